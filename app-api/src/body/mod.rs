@@ -1,0 +1,266 @@
+//! The response body: PEP 3333's iterable, and how it is handled.
+//!
+//! A server takes each chunk, puts it on the wire at once, and closes the
+//! iterable when it is exhausted, when it fails, when the client leaves, or when
+//! the server stops. Iteration is *internal* here: the server hands the body a
+//! [`Sink`] and the body pushes into it. So a generator-style closure needs no
+//! second stack: it runs on the thread of the connection, green or not, and may
+//! block between its chunks. (Python needs a generator object for that; a Rust
+//! `Iterator` would need a coroutine.)
+//!
+//! What must stay true:
+//!
+//! - whatever feeds a body is dropped exactly once: at its end, on an error, on a
+//!   panic, when the sink fails, and when the body is never driven at all;
+//! - [`Body::send_to`] has dropped it by the time it returns;
+//! - a sink never sees an empty chunk, nor any chunk after it has failed;
+//! - bodies need not be `Send`: they live and die on the thread that serves the
+//!   connection.
+
+mod chunk;
+mod error;
+mod reader;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::Read;
+
+use bytes::Bytes;
+
+pub use self::chunk::{IntoBody, IntoChunk};
+pub use self::error::{BodyError, Gone};
+pub use self::sink::{Out, Sink};
+
+/// What feeds a stream. `FnOnce`, so that calling it consumes and drops it.
+type Producer = Box<dyn FnOnce(&mut Out<'_>) -> Result<(), BodyError>>;
+
+/// The body of a response.
+///
+/// | made by | the server sends |
+/// |---|---|
+/// | [`empty`](Body::empty), [`full`](Body::full) | one write with a Content-Length |
+/// | [`iter`](Body::iter) | each item as soon as the iterator yields it |
+/// | [`stream`](Body::stream) | each chunk as soon as the closure sends it |
+/// | [`from_reader`](Body::from_reader) | what each read gives, 64 KiB at most |
+///
+/// ```
+/// use greenway_app::{Body, Request, testing::Client};
+///
+/// fn count(_: Request) -> Body {
+///     Body::stream(|out| {
+///         out.send("START")?;
+///         // sleep here: the client has START already
+///         out.send("END")
+///     })
+/// }
+///
+/// let reply = Client::new(count).get("/").send();
+/// assert_eq!(reply.chunks(), ["START", "END"]);
+/// ```
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    /// Never empty: that is `Empty`.
+    Full(Bytes),
+    Stream {
+        producer: Producer,
+        length: Option<u64>,
+    },
+}
+
+impl Body {
+    /// No bytes at all.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// Bytes that are there already.
+    #[must_use]
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self(if bytes.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Full(bytes)
+        })
+    }
+
+    /// One chunk per item, each sent before the next is asked for. Items may be
+    /// results; the first error ends the body.
+    ///
+    /// The iterator is made when the body is sent, and dropped before
+    /// [`send_to`](Body::send_to) returns.
+    ///
+    /// ```
+    /// use greenway_app::{Body, Request, testing::Client};
+    ///
+    /// let app = |_: Request| Body::iter((1..=3).map(|n| format!("{n}\n")));
+    /// assert_eq!(Client::new(app).get("/").send().text(), "1\n2\n3\n");
+    /// ```
+    #[must_use]
+    pub fn iter<I>(chunks: I) -> Self
+    where
+        I: IntoIterator<Item: IntoChunk> + 'static,
+    {
+        Self::stream(move |out| {
+            for chunk in chunks {
+                out.send(chunk)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A body written by a closure that may block between its chunks: the
+    /// primer's generator.
+    ///
+    /// The closure runs after the handler has returned, on the same thread. It
+    /// may own the request's [`Input`](crate::Input) and read while it writes.
+    /// Its error, like a panic, makes a clean error response as long as nothing
+    /// has been sent, and cuts the connection afterwards.
+    #[must_use]
+    pub fn stream<F>(producer: F) -> Self
+    where
+        F: FnOnce(&mut Out<'_>) -> Result<(), BodyError> + 'static,
+    {
+        Self(Kind::Stream {
+            producer: Box::new(producer),
+            length: None,
+        })
+    }
+
+    /// What a reader gives, in chunks of 64 KiB at most: a file, a pipe, another
+    /// response.
+    ///
+    /// With a `length` in bytes the body has that Content-Length: what the
+    /// reader has beyond it is not read, and a reader that ends earlier is an
+    /// error ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)), so that the
+    /// client notices.
+    ///
+    /// ```
+    /// use greenway_app::{Body, HttpError, Request, testing::Client};
+    /// use std::fs::File;
+    ///
+    /// fn manifest(_: Request) -> Result<Body, HttpError> {
+    ///     let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?;
+    ///     let length = file.metadata()?.len();
+    ///     Ok(Body::from_reader(file, Some(length)))
+    /// }
+    ///
+    /// assert!(Client::new(manifest).get("/").send().text().starts_with("[package]"));
+    /// ```
+    #[must_use]
+    pub fn from_reader(reader: impl Read + 'static, length: Option<u64>) -> Self {
+        let producer = Box::new(move |out: &mut Out<'_>| reader::copy(reader, length, out));
+        Self(Kind::Stream { producer, length })
+    }
+
+    /// The length in bytes, if it is known before the body is sent.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Empty => Some(0),
+            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Stream { length, .. } => *length,
+        }
+    }
+
+    /// Whether all bytes are there already (also when there are none).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        !matches!(self.0, Kind::Stream { .. })
+    }
+
+    /// Whether it is known that no bytes will come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length() == Some(0)
+    }
+
+    /// A body whose chunks pass through `f` on their way: for middleware that
+    /// compresses or counts. Its length is unknown, and chunks that `f` empties
+    /// are not sent.
+    ///
+    /// ```
+    /// use greenway_app::{Body, Bytes, Request, testing::Client};
+    ///
+    /// let app = |_: Request| {
+    ///     Body::iter(["a", "b"]).map_chunks(|chunk| Bytes::from(chunk.to_ascii_uppercase()))
+    /// };
+    /// assert_eq!(Client::new(app).get("/").send().chunks(), ["A", "B"]);
+    /// ```
+    #[must_use]
+    pub fn map_chunks(self, f: impl FnMut(Bytes) -> Bytes + 'static) -> Self {
+        Self::stream(move |out| self.send_to(&mut sink::Mapped { out, f }))
+    }
+
+    /// Sends the whole body into `sink` and drops what fed it. For servers.
+    ///
+    /// # Errors
+    ///
+    /// The producer's error, or the sink's. A producer that ignores a failure of
+    /// the sink cannot turn it into a success.
+    ///
+    /// # Panics
+    ///
+    /// When the producer panics; it has been dropped then.
+    pub fn send_to(self, sink: &mut dyn Sink) -> Result<(), BodyError> {
+        match self.0 {
+            Kind::Empty => Ok(()),
+            Kind::Full(bytes) => sink.send(bytes),
+            Kind::Stream { producer, .. } => {
+                let mut out = Out::new(sink);
+                let result = producer(&mut out);
+                result.and_then(|()| out.verdict())
+            }
+        }
+    }
+
+    /// The bytes, if they are all there: lets a server write head and body at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// Gives the body back if it is a stream.
+    pub fn into_full(self) -> Result<Bytes, Body> {
+        match self.0 {
+            Kind::Empty => Ok(Bytes::new()),
+            Kind::Full(bytes) => Ok(bytes),
+            Kind::Stream { .. } => Err(self),
+        }
+    }
+
+    /// As [`into_full`](Body::into_full), leaving an empty body behind; `None`
+    /// (and no change) if it is a stream.
+    pub fn take_full(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                Some(bytes)
+            }
+            Kind::Stream { .. } => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Empty => f.write_str("Body::Empty"),
+            Kind::Full(bytes) => write!(f, "Body::Full({} bytes)", bytes.len()),
+            Kind::Stream {
+                length: Some(length),
+                ..
+            } => write!(f, "Body::Stream({length} bytes)"),
+            Kind::Stream { length: None, .. } => f.write_str("Body::Stream"),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Readers as bodies.
+
+use std::io::{self, Read};
+
+use bytes::BytesMut;
+
+use super::{BodyError, Out};
+
+/// Largest chunk, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// Below this many free bytes a buffer is not worth another read.
+const WORTH_READING: usize = 4 * 1024;
+
+/// Copies `length` bytes (or all) from `reader`; dropping it is the last act.
+pub(super) fn copy(
+    mut reader: impl Read,
+    length: Option<u64>,
+    out: &mut Out<'_>,
+) -> Result<(), BodyError> {
+    let mut left = length;
+    let mut buf = BytesMut::new();
+    while left != Some(0) {
+        // `left` may exceed a usize on 32-bit machines; CHUNK never does.
+        let want = left.map_or(CHUNK, |left| {
+            usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)
+        });
+        if buf.len() < want.min(WORTH_READING) {
+            // `clear` gives the rest of the old chunk back; `resize` reuses the
+            // allocation when the sink has let go of what it was sent.
+            buf.clear();
+            buf.resize(want, 0);
+        }
+        let room = buf.len().min(want);
+        let n = match reader.read(&mut buf[..room]) {
+            Ok(0) if left.is_some() => {
+                let message = "the reader ended before the declared length";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message).into());
+            }
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        out.send(buf.split_to(n).freeze())?;
+        left = left.map(|left| left - n as u64);
+    }
+    Ok(())
+}

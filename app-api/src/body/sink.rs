@@ -1,0 +1,159 @@
+//! The two ends of a body in flight: the server's [`Sink`] and the producer's
+//! [`Out`].
+//!
+//! `Out` keeps the promises that a sink may rely on: no empty chunks, and no
+//! call after a failure.
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+
+use super::{BodyError, Gone, IntoChunk};
+
+/// Where a server receives the chunks of a body.
+pub trait Sink {
+    /// Puts one chunk on the wire and returns when it is there. Never called
+    /// with an empty chunk, nor after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::gone`] when the client has left; anything else that makes
+    /// further chunks pointless.
+    fn send(&mut self, chunk: Bytes) -> Result<(), BodyError>;
+
+    /// Puts the head on the wire now, if it is not there: a client may wait for
+    /// it long before there is a first chunk (server-sent events).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sink::send).
+    fn start(&mut self) -> Result<(), BodyError>;
+}
+
+/// Where the closure of [`Body::stream`](super::Body::stream) sends its chunks.
+///
+/// It is an [`io::Write`] too, for encoders and `write!`; every write is a chunk
+/// of its own, so wrap it in a [`BufWriter`](io::BufWriter) when writes are
+/// small.
+///
+/// ```
+/// use greenway_app::{Body, Request, testing::Client};
+/// use std::io::Write;
+///
+/// let app = |_: Request| {
+///     Body::stream(|out| {
+///         let mut page = std::io::BufWriter::new(out);
+///         writeln!(page, "one")?;
+///         writeln!(page, "two")?;
+///         Ok(page.flush()?)
+///     })
+/// };
+/// assert_eq!(Client::new(app).get("/").send().chunks(), ["one\ntwo\n"]);
+/// ```
+pub struct Out<'a> {
+    sink: &'a mut dyn Sink,
+    /// Set by the first failure of the sink: whether the client had gone.
+    failed: Option<bool>,
+}
+
+impl<'a> Out<'a> {
+    pub(super) fn new(sink: &'a mut dyn Sink) -> Self {
+        Self { sink, failed: None }
+    }
+
+    /// Sends a chunk and returns when it is on the wire. An empty one means
+    /// "nothing yet" and is skipped (PEP 3333 lets applications yield those).
+    ///
+    /// # Errors
+    ///
+    /// When the chunk is an `Err`, or the client has left
+    /// ([`BodyError::is_gone`]): stop, and pass the error on with `?`. Every
+    /// later call fails too.
+    pub fn send(&mut self, chunk: impl IntoChunk) -> Result<(), BodyError> {
+        let chunk = chunk.into_chunk()?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.verdict()?;
+        let result = self.sink.send(chunk);
+        self.note(result)
+    }
+
+    /// Sends the head now, before the first chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Out::send).
+    pub fn start(&mut self) -> Result<(), BodyError> {
+        self.verdict()?;
+        let result = self.sink.start();
+        self.note(result)
+    }
+
+    fn note(&mut self, result: Result<(), BodyError>) -> Result<(), BodyError> {
+        if let Err(error) = &result {
+            self.failed = Some(error.is_gone());
+        }
+        result
+    }
+
+    /// An error if the sink has failed before.
+    pub(super) fn verdict(&self) -> Result<(), BodyError> {
+        match self.failed {
+            None => Ok(()),
+            Some(true) => Err(Gone.into()),
+            Some(false) => Err(SinkFailed.into()),
+        }
+    }
+}
+
+/// `write` sends a copy as one chunk, `flush` has nothing to do.
+impl io::Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(Bytes::copy_from_slice(bytes))
+            .map_err(BodyError::into_io)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Out<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Out")
+            .field("failed", &self.failed.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a producer gets that sends on after the sink failed; the first error
+/// carried the reason.
+#[derive(Debug)]
+struct SinkFailed;
+
+impl fmt::Display for SinkFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an earlier chunk could not be sent")
+    }
+}
+
+impl std::error::Error for SinkFailed {}
+
+/// The sink between a mapped body and the real one.
+pub(super) struct Mapped<'o, 'a, F> {
+    pub(super) out: &'o mut Out<'a>,
+    pub(super) f: F,
+}
+
+impl<F: FnMut(Bytes) -> Bytes> Sink for Mapped<'_, '_, F> {
+    fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
+        self.out.send((self.f)(chunk))
+    }
+
+    fn start(&mut self) -> Result<(), BodyError> {
+        self.out.start()
+    }
+}

@@ -1,0 +1,86 @@
+//! What all requests of one connection have in common.
+//!
+//! The server makes one [`Connection`] when it accepts and shares it by `Arc`,
+//! so that a request costs a reference count and no copying of addresses.
+
+use std::net::SocketAddr;
+
+/// Facts of the connection that a request came in on.
+///
+/// `#[non_exhaustive]`: start from [`Connection::new`] and use the `with_*`
+/// methods.
+///
+/// ```
+/// use greenway_app::Connection;
+///
+/// let local = "127.0.0.1:8080".parse().ok();
+/// let connection = Connection::new(local, None).with_scheme("https");
+/// assert_eq!(connection.scheme, "https");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connection {
+    /// Our end; `None` for a unix socket.
+    pub local: Option<SocketAddr>,
+    /// The client's end (or the proxy's); `None` for a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// `"http"` (the default) or `"https"`: `wsgi.url_scheme`.
+    pub scheme: &'static str,
+    /// `SERVER_SOFTWARE`, by default `"greenway/"` and this crate's version.
+    pub server: &'static str,
+    /// The engine that runs the handler, for logs; `"none"` by default.
+    pub engine: &'static str,
+    /// Whether the application may be running on another OS thread at the same
+    /// time: `wsgi.multithread`. `false` by default.
+    pub multithread: bool,
+}
+
+impl Connection {
+    /// A plain `http` connection between two addresses.
+    #[must_use]
+    pub fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
+        Self {
+            local,
+            peer,
+            scheme: "http",
+            server: concat!("greenway/", env!("CARGO_PKG_VERSION")),
+            engine: "none",
+            multithread: false,
+        }
+    }
+
+    /// Sets [`scheme`](Connection::scheme).
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: &'static str) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// Sets [`server`](Connection::server).
+    #[must_use]
+    pub fn with_server(mut self, server: &'static str) -> Self {
+        self.server = server;
+        self
+    }
+
+    /// Sets [`engine`](Connection::engine).
+    #[must_use]
+    pub fn with_engine(mut self, engine: &'static str) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Sets [`multithread`](Connection::multithread).
+    #[must_use]
+    pub fn with_multithread(mut self, multithread: bool) -> Self {
+        self.multithread = multithread;
+        self
+    }
+}
+
+/// A connection without addresses, as over a unix socket.
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new(None, None)
+    }
+}

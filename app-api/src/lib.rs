@@ -1,0 +1,112 @@
+//! The contract between a server and an application, and a small framework on
+//! top of it.
+//!
+//! Greenway serves blocking handlers, ten thousand of them at once. This crate is
+//! the half that knows no server: what a handler is given, what it may give back,
+//! and what both sides may rely on. It is WSGI ([PEP 3333]) retold for Rust. It
+//! has no sockets, no threads and no `unsafe`.
+//!
+//! ```
+//! use greenway_app::{App, Body, HttpError, Request, abort, testing::Client};
+//!
+//! fn hello(request: Request) -> String {
+//!     format!("Hello {}!", request.param("name"))
+//! }
+//!
+//! // Each chunk is on the wire before the next is made. A real one sleeps in
+//! // between, and the client sees START before END is there.
+//! fn stream(_: Request) -> Body {
+//!     Body::stream(|out| {
+//!         out.send("START")?;
+//!         out.send("MIDDLE")?;
+//!         out.send("END")
+//!     })
+//! }
+//!
+//! fn add(mut request: Request) -> Result<(u16, String), HttpError> {
+//!     let body = request.body(1024)?;
+//!     if body.is_empty() {
+//!         abort(400, "what shall be added?");
+//!     }
+//!     Ok((201, format!("{} bytes", body.len())))
+//! }
+//!
+//! let mut app = App::new();
+//! app.get("/hello/<name>", hello).get("/stream", stream).post("/things", add);
+//!
+//! let client = Client::new(app);
+//! assert_eq!(client.get("/hello/Ada").send().text(), "Hello Ada!");
+//! assert_eq!(client.get("/stream").send().chunks(), ["START", "MIDDLE", "END"]);
+//! assert_eq!(client.post("/things").body("abc").send().status(), 201);
+//! assert_eq!(client.post("/things").send().text(), "400 Bad Request: what shall be added?\n");
+//! ```
+//!
+//! # The contract
+//!
+//! **One call per request.** The server calls the [`Application`] once for each
+//! request, when its head is complete and before its body is read. The call may
+//! block. Several calls may run at once, on one OS thread or on many; one request
+//! stays on one thread from its first byte to its last, so [`Request`],
+//! [`Input`] and [`Body`] may hold `Rc`s and other things that are not `Send`.
+//!
+//! **The request body is read on demand.** [`Input`] ends where the body ends
+//! (Content-Length or last chunk) and gives nothing for ever after that, as PEP
+//! 3333 asks of `wsgi.input`. A body is never read into memory without a bound
+//! that the handler names ([`Request::body`]).
+//!
+//! **The response body is taken chunk by chunk.** PEP 3333, "Handling the
+//! iterable": the server puts each chunk on the wire before it asks for the next
+//! and buffers none. Iteration is internal: the body is driven by
+//! [`Body::send_to`] on the connection's own thread, so a closure that sends and
+//! sleeps is a generator without a second stack. Empty chunks mean "nothing yet"
+//! and are never written.
+//!
+//! **The head waits for the first chunk.** It goes out with the first chunk that
+//! is not empty, or when the body ends, or when the body asks for it
+//! ([`Out::start`]). Until then an error, a panic or an [`abort`] becomes a clean
+//! answer; afterwards the server cuts the connection, so that the client sees
+//! that something is missing.
+//!
+//! **What feeds a body is dropped exactly once**, like PEP 3333's `close()`: when
+//! it ends, fails or panics, when the client leaves, and when the body is not
+//! wanted at all (HEAD). It is dropped on the thread that served it, before the
+//! next request of the connection.
+//!
+//! **A client that leaves ends the body.** [`Out::send`] fails with an error
+//! whose [`is_gone`](BodyError::is_gone) is true; `?` passes it on. A producer
+//! that ignores it cannot send any more, and cannot claim success.
+//!
+//! **Nothing is forged.** A header with CR, LF or NUL cannot be built
+//! ([`Response::with_header`]). Request headers with underscores, and `Proxy`, do
+//! not reach the [`Environ`]. A path that is not percent-encoded UTF-8 is refused
+//! before any handler sees it. Strings are plain text until their author says
+//! [`Html`].
+//!
+//! [PEP 3333]: https://peps.python.org/pep-3333/
+
+#![forbid(unsafe_code)]
+
+mod application;
+mod body;
+mod connection;
+mod environ;
+mod error;
+mod input;
+mod request;
+mod response;
+pub mod testing;
+mod web;
+
+pub use bytes::Bytes;
+pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+pub use crate::application::Application;
+pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
+pub use crate::connection::Connection;
+pub use crate::environ::Environ;
+pub use crate::error::{HttpError, abort, catch_abort};
+pub use crate::input::{Input, InputSource};
+pub use crate::request::head::{Field, Head, Span};
+pub use crate::request::{Liveness, Request};
+pub use crate::response::{Html, IntoResponse, Response, ResponseParts};
+pub use crate::web::App;

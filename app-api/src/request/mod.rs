@@ -1,0 +1,478 @@
+//! What a handler is given.
+//!
+//! A [`Request`] is the parsed head, the body to be read on demand, and what is
+//! known of the connection. Everything that costs is made when it is first asked
+//! for: the header map, the CGI environment, the decoded path.
+//!
+//! What must stay true: a plain GET builds none of those and allocates nothing
+//! here; text accessors never fail, because [`Request::new`] has refused what
+//! they could fail on.
+
+pub(crate) mod head;
+pub(crate) mod params;
+pub(crate) mod path;
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
+
+use self::head::Head;
+use self::params::Matched;
+use crate::web::rule::Filter;
+use crate::{Connection, Environ, HttpError, Input};
+
+/// One request.
+///
+/// It is `!Send`: it lives and dies on the thread that serves the connection.
+/// What another thread needs is copied out of it.
+pub struct Request {
+    head: Head,
+    /// The decoded path, where it differs from the one in the head.
+    decoded: Option<Box<str>>,
+    matched: Option<Matched>,
+    input: Input,
+    connection: Arc<Connection>,
+    headers: OnceCell<Box<HeaderMap>>,
+    environ: OnceCell<Box<Environ>>,
+    extensions: Extensions,
+    liveness: Option<Rc<dyn Liveness>>,
+}
+
+/// How a server tells whether the client of a request is still there.
+pub trait Liveness {
+    /// Whether the client has left.
+    fn has_left(&self) -> bool;
+
+    /// Waits at most `timeout` for the client to leave. True if it has.
+    fn wait_until_left(&self, timeout: Duration) -> bool;
+}
+
+impl Request {
+    /// A request as a server hands it over.
+    ///
+    /// # Errors
+    ///
+    /// 400 if target or query is not UTF-8, or the path is malformed
+    /// percent-encoding, decodes to something other than UTF-8, or holds a NUL.
+    pub fn new(
+        head: Head,
+        input: Input,
+        connection: Arc<Connection>,
+    ) -> Result<Request, HttpError> {
+        let decoded = match path::decode(head.slice(head.path)) {
+            Some(Cow::Borrowed(_)) => None,
+            Some(Cow::Owned(text)) => Some(text.into_boxed_str()),
+            None => return Err(HttpError::new(400, "the path is not percent-encoded UTF-8")),
+        };
+        let texts = [Some(head.target), head.query, head.authority];
+        if texts
+            .into_iter()
+            .flatten()
+            .any(|span| std::str::from_utf8(head.slice(span)).is_err())
+        {
+            return Err(HttpError::new(400, "the request-target is not UTF-8"));
+        }
+        Ok(Request {
+            head,
+            decoded,
+            matched: None,
+            input,
+            connection,
+            headers: OnceCell::new(),
+            environ: OnceCell::new(),
+            extensions: Extensions::new(),
+            liveness: None,
+        })
+    }
+
+    /// For servers: who to ask whether the client is still there.
+    #[must_use]
+    pub fn with_liveness(mut self, liveness: Rc<dyn Liveness>) -> Request {
+        self.liveness = Some(liveness);
+        self
+    }
+
+    /// Whether the client has left (Waitress's `client_disconnected`).
+    ///
+    /// A handler need not ask: once the client has left, it is ended at its
+    /// next wait. This is for one that computes for long without waiting.
+    /// False where the server cannot tell.
+    #[must_use]
+    pub fn disconnected(&self) -> bool {
+        self.liveness
+            .as_ref()
+            .is_some_and(|client| client.has_left())
+    }
+
+    /// Waits at most `timeout` for the client to leave. True if it has; this
+    /// wait is the one that does not end the handler when the client leaves.
+    /// False at once where the server cannot tell.
+    #[must_use]
+    pub fn wait_disconnected(&self, timeout: Duration) -> bool {
+        self.liveness
+            .as_ref()
+            .is_some_and(|client| client.wait_until_left(timeout))
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// The version of the request line.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// The head as it came off the wire.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The request-target as sent: `RAW_URI`.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.head.text(self.head.target)
+    }
+
+    /// The path, percent-decoded: `PATH_INFO`. An encoded slash looks like any
+    /// other here; routes tell them apart.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.decoded.as_deref().unwrap_or_else(|| self.raw_path())
+    }
+
+    /// The path as sent.
+    #[must_use]
+    pub fn raw_path(&self) -> &str {
+        self.head.text(self.head.path)
+    }
+
+    /// What follows the `?`, as sent; empty when there is none.
+    #[must_use]
+    pub fn query_string(&self) -> &str {
+        self.head.query.map_or("", |span| self.head.text(span))
+    }
+
+    /// The first value of `name` in the query string, decoded: `+` is a space,
+    /// and what is not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All pairs of the query string in their order, decoded as by
+    /// [`query`](Request::query).
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        form_urlencoded::parse(self.query_string().as_bytes())
+    }
+
+    /// The first header of this name, in any case; `None` if it is absent or not
+    /// UTF-8. Builds no map.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.head.values(name).next()?).ok()
+    }
+
+    /// All headers, as a map that is built on first use.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.headers.get_or_init(|| {
+            let mut map = HeaderMap::with_capacity(self.head.fields.len());
+            for (name, value) in self.head.fields() {
+                // What the http crate cannot hold, a server has not let through.
+                if let (Ok(name), Ok(value)) = (
+                    HeaderName::from_bytes(name.as_bytes()),
+                    HeaderValue::from_bytes(value),
+                ) {
+                    map.append(name, value);
+                }
+            }
+            Box::new(map)
+        })
+    }
+
+    /// Host and port that the client asked for: those of an absolute request
+    /// target before those of the Host header (RFC 9112, 3.2.2).
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self.head.authority {
+            Some(span) => Some(self.head.text(span)),
+            None => self.header("host"),
+        }
+    }
+
+    /// The Content-Type header.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.header("content-type")
+    }
+
+    /// The Content-Length header in bytes, if it is a number.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        let value = self.header("content-length")?;
+        // RFC 9110, 8.6: digits only; `parse` alone would take a plus sign.
+        value
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| value.parse().ok())?
+    }
+
+    /// The text that a wildcard of the route matched, decoded.
+    ///
+    /// # Panics
+    ///
+    /// When the route has no such wildcard.
+    #[must_use]
+    pub fn param(&self, name: &str) -> &str {
+        params::find(self.matched.as_ref(), &self.head, name, None)
+    }
+
+    /// All wildcards of the route with what they matched, in the rule's order.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.matched
+            .iter()
+            .flat_map(|matched| matched.iter(&self.head))
+    }
+
+    /// The number that `<name:int>` matched.
+    ///
+    /// # Panics
+    ///
+    /// When the route has no such wildcard, or it has another filter.
+    #[must_use]
+    pub fn int(&self, name: &str) -> i64 {
+        let text = params::find(self.matched.as_ref(), &self.head, name, Some(Filter::Int));
+        // The filter has parsed this very text, or the route had not matched.
+        text.parse().expect("<:int> matched a number")
+    }
+
+    /// The number that `<name:float>` matched; always finite.
+    ///
+    /// # Panics
+    ///
+    /// When the route has no such wildcard, or it has another filter.
+    #[must_use]
+    pub fn float(&self, name: &str) -> f64 {
+        let text = params::find(self.matched.as_ref(), &self.head, name, Some(Filter::Float));
+        // The filter has parsed this very text, or the route had not matched.
+        text.parse().expect("<:float> matched a number")
+    }
+
+    /// The rule that matched, as it was registered: `"/hello/<name>"`.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.matched.as_ref().map(|matched| matched.rule.text())
+    }
+
+    /// The CGI environment of PEP 3333, built on first use.
+    #[must_use]
+    pub fn environ(&self) -> &Environ {
+        self.environ.get_or_init(|| Box::new(Environ::of(self)))
+    }
+
+    /// The body, to be read here: `wsgi.input`.
+    pub fn input(&mut self) -> &mut Input {
+        &mut self.input
+    }
+
+    /// The body, to be read elsewhere (in a response stream); leaves an empty
+    /// one.
+    pub fn take_input(&mut self) -> Input {
+        std::mem::replace(&mut self.input, Input::empty())
+    }
+
+    /// The whole body, or what is left of it; `limit` in bytes.
+    ///
+    /// ```
+    /// use greenway_app::{Bytes, HttpError, Request, testing::Client};
+    ///
+    /// fn echo(mut request: Request) -> Result<Bytes, HttpError> {
+    ///     request.body(1024)
+    /// }
+    ///
+    /// let client = Client::new(echo);
+    /// assert_eq!(client.post("/").body("hi").send().text(), "hi");
+    /// assert_eq!(client.post("/").body(vec![0; 2000]).send().status(), 413);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// 413 beyond `limit`, 400 if the client stopped early or left, 408 if it
+    /// took too long.
+    pub fn body(&mut self, limit: usize) -> Result<Bytes, HttpError> {
+        self.input.read_all(limit)
+    }
+
+    /// The connection that the request came in on.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The other end of the connection; a proxy's, if there is one.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.connection.peer
+    }
+
+    /// `"http"` or `"https"`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.connection.scheme
+    }
+
+    /// What server and middleware have attached.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The extensions, to be changed.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+
+    pub(crate) fn set_matched(&mut self, matched: Matched) {
+        self.matched = Some(matched);
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("head", &format_args!("{}", self.head))
+            .field("route", &self.route())
+            .field("input", &self.input)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, fields: &[(&str, &[u8])]) -> Result<Request, HttpError> {
+        let fields = fields.iter().copied();
+        let head = Head::build(Method::GET, target, Version::HTTP_11, fields);
+        Request::new(head, Input::empty(), Arc::default())
+    }
+
+    #[test]
+    fn paths_are_decoded_once() {
+        for (target, path, raw) in [
+            ("/plain?x", "/plain", "/plain"),
+            ("/a%20b%2Fc", "/a b/c", "/a%20b%2Fc"),
+            ("/%2525", "/%25", "/%2525"),
+            ("http://host", "/", "/"),
+            ("*", "*", "*"),
+        ] {
+            let request = request(target, &[]).unwrap();
+            assert_eq!((request.path(), request.raw_path()), (path, raw));
+            assert_eq!(request.target(), target);
+        }
+        for bad in ["/%", "/%zz", "/%00", "/%ff"] {
+            assert_eq!(request(bad, &[]).unwrap_err().status(), 400, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_not_utf8_is_refused() {
+        let mut head = request("/?abc", &[]).unwrap().head;
+        head.bytes = head
+            .bytes
+            .iter()
+            .map(|&b| if b == b'b' { 0xff } else { b })
+            .collect();
+        let error = Request::new(head, Input::empty(), Arc::default()).unwrap_err();
+        assert_eq!(error.status(), 400);
+    }
+
+    #[test]
+    fn queries() {
+        let request = request("/?a=1&b=x+y%26z&a=2&c&=d&%C3%A9=%ff", &[]).unwrap();
+        assert_eq!(request.query("a").as_deref(), Some("1"));
+        assert_eq!(request.query("b").as_deref(), Some("x y&z"));
+        assert_eq!(request.query("c").as_deref(), Some(""));
+        assert_eq!(request.query("").as_deref(), Some("d"));
+        assert_eq!(request.query("é").as_deref(), Some("\u{fffd}"));
+        assert_eq!(request.query("z"), None);
+        assert_eq!(request.query_pairs().count(), 6);
+        let none = self::request("/", &[]).unwrap();
+        assert_eq!((none.query_string(), none.query("a")), ("", None));
+    }
+
+    #[test]
+    fn headers_with_and_without_a_map() {
+        let fields: [(&str, &[u8]); 4] = [
+            ("Accept", b"*/*"),
+            ("x-latin", b"\xe9"),
+            ("Cookie", b"a=1"),
+            ("cookie", b"b=2"),
+        ];
+        let request = request("/", &fields).unwrap();
+        assert_eq!(request.header("ACCEPT"), Some("*/*"));
+        assert_eq!(request.header("cookie"), Some("a=1"));
+        assert_eq!(request.header("x-latin"), None);
+        assert_eq!(request.header("absent"), None);
+        assert_eq!(request.headers()["x-latin"].as_bytes(), b"\xe9");
+        assert_eq!(request.headers().get_all("cookie").iter().count(), 2);
+    }
+
+    #[test]
+    fn content_length_is_digits() {
+        for (value, expected) in [
+            ("0", Some(0)),
+            ("12", Some(12)),
+            ("+12", None),
+            ("-1", None),
+            ("1, 1", None),
+            ("", None),
+            ("18446744073709551616", None),
+        ] {
+            let request = request("/", &[("content-length", value.as_bytes())]).unwrap();
+            assert_eq!(request.content_length(), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_target_knows_the_host_best() {
+        let host: [(&str, &[u8]); 1] = [("host", b"header")];
+        assert_eq!(request("/", &host).unwrap().host(), Some("header"));
+        assert_eq!(
+            request("http://target/", &host).unwrap().host(),
+            Some("target")
+        );
+        assert_eq!(request("/", &[]).unwrap().host(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "did not come through a route")]
+    fn params_need_a_route() {
+        let _ = request("/", &[]).unwrap().param("name");
+    }
+
+    #[test]
+    fn the_input_can_be_taken() {
+        let head = Head::build(Method::POST, "/", Version::HTTP_11, std::iter::empty());
+        let mut request = Request::new(head, Input::full("abc"), Arc::default()).unwrap();
+        assert_eq!(request.input().length(), Some(3));
+        assert_eq!(request.take_input().read_all(9).unwrap(), "abc");
+        assert_eq!(request.body(9).unwrap(), "");
+        assert_eq!(request.params().count(), 0);
+        assert_eq!(request.route(), None);
+    }
+}

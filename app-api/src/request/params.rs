@@ -1,0 +1,76 @@
+//! What the router found out about a request: its rule and the wildcards.
+
+use std::sync::Arc;
+
+use super::head::{Head, Span};
+use crate::web::rule::{Filter, Rule};
+
+/// The rule that matched, and the text of each of its wildcards.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    pub(crate) rule: Arc<Rule>,
+    /// One per wildcard of the rule, in its order.
+    pub(crate) captures: Vec<Capture>,
+}
+
+/// The text of one wildcard. Where nothing had to be decoded it stays in the
+/// head.
+#[derive(Debug)]
+pub(crate) enum Capture {
+    Wire(Span),
+    Decoded(Box<str>),
+}
+
+impl Capture {
+    fn text<'a>(&'a self, head: &'a Head) -> &'a str {
+        match self {
+            Capture::Wire(span) => head.text(*span),
+            Capture::Decoded(text) => text,
+        }
+    }
+}
+
+impl Matched {
+    pub(super) fn iter<'a>(&'a self, head: &'a Head) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let names = self.rule.wilds().map(|(name, _)| name);
+        names.zip(self.captures.iter().map(|capture| capture.text(head)))
+    }
+}
+
+/// The text of the wildcard `name`, whose filter must be `filter` if given.
+///
+/// Panics with a message for the author of the handler, who has confused two
+/// rules or misspelt a name.
+pub(super) fn find<'a>(
+    matched: Option<&'a Matched>,
+    head: &'a Head,
+    name: &str,
+    filter: Option<Filter>,
+) -> &'a str {
+    let Some(matched) = matched else {
+        panic!("no wildcard <{name}>: the request did not come through a route");
+    };
+    let rule = &matched.rule;
+    let Some(at) = rule.wilds().position(|(wild, _)| wild == name) else {
+        let names: Vec<String> = rule.wilds().map(|(name, _)| format!("<{name}>")).collect();
+        let has = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        panic!(
+            "the route \"{}\" has no wildcard <{name}>; it has {has}",
+            rule.text()
+        );
+    };
+    if let (Some(filter), Some((_, actual))) = (filter, rule.wilds().nth(at))
+        && actual != filter
+    {
+        panic!(
+            "the wildcard <{name}> of the route \"{}\" is not <{name}:{filter}>",
+            rule.text()
+        );
+    }
+    // The router makes one capture per wildcard, so `at` is within.
+    matched.captures[at].text(head)
+}

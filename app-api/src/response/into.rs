@@ -1,0 +1,200 @@
+//! What a handler may return: Bottle's `_cast`, as a trait.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+
+use super::Response;
+use crate::{Body, HttpError, IntoBody};
+
+/// Content types that [`IntoResponse`] sets.
+pub(crate) mod content_type {
+    use super::HeaderValue;
+
+    pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+    pub(super) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+}
+
+/// Something that a handler can return.
+///
+/// | type | status | Content-Type |
+/// |---|---|---|
+/// | [`Response`] | its own | as set by hand |
+/// | `&'static str`, `String`, `Cow<'static, str>` | 200 | `text/plain; charset=utf-8` |
+/// | [`Html`] | 200 | `text/html; charset=utf-8` |
+/// | `Bytes`, `Vec<u8>`, `&'static [u8]`, `&'static [u8; N]` | 200 | `application/octet-stream` |
+/// | [`Body`] that streams or is full | 200 | `text/plain; charset=utf-8` |
+/// | `()`, an empty [`Body`] | 200 | none |
+/// | [`StatusCode`] | itself | none |
+/// | [`HttpError`] | its own | `text/plain; charset=utf-8` |
+/// | `(StatusCode, T)`, `(u16, T)` | the first | as `T` |
+/// | `Result<T, E>` | as `T` or `E` | as `T` or `E` |
+///
+/// Strings are plain text (Bottle says HTML): a handler that echoes its input is
+/// not a cross-site scripting hole until its author writes [`Html`].
+pub trait IntoResponse {
+    /// The response.
+    fn into_response(self) -> Response;
+}
+
+/// A body that is HTML.
+///
+/// Nothing is escaped: that is the duty of whoever puts foreign text into it.
+///
+/// ```
+/// use greenway_app::{Html, Request, testing::Client};
+///
+/// let reply = Client::new(|_: Request| Html("<h1>hi</h1>")).get("/").send();
+/// assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Html<T>(pub T);
+
+fn typed(body: impl IntoBody, content_type: HeaderValue) -> Response {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+macro_rules! typed {
+    ($content_type:ident: $($type:ty),*) => {$(
+        impl IntoResponse for $type {
+            fn into_response(self) -> Response {
+                typed(self, content_type::$content_type)
+            }
+        }
+    )*};
+}
+
+typed!(TEXT: &'static str, String, Cow<'static, str>);
+typed!(BYTES: Bytes, Vec<u8>, &'static [u8]);
+
+impl<const N: usize> IntoResponse for &'static [u8; N] {
+    fn into_response(self) -> Response {
+        typed(self, content_type::BYTES)
+    }
+}
+
+impl<T: IntoBody> IntoResponse for Html<T> {
+    fn into_response(self) -> Response {
+        typed(self.0, content_type::HTML)
+    }
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for Body {
+    fn into_response(self) -> Response {
+        if self.is_full() && self.is_empty() {
+            return Response::new(self);
+        }
+        typed(self, content_type::TEXT)
+    }
+}
+
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response::default()
+    }
+}
+
+impl IntoResponse for StatusCode {
+    fn into_response(self) -> Response {
+        Response::empty(self)
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
+    fn into_response(self) -> Response {
+        self.1.into_response().with_status(self.0)
+    }
+}
+
+/// A number that is no status code (100 to 999) is answered with 500 and logged.
+impl<T: IntoResponse> IntoResponse for (u16, T) {
+    fn into_response(self) -> Response {
+        match StatusCode::from_u16(self.0) {
+            Ok(status) => (status, self.1).into_response(),
+            Err(_) => HttpError::new(500, "")
+                .with_source(format!("a handler returned {} as a status", self.0))
+                .into_response(),
+        }
+    }
+}
+
+impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+    fn into_response(self) -> Response {
+        match self {
+            Ok(value) => value.into_response(),
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(value: impl IntoResponse) -> (u16, Option<String>, Option<u64>) {
+        let response = value.into_response();
+        let content_type = response.headers().get("content-type");
+        (
+            response.status().as_u16(),
+            content_type.map(|value| value.to_str().unwrap().to_owned()),
+            response.body().length(),
+        )
+    }
+
+    #[test]
+    fn the_table_of_the_docs() {
+        const TEXT: Option<&str> = Some("text/plain; charset=utf-8");
+        const HTML: Option<&str> = Some("text/html; charset=utf-8");
+        const BYTES: Option<&str> = Some("application/octet-stream");
+        let not_found = || HttpError::new(404, "m");
+        let rows = [
+            (facts("abc"), 200, TEXT, Some(3)),
+            (facts(""), 200, TEXT, Some(0)),
+            (facts(String::from("abc")), 200, TEXT, Some(3)),
+            (facts(Cow::Borrowed("abc")), 200, TEXT, Some(3)),
+            (
+                facts(Cow::<'static, str>::Owned("abc".into())),
+                200,
+                TEXT,
+                Some(3),
+            ),
+            (facts(Html("abc")), 200, HTML, Some(3)),
+            (facts(Html(Body::iter(["abc"]))), 200, HTML, None),
+            (facts(Bytes::from("abc")), 200, BYTES, Some(3)),
+            (facts(vec![1_u8, 2]), 200, BYTES, Some(2)),
+            (facts(&b"abc"[..]), 200, BYTES, Some(3)),
+            (facts(b"abc"), 200, BYTES, Some(3)),
+            (facts(Body::iter(["abc"])), 200, TEXT, None),
+            (facts(Body::full("abc")), 200, TEXT, Some(3)),
+            (facts(Body::empty()), 200, None, Some(0)),
+            (facts(()), 200, None, Some(0)),
+            (facts(StatusCode::ACCEPTED), 202, None, Some(0)),
+            (facts(not_found()), 404, TEXT, Some(17)),
+            (facts((StatusCode::CREATED, "abc")), 201, TEXT, Some(3)),
+            (facts((202, Html("abc"))), 202, HTML, Some(3)),
+            (facts((2020, "abc")), 500, TEXT, Some(26)),
+            (facts(Ok::<_, HttpError>("abc")), 200, TEXT, Some(3)),
+            (facts(Err::<&str, _>(not_found())), 404, TEXT, Some(17)),
+            (facts(Err::<(), _>((409, "abc"))), 409, TEXT, Some(3)),
+        ];
+        for (i, (got, status, content_type, length)) in rows.into_iter().enumerate() {
+            assert_eq!(
+                got,
+                (status, content_type.map(str::to_owned), length),
+                "row {i}"
+            );
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What a handler gives back.
+//!
+//! A [`Response`] is a status, headers and a [`Body`]; it is single-threaded,
+//! like the body inside. [`IntoResponse`] turns the everyday return types into
+//! one.
+//!
+//! What must stay true: a header with CR, LF or NUL cannot be built, so a
+//! handler that puts user input into a header cannot be made to write a second
+//! header or a second response (CWE-113); and only [`IntoResponse`] chooses a
+//! Content-Type, a response built by hand is left alone.
+
+mod into;
+
+use std::fmt;
+
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+pub(crate) use self::into::content_type;
+pub use self::into::{Html, IntoResponse};
+use crate::{Body, HttpError, IntoBody};
+
+/// Status, headers and body of an answer.
+///
+/// ```
+/// use greenway_app::Response;
+///
+/// let response = Response::new("<p>hi</p>")
+///     .with_status(201)
+///     .with_header("content-type", "text/html; charset=utf-8");
+/// assert_eq!(response.status(), 201);
+/// ```
+#[derive(Debug, Default)]
+pub struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+    extensions: Extensions,
+}
+
+/// A [`Response`] without its body; see [`Response::into_parts`].
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct ResponseParts {
+    /// The status, 200 by default.
+    pub status: StatusCode,
+    /// The headers, without those that the server adds.
+    pub headers: HeaderMap,
+    /// What handlers, middleware and the server tell each other about this
+    /// response.
+    pub extensions: Extensions,
+}
+
+impl Response {
+    /// A 200 with this body and no headers.
+    #[must_use]
+    pub fn new(body: impl IntoBody) -> Self {
+        Self {
+            body: body.into_body(),
+            ..Self::default()
+        }
+    }
+
+    /// A response without a body.
+    #[must_use]
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+
+    /// Sends the client elsewhere: 303 after a form, 302 or 307 for now, 301 or
+    /// 308 for ever.
+    ///
+    /// What cannot stand in a URI (spaces, controls, quotes, backslashes,
+    /// non-ASCII) is percent-encoded, so any string is safe from header
+    /// injection. It is still the caller's duty not to redirect to a place that
+    /// a stranger chose.
+    ///
+    /// ```
+    /// use greenway_app::Response;
+    ///
+    /// let response = Response::redirect("/hello/Zoë", 303);
+    /// assert_eq!(response.headers()["location"], "/hello/Zo%C3%AB");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `code` is not between 300 and 399.
+    #[must_use]
+    pub fn redirect(location: impl AsRef<str>, code: u16) -> Self {
+        assert!(
+            (300..400).contains(&code),
+            "Response::redirect: {code} is not a redirect"
+        );
+        let location = utf8_percent_encode(location.as_ref(), NOT_IN_URI).to_string();
+        Self::default()
+            .with_status(code)
+            .with_header(header::LOCATION, location)
+    }
+
+    /// The status; 200 unless set.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The status, to be changed.
+    pub fn status_mut(&mut self) -> &mut StatusCode {
+        &mut self.status
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The headers, to be changed. A second Set-Cookie is added with
+    /// [`append`](HeaderMap::append).
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The body, to be replaced or taken.
+    pub fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// What handlers, middleware and the server tell each other.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The extensions, to be changed.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+
+    /// Takes the body off.
+    #[must_use]
+    pub fn into_parts(self) -> (ResponseParts, Body) {
+        let Self {
+            status,
+            headers,
+            body,
+            extensions,
+        } = self;
+        (
+            ResponseParts {
+                status,
+                headers,
+                extensions,
+            },
+            body,
+        )
+    }
+
+    /// Puts a body on.
+    #[must_use]
+    pub fn from_parts(parts: ResponseParts, body: Body) -> Self {
+        let ResponseParts {
+            status,
+            headers,
+            extensions,
+        } = parts;
+        Self {
+            status,
+            headers,
+            body,
+            extensions,
+        }
+    }
+
+    /// Sets the status.
+    ///
+    /// # Panics
+    ///
+    /// When it is no status code (100 to 999).
+    #[must_use]
+    pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
+        self.status = match status.try_into() {
+            Ok(status) => status,
+            Err(_) => panic!("Response::with_status: a status is a number from 100 to 999"),
+        };
+        self
+    }
+
+    /// Sets a header, replacing any of that name.
+    ///
+    /// # Panics
+    ///
+    /// When the name is no header name, or the value holds a CR, an LF, a NUL or
+    /// another control character. Where either comes from outside, use
+    /// [`try_with_header`](Response::try_with_header).
+    #[must_use]
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+        V: TryInto<HeaderValue, Error: fmt::Display>,
+    {
+        match checked_header(name, value) {
+            Ok((name, value)) => self.headers.insert(name, value),
+            Err(problem) => panic!("Response::with_header: {problem}"),
+        };
+        self
+    }
+
+    /// Sets a header, replacing any of that name.
+    ///
+    /// # Errors
+    ///
+    /// 500 where [`with_header`](Response::with_header) would panic; what was
+    /// wrong is the error's source.
+    pub fn try_with_header<N, V>(mut self, name: N, value: V) -> Result<Self, HttpError>
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+        V: TryInto<HeaderValue, Error: fmt::Display>,
+    {
+        let (name, value) = checked_header(name, value)
+            .map_err(|problem| HttpError::new(500, "").with_source(problem))?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+}
+
+/// What a Location cannot hold (RFC 3986, 2). `%` stays: the rest of the string
+/// may be encoded already. The backslash goes, since browsers read it as a slash.
+const NOT_IN_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// A header that can stand on the wire (RFC 9110, 5.5), or what is wrong with it.
+pub(crate) fn checked_header<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue), String>
+where
+    N: TryInto<HeaderName, Error: fmt::Display>,
+    V: TryInto<HeaderValue, Error: fmt::Display>,
+{
+    let name = name
+        .try_into()
+        .map_err(|error| format!("the header name is refused: {error}"))?;
+    let value = value.try_into().map_err(|error| {
+        format!(
+            "the value given for header `{name}` cannot stand in a header \
+             (CR, LF, NUL or another control character): {error}"
+        )
+    })?;
+    Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_cannot_be_injected() {
+        for bad in ["a\r\nx: y", "a\nb", "a\rb", "a\0b", "\u{7f}"] {
+            let error = Response::default()
+                .try_with_header("x-name", bad)
+                .unwrap_err();
+            assert_eq!(error.status(), 500);
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("header `x-name`"), "{source}");
+        }
+        for bad in ["", "a b", "a:b", "a\r\nb", "ä"] {
+            let error = Response::default().try_with_header(bad, "v").unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("the header name is refused"), "{source}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the value given for header `x-name`")]
+    fn a_bad_value_panics_with_its_name() {
+        let _ = Response::default().with_header("x-name", "a\r\nb");
+    }
+
+    #[test]
+    #[should_panic(expected = "the header name is refused")]
+    fn a_bad_name_panics() {
+        let _ = Response::default().with_header("x name", "a");
+    }
+
+    #[test]
+    #[should_panic(expected = "a number from 100 to 999")]
+    fn a_bad_status_panics() {
+        let _ = Response::default().with_status(42);
+    }
+
+    #[test]
+    #[should_panic(expected = "200 is not a redirect")]
+    fn redirects_redirect() {
+        let _ = Response::redirect("/", 200);
+    }
+
+    #[test]
+    fn redirect_encodes_what_is_not_uri() {
+        for (given, expected) in [
+            ("/a?b=c&d#e", "/a?b=c&d#e"),
+            ("/50%25", "/50%25"),
+            ("/a b", "/a%20b"),
+            ("/\r\nset-cookie: x", "/%0D%0Aset-cookie:%20x"),
+            ("/\\evil.example", "/%5Cevil.example"),
+            ("/é", "/%C3%A9"),
+        ] {
+            assert_eq!(
+                Response::redirect(given, 302).headers()["location"],
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn with_header_replaces_and_append_adds() {
+        let mut response = Response::new("x")
+            .with_header("a", "1")
+            .with_header("A", "2");
+        assert_eq!(
+            response.headers().get_all("a").iter().collect::<Vec<_>>(),
+            ["2"]
+        );
+        response
+            .headers_mut()
+            .append("a", HeaderValue::from_static("3"));
+        assert_eq!(response.headers().get_all("a").iter().count(), 2);
+    }
+
+    #[test]
+    fn parts_go_round() {
+        let mut response = Response::new("x").with_status(202).with_header("a", "1");
+        response.extensions_mut().insert(7_u8);
+        let (parts, body) = response.into_parts();
+        let response = Response::from_parts(parts, body);
+        assert_eq!(response.status(), 202);
+        assert_eq!(response.headers()["a"], "1");
+        assert_eq!(response.extensions().get::<u8>(), Some(&7));
+        assert_eq!(response.body().length(), Some(1));
+    }
+
+    #[test]
+    fn by_hand_means_no_content_type() {
+        assert!(Response::new("x").headers().is_empty());
+        assert!(Response::new("x").into_response().headers().is_empty());
+    }
+}

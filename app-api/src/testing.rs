@@ -1,0 +1,452 @@
+//! An in-process client: call an application without a socket.
+//!
+//! It does what a server does with an application, in the same order: makes a
+//! [`Request`], calls, takes aborts for answers, drives the body chunk by chunk,
+//! leaves the body out where HTTP has none. So a test sees chunk boundaries and
+//! errors that a client over a socket would have to guess.
+//!
+//! A panic that is not an [`abort`](crate::abort) passes through to the test.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+
+use crate::response::checked_header;
+use crate::{
+    Application, BodyError, Connection, Head, HttpError, Input, IntoResponse, Request, Response,
+    Sink, catch_abort,
+};
+
+/// Calls an application.
+///
+/// ```
+/// use greenway_app::{Request, testing::Client};
+///
+/// let client = Client::new(|request: Request| request.method().to_string());
+/// let reply = client.put("/thing").header("accept", "*/*").body("data").send();
+/// assert_eq!(reply.status(), 200);
+/// assert_eq!(reply.text(), "PUT");
+/// ```
+pub struct Client {
+    app: Arc<dyn Application>,
+    connection: Arc<Connection>,
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident)*) => {$(
+        #[doc = concat!("A ", stringify!($method), " request.")]
+        pub fn $name(&self, target: &str) -> RequestBuilder<'_> {
+            self.request(Method::$method, target)
+        }
+    )*};
+}
+
+impl Client {
+    /// A client of this application.
+    #[must_use]
+    pub fn new(app: impl Application) -> Self {
+        Self {
+            app: Arc::new(app),
+            connection: Arc::default(),
+        }
+    }
+
+    /// Sets the connection that requests seem to come in on.
+    #[must_use]
+    pub fn with_connection(mut self, connection: Connection) -> Self {
+        self.connection = Arc::new(connection);
+        self
+    }
+
+    methods! {
+        get GET
+        head HEAD
+        post POST
+        put PUT
+        patch PATCH
+        delete DELETE
+        options OPTIONS
+    }
+
+    /// A request of any method. The target is sent as it is, in any of the forms
+    /// of RFC 9112, 3.2.
+    pub fn request(&self, method: Method, target: &str) -> RequestBuilder<'_> {
+        RequestBuilder {
+            client: self,
+            method,
+            target: target.to_owned(),
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            input: Input::empty(),
+            patience: None,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request in the making.
+#[derive(Debug)]
+#[must_use = "nothing happens until `send`"]
+pub struct RequestBuilder<'a> {
+    client: &'a Client,
+    method: Method,
+    target: String,
+    version: Version,
+    headers: HeaderMap,
+    input: Input,
+    patience: Option<usize>,
+}
+
+impl RequestBuilder<'_> {
+    /// Adds a header. `Host: localhost` is there unless given.
+    ///
+    /// # Panics
+    ///
+    /// When name or value cannot stand in a header.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: fmt::Display>,
+        V: TryInto<HeaderValue, Error: fmt::Display>,
+    {
+        match checked_header(name, value) {
+            Ok((name, value)) => self.headers.append(name, value),
+            Err(problem) => panic!("RequestBuilder::header: {problem}"),
+        };
+        self
+    }
+
+    /// Sets the version; HTTP/1.1 unless set.
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(self, body: impl Into<Bytes>) -> Self {
+        self.input(Input::full(body))
+    }
+
+    /// Sets a body of any kind, such as one that fails half-way.
+    pub fn input(mut self, input: Input) -> Self {
+        self.input = input;
+        self
+    }
+
+    /// Leaves after this many chunks: the next one finds nobody, as when a
+    /// browser is closed.
+    pub fn leave_after(mut self, chunks: usize) -> Self {
+        self.patience = Some(chunks);
+        self
+    }
+
+    /// Calls the application and takes its whole answer.
+    ///
+    /// # Panics
+    ///
+    /// When the application panics.
+    pub fn send(self) -> Reply {
+        let head_only = self.method == Method::HEAD;
+        let mut headers = self.headers;
+        headers
+            .entry("host")
+            .or_insert(HeaderValue::from_static("localhost"));
+        match self.input.length() {
+            // As clients do: no header for no body.
+            Some(0) => {}
+            Some(length) => {
+                headers.entry("content-length").or_insert(length.into());
+            }
+            None => {
+                headers
+                    .entry("transfer-encoding")
+                    .or_insert(HeaderValue::from_static("chunked"));
+            }
+        }
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let head = Head::build(self.method, &self.target, self.version, fields);
+        let request = Request::new(head, self.input, Arc::clone(&self.client.connection));
+        let response = match request {
+            Ok(request) => catch_abort(|| self.client.app.call(request))
+                .unwrap_or_else(IntoResponse::into_response),
+            Err(error) => error.into_response(),
+        };
+        Reply::drive(response, head_only, self.patience)
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    chunks: Vec<Bytes>,
+    error: Option<BodyError>,
+}
+
+impl Reply {
+    fn drive(response: Response, head_only: bool, patience: Option<usize>) -> Self {
+        let (parts, body) = response.into_parts();
+        let mut reply = Self {
+            status: parts.status,
+            headers: parts.headers,
+            chunks: Vec::new(),
+            error: None,
+        };
+        // RFC 9110, 9.3.2, 15.3.5 and 15.4.5. The body is dropped unread.
+        if head_only || reply.status == 204 || reply.status == 304 {
+            return reply;
+        }
+        let mut wire = Wire {
+            chunks: Vec::new(),
+            started: false,
+            patience,
+        };
+        let result = catch_abort(|| body.send_to(&mut wire))
+            .unwrap_or_else(|aborted| Err(BodyError::from(aborted)));
+        let begun = wire.started;
+        reply.chunks = wire.chunks;
+        if let Err(error) = result {
+            if !begun && !error.is_gone() {
+                return Self::failed(error);
+            }
+            reply.error = Some(error);
+        }
+        reply
+    }
+
+    /// An error before the head went out is a clean answer.
+    fn failed(error: BodyError) -> Self {
+        let answer = match error.http_error() {
+            Some(own) => {
+                let mut answer = HttpError::new(own.status(), own.message().to_owned());
+                answer.headers_mut().clone_from(own.headers());
+                answer
+            }
+            None => HttpError::new(500, ""),
+        };
+        let mut reply = Self::drive(answer.into_response(), false, None);
+        reply.error = Some(error);
+        reply
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The first header of this name, if it is there and is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The headers that the application set; a server adds its own.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The chunks as they were sent, none of them empty.
+    #[must_use]
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The whole body.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.chunks.concat().into()
+    }
+
+    /// The whole body as text; what is not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// What ended the body before its end, if anything did.
+    #[must_use]
+    pub fn error(&self) -> Option<&BodyError> {
+        self.error.as_ref()
+    }
+}
+
+/// The sink of a client that may lose patience.
+struct Wire {
+    chunks: Vec<Bytes>,
+    started: bool,
+    patience: Option<usize>,
+}
+
+impl Sink for Wire {
+    fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
+        self.start()?;
+        self.chunks.push(chunk);
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), BodyError> {
+        if self.patience == Some(self.chunks.len()) {
+            return Err(BodyError::gone());
+        }
+        self.started = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::{Body, abort};
+
+    #[test]
+    fn a_request_arrives_as_it_was_made() {
+        let client = Client::new(|mut request: Request| {
+            let body = request.body(99).unwrap();
+            let length = request.content_length();
+            let host = request.host().unwrap_or_default().to_owned();
+            let coding = request.header("transfer-encoding");
+            format!(
+                "{:?} {host} {length:?} {coding:?} {}",
+                request.version(),
+                body.len()
+            )
+        });
+        assert_eq!(
+            client.get("/").send().text(),
+            "HTTP/1.1 localhost None None 0"
+        );
+        let reply = client
+            .post("/")
+            .body("abc")
+            .version(Version::HTTP_10)
+            .header("host", "h");
+        assert_eq!(reply.send().text(), "HTTP/1.0 h Some(3) None 3");
+        let reply = client.post("/").input(Input::default()).send();
+        assert_eq!(reply.text(), "HTTP/1.1 localhost None Some(\"chunked\") 0");
+    }
+
+    #[test]
+    fn a_bad_path_never_reaches_the_application() {
+        let client = Client::new(|_: Request| -> () { unreachable!("the path is bad") });
+        assert_eq!(client.get("/%zz").send().status(), 400);
+    }
+
+    #[test]
+    fn bodies_are_left_out_where_http_has_none() {
+        static DRIVEN: AtomicU32 = AtomicU32::new(0);
+        let client = Client::new(|request: Request| {
+            let status = request
+                .query("status")
+                .map_or(200, |text| text.parse().unwrap());
+            let body = Body::stream(|out| {
+                DRIVEN.fetch_add(1, Ordering::Relaxed);
+                out.send("x")
+            });
+            (status, body)
+        });
+        for reply in [
+            client.head("/").send(),
+            client.get("/?status=204").send(),
+            client.get("/?status=304").send(),
+        ] {
+            assert!(reply.chunks().is_empty());
+            assert_eq!(DRIVEN.load(Ordering::Relaxed), 0);
+        }
+        assert_eq!(client.get("/").send().text(), "x");
+    }
+
+    #[test]
+    fn an_error_before_the_first_chunk_is_an_answer() {
+        let fail = |out: &mut crate::Out<'_>| -> Result<(), BodyError> {
+            out.send("")?;
+            Err(HttpError::new(413, "big").with_header("x-a", "1").into())
+        };
+        let reply = Client::new(move |_: Request| Body::stream(fail))
+            .get("/")
+            .send();
+        assert_eq!(reply.text(), "413 Payload Too Large: big\n");
+        assert_eq!(
+            (reply.header("x-a"), reply.error().is_some()),
+            (Some("1"), true)
+        );
+
+        let odd = |_: Request| Body::stream(|_| Err(BodyError::new("secret")));
+        assert_eq!(
+            Client::new(odd).get("/").send().text(),
+            "500 Internal Server Error\n"
+        );
+
+        let aborts = |_: Request| Body::stream(|_| abort(409, "no"));
+        assert_eq!(Client::new(aborts).get("/").send().status(), 409);
+    }
+
+    #[test]
+    fn an_error_after_the_first_chunk_cuts() {
+        let app = |_: Request| {
+            Body::stream(|out| {
+                out.send("a")?;
+                Err(BodyError::new("late"))
+            })
+        };
+        let reply = Client::new(app).get("/").send();
+        assert_eq!((reply.status().as_u16(), reply.text().as_str()), (200, "a"));
+        assert_eq!(reply.error().unwrap().to_string(), "late");
+        // Once the head is out there is no other status to be had.
+        let started = |_: Request| {
+            Body::stream(|out| {
+                out.start()?;
+                Err(BodyError::new("late"))
+            })
+        };
+        assert_eq!(Client::new(started).get("/").send().status(), 200);
+    }
+
+    #[test]
+    fn a_client_that_leaves_ends_the_body() {
+        thread_local!(static DROPS: Rc<Cell<u32>> = Rc::default());
+        struct Guard;
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                DROPS.with(|drops| drops.set(drops.get() + 1));
+            }
+        }
+        let client = Client::new(|_: Request| {
+            let guard = Guard;
+            Body::iter(std::iter::repeat_with(move || {
+                let _held = &guard;
+                "x"
+            }))
+        });
+        for chunks in [0, 1, 5] {
+            let reply = client.get("/").leave_after(chunks).send();
+            assert_eq!(reply.chunks().len(), chunks);
+            assert!(reply.error().unwrap().is_gone());
+        }
+        assert_eq!(DROPS.with(|drops| drops.get()), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "boom")]
+    fn panics_pass_through() {
+        let _ = Client::new(|_: Request| -> () { panic!("boom") })
+            .get("/")
+            .send();
+    }
+}

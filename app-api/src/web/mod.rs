@@ -1,0 +1,239 @@
+//! Bottle's half: an application made of routes.
+//!
+//! What must stay true: a mistake in a rule is a panic at start-up that shows the
+//! rule, never a surprise in production; a request costs no allocation to route
+//! unless it has wildcards or escapes.
+
+mod router;
+pub(crate) mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::{Method, StatusCode, header};
+
+use self::router::Router;
+use self::rule::Rule;
+use crate::request::params::{Capture, Matched};
+use crate::request::path::{self, ENCODED_SLASH};
+use crate::{Application, HttpError, IntoResponse, Request, Response, Span, catch_abort};
+
+/// An application made of routes.
+///
+/// # Rules
+///
+/// A rule is a path with wildcards. A wildcard is part of a segment or all of
+/// it, matches at least one character, and has a filter:
+///
+/// | wildcard | matches |
+/// |---|---|
+/// | `<name>`, `<name:str>` | anything but a slash |
+/// | `<name:int>` | `-?[0-9]+` that fits an `i64`; see [`Request::int`] |
+/// | `<name:float>` | `-?[0-9.]+` that is a number; see [`Request::float`] |
+/// | `<name:path>` | anything with slashes, as little as possible |
+///
+/// (Numbers have 32 characters at most.) Rules are written and matched decoded:
+/// `/a b` is the rule for `GET /a%20b`. An encoded slash (`%2F`) is data and
+/// never a boundary: `/file/a%2Fb` matches `/file/<name>` with `name` being
+/// `a/b`, and does not match `/file/a/b`. A slash at the end matters.
+///
+/// # Order
+///
+/// For the method of the request, then GET if that is HEAD, then
+/// [`any`](App::any): first the rule without wildcards, then those with, in the
+/// order of their definition. A path without a route is answered 404, a path
+/// without this method 405 with Allow (RFC 9110, 15.5.6), and OPTIONS 204 with
+/// Allow unless it has a route of its own. HEAD goes to the GET handler; the
+/// server leaves the body out.
+///
+/// ```
+/// use greenway_app::{App, Request, testing::Client};
+///
+/// let mut app = App::new();
+/// app.get("/", |_: Request| "home")
+///     .get("/hello/<name>", |request: Request| format!("Hello {}", request.param("name")))
+///     .post("/item/<id:int>", |request: Request| format!("{}", request.int("id") + 1));
+///
+/// let client = Client::new(app);
+/// assert_eq!(client.get("/hello/Ada").send().text(), "Hello Ada");
+/// assert_eq!(client.post("/item/41").send().text(), "42");
+/// assert_eq!(client.get("/item/41").send().header("allow"), Some("OPTIONS, POST"));
+/// ```
+///
+/// # Panics
+///
+/// All methods that add a route panic, with a message that shows the rule, when
+/// it does not start with a slash, a wildcard is malformed or has an unknown
+/// filter, two wildcards share a name, or the same rule is there already for
+/// that method.
+#[derive(Default)]
+pub struct App {
+    router: Router,
+}
+
+impl App {
+    /// An application that answers 404 to everything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Routes GET (and HEAD).
+    ///
+    /// # Panics
+    ///
+    /// See [`App`](App#panics).
+    pub fn get(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+        self.route(&[Method::GET], rule, handler)
+    }
+
+    /// Routes POST.
+    ///
+    /// # Panics
+    ///
+    /// See [`App`](App#panics).
+    pub fn post(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+        self.route(&[Method::POST], rule, handler)
+    }
+
+    /// Routes PUT.
+    ///
+    /// # Panics
+    ///
+    /// See [`App`](App#panics).
+    pub fn put(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+        self.route(&[Method::PUT], rule, handler)
+    }
+
+    /// Routes PATCH.
+    ///
+    /// # Panics
+    ///
+    /// See [`App`](App#panics).
+    pub fn patch(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+        self.route(&[Method::PATCH], rule, handler)
+    }
+
+    /// Routes DELETE.
+    ///
+    /// # Panics
+    ///
+    /// See [`App`](App#panics).
+    pub fn delete(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+        self.route(&[Method::DELETE], rule, handler)
+    }
+
+    /// Routes several methods, extension methods among them, to one handler.
+    ///
+    /// # Panics
+    ///
+    /// When `methods` is empty, and as all: see [`App`](App#panics).
+    pub fn route(
+        &mut self,
+        methods: &[Method],
+        rule: &str,
+        handler: impl Application,
+    ) -> &mut Self {
+        assert!(!methods.is_empty(), "route \"{rule}\": no methods given");
+        self.add(methods.iter().cloned().map(Some), rule, &shared(handler))
+    }
+
+    /// Routes all methods that have no route of their own.
+    ///
+    /// # Panics
+    ///
+    /// See [`App`](App#panics).
+    pub fn any(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+        self.add([None].into_iter(), rule, &shared(handler))
+    }
+
+    fn add(
+        &mut self,
+        methods: impl Iterator<Item = Option<Method>>,
+        rule: &str,
+        handler: &Arc<dyn Application>,
+    ) -> &mut Self {
+        let refuse = |problem: String| -> ! { panic!("route \"{rule}\": {problem}") };
+        let parsed = Arc::new(Rule::parse(rule).unwrap_or_else(|problem| refuse(problem)));
+        for method in methods {
+            if let Err(problem) = self.router.add(method, &parsed, Arc::clone(handler)) {
+                refuse(problem);
+            }
+        }
+        self
+    }
+
+    /// The answer to a request that no route wants.
+    fn unrouted(&self, request: &Request, path: &str) -> Response {
+        let options = request.method() == Method::OPTIONS;
+        if options && request.raw_path() == "*" {
+            return options_answer(&self.router.allowed_anywhere());
+        }
+        match self.router.allowed(path) {
+            Some(allow) if options => options_answer(&allow),
+            Some(allow) => HttpError::new(405, format!("this resource allows {allow}"))
+                .with_header(header::ALLOW, allow)
+                .into_response(),
+            // `{:?}` escapes what a client may have smuggled in for a terminal.
+            None => HttpError::new(404, format!("{:?}", request.path())).into_response(),
+        }
+    }
+}
+
+impl Application for App {
+    fn call(&self, mut request: Request) -> Response {
+        let mut found = Vec::new();
+        let Some(path) = path::decode_for_match(request.raw_path()) else {
+            // `Request::new` has decoded this path without complaint.
+            return HttpError::new(400, "the path is malformed").into_response();
+        };
+        let Some(route) = self.router.find(request.method(), &path, &mut found) else {
+            return self.unrouted(&request, &path);
+        };
+        let captures = captures(&request, &path, &found);
+        request.set_matched(Matched {
+            rule: Arc::clone(&route.rule),
+            captures,
+        });
+        let handler = &route.handler;
+        catch_abort(|| handler.call(request)).unwrap_or_else(IntoResponse::into_response)
+    }
+}
+
+fn shared(handler: impl Application) -> Arc<dyn Application> {
+    Arc::new(handler)
+}
+
+/// The texts of the wildcards; those of a path without escapes stay in the head.
+fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Vec<Capture> {
+    let borrowed = path.len() == request.raw_path().len();
+    let base = request.head().path.start;
+    found
+        .iter()
+        .map(|range| {
+            // A head is at most 4 GiB: its own offsets are `u32`.
+            match (
+                borrowed,
+                u32::try_from(range.start),
+                u32::try_from(range.end),
+            ) {
+                (true, Ok(start), Ok(end)) => Capture::Wire(Span::new(base + start, base + end)),
+                _ => Capture::Decoded(path[range.clone()].replace(ENCODED_SLASH, "/").into()),
+            }
+        })
+        .collect()
+}
+
+/// RFC 9110, 9.3.7.
+fn options_answer(allow: &str) -> Response {
+    Response::empty(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow)
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.router.routes()).finish()
+    }
+}

@@ -1,0 +1,192 @@
+//! From method and path to a handler.
+//!
+//! What must stay true: the order is Bottle's. For the method itself, then GET
+//! if it is HEAD, then "any": first the rule without wildcards that is the path,
+//! then the rules with wildcards in the order of their definition.
+//!
+//! # Implementation
+//!
+//! Static rules are a hash table by path. Rules with wildcards are indexed by
+//! their static text up to its last slash: a path looks up each of its own
+//! prefixes (as many as it has slashes, bounded by the deepest rule) and tries
+//! only the rules found there. A thousand routes cost as much as the few that
+//! share a prefix.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::rule::Rule;
+use crate::Application;
+
+/// The table of an [`App`](super::App).
+#[derive(Default)]
+pub(super) struct Router {
+    statics: HashMap<Box<str>, Vec<Route>>,
+    /// In the order of definition.
+    dynamics: Vec<Route>,
+    /// Positions in `dynamics`, ascending, by [`Rule::prefix`].
+    index: HashMap<Box<str>, Vec<usize>>,
+    /// Length of the longest key in `index`.
+    deepest: usize,
+}
+
+/// One handler for one method, or for any.
+pub(super) struct Route {
+    pub(super) rule: Arc<Rule>,
+    method: Option<Method>,
+    pub(super) handler: Arc<dyn Application>,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = self.method.as_ref().map_or("ANY", Method::as_str);
+        write!(f, "{method} {}", self.rule.text())
+    }
+}
+
+impl Router {
+    /// Adds a route, or says why it cannot be.
+    pub(super) fn add(
+        &mut self,
+        method: Option<Method>,
+        rule: &Arc<Rule>,
+        handler: Arc<dyn Application>,
+    ) -> Result<(), String> {
+        let route = Route {
+            rule: Arc::clone(rule),
+            method,
+            handler,
+        };
+        let same = |old: &Route| old.rule.text() == rule.text() && old.method == route.method;
+        if rule.is_static() {
+            let routes = self.statics.entry(rule.text().into()).or_default();
+            if routes.iter().any(same) {
+                return Err(twice(&route));
+            }
+            routes.push(route);
+            return Ok(());
+        }
+        let prefix = rule.prefix();
+        let indexed = self.index.entry(prefix.into()).or_default();
+        if indexed.iter().any(|&at| same(&self.dynamics[at])) {
+            return Err(twice(&route));
+        }
+        indexed.push(self.dynamics.len());
+        self.deepest = self.deepest.max(prefix.len());
+        self.dynamics.push(route);
+        Ok(())
+    }
+
+    /// The route for a request. `path` is decoded but for encoded slashes;
+    /// `found` receives where the wildcards stand in it.
+    pub(super) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+        found: &mut Vec<Range<usize>>,
+    ) -> Option<&Route> {
+        let get = (method == Method::HEAD).then_some(&Method::GET);
+        let statics = self
+            .statics
+            .get(path)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        for wanted in [Some(Some(method)), get.map(Some), Some(None)]
+            .into_iter()
+            .flatten()
+        {
+            let serves = |route: &&Route| route.method.as_ref() == wanted;
+            let fixed = statics.iter().find(serves);
+            if fixed.is_some() {
+                found.clear();
+                return fixed;
+            }
+            let first = self.first(path, found, |route| serves(&route));
+            if first.is_some() {
+                return first;
+            }
+        }
+        None
+    }
+
+    /// The earliest rule with wildcards that matches and is wanted.
+    fn first(
+        &self,
+        path: &str,
+        found: &mut Vec<Range<usize>>,
+        wanted: impl Fn(&Route) -> bool,
+    ) -> Option<&Route> {
+        let mut best = self.dynamics.len();
+        let mut scratch = Vec::new();
+        for positions in self.candidates(path) {
+            for &at in positions.iter().take_while(|&&at| at < best) {
+                let route = &self.dynamics[at];
+                if wanted(route) && route.rule.matches(path, &mut scratch) {
+                    best = at;
+                    std::mem::swap(found, &mut scratch);
+                    break;
+                }
+            }
+        }
+        self.dynamics.get(best)
+    }
+
+    /// The lists of rules whose static prefix is a prefix of the path; the
+    /// longest first, since a match there spares the later ones of the others.
+    fn candidates<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a [usize]> {
+        let reach = path.len().min(self.deepest);
+        memchr::memchr_iter(b'/', &path.as_bytes()[..reach])
+            .rev()
+            .filter_map(|slash| self.index.get(&path[..=slash]))
+            .map(Vec::as_slice)
+    }
+
+    /// The methods that a path has routes for, as an Allow header names them;
+    /// `None` if there are none. Sorted; with HEAD where there is GET, and
+    /// OPTIONS, which is always answered.
+    pub(super) fn allowed(&self, path: &str) -> Option<String> {
+        let mut scratch = Vec::new();
+        let fixed = self.statics.get(path).into_iter().flatten();
+        let matching = self
+            .candidates(path)
+            .flatten()
+            .map(|&at| &self.dynamics[at])
+            .filter(|route| route.rule.matches(path, &mut scratch));
+        allow(fixed.chain(matching))
+    }
+
+    /// The same for the whole application: `OPTIONS *`.
+    pub(super) fn allowed_anywhere(&self) -> String {
+        let all = self.statics.values().flatten().chain(&self.dynamics);
+        allow(all).unwrap_or_else(|| Method::OPTIONS.to_string())
+    }
+
+    /// All routes, static ones first.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.statics.values().flatten().chain(&self.dynamics)
+    }
+}
+
+fn twice(route: &Route) -> String {
+    let method = route.method.as_ref().map_or("any method", Method::as_str);
+    format!("it is there already for {method}")
+}
+
+fn allow<'a>(routes: impl Iterator<Item = &'a Route>) -> Option<String> {
+    let mut methods = BTreeSet::new();
+    for method in routes.filter_map(|route| route.method.as_ref()) {
+        methods.insert(method.as_str());
+        if method == Method::GET {
+            methods.insert("HEAD");
+        }
+    }
+    if methods.is_empty() {
+        return None;
+    }
+    methods.insert("OPTIONS");
+    Some(methods.into_iter().collect::<Vec<_>>().join(", "))
+}
