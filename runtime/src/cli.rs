@@ -1,0 +1,231 @@
+//! [`serve`]: a server from the command line and the environment, with gunicorn's flags.
+
+use crate::config::{Config, Engine};
+use crate::departure::HalfClose;
+use crate::green;
+use crate::server::{OnSignal, Server};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use greenway_app::Application;
+use std::process::exit;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A Greenway application.
+#[derive(Debug, Parser)]
+#[command(version = crate::VERSION, disable_help_subcommand = true, max_term_width = 100)]
+struct Flags {
+    /// Where handlers run: green (a green thread for each connection), threads (a fixed pool of
+    /// OS threads) or minihttp (hosted by the crate may_minihttp).
+    #[arg(
+        short = 'k',
+        long,
+        env = "GREENWAY_ENGINE",
+        default_value = "green",
+        visible_alias = "worker-class"
+    )]
+    engine: Engine,
+
+    /// Listen on HOST:PORT; may be given several times. Default: 127.0.0.1:8000, or
+    /// 0.0.0.0:$PORT where PORT is set.
+    #[arg(short, long, value_name = "ADDRESS")]
+    bind: Vec<String>,
+
+    /// OS threads that run green threads. Default: one for each core.
+    #[arg(long, value_name = "N", env = "GREENWAY_CORES", value_parser = at_least_one)]
+    cores: Option<usize>,
+
+    /// Requests that the threads engine serves at once.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
+    threads: usize,
+
+    /// Connections that may be open at once; more are answered with 503. Default: as many as
+    /// the limits on descriptors and memory mappings have room for.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    worker_connections: Option<usize>,
+
+    /// Connections that the kernel keeps until they are accepted.
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    backlog: u32,
+
+    /// Seconds that a connection may wait for its next request.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    keep_alive: Duration,
+
+    /// Seconds that a handler may take for its response, or between two chunks of it.
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    timeout: Duration,
+
+    /// Seconds that a request's head may take to come.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    header_timeout: Duration,
+
+    /// Seconds that a request's body may pause.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    body_timeout: Duration,
+
+    /// Seconds that a client may take to accept a piece of a response.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    write_timeout: Duration,
+
+    /// What it means that a client ends its sending direction (a FIN) while it is being served:
+    /// auto (ask it with a 100 Continue; once a stream has begun, it has left), serve or leave.
+    #[arg(long, value_name = "MEANING", default_value = "auto")]
+    half_close: HalfClose,
+
+    /// Seconds that requests may go on after TERM or INT. A second signal ends them at once.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    graceful_timeout: Duration,
+
+    /// Bytes of a request line; more is 414.
+    #[arg(long, value_name = "BYTES", default_value_t = 4094, value_parser = at_least_one)]
+    limit_request_line: usize,
+
+    /// Header fields of a request; more is 431.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    limit_request_fields: usize,
+
+    /// Bytes of a header field; more is 431.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 8190,
+        value_parser = at_least_one,
+        visible_alias = "limit-request-field_size"
+    )]
+    limit_request_field_size: usize,
+
+    /// Bytes of a request's body; more is 413.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
+    limit_request_body: u64,
+
+    /// Bytes of address space for a green thread's stack. Default: 256 KiB (1 MiB in debug builds).
+    #[arg(long, value_name = "BYTES", value_parser = at_least_one)]
+    stack_size: Option<usize>,
+
+    /// Where to write the access log; - is the standard output. Default: nowhere.
+    #[arg(long, value_name = "FILE")]
+    access_logfile: Option<String>,
+
+    /// What to log of the server itself: error, warn, info, debug or trace. RUST_LOG, where it
+    /// is set, wins.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log_level: log::LevelFilter,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a number of seconds, such as 30 or 0.5".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number from 1".to_owned()),
+        Ok(n) => Ok(n),
+    }
+}
+
+impl Flags {
+    fn into_config(self) -> Config {
+        let mut config = Config {
+            engine: self.engine,
+            bind: self.bind,
+            backlog: self.backlog,
+            threads: self.threads,
+            connections: self.worker_connections,
+            body_limit: self.limit_request_body,
+            graceful_timeout: self.graceful_timeout,
+            half_close: self.half_close,
+            access_log: self.access_logfile,
+            ..Config::default()
+        };
+        if config.bind.is_empty()
+            && let Ok(port) = std::env::var("PORT")
+        {
+            config.bind.push(format!("0.0.0.0:{port}"));
+        }
+        config.head_limits.line = self.limit_request_line;
+        config.head_limits.fields = self.limit_request_fields;
+        config.head_limits.field_size = self.limit_request_field_size;
+        config.clocks.head = self.header_timeout;
+        config.clocks.keep_alive = self.keep_alive;
+        config.clocks.body = self.body_timeout;
+        config.clocks.write = self.write_timeout;
+        config.clocks.handler = self.timeout;
+        let defaults = green::Config::default();
+        config.green = green::Config {
+            workers: self.cores.unwrap_or(defaults.workers),
+            stack_size: self.stack_size.unwrap_or(defaults.stack_size),
+        };
+        config
+    }
+}
+
+/// Serves `app` as the command line says, until TERM or INT; `--help` lists the flags.
+///
+/// Logs to the standard error, unless the program has set a logger of its own. TERM and INT stop
+/// gracefully: whoever has connected is served, idle connections are closed, and requests may go
+/// on for `--graceful-timeout`. A second signal ends them at once.
+///
+/// Does not return. The process exits with 0, or with 1 when the server could not start or had
+/// to cut requests short at its stop, or with 2 when a flag is wrong; what was wrong is said in
+/// one line.
+///
+/// ```no_run
+/// use greenway::{App, Request};
+///
+/// let mut app = App::new();
+/// app.get("/hello/<name>", |req: Request| format!("Hello {}!\n", req.param("name")));
+/// greenway::serve(app)
+/// ```
+pub fn serve(app: impl Application) -> ! {
+    // Under the program's own name, where clap would say ours.
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&name)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let matches = Flags::command().bin_name(name).get_matches();
+    let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let level = flags.log_level;
+    let _program_has_its_own = env_logger::Builder::new()
+        .filter_level(level)
+        .filter_module("may", level.min(log::LevelFilter::Warn)) // it tells of every descriptor
+        .parse_default_env()
+        .format_target(false)
+        .try_init();
+
+    let running = match Server::with_config(app, flags.into_config()).start() {
+        Ok(running) => Arc::new(running),
+        Err(error) => {
+            eprintln!("greenway: {error}");
+            exit(1);
+        }
+    };
+    let (first_signal, stop) = crossbeam_channel::bounded(1);
+    let ending = running.clone();
+    let on_signal = OnSignal::new(move |count| {
+        if count == 1 {
+            let _ = first_signal.try_send(());
+        } else {
+            ending.end_now();
+        }
+    });
+    if let Err(error) = &on_signal {
+        eprintln!("greenway: cannot handle signals: {error}");
+        exit(1);
+    }
+    eprintln!("greenway: {}", running.describe());
+    // Ends by the signal alone: the sender lives in `on_signal`.
+    let _ = stop.recv();
+    eprintln!("greenway: stopping ({} connections)", running.connections());
+    let stopped = running.stop();
+    if stopped.cut > 0 {
+        eprintln!("greenway: stopped; {} requests were cut short", stopped.cut);
+        exit(1);
+    }
+    eprintln!("greenway: stopped");
+    exit(0)
+}

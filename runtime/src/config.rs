@@ -1,0 +1,106 @@
+//! What can be set, with gunicorn's names, meanings and defaults where gunicorn has them.
+
+use crate::departure::HalfClose;
+use crate::http1::HeadLimits;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where handlers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// Every connection has a green thread: ten thousand handlers may wait at once.
+    #[default]
+    Green,
+    /// A fixed pool of OS threads; one is held by each *request*, for as long as it lasts.
+    Threads,
+    /// The application is hosted by the crate `may_minihttp`: fast and small, without streaming,
+    /// time limits or admission. What it cannot do is answered with 501.
+    MiniHttp,
+}
+
+impl Engine {
+    /// All engines, by the names that the flag `--engine` knows.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("green", Self::Green),
+        ("threads", Self::Threads),
+        ("minihttp", Self::MiniHttp),
+    ];
+
+    /// The engine's name, as the flag `--engine` knows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Green => "green",
+            Self::Threads => "threads",
+            Self::MiniHttp => "minihttp",
+        }
+    }
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|(known, _)| *known == name);
+        known
+            .map(|(_, engine)| *engine)
+            .ok_or_else(|| "green, threads or minihttp".to_owned())
+    }
+}
+
+/// Everything that governs a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) engine: Engine,
+    pub(crate) bind: Vec<String>,
+    pub(crate) backlog: u32,
+    pub(crate) threads: usize,
+    pub(crate) connections: Option<usize>,
+    pub(crate) head_limits: HeadLimits,
+    /// Bytes of a request's body.
+    pub(crate) body_limit: u64,
+    pub(crate) clocks: Clocks,
+    pub(crate) half_close: HalfClose,
+    pub(crate) graceful_timeout: Duration,
+    pub(crate) access_log: Option<String>,
+    pub(crate) green: crate::green::Config,
+}
+
+/// How long may each part of an exchange take?
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    /// From the first byte of a request to the end of its head.
+    pub(crate) head: Duration,
+    /// Between two requests of a connection.
+    pub(crate) keep_alive: Duration,
+    /// Between two pieces of a request's body.
+    pub(crate) body: Duration,
+    /// Until the client takes a piece of the response.
+    pub(crate) write: Duration,
+    /// Until the handler gives a response, and between two pieces of it.
+    pub(crate) handler: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Green,
+            bind: Vec::new(),
+            backlog: 2048,
+            threads: 20,
+            connections: None,
+            head_limits: HeadLimits::default(),
+            body_limit: 16 * 1024 * 1024,
+            clocks: Clocks {
+                head: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(2),
+                body: Duration::from_secs(30),
+                write: Duration::from_secs(30),
+                handler: Duration::from_secs(30),
+            },
+            half_close: HalfClose::Auto,
+            graceful_timeout: Duration::from_secs(30),
+            access_log: None,
+            green: crate::green::Config::default(),
+        }
+    }
+}

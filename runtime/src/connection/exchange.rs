@@ -1,0 +1,251 @@
+//! One request and its response.
+
+use super::input::BodySource;
+use super::output::ResponseWriter;
+use super::wire::Transport;
+use super::{After, Connection};
+use crate::green::spawn::{discard, panic_message};
+use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
+use crate::http1::{self, RequestFacts, RequestHead};
+use crate::server::panics;
+use bytes::Bytes;
+use greenway_app::{Application, HttpError, Input, IntoResponse, Request, Response};
+use http::{Method, StatusCode};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+/// What a handler leaves unread of a request's body is read and thrown away up to this many
+/// bytes, so that the connection can be used again; beyond it, closing is cheaper.
+const DRAIN_BYTES: usize = 64 * 1024;
+
+/// How the application's part of an exchange ended.
+enum Outcome {
+    Sent,
+    /// Nothing can be added to what was sent, or nobody is there to send it to.
+    Cut,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Calls the application and sends its response.
+    pub(crate) fn exchange(&self, request: RequestHead) -> After {
+        let started = Instant::now();
+        let config = &self.service.config;
+        let facts = RequestFacts {
+            head: request.head.method == Method::HEAD,
+            version: request.head.version,
+            keep_alive: request.keep_alive && !self.service.lifecycle.is_stopping(),
+        };
+        let line = RequestLine::of(&request);
+        if request.upgrade {
+            log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
+        }
+        self.wire.begin(&request);
+        if !self.wire.stream.may_hold_back() && self.wire.flush().is_err() {
+            return After::Close;
+        }
+
+        let (outcome, status, sent) = {
+            let timeout = config.clocks.handler;
+            let limit = LimitGuard::new(started + timeout);
+            let mut writer = ResponseWriter::new(&self.wire, facts, &limit, timeout);
+            let outcome = self.answer(request, &mut writer, &line, &limit);
+            let outcome = if writer.may_reuse() {
+                outcome
+            } else {
+                Outcome::Cut
+            };
+            (outcome, writer.status(), writer.body_bytes())
+        };
+        self.wire.end();
+        let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
+        self.service
+            .access(&self.facts, Some(&line), status, sent, Some(started));
+        if reuse && !self.service.lifecycle.is_stopping() {
+            if self.wire.is_full() && self.wire.flush().is_err() {
+                return After::Close;
+            }
+            return After::Reuse;
+        }
+        After::Close
+    }
+
+    /// Gets a response out of the application and onto the wire.
+    fn answer(
+        &self,
+        request: RequestHead,
+        writer: &mut ResponseWriter<'_, T>,
+        line: &RequestLine,
+        limit: &LimitGuard,
+    ) -> Outcome {
+        let input = match self.input_of(&request) {
+            Ok(input) => input,
+            Err(error) => return self.send_error(writer, error),
+        };
+        let request = match Request::new(request.head, input, self.facts.clone()) {
+            Ok(request) => request.with_liveness(self.wire.clone()),
+            Err(error) => return self.send_error(writer, error),
+        };
+        // Unwind safety: the application is shared by all requests and must stand this in any
+        // engine (a panicking OS thread leaves it in the same state); the writer is ours.
+        let result = {
+            let _noted = panics::Noted::new();
+            catch_unwind(AssertUnwindSafe(|| {
+                let response = self.service.app.call(request);
+                writer.send(response)
+            }))
+        };
+        let payload = match result {
+            Ok(Ok(())) => return Outcome::Sent,
+            Ok(Err(error)) if error.is_gone() => {
+                writer.note_departure();
+                return Outcome::Cut;
+            }
+            Ok(Err(error)) if error.http_error().is_some() && !writer.has_started() => {
+                let error = error.into_inner().downcast::<HttpError>();
+                return self.send_error(writer, *error.expect("http_error() has just found it"));
+            }
+            Ok(Err(error)) => {
+                log::error!("{line}: the response body failed: {error}");
+                return self.send_error(writer, HttpError::new(500, "the response failed"));
+            }
+            Err(payload) => payload,
+        };
+        match (Unwind::of(&*payload), payload.downcast::<HttpError>()) {
+            (Some(Unwind::LimitPassed(number)), _) if number == limit.number() => {
+                log::warn!(
+                    "{line}: nothing for {:?}: cut by --timeout",
+                    self.service.config.clocks.handler
+                );
+                self.send_error(writer, HttpError::new(504, "the handler took too long"))
+            }
+            (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {
+                thread::current().clear_departure();
+                writer.note_departure();
+                Outcome::Cut
+            }
+            (Some(_), _) => {
+                // Stopped or killed. The thread is ours again, and has one thing left to say.
+                thread::current().clear_interrupt();
+                log::info!("{line}: cut by the server's stop");
+                self.service.lifecycle.note_cut();
+                self.send_error(writer, HttpError::new(503, "the server is stopping"));
+                Outcome::Cut
+            }
+            (None, Ok(error)) => self.send_error(writer, *error),
+            (None, Err(payload)) => {
+                let note = panics::take_note();
+                let text = note.as_deref().unwrap_or_else(|| panic_message(&*payload));
+                log::error!("{line}: the handler panicked: {text}");
+                discard(payload);
+                self.send_error(writer, HttpError::new(500, "the handler failed"))
+            }
+        }
+    }
+
+    fn input_of(&self, request: &RequestHead) -> Result<Input, HttpError> {
+        let limit = self.service.config.body_limit;
+        match request.body {
+            http1::BodyLength::None => Ok(Input::empty()),
+            http1::BodyLength::Length(n) if n > limit => {
+                Err(HttpError::new(413, "the request body is too large"))
+            }
+            http1::BodyLength::Length(_) | http1::BodyLength::Chunked => {
+                Ok(Input::new(Box::new(self.body_source())))
+            }
+        }
+    }
+
+    fn body_source(&self) -> BodySource<T> {
+        let config = &self.service.config;
+        BodySource::new(self.wire.clone(), config.body_limit, config.clocks.body)
+    }
+
+    /// Sends an error instead of a response, if nothing was sent; else the connection is cut, so
+    /// that the client sees that the response is not whole.
+    fn send_error(&self, writer: &mut ResponseWriter<'_, T>, error: HttpError) -> Outcome {
+        if writer.has_started() {
+            return Outcome::Cut;
+        }
+        match writer.send(error.into_response()) {
+            Ok(()) => Outcome::Sent,
+            Err(_) => Outcome::Cut,
+        }
+    }
+
+    /// Reads what the handler has left of the body. False if the connection cannot be reused.
+    fn finish_input(&self) -> bool {
+        let unread = self.wire.with_incoming(|incoming| {
+            // Also ends the reign of an `Input` that the handler has put elsewhere.
+            match &incoming.body {
+                None => Some(false),
+                Some(body) if body.failed || body.continue_expected => None,
+                Some(body) => Some(!body.decoder.is_done()),
+            }
+        });
+        match unread {
+            None => false,
+            Some(false) => true,
+            Some(true) => self.wire.flush().is_ok() && self.body_source().drain(DRAIN_BYTES),
+        }
+    }
+}
+
+/// What a log says of a request; keeps its head alive instead of copying from it.
+pub(crate) struct RequestLine {
+    head: Bytes,
+    end: usize,
+}
+
+impl RequestLine {
+    fn of(request: &RequestHead) -> Self {
+        let head = request.head.bytes.clone();
+        let end = memchr::memchr(b'\r', &head).unwrap_or(head.len());
+        Self { head, end }
+    }
+
+    /// The first header field of this (lower-case) name, for logs: nothing is parsed before one
+    /// asks.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        self.head[self.end..]
+            .split(|byte| *byte == b'\n')
+            .find_map(|line| {
+                let (field, value) = line.split_at(memchr::memchr(b':', line)?);
+                field
+                    .eq_ignore_ascii_case(name.as_bytes())
+                    .then(|| value[1..].trim_ascii())
+            })
+    }
+}
+
+impl std::fmt::Display for RequestLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A request line is visible ASCII: the parser has seen to that.
+        f.write_str(std::str::from_utf8(&self.head[..self.end]).unwrap_or("(unreadable)"))
+    }
+}
+
+/// Asks the application for a response where no connection is at hand (the minihttp engine).
+pub(crate) fn call_catching(
+    app: &dyn Application,
+    request: Request,
+    line: &dyn std::fmt::Display,
+) -> Response {
+    let result = {
+        let _noted = panics::Noted::new();
+        catch_unwind(AssertUnwindSafe(|| app.call(request)))
+    };
+    result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
+        Ok(error) => error.into_response(),
+        Err(payload) => {
+            let note = panics::take_note();
+            let text = note.as_deref().unwrap_or_else(|| panic_message(&*payload));
+            log::error!("{line}: the handler panicked: {text}");
+            discard(payload);
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                HttpError::new(500, "the handler failed"),
+            )
+                .into_response()
+        }
+    })
+}

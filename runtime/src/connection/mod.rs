@@ -1,0 +1,206 @@
+//! The life of one connection: read a head, call the application, send what it gives, go on.
+//!
+//! [`Connection::serve`] is that life on the green engine, and is meant to be read aloud. The
+//! threads engine lets its poller wait for heads and calls [`Connection::exchange`] only.
+//!
+//! What must stay true:
+//! - The application is called once per request, when its head is complete and before its body
+//!   is read. Whatever it does (return, abort, panic, wait too long) ends as one response or as
+//!   a closed connection, never as anything that others notice.
+//! - A body is dropped before the next request of the connection is looked at.
+//! - A finished response that is held back for company leaves before anything waits.
+
+mod exchange;
+mod input;
+mod output;
+mod presence;
+mod wire;
+
+pub(crate) use exchange::{RequestLine, call_catching};
+pub(crate) use wire::{Incoming, Transport, Wire};
+
+use crate::green::thread::{self, BeforeBlock, Thread, deadline_in};
+use crate::http1::{self, Reject, RequestHead};
+use crate::server::Service;
+use greenway_app::Connection as Facts;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What the server's lifecycle knows of a thread that serves connections.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) thread: Arc<Thread>,
+    place: AtomicU8,
+}
+
+/// Where in a connection's life a thread is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Place {
+    /// It serves a request.
+    Busy,
+    /// It waits for a connection's next request: it may be ended at once when the server stops.
+    Idle,
+    /// It has no connection (a thread of the pool).
+    Free,
+}
+
+impl Seat {
+    /// A seat for the thread that calls.
+    pub(crate) fn new(place: Place) -> Arc<Self> {
+        Arc::new(Self {
+            thread: thread::current(),
+            place: AtomicU8::new(place as u8),
+        })
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        match self.place.load(Ordering::SeqCst) {
+            0 => Place::Busy,
+            1 => Place::Idle,
+            _ => Place::Free,
+        }
+    }
+
+    pub(crate) fn set(&self, place: Place) {
+        self.place.store(place as u8, Ordering::SeqCst);
+    }
+}
+
+/// Whether a connection can be used for another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    Reuse,
+    Close,
+}
+
+/// One connection, on the thread that serves it.
+pub(crate) struct Connection<T: Transport> {
+    service: Arc<Service>,
+    seat: Arc<Seat>,
+    facts: Arc<Facts>,
+    wire: Rc<Wire<T>>,
+}
+
+impl<T: Transport> Connection<T> {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        seat: Arc<Seat>,
+        facts: Arc<Facts>,
+        wire: Wire<T>,
+    ) -> Self {
+        Self {
+            service,
+            seat,
+            facts,
+            wire: Rc::new(wire),
+        }
+    }
+
+    /// Serves the connection until it is closed, on a green thread of its own.
+    pub(crate) fn serve(&self) {
+        let _hook = self.before_block();
+        loop {
+            match self.next_head() {
+                Ok(Some(request)) => {
+                    if self.exchange(request) == After::Close {
+                        return self.close();
+                    }
+                }
+                Ok(None) => return self.close(),
+                Err(reject) => return self.reject(&reject),
+            }
+        }
+    }
+
+    /// Lets the connection do its part whenever this thread is about to block.
+    pub(crate) fn before_block(&self) -> BeforeBlock {
+        let wire = self.wire.clone();
+        BeforeBlock::new(Rc::new(move || wire.before_block()))
+    }
+
+    /// Waits for a request. `None` when the client is done, or has been idle for too long.
+    fn next_head(&self) -> Result<Option<RequestHead>, Reject> {
+        let clocks = &self.service.config.clocks;
+        let mut deadline = None;
+        loop {
+            if let Some(request) = self.wire.take_head(&self.service.config.head_limits)? {
+                return Ok(Some(request));
+            }
+            let idle = self.wire.is_idle();
+            let limit = if idle { clocks.keep_alive } else { clocks.head };
+            if idle || deadline.is_none() {
+                deadline = deadline_in(limit);
+            }
+            if self.wire.flush().is_err() {
+                return Ok(None);
+            }
+            match self.read_more(idle, deadline) {
+                Ok(0) if self.wire.is_idle() => return Ok(None),
+                Ok(0) => return Err(Reject::bad("the request head is incomplete")),
+                Ok(_) if idle => deadline = None, // a head has begun: its own clock runs
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !idle => {
+                    return Err(Reject::timeout("the request head took too long"));
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    fn read_more(&self, idle: bool, deadline: Option<std::time::Instant>) -> io::Result<usize> {
+        if !idle {
+            return self.wire.fill(deadline);
+        }
+        self.wire.release_buffers();
+        self.seat.set(Place::Idle);
+        // Looked at after the place is set: whoever stops the server does it the other way round.
+        let result = if self.service.lifecycle.is_stopping() {
+            Ok(0)
+        } else {
+            self.wire.fill(deadline)
+        };
+        self.seat.set(Place::Busy);
+        result
+    }
+
+    /// Answers what cannot be served, and closes.
+    pub(crate) fn reject(&self, reject: &Reject) {
+        self.wire
+            .queue(|out| http1::error_response(out, reject.status, reject.reason, None));
+        self.service
+            .access(&self.facts, None, reject.status, 0, None);
+        self.close();
+    }
+
+    /// Closes in good order: the response is not to be lost to a reset because the client has
+    /// sent more than was read.
+    pub(crate) fn close(&self) {
+        self.wire.close(self.service.config.clocks.write);
+    }
+
+    /// The next request, if it has come already.
+    pub(crate) fn buffered_head(&self) -> Result<Option<RequestHead>, Reject> {
+        self.wire.take_head(&self.service.config.head_limits)
+    }
+
+    /// Sends what is to go.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.wire.flush()
+    }
+
+    /// The wire, if nobody else (a leaked `Input`) holds it.
+    pub(crate) fn into_wire(self) -> Option<Wire<T>> {
+        Rc::try_unwrap(self.wire).ok()
+    }
+}
+
+impl<T: Transport> std::fmt::Debug for Connection<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! A response on its way to the client: the head with the first chunk, then chunk by chunk.
+
+use super::wire::{Transport, Wire};
+use crate::green::thread::{LimitGuard, checkpoint};
+use crate::http1::{self, Framing, Plan, RequestFacts};
+use bytes::Bytes;
+use greenway_app::{BodyError, Response, ResponseParts, Sink};
+use http::{HeaderMap, StatusCode};
+use std::time::{Duration, Instant};
+
+/// A body of at most this many bytes is copied behind its head; a longer one is written from
+/// where it lies.
+const COPY_BYTES: usize = 16 * 1024;
+
+/// Puts one response on a wire.
+pub(super) struct ResponseWriter<'a, T: Transport> {
+    wire: &'a Wire<T>,
+    facts: RequestFacts,
+    /// Moved with every chunk that is sent: the handler's clock runs between chunks.
+    limit: &'a LimitGuard,
+    timeout: Duration,
+    status: StatusCode,
+    plan: Option<Plan>,
+    body_bytes: u64,
+    /// Everything that the plan promised was sent.
+    complete: bool,
+}
+
+impl<'a, T: Transport> ResponseWriter<'a, T> {
+    pub(super) fn new(
+        wire: &'a Wire<T>,
+        facts: RequestFacts,
+        limit: &'a LimitGuard,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            wire,
+            facts,
+            limit,
+            timeout,
+            status: StatusCode::OK,
+            plan: None,
+            body_bytes: 0,
+            complete: false,
+        }
+    }
+
+    /// Part of the response is on its way: another cannot be sent instead.
+    pub(super) fn has_started(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The client has left: 499, as nginx calls it. Nobody but the log will see it.
+    pub(super) fn note_departure(&mut self) {
+        self.status = StatusCode::from_u16(499).expect("three digits");
+    }
+
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    pub(super) fn may_reuse(&self) -> bool {
+        self.complete && self.plan.as_ref().is_some_and(|plan| plan.keep_alive)
+    }
+
+    /// Sends a response. Its body is dropped before this returns.
+    pub(super) fn send(&mut self, response: Response) -> Result<(), BodyError> {
+        let (
+            ResponseParts {
+                status, headers, ..
+            },
+            body,
+        ) = response.into_parts();
+        self.status = status;
+        let length = body.length();
+        let mut stream = Streaming {
+            writer: self,
+            headers: &headers,
+            length,
+        };
+        match body.into_full() {
+            Ok(whole) => {
+                stream.start();
+                stream.writer.send_whole(&whole)
+            }
+            Err(body) => {
+                let plan = http1::plan(&stream.writer.facts, status, &headers, length);
+                if !plan.send_body {
+                    // HEAD, 204, 304: nobody will see the body, so it is not asked for any.
+                    drop(body);
+                    stream.start();
+                    return stream.writer.finish();
+                }
+                body.send_to(&mut stream)?;
+                stream.start();
+                stream.writer.finish()
+            }
+        }
+    }
+
+    fn send_whole(&mut self, body: &[u8]) -> Result<(), BodyError> {
+        let plan = self.plan.as_ref().expect("start() has made it");
+        if !plan.send_body || body.is_empty() {
+            return self.finish();
+        }
+        self.body_bytes = body.len() as u64;
+        if body.len() <= COPY_BYTES {
+            self.wire.queue(|out| out.extend_from_slice(body));
+        } else {
+            self.wire.send(&[body])?;
+        }
+        self.complete = true;
+        Ok(())
+    }
+
+    /// Sends a chunk of a stream, at once and with whatever goes before it.
+    fn send_chunk(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
+        let plan = self.plan.as_ref().expect("start() has made it");
+        match plan.framing {
+            Framing::Chunked => {
+                let size = http1::chunk_head(chunk.len());
+                self.wire
+                    .send(&[size.as_bytes(), chunk, http1::CHUNK_END])?;
+            }
+            Framing::Length(length) => {
+                let left = length - self.body_bytes;
+                if chunk.len() as u64 > left {
+                    // What the head has promised is the end of the response for the client; more
+                    // would be taken for the next one.
+                    let fitting = usize::try_from(left).unwrap_or(chunk.len());
+                    self.wire.send(&[&chunk[..fitting]])?;
+                    self.body_bytes += left;
+                    return Err(std::io::Error::other(format!(
+                        "the body is longer than its Content-Length of {length}"
+                    ))
+                    .into());
+                }
+                self.wire.send(&[chunk])?;
+            }
+            Framing::Close => self.wire.send(&[chunk])?,
+            Framing::None => {}
+        }
+        self.body_bytes += chunk.len() as u64;
+        self.limit.set(Instant::now() + self.timeout);
+        Ok(())
+    }
+
+    /// Ends the response.
+    fn finish(&mut self) -> Result<(), BodyError> {
+        let plan = self.plan.as_ref().expect("start() has made it");
+        match plan.framing {
+            Framing::Chunked if plan.send_body => {
+                self.wire
+                    .queue(|out| out.extend_from_slice(http1::LAST_CHUNK));
+                // A stream's end is as eagerly awaited as its chunks.
+                self.wire.flush()?;
+            }
+            Framing::Length(length) if plan.send_body && self.body_bytes < length => {
+                return Err(std::io::Error::other(format!(
+                    "the body ended after {} of {length} bytes",
+                    self.body_bytes
+                ))
+                .into());
+            }
+            Framing::Chunked | Framing::Length(_) | Framing::Close | Framing::None => {}
+        }
+        self.complete = true;
+        Ok(())
+    }
+}
+
+/// A body that comes in pieces, and the head that is still to go before the first of them.
+struct Streaming<'w, 'a, 'h, T: Transport> {
+    writer: &'w mut ResponseWriter<'a, T>,
+    headers: &'h HeaderMap,
+    length: Option<u64>,
+}
+
+impl<T: Transport> Streaming<'_, '_, '_, T> {
+    /// Writes the head, unless it is written already. It leaves with what follows it.
+    fn start(&mut self) {
+        let writer = &mut *self.writer;
+        if writer.plan.is_none() {
+            let plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
+            if let Some(mismatch) = plan.mismatch {
+                log::warn!("the application's Content-Length is not used: {mismatch:?}");
+            }
+            writer.wire.answering();
+            writer.wire.queue(|out| {
+                http1::write_head(
+                    out,
+                    writer.facts.version,
+                    writer.status,
+                    self.headers,
+                    &plan,
+                );
+            });
+            writer.plan = Some(plan);
+        }
+    }
+}
+
+impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
+    fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
+        // An endless body that never waits must end, too, when the server stops.
+        checkpoint();
+        self.start();
+        self.writer.send_chunk(&chunk)
+    }
+
+    fn start(&mut self) -> Result<(), BodyError> {
+        Streaming::start(self);
+        Ok(self.writer.wire.flush()?)
+    }
+}

@@ -1,0 +1,80 @@
+//! Is the client still there? Asked whenever a handler is about to wait, and by handlers.
+
+use super::wire::{Transport, Wire};
+use crate::departure::{HalfClose, Watch};
+use crate::green::sys::{PeerNews, peer_news};
+use crate::green::thread::{self, Interrupt, Io, TimedOut, deadline_in, wait_for};
+use crate::http1;
+use greenway_app::Liveness;
+use std::time::Duration;
+
+impl<T: Transport> Wire<T> {
+    /// What this connection does whenever its thread is about to block.
+    pub(super) fn before_block(&self) {
+        self.flush_before_block();
+        if self.is_serving() && self.news_of_peer() {
+            let me = thread::current();
+            me.interrupt(Interrupt::Departed);
+            me.raise_if_over();
+        }
+    }
+
+    /// Whether the client has left, as far as the watcher knows; begins to watch if need be.
+    fn news_of_peer(&self) -> bool {
+        let Some(socket) = self.stream.socket() else {
+            return false;
+        };
+        let has_news = self.with_incoming(|incoming| match &incoming.watch {
+            Some(watch) => watch.has_news(),
+            None => {
+                match Watch::new(socket, thread::current()) {
+                    Ok(watch) => incoming.watch = Some(watch),
+                    Err(error) => log::warn!("a client's departure will not be noticed: {error}"),
+                }
+                false // if there is, the watcher wakes us with it
+            }
+        });
+        has_news && self.peer_has_left()
+    }
+
+    /// Whether the client has left, as far as the kernel knows.
+    fn peer_has_left(&self) -> bool {
+        let Some(socket) = self.stream.socket() else {
+            return false;
+        };
+        match (peer_news(socket), self.half_close) {
+            (Some(PeerNews::Gone), _) | (Some(PeerNews::Finished), HalfClose::Leave) => true,
+            (None, _) | (Some(PeerNews::Finished), HalfClose::Serve) => false,
+            (Some(PeerNews::Finished), HalfClose::Auto) => {
+                self.is_answering() || (self.take_probe() && !self.probe())
+            }
+        }
+    }
+
+    /// Asks a client that has finished sending whether it is there. False if writing fails;
+    /// otherwise the answer of one that has closed is a reset, which comes later.
+    fn probe(&self) -> bool {
+        self.queue(|out| out.extend_from_slice(http1::CONTINUE));
+        self.flush().is_ok() && peer_news_is_good(self)
+    }
+}
+
+fn peer_news_is_good<T: Transport>(wire: &Wire<T>) -> bool {
+    wire.stream
+        .socket()
+        .is_none_or(|socket| peer_news(socket) != Some(PeerNews::Gone))
+}
+
+impl<T: Transport> Liveness for Wire<T> {
+    fn has_left(&self) -> bool {
+        self.peer_has_left()
+    }
+
+    fn wait_until_left(&self, timeout: Duration) -> bool {
+        // About to block, the thread begins to watch the client if it does not yet.
+        let result = wait_for(deadline_in(timeout), Io::None, |_, _| {
+            self.peer_has_left().then_some(())
+        });
+        !matches!(result, Err(TimedOut))
+    }
+}

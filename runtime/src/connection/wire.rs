@@ -1,0 +1,338 @@
+//! The two directions of a connection: bytes that came and are not used yet, and bytes that
+//! are to go. Shared, on one thread, by the connection, a request's `Input` and a response.
+
+use crate::config::Config;
+use crate::departure::{HalfClose, Watch};
+use crate::green::net::Stream;
+use crate::green::thread::{self, deadline_in};
+use crate::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
+use bytes::BytesMut;
+use http::Version;
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// More than this is not held back for company.
+const FLUSH_AT: usize = 64 * 1024;
+
+/// What a connection reads from and writes to; in tests and fuzzers, memory.
+pub(crate) trait Transport: 'static {
+    /// Shows what has come to `take`. 0 at the end; `TimedOut` at the deadline.
+    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
+    /// Writes some of `bufs`; `TimedOut` at the deadline.
+    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
+    fn shutdown(&self, how: Shutdown);
+    /// The descriptor whose peer can be watched, if there is one.
+    fn socket(&self) -> Option<BorrowedFd<'_>>;
+    /// Whether the threads that serve it wait through `green` only, so that finished responses
+    /// may be held back until a wait.
+    fn may_hold_back(&self) -> bool;
+}
+
+impl Transport for Stream {
+    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        Self::read(self, deadline, take)
+    }
+    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
+        self.write_vectored(bufs, deadline)
+    }
+    fn shutdown(&self, how: Shutdown) {
+        Self::shutdown(self, how);
+    }
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.std().as_fd())
+    }
+    fn may_hold_back(&self) -> bool {
+        Self::is_green(self)
+    }
+}
+
+pub(crate) struct Wire<T> {
+    pub(crate) stream: T,
+    incoming: RefCell<Incoming>,
+    outgoing: RefCell<Vec<u8>>,
+    /// How long the client may take to accept a piece of a response.
+    write_timeout: Duration,
+    /// Writing has failed: nothing more can be said to this client.
+    broken: Cell<bool>,
+    pub(super) half_close: HalfClose,
+    exchange: Cell<Exchange>,
+}
+
+/// Where in an exchange the connection is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exchange {
+    /// A request is being served.
+    serving: bool,
+    /// Its response has begun.
+    answering: bool,
+    /// The client may still be sent a `100 Continue` to find out whether it is there.
+    may_probe: bool,
+}
+
+/// What has come.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub(crate) buf: BytesMut,
+    heads: HeadReader,
+    pub(super) body: Option<Body>,
+    /// Tells whether the client leaves; there is none before a handler has waited.
+    pub(super) watch: Option<Watch>,
+    /// Counts requests, so that an `Input` that outlives its request reads nothing.
+    pub(super) request: u64,
+}
+
+/// The body of the present request, as far as it is read.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) decoder: Decoder,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) continue_expected: bool,
+    /// It cannot be read to its end: the connection ends with this request.
+    pub(super) failed: bool,
+}
+
+impl<T: Transport> Wire<T> {
+    pub(crate) fn new(stream: T, incoming: Incoming, config: &Config) -> Self {
+        let (write_timeout, half_close) = (config.clocks.write, config.half_close);
+        Self {
+            stream,
+            incoming: RefCell::new(incoming),
+            outgoing: RefCell::new(Vec::new()),
+            write_timeout,
+            broken: Cell::new(false),
+            half_close,
+            exchange: Cell::default(),
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (T, Incoming) {
+        (self.stream, self.incoming.into_inner())
+    }
+
+    /// The next head, if it is complete.
+    pub(super) fn take_head(&self, limits: &HeadLimits) -> Result<Option<RequestHead>, Reject> {
+        self.incoming.borrow_mut().take_head(limits)
+    }
+
+    /// Nothing of a next request has come.
+    pub(super) fn is_idle(&self) -> bool {
+        self.incoming.borrow().buf.is_empty()
+    }
+
+    pub(super) fn with_incoming<R>(&self, f: impl FnOnce(&mut Incoming) -> R) -> R {
+        f(&mut self.incoming.borrow_mut())
+    }
+
+    /// A request begins: nothing of its response was sent.
+    pub(super) fn begin(&self, request: &RequestHead) {
+        let may_probe = request.head.version == Version::HTTP_11;
+        self.exchange.set(Exchange {
+            serving: true,
+            answering: false,
+            may_probe,
+        });
+        let mut incoming = self.incoming.borrow_mut();
+        incoming.begin(request);
+        if let Some(watch) = &incoming.watch {
+            watch.attach(thread::current());
+        }
+    }
+
+    /// The application has done its part of the request.
+    pub(super) fn end(&self) {
+        self.exchange.set(Exchange::default());
+        if let Some(watch) = &self.incoming.borrow().watch {
+            watch.detach();
+            thread::current().clear_departure();
+        }
+    }
+
+    /// The response to the present request begins.
+    pub(super) fn answering(&self) {
+        self.exchange.set(Exchange {
+            answering: true,
+            ..self.exchange.get()
+        });
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        self.exchange.get().answering
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        self.exchange.get().serving
+    }
+
+    /// Whether the client may be probed; true at most once for each request.
+    pub(super) fn take_probe(&self) -> bool {
+        let exchange = self.exchange.get();
+        self.exchange.set(Exchange {
+            may_probe: false,
+            ..exchange
+        });
+        exchange.may_probe && exchange.serving && !exchange.answering
+    }
+
+    /// Reads once, waiting for something to come.
+    pub(super) fn fill(&self, deadline: Option<Instant>) -> io::Result<usize> {
+        self.stream.read(deadline, &mut |data| {
+            self.incoming.borrow_mut().buf.extend_from_slice(data);
+        })
+    }
+
+    /// An idle connection keeps no buffers.
+    pub(super) fn release_buffers(&self) {
+        self.incoming.borrow_mut().buf = BytesMut::new();
+    }
+
+    /// Adds to what is to go, without sending it.
+    pub(super) fn queue<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.capacity() == 0 {
+            *outgoing = spare::take();
+        }
+        write(&mut outgoing)
+    }
+
+    /// Whether so much is to go that it should not wait for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.outgoing.borrow().len() >= FLUSH_AT
+    }
+
+    /// Sends all that is to go.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.send(&[])
+    }
+
+    /// As [`flush`](Self::flush), where nobody can be told of an error; it stays known.
+    pub(super) fn flush_before_block(&self) {
+        // Being written while it blocks: then the buffer has been taken out and is empty here.
+        let empty = self
+            .outgoing
+            .try_borrow()
+            .is_ok_and(|outgoing| outgoing.is_empty());
+        if !empty {
+            let _known_by_broken = self.flush();
+        }
+    }
+
+    /// Sends all that is to go, and then `more`.
+    pub(super) fn send(&self, more: &[&[u8]]) -> io::Result<()> {
+        if self.broken.get() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let queued = std::mem::take(&mut *self.outgoing.borrow_mut());
+        let mut parts = [&[] as &[u8]; 4];
+        let count = 1 + more.len();
+        parts[0] = &queued;
+        parts[1..count].copy_from_slice(more); // at most three: a chunk's size, data and end
+        let result = self.write_all(&mut parts[..count]);
+        spare::give(queued);
+        if result.is_err() {
+            self.broken.set(true);
+        }
+        result
+    }
+
+    fn write_all(&self, parts: &mut [&[u8]]) -> io::Result<()> {
+        loop {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let mut count = 0;
+            for part in parts.iter().filter(|part| !part.is_empty()) {
+                slices[count] = IoSlice::new(part);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let deadline = deadline_in(self.write_timeout);
+            let mut written = self.stream.write(&slices[..count], deadline)?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            for part in parts.iter_mut() {
+                let n = written.min(part.len());
+                *part = &part[n..];
+                written -= n;
+            }
+        }
+    }
+
+    /// Sends what is to go and ends the connection. If the client is still sending, what it
+    /// sends is read and thrown away for a moment: closing at once would make the kernel send a
+    /// reset, which can overtake the response on its way to the client (RFC 9112 section 9.6).
+    pub(super) fn close(&self, patience: Duration) {
+        const LINGER_BYTES: usize = 256 * 1024;
+        if self.flush().is_err() {
+            return self.stream.shutdown(Shutdown::Both);
+        }
+        let unread = self.with_incoming(|incoming| {
+            !incoming.buf.is_empty()
+                || incoming
+                    .body
+                    .as_ref()
+                    .is_some_and(|body| !body.decoder.is_done())
+        });
+        self.stream.shutdown(Shutdown::Write);
+        if unread {
+            let deadline = deadline_in(patience.min(Duration::from_secs(2)));
+            let mut left = LINGER_BYTES;
+            while let Ok(n @ 1..) = self.stream.read(deadline, &mut |_| {})
+                && left > n
+            {
+                left -= n;
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// The next head, if it is complete.
+    pub(crate) fn take_head(&mut self, limits: &HeadLimits) -> Result<Option<RequestHead>, Reject> {
+        if self.buf.is_empty() {
+            return Ok(None);
+        }
+        self.heads.read(&mut self.buf, limits)
+    }
+
+    /// Begins the body of a request.
+    fn begin(&mut self, request: &RequestHead) {
+        self.request += 1;
+        self.body = (request.body != http1::BodyLength::None).then(|| Body {
+            decoder: Decoder::new(request.body),
+            continue_expected: request.expect_continue,
+            failed: false,
+        });
+    }
+}
+
+/// Buffers for what is to go, kept by each OS thread for the next response. Taken and given
+/// back within a call each, so that no thread-local lives across a wait.
+mod spare {
+    use std::cell::RefCell;
+
+    const KEEP: usize = 8;
+    const KEEP_CAPACITY: usize = 128 * 1024;
+
+    thread_local!(static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
+
+    pub(super) fn take() -> Vec<u8> {
+        SPARE
+            .with_borrow_mut(Vec::pop)
+            .unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    pub(super) fn give(mut buffer: Vec<u8>) {
+        if (1..=KEEP_CAPACITY).contains(&buffer.capacity()) {
+            buffer.clear();
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < KEEP {
+                    spare.push(buffer);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Noticing that a client has left while its handler waits.
+//!
+//! One OS thread watches all connections whose handler has ever waited; a request that is
+//! answered without waiting is never registered, and a connection is registered once at most.
+//!
+//! A reset, or the death of a peer, ends the handler at its wait. A FIN alone is ambiguous: the
+//! client has closed, or it has only finished sending. [`HalfClose`] says what it means.
+//!
+//! # Implementation
+//!
+//! The watcher thread has an epoll of its own, edge-triggered and asking for hang-ups only. News
+//! goes to the [`Watched`] state of the connection and, while a request is being served, to the
+//! thread that serves it: an interrupt, or a wake that makes it look.
+
+use crate::green::sys::{PeerEpoll, PeerNews};
+use crate::green::thread::{Interrupt, Thread};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What it means that a client has ended its sending direction (a FIN) while its request is
+/// being served. A reset means in any case that it has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HalfClose {
+    /// Before the response has begun, find out: the client is sent `100 Continue`, which every
+    /// HTTP/1.1 client must accept (RFC 9110 section 15.2) and which makes one that has closed
+    /// answer with a reset. Once a stream has begun, it has left.
+    #[default]
+    Auto,
+    /// It has only finished sending: it is served until a write fails.
+    Serve,
+    /// It has left.
+    Leave,
+}
+
+impl FromStr for HalfClose {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "serve" => Ok(Self::Serve),
+            "leave" => Ok(Self::Leave),
+            _ => Err("auto, serve or leave".to_owned()),
+        }
+    }
+}
+
+/// A connection that is watched, until it is dropped. Its socket is closed soon after.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    number: u64,
+    watched: Arc<Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    /// There was news of the peer: it has finished sending, at least.
+    finished: AtomicBool,
+    /// Who serves a request of this connection now.
+    thread: Mutex<Option<Arc<Thread>>>,
+}
+
+struct Watcher {
+    epoll: PeerEpoll,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    watched: HashMap<u64, Arc<Watched>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watcher {
+    fn get() -> io::Result<&'static Self> {
+        static WATCHER: OnceLock<io::Result<Watcher>> = OnceLock::new();
+        let mut first = false;
+        let watcher = WATCHER.get_or_init(|| {
+            first = true;
+            Ok(Self {
+                epoll: PeerEpoll::new()?,
+                table: Mutex::default(),
+            })
+        });
+        let watcher = watcher
+            .as_ref()
+            .map_err(|error| io::Error::from(error.kind()))?;
+        if first {
+            std::thread::Builder::new()
+                .name("greenway-watcher".into())
+                .spawn(|| watcher.run())?;
+        }
+        Ok(watcher)
+    }
+
+    fn run(&self) {
+        loop {
+            let result = self.epoll.wait(|number, news| {
+                let watched = lock(&self.table).watched.get(&number).cloned();
+                if let Some(watched) = watched {
+                    watched.tell(news);
+                }
+            });
+            if let Err(error) = result
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                log::error!("departed clients are not noticed any more: {error}");
+                return;
+            }
+        }
+    }
+}
+
+impl Watched {
+    fn tell(&self, news: PeerNews) {
+        // Under the lock: after `detach` nobody is interrupted for this connection.
+        let thread = lock(&self.thread);
+        self.finished.store(true, Ordering::SeqCst);
+        if let Some(thread) = &*thread {
+            match news {
+                PeerNews::Finished => thread.wake(),
+                PeerNews::Gone => thread.interrupt(Interrupt::Departed),
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Begins to watch a socket.
+    ///
+    /// # Errors
+    /// When the kernel's limit on watches is reached, or the watcher cannot be started.
+    pub(crate) fn new(socket: BorrowedFd<'_>, thread: Arc<Thread>) -> io::Result<Self> {
+        let watcher = Watcher::get()?;
+        let watched = Arc::new(Watched {
+            thread: Mutex::new(Some(thread)),
+            ..Watched::default()
+        });
+        let number = {
+            let mut table = lock(&watcher.table);
+            table.next += 1;
+            let number = table.next;
+            table.watched.insert(number, watched.clone());
+            number
+        };
+        let watch = Self { number, watched };
+        // What has happened already is reported at once. On error, `watch` takes itself back.
+        watcher.epoll.watch(socket, number)?;
+        Ok(watch)
+    }
+
+    /// From here on, news goes to this thread.
+    pub(crate) fn attach(&self, thread: Arc<Thread>) {
+        *lock(&self.watched.thread) = Some(thread);
+    }
+
+    /// From here on, news is only noted.
+    pub(crate) fn detach(&self) {
+        *lock(&self.watched.thread) = None;
+    }
+
+    /// Whether there was any news of the peer.
+    pub(crate) fn has_news(&self) -> bool {
+        self.watched.finished.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Ok(watcher) = Watcher::get() {
+            lock(&watcher.table).watched.remove(&self.number);
+        }
+    }
+}

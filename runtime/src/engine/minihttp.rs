@@ -1,0 +1,224 @@
+//! The minihttp engine: the application hosted by the crate `may_minihttp`, as a WSGI
+//! application can be hosted by any WSGI server.
+//!
+//! That server has no streaming, no upgrades, no chunked requests, no time limits and no
+//! admission, and cannot be stopped once it runs; a handler that waits is fine. What the
+//! application asks for beyond that is answered with 501. Heads go through our own parser as
+//! well, so that what Greenway refuses is refused here, too. It is a baseline to compare with,
+//! not a server for a public port.
+
+use super::Engine;
+use crate::connection::call_catching;
+use crate::http1::{BodyLength, HeadReader};
+use crate::server::Service;
+use bytes::{BufMut, Bytes, BytesMut};
+use greenway_app::{
+    Connection as Facts, HttpError, Input, IntoResponse, Request, Response, ResponseParts,
+};
+use http::{HeaderMap, StatusCode};
+use may_minihttp::{HttpService, HttpServiceFactory};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Read};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// `may_minihttp` wants header lines that live for ever. So many different ones may there be.
+const MOST_LINES: usize = 1024;
+/// Header lines that a response of `may_minihttp` has room for.
+const MOST_FIELDS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct MiniHttpEngine;
+
+impl MiniHttpEngine {
+    pub(super) fn start(service: &Arc<Service>, listeners: Vec<TcpListener>) -> io::Result<Self> {
+        for listener in listeners {
+            let addr = listener.local_addr()?;
+            // That server binds the address itself. Ours has shown that it was free.
+            drop(listener);
+            let facts =
+                Arc::new(Facts::new(Some(addr), None).with_engine(service.config.engine.name()));
+            let _runs_for_ever = Factory {
+                service: service.clone(),
+                facts,
+            }
+            .start(addr)?;
+        }
+        Ok(Self)
+    }
+}
+
+impl Engine for MiniHttpEngine {
+    fn stop_accepting(&self) {
+        log::warn!("the minihttp engine cannot stop accepting: it ends with the process");
+    }
+
+    fn end_all(&self) {}
+
+    fn join(self: Box<Self>) {}
+}
+
+struct Factory {
+    service: Arc<Service>,
+    facts: Arc<Facts>,
+}
+
+impl HttpServiceFactory for Factory {
+    type Service = Host;
+
+    // Called once for each connection, whose coroutine then runs on the worker that its
+    // descriptor belongs to: pinned, as far as our waits are concerned.
+    fn new_service(&self, _id: usize) -> Host {
+        Host {
+            service: self.service.clone(),
+            facts: self.facts.clone(),
+        }
+    }
+}
+
+/// The application, as `may_minihttp` sees it.
+struct Host {
+    service: Arc<Service>,
+    facts: Arc<Facts>,
+}
+
+impl HttpService for Host {
+    fn call(
+        &mut self,
+        request: may_minihttp::Request<'_, '_, '_>,
+        out: &mut may_minihttp::Response<'_>,
+    ) -> io::Result<()> {
+        // Counted, so that a stop waits for it; there is no other admission here.
+        let _admission = self.service.lifecycle.admit();
+        let is_head = request.method() == "HEAD";
+        let line = format!("{} {}", request.method(), request.path());
+        let response = match self.read(request) {
+            Ok(request) => call_catching(&*self.service.app, request, &line),
+            Err(error) => error.into_response(),
+        };
+        give(response, is_head, out);
+        Ok(())
+    }
+}
+
+impl Host {
+    /// Our request for theirs.
+    fn read(&self, request: may_minihttp::Request<'_, '_, '_>) -> Result<Request, HttpError> {
+        let config = &self.service.config;
+        let parsed = HeadReader::default()
+            .read(&mut head_of(&request), &config.head_limits)
+            .map_err(|reject| HttpError::new(reject.status, reject.reason))?
+            .ok_or_else(|| HttpError::new(400, "the request head is incomplete"))?;
+        let input = match parsed.body {
+            BodyLength::None => Input::empty(),
+            BodyLength::Length(n) if n > config.body_limit => {
+                return Err(HttpError::new(413, "the request body is too large"));
+            }
+            BodyLength::Length(_) => {
+                let mut body = Vec::new();
+                request.body().read_to_end(&mut body)?;
+                Input::full(Bytes::from(body))
+            }
+            BodyLength::Chunked => {
+                return Err(unsupported("chunked request bodies"));
+            }
+        };
+        Request::new(parsed.head, input, self.facts.clone())
+    }
+}
+
+/// Their request's head, as it stood on the wire.
+fn head_of(request: &may_minihttp::Request<'_, '_, '_>) -> BytesMut {
+    let mut head = BytesMut::with_capacity(512);
+    let version = request.version();
+    let line = format!(
+        "{} {} HTTP/1.{version}\r\n",
+        request.method(),
+        request.path()
+    );
+    head.put_slice(line.as_bytes());
+    for header in request.headers() {
+        head.put_slice(header.name.as_bytes());
+        head.put_slice(b": ");
+        head.put_slice(header.value);
+        head.put_slice(b"\r\n");
+    }
+    head.put_slice(b"\r\n");
+    head
+}
+
+/// Gives our response to them.
+fn give(response: Response, is_head: bool, out: &mut may_minihttp::Response<'_>) {
+    let (
+        ResponseParts {
+            status, headers, ..
+        },
+        body,
+    ) = response.into_parts();
+    match body.into_full() {
+        Err(_stream) => give_error(unsupported("streamed responses"), out),
+        Ok(body) => match header_lines(&headers) {
+            Err(error) => give_error(error, out),
+            Ok(lines) => {
+                for line in lines {
+                    out.header(line);
+                }
+                set_status(status, out);
+                if !is_head {
+                    out.body_vec(body.into());
+                }
+            }
+        },
+    }
+}
+
+fn unsupported(what: &str) -> HttpError {
+    let message =
+        format!("{what} are more than the minihttp engine can do: use --engine green or threads");
+    HttpError::new(501, message)
+}
+
+fn give_error(error: HttpError, out: &mut may_minihttp::Response<'_>) {
+    set_status(error.status(), out);
+    out.header("Content-Type: text/plain; charset=utf-8");
+    out.body_vec(format!("{error}\n").into());
+}
+
+fn set_status(status: StatusCode, out: &mut may_minihttp::Response<'_>) {
+    out.status_code(
+        status.as_u16().into(),
+        status.canonical_reason().unwrap_or(""),
+    );
+}
+
+/// The header lines, each made to live for ever once.
+fn header_lines(headers: &HeaderMap) -> Result<Vec<&'static str>, HttpError> {
+    static LINES: Mutex<Option<HashMap<String, &'static str>>> = Mutex::new(None);
+    let mut result = Vec::new();
+    for (name, value) in headers {
+        if matches!(
+            *name,
+            http::header::CONTENT_LENGTH | http::header::DATE | http::header::SERVER
+        ) {
+            continue; // written by that server
+        }
+        let mut line = format!("{name}: ");
+        let _infallible = write!(line, "{}", String::from_utf8_lossy(value.as_bytes()));
+        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lines.get_or_insert_default();
+        if let Some(known) = lines.get(&line) {
+            result.push(*known);
+        } else if lines.len() < MOST_LINES {
+            let for_ever: &'static str = Box::leak(line.clone().into_boxed_str());
+            lines.insert(line, for_ever);
+            result.push(for_ever);
+        } else {
+            return Err(unsupported("more than 1,024 different header lines"));
+        }
+    }
+    if result.len() > MOST_FIELDS {
+        return Err(unsupported("more than 16 header fields"));
+    }
+    Ok(result)
+}

@@ -1,0 +1,80 @@
+//! Green threads: blocking code that blocks nobody else.
+//!
+//! What gevent's users know, under gevent's names: [`sleep`], [`spawn`], [`Queue`], …
+//! Everything here works the same when an OS thread calls it, with or without a server.
+//!
+//! # Pinned
+//!
+//! A green thread has a home worker, an OS thread that it never leaves. Values that are not
+//! `Send` (an `Rc`, a `RefCell`) may therefore live across a wait, and thread-locals stay what
+//! they are. On the other hand, code that does not wait holds up the other green threads of its
+//! worker: hand long computations and blocking system calls to an OS thread.
+//!
+//! # How a wait ends
+//!
+//! By what it waits for, by its timeout, or by the end of the thread: a green thread that is
+//! [killed](Greenlet::kill), or whose server stops, unwinds from its wait. Destructors run; while
+//! they do, waits return at once without what they waited for.
+//!
+//! This is the only room that knows `may`, and the only one with `unsafe` code.
+
+mod line;
+pub(crate) mod net;
+mod queue;
+pub(crate) mod spawn;
+pub(crate) mod sys;
+pub(crate) mod thread;
+mod timer;
+pub(crate) mod worker;
+
+pub use queue::{Closed, Empty, PutError, Queue, TimedOut};
+pub use spawn::{Greenlet, JoinError, spawn, spawn_local};
+pub use worker::{Config, config, start};
+
+use std::time::Duration;
+use thread::{Io, TimedOut as WaitTimedOut, deadline_in, wait_for};
+
+/// Lets this thread sleep for at least `duration`, while others run.
+///
+/// A green thread stays on its worker; the resolution is that of the kernel's clocks, not a
+/// millisecond. [`Duration::MAX`] sleeps until the thread is killed.
+///
+/// ```
+/// use greenway::green::sleep;
+/// use std::time::Duration;
+///
+/// sleep(Duration::from_millis(10));
+/// ```
+pub fn sleep(duration: Duration) {
+    let deadline = deadline_in(duration);
+    let (Ok(()) | Err(WaitTimedOut)) = wait_for(deadline, Io::None, |_, _| None::<()>);
+}
+
+/// Lets all others of this worker run that can run, after a look at which sockets are ready.
+///
+/// For code that computes for long: unlike `may`'s own, this lets input and output proceed.
+pub fn yield_now() {
+    let me = thread::current();
+    let Some(home) = me.home() else {
+        return std::thread::yield_now();
+    };
+    let mut asked = false;
+    let (Ok(()) | Err(WaitTimedOut)) = wait_for(None, Io::None, |me, _| {
+        if asked {
+            return Some(());
+        }
+        asked = true;
+        home.wake_next_round(me.clone());
+        None
+    });
+}
+
+/// Whether the caller is a green thread.
+pub fn is_green() -> bool {
+    worker::current().is_some()
+}
+
+/// The number of the worker (from 0) that runs the calling green thread; `None` in an OS thread.
+pub fn worker_index() -> Option<usize> {
+    worker::current().map(worker::Worker::index)
+}

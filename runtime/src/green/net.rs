@@ -1,0 +1,243 @@
+//! A TCP connection whose reads and writes are waits like any other.
+//!
+//! Made on a green thread it belongs to that thread's worker, whose epoll watches it; made on an
+//! OS thread it is polled by whichever OS thread uses it. `may`'s `TcpStream` does the watching
+//! (its `CoIo` closes descriptors before it forgets them, and can lose a wake-up); reading and
+//! writing is done on the plain non-blocking socket, so that a wait can be ended early.
+
+use super::sys;
+use super::thread::{Interest, Io, TimedOut, wait_for};
+use super::worker;
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream as StdStream};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use std::time::Instant;
+
+/// Epoll's flags for "nothing more will come": then a short read does not mean an empty socket.
+const ENDED: usize = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as usize;
+
+/// What one read can take at most.
+const SCRATCH_LEN: usize = 64 * 1024;
+
+/// A connected stream.
+pub(crate) struct Stream {
+    socket: Socket,
+    /// The last read came back short, so there is nothing to read before the next event.
+    drained: Cell<bool>,
+    ended: Cell<bool>,
+}
+
+enum Socket {
+    Green(may::net::TcpStream),
+    Plain(StdStream),
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream(fd {})", self.std().as_raw_fd())
+    }
+}
+
+impl Stream {
+    /// A stream for the thread that calls.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors or epoll refuses.
+    pub(crate) fn new(stream: StdStream) -> io::Result<Self> {
+        let socket = match worker::current() {
+            None => {
+                stream.set_nonblocking(true)?;
+                Socket::Plain(stream)
+            }
+            Some(here) => {
+                let count = worker::workers().len();
+                let stream = if stream.as_raw_fd() as usize % count == here.index() {
+                    stream
+                } else {
+                    sys::dup_for_worker(stream.as_fd(), here.index(), count)?.into()
+                };
+                Socket::Green(green_stream(stream)?)
+            }
+        };
+        Ok(Self {
+            socket,
+            drained: Cell::new(false),
+            ended: Cell::new(false),
+        })
+    }
+
+    /// Whether it belongs to a worker.
+    pub(crate) fn is_green(&self) -> bool {
+        matches!(self.socket, Socket::Green(_))
+    }
+
+    pub(crate) fn std(&self) -> &StdStream {
+        match &self.socket {
+            Socket::Green(stream) => stream.inner(),
+            Socket::Plain(stream) => stream,
+        }
+    }
+
+    /// The plain socket, for an owner on another thread. `None` if it is tied to a worker.
+    pub(crate) fn into_plain(self) -> Option<StdStream> {
+        match self.socket {
+            Socket::Green(_) => None,
+            Socket::Plain(stream) => Some(stream),
+        }
+    }
+
+    fn io(&self, interest: Interest) -> Io<'_> {
+        match &self.socket {
+            Socket::Green(stream) => Io::Green(stream),
+            Socket::Plain(stream) => Io::Poll(stream.as_fd(), interest),
+        }
+    }
+
+    /// Reads what is there and shows it to `take`, waiting until `deadline` for something to
+    /// come. Gives its length; 0 at the end of the stream.
+    ///
+    /// The bytes lie in a buffer that all streams of this OS thread share, so that a connection
+    /// that waits needs none of its own.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; whatever the socket reports.
+    pub(crate) fn read(
+        &self,
+        deadline: Option<Instant>,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        let result = wait_for(deadline, self.io(Interest::Readable), |_, flags| {
+            if flags & ENDED != 0 {
+                self.ended.set(true);
+            }
+            // A green socket tells when something comes, so an empty one need not be asked.
+            if self.drained.get() && flags == 0 {
+                return None;
+            }
+            match self.read_now(&mut take) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                done => Some(done),
+            }
+        });
+        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// As [`read`](Self::read), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; whatever the socket reports.
+    pub(crate) fn read_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        thread_local!(static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_LEN].into()));
+        // Borrowed over one system call and one copy: nothing waits in between.
+        SCRATCH.with_borrow_mut(|scratch| {
+            let result = retry(|| self.std().read(scratch));
+            match &result {
+                Ok(n) => {
+                    self.drained
+                        .set(self.is_green() && *n < scratch.len() && !self.ended.get());
+                    take(&scratch[..*n]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained.set(self.is_green());
+                }
+                Err(_) => {}
+            }
+            result
+        })
+    }
+
+    /// Writes some of `bufs`, waiting until `deadline` for room.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; whatever the socket reports.
+    pub(crate) fn write_vectored(
+        &self,
+        bufs: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        let result = wait_for(deadline, self.io(Interest::Writable), |_, flags| {
+            if flags != 0 {
+                // The event may have told of input as well, which a read would otherwise miss.
+                self.drained.set(false);
+            }
+            let written = match bufs {
+                [one] => retry(|| self.std().write(one)),
+                many => retry(|| self.std().write_vectored(many)),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                done => Some(done),
+            }
+        });
+        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Ends one or both directions.
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        // Fails only if the peer has closed already, which is what we are after.
+        let _ = self.std().shutdown(how);
+    }
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// `may` panics when epoll refuses a descriptor, which it does when the kernel's limit on
+/// watches is reached.
+fn green_stream(stream: StdStream) -> io::Result<may::net::TcpStream> {
+    use std::os::fd::FromRawFd;
+    let fd = stream.into_raw_fd();
+    // SAFETY: the descriptor is open, and from here on owned by the new stream alone.
+    std::panic::catch_unwind(|| unsafe { may::net::TcpStream::from_raw_fd(fd) }).map_err(
+        |payload| {
+            super::spawn::discard(payload);
+            io::Error::other("epoll does not take the descriptor")
+        },
+    )
+}
+
+/// Waits for connections on the worker that it was made for.
+pub(crate) struct Listener {
+    listener: may::io::CoIo<std::net::TcpListener>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Listener({:?})", self.listener.inner().local_addr())
+    }
+}
+
+impl Listener {
+    /// A listener of the worker that calls, which shares its queue of connections with `listener`.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors or epoll refuses.
+    pub(crate) fn new(listener: &std::net::TcpListener) -> io::Result<Self> {
+        let here = worker::current().expect("made on a green thread");
+        let copy = sys::dup_for_worker(listener.as_fd(), here.index(), worker::workers().len())?;
+        let listener = may::io::CoIo::new(copy.into()).map_err(io::Error::from)?;
+        Ok(Self { listener })
+    }
+
+    /// Waits until a connection comes.
+    ///
+    /// # Errors
+    /// Whatever `accept` reports.
+    pub(crate) fn accept(&self) -> io::Result<StdStream> {
+        let result = wait_for(None, Io::Green(&self.listener), |_, _| {
+            match self.listener.inner().accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                Ok((stream, _)) => Some(Ok(stream)),
+                Err(error) => Some(Err(error)),
+            }
+        });
+        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+}

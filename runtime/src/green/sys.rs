@@ -1,0 +1,230 @@
+//! The few system calls that std does not offer: eventfd, timerfd, poll, dup with a floor.
+
+use super::thread::Interest;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+fn owned(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(super) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })
+}
+
+/// The bell of an OS thread that polls.
+///
+/// # Panics
+/// When the process is out of descriptors: a wait that could not be ended would be worse.
+pub(super) fn bell() -> OwnedFd {
+    eventfd().unwrap_or_else(|error| panic!("no descriptor for an OS thread's bell: {error}"))
+}
+
+/// Adds one to an eventfd: whoever watches it is woken.
+pub(super) fn ring(bell: &impl AsRawFd) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the buffer is valid for its length; the descriptor is open while borrowed.
+    // The result is of no interest: the counter is never near its end, and that it is not
+    // zero is all that counts.
+    unsafe { libc::write(bell.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+pub(super) fn timerfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    owned(unsafe {
+        libc::timerfd_create(
+            libc::CLOCK_MONOTONIC,
+            libc::TFD_CLOEXEC | libc::TFD_NONBLOCK,
+        )
+    })
+}
+
+/// Lets a timerfd fire once, `after` from now (at once if that is zero).
+pub(super) fn set_timerfd(timer: &impl AsRawFd, after: Duration) {
+    let after = after.max(Duration::from_nanos(1)); // zero would mean "never"
+    let spec = libc::itimerspec {
+        it_interval: libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
+        it_value: libc::timespec {
+            tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: after.subsec_nanos().into(),
+        },
+    };
+    // SAFETY: `spec` lives over the call; the old value is not asked for.
+    let result = unsafe {
+        libc::timerfd_settime(timer.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut())
+    };
+    debug_assert_eq!(result, 0, "timerfd_settime: {}", io::Error::last_os_error());
+}
+
+/// Waits for `fd` or `bell`, at most `left`. Empties the bell.
+pub(super) fn poll(fd: BorrowedFd<'_>, interest: Interest, bell: &OwnedFd, left: Option<Duration>) {
+    let events = match interest {
+        Interest::Readable => libc::POLLIN | libc::POLLRDHUP,
+        Interest::Writable => libc::POLLOUT,
+    };
+    let mut fds = [
+        libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events,
+            revents: 0,
+        },
+        libc::pollfd {
+            fd: bell.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        },
+    ];
+    let left = left.map(|left| libc::timespec {
+        tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    });
+    let timeout = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: both arrays live over the call. An error (EINTR) counts as an early return.
+    unsafe { libc::ppoll(fds.as_mut_ptr(), 2, timeout, std::ptr::null()) };
+    if fds[1].revents != 0 {
+        let mut count = [0u8; 8];
+        // SAFETY: the buffer is valid for its length.
+        unsafe { libc::read(bell.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+/// A duplicate of `fd` whose number leaves the remainder `remainder` when divided by `workers`.
+///
+/// `may` watches a descriptor on the worker `fd % workers`, so this is how a socket is put on a
+/// worker of our choice. Tries a bounded number of times.
+pub(crate) fn dup_for_worker(
+    fd: BorrowedFd<'_>,
+    remainder: usize,
+    workers: usize,
+) -> io::Result<OwnedFd> {
+    let mut floor = 3;
+    let mut wrong = Vec::new(); // kept open meanwhile, so that their numbers are not tried again
+    for _ in 0..4 * workers {
+        // SAFETY: no pointers are passed.
+        let copy = owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor) })?;
+        let number = copy.as_raw_fd();
+        if number as usize % workers == remainder {
+            return Ok(copy);
+        }
+        // The lowest number above it that would do may be taken: then the kernel gives a higher one.
+        floor = number + ((remainder + workers - number as usize % workers) % workers) as RawFd;
+        wrong.push(copy);
+    }
+    Err(io::Error::other(
+        "no descriptor of the right parity is free",
+    ))
+}
+
+/// Raises the soft limit on open descriptors to the hard one, as Go's runtime does, and gives it.
+pub(crate) fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` lives over the calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        if limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit {
+                rlim_cur: limit.rlim_max,
+                ..limit
+            };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    limit.rlim_cur
+}
+
+/// What has become of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerNews {
+    /// It has said that it will send nothing more (FIN).
+    Finished,
+    /// It has gone: a reset, or an error such as a dead peer's time-out.
+    Gone,
+}
+
+fn news(finished: bool, gone: bool) -> Option<PeerNews> {
+    match (gone, finished) {
+        (true, _) => Some(PeerNews::Gone),
+        (false, true) => Some(PeerNews::Finished),
+        (false, false) => None,
+    }
+}
+
+/// What has become of the peer of a socket, if anything has.
+pub(crate) fn peer_news(fd: BorrowedFd<'_>) -> Option<PeerNews> {
+    let mut fds = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: `fds` lives over the call, which does not wait.
+    unsafe { libc::poll(&raw mut fds, 1, 0) };
+    news(
+        fds.revents & libc::POLLRDHUP != 0,
+        fds.revents & (libc::POLLHUP | libc::POLLERR) != 0,
+    )
+}
+
+/// An epoll that tells what becomes of peers, once for each piece of news.
+#[derive(Debug)]
+pub(crate) struct PeerEpoll(OwnedFd);
+
+impl PeerEpoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Self)
+    }
+
+    /// Watches a socket under a number, until it is closed.
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
+        // Hang-ups and errors are reported always.
+        let events = (libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+        let mut event = libc::epoll_event {
+            events,
+            u64: number,
+        };
+        let epoll = self.0.as_raw_fd();
+        // SAFETY: `event` lives over the call.
+        let result =
+            unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Waits for news, and shows it.
+    pub(crate) fn wait(&self, mut tell: impl FnMut(u64, PeerNews)) -> io::Result<()> {
+        const MOST: usize = 256;
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
+        // SAFETY: the array lives over the call and has room for MOST events.
+        let count =
+            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), MOST as i32, -1) };
+        let count = usize::try_from(count).map_err(|_negative| io::Error::last_os_error())?;
+        for event in &events[..count] {
+            let flags = event.events;
+            let finished = flags & libc::EPOLLRDHUP as u32 != 0;
+            let gone = flags & (libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0;
+            if let Some(news) = news(finished, gone) {
+                tell(event.u64, news);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,554 @@
+//! One wait for everything.
+//!
+//! A [`Thread`] is the control block of whatever runs handler code: a green thread, or an OS
+//! thread that calls into this room. Everything that blocks goes through [`wait_for`], whose
+//! ends are: its own condition, its deadline, an enclosing time limit, or an [`Interrupt`].
+//!
+//! What must stay true:
+//! - A condition that holds wins over every other end: it is looked at first.
+//! - A limit or an interrupt ends a wait by unwinding, so destructors run. While a thread is
+//!   unwinding, a wait neither blocks nor raises: destructors may wait without harm.
+//! - An interrupt is sticky until the layer that owns the thread takes it back, so code that
+//!   swallows an unwind cannot block again.
+//! - A green thread is only ever resumed on its home worker. All that happens to it happens
+//!   there, one after the other, so between "check" and "block" nothing can be lost.
+//!
+//! # Implementation
+//!
+//! A green thread blocks in `may`'s `park`, or in `WaitIo::wait_io` when it waits for a
+//! descriptor; an OS thread blocks in `std::thread::park` or in `poll(2)`. [`Thread::wake`]
+//! ends any of these early. On the home worker it acts at once; from elsewhere it leaves a
+//! message in the home worker's mailbox (see [`worker`](super::worker)).
+
+use super::worker::{self, Worker};
+use may::io::{WaitIo, WaitIoWaker};
+use std::any::Any;
+use std::cell::{Cell, OnceCell, UnsafeCell};
+use std::fmt;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Why a thread is to end at its next wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Interrupt {
+    /// The client that it serves has left.
+    Departed = 1,
+    /// The server stops and the grace period is over.
+    Stop = 2,
+    /// Somebody called [`Greenlet::kill`](super::Greenlet::kill).
+    Kill = 3,
+}
+
+/// What unwinds out of a wait. Private to the crate: no application can make or match one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unwind {
+    Interrupted(Interrupt),
+    /// The limit with this number is over.
+    LimitPassed(u64),
+}
+
+impl Unwind {
+    /// The unwind in a payload caught by `catch_unwind`, if it is one of ours.
+    pub(crate) fn of(payload: &(dyn Any + Send)) -> Option<Self> {
+        payload.downcast_ref::<Self>().copied()
+    }
+
+    /// Unwinds the current thread. No panic hook runs and nothing is printed.
+    fn raise(self) -> ! {
+        resume_unwind(Box::new(self))
+    }
+}
+
+/// A wait's own deadline has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimedOut;
+
+/// The point in time `timeout` from now; `None` (wait for ever) if the clock cannot show it.
+pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+/// A descriptor that a wait is about, besides its condition.
+#[derive(Clone, Copy)]
+pub(crate) enum Io<'a> {
+    /// No descriptor.
+    None,
+    /// One that `may`'s epoll watches on this worker.
+    Green(&'a dyn DynWaitIo),
+    /// One that an OS thread polls itself.
+    Poll(BorrowedFd<'a>, Interest),
+}
+
+/// What an OS thread polls a descriptor for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Readable,
+    Writable,
+}
+
+/// `WaitIo` is not object safe for our purpose (blanket implementation), so we name what we need.
+pub(crate) trait DynWaitIo {
+    fn block(&self) -> usize;
+    fn io_waker(&self) -> WaitIoWaker;
+}
+
+impl<T: WaitIo> DynWaitIo for T {
+    fn block(&self) -> usize {
+        self.wait_io()
+    }
+    fn io_waker(&self) -> WaitIoWaker {
+        self.waker()
+    }
+}
+
+/// The control block of a green thread, or of an OS thread that waits.
+pub(crate) struct Thread {
+    id: u64,
+    kind: Kind,
+    /// A wake has come that no wait has used yet.
+    token: AtomicBool,
+    /// A wake message is on its way through the home worker's mailbox.
+    posted: AtomicBool,
+    interrupt: AtomicU8,
+    /// Only touched by the thread itself and, for a green thread, by its home worker.
+    own: UnsafeCell<Own>,
+}
+
+enum Kind {
+    Green {
+        home: &'static Worker,
+        co: may::coroutine::Coroutine,
+    },
+    Os {
+        thread: std::thread::Thread,
+        polling: AtomicBool,
+        bell: OnceLock<OwnedFd>,
+    },
+}
+
+struct Own {
+    waiting: Waiting,
+    timer: Option<super::timer::Key>,
+    /// Enclosing time limits, outermost first: (when, number).
+    limits: Vec<(Instant, u64)>,
+    before_block: Option<Rc<dyn Fn()>>,
+    /// Panics are to be noted here instead of being printed.
+    noting: bool,
+    note: Option<String>,
+}
+
+enum Waiting {
+    No,
+    Parked,
+    Io(WaitIoWaker),
+}
+
+// SAFETY: every field but `own` is Send + Sync by itself. `own` is reached only through
+// `Thread::own`, whose callers are on the thread itself or on its home worker; a green thread
+// is pinned to its home worker (checked after each wait), so these are one OS thread.
+unsafe impl Send for Thread {}
+// SAFETY: as above.
+unsafe impl Sync for Thread {}
+
+may::coroutine_local!(static CURRENT: OnceCell<Arc<Thread>> = OnceCell::new());
+
+/// The thread that is running. In a coroutine that somebody else spawned with `may`, or in an
+/// OS thread, a control block is made at the first call; a foreign coroutine is thereby pinned
+/// to the worker that it is on now.
+pub(crate) fn current() -> Arc<Thread> {
+    CURRENT.with(|cell| cell.get_or_init(|| Arc::new(Thread::adopt())).clone())
+}
+
+impl Thread {
+    fn adopt() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let kind = if may::coroutine::is_coroutine() {
+            Kind::Green {
+                home: worker::current().unwrap_or_else(|| {
+                    panic!("a `may` coroutine waits before greenway::green::start() was called")
+                }),
+                co: may::coroutine::current(),
+            }
+        } else {
+            Kind::Os {
+                thread: std::thread::current(),
+                polling: AtomicBool::new(false),
+                bell: OnceLock::new(),
+            }
+        };
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            kind,
+            token: AtomicBool::new(false),
+            posted: AtomicBool::new(false),
+            interrupt: AtomicU8::new(0),
+            own: UnsafeCell::new(Own {
+                waiting: Waiting::No,
+                timer: None,
+                limits: Vec::new(),
+                before_block: None,
+                noting: false,
+                note: None,
+            }),
+        }
+    }
+
+    /// The worker that runs this green thread; `None` for an OS thread.
+    pub(crate) fn home(&self) -> Option<&'static Worker> {
+        match &self.kind {
+            Kind::Green { home, .. } => Some(home),
+            Kind::Os { .. } => None,
+        }
+    }
+
+    /// # Safety
+    /// The caller runs on this thread, or on its home worker. The reference is not kept over a
+    /// call that could reach `own` again.
+    #[allow(clippy::mut_from_ref)] // an UnsafeCell accessor; the contract above makes it unique
+    unsafe fn own(&self) -> &mut Own {
+        // SAFETY: the caller vouches for it.
+        unsafe { &mut *self.own.get() }
+    }
+
+    /// Ends the thread's present wait, or its next one, so that it looks at its condition.
+    /// Callable from anywhere.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        match &self.kind {
+            Kind::Green { home, .. } => {
+                if worker::is_current(home) {
+                    home.wake_here(self);
+                } else if !self.posted.swap(true, Ordering::AcqRel) {
+                    home.post(worker::Message::Wake(self.clone()));
+                }
+            }
+            Kind::Os {
+                thread,
+                polling,
+                bell,
+            } => {
+                self.token.store(true, Ordering::SeqCst);
+                thread.unpark();
+                if polling.load(Ordering::SeqCst)
+                    && let Some(bell) = bell.get()
+                {
+                    super::sys::ring(bell);
+                }
+            }
+        }
+    }
+
+    /// Part of [`wake`](Self::wake) that runs on the home worker.
+    pub(super) fn deliver(&self) {
+        debug_assert!(self.home().is_some_and(worker::is_current));
+        self.posted.store(false, Ordering::Release);
+        if !self.token.swap(true, Ordering::AcqRel)
+            && let Kind::Green { co, .. } = &self.kind
+        {
+            // SAFETY: we are on the home worker; neither call below reaches `own`.
+            match unsafe { &self.own().waiting } {
+                Waiting::No => {}
+                Waiting::Parked => co.unpark(),
+                Waiting::Io(waker) => waker.wakeup(),
+            }
+        }
+    }
+
+    /// Part of a timer's end that runs on the home worker.
+    pub(super) fn timer_fired(&self) {
+        // SAFETY: timers fire on the home worker.
+        unsafe { self.own() }.timer = None;
+        self.deliver();
+    }
+
+    /// Makes the thread unwind from its present or next wait.
+    pub(crate) fn interrupt(self: &Arc<Self>, why: Interrupt) {
+        self.interrupt.fetch_max(why as u8, Ordering::SeqCst); // the gravest counts
+        self.wake();
+    }
+
+    pub(crate) fn interrupted(&self) -> Option<Interrupt> {
+        match self.interrupt.load(Ordering::SeqCst) {
+            1 => Some(Interrupt::Departed),
+            2 => Some(Interrupt::Stop),
+            3 => Some(Interrupt::Kill),
+            _ => None,
+        }
+    }
+
+    /// Takes an interrupt back, so that the layer that owns the thread can go on.
+    pub(crate) fn clear_interrupt(&self) {
+        self.interrupt.store(0, Ordering::SeqCst);
+    }
+
+    /// Takes back that the client has left, but no graver interrupt.
+    pub(crate) fn clear_departure(&self) {
+        let departed = Interrupt::Departed as u8;
+        // Another value means that there is nothing to take back.
+        let _ = self
+            .interrupt
+            .compare_exchange(departed, 0, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Unwinds if an interrupt is pending or a limit is over.
+    pub(crate) fn raise_if_over(&self) {
+        if let Some(why) = self.interrupted() {
+            Unwind::Interrupted(why).raise();
+        }
+        // SAFETY: called by the thread itself; `raise` diverges after the borrow.
+        let limits = unsafe { &self.own().limits };
+        if !limits.is_empty() {
+            let now = Instant::now();
+            // The outermost limit that is over wins: what it encloses is over as well.
+            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= now) {
+                Unwind::LimitPassed(number).raise();
+            }
+        }
+    }
+
+    /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
+    /// Returns the epoll flags of a green wait for I/O.
+    fn block(self: &Arc<Self>, io: Io<'_>, deadline: Option<Instant>) -> usize {
+        // SAFETY: called by the thread itself. The borrow ends with the statement.
+        if let Some(hook) = unsafe { self.own() }.before_block.clone() {
+            hook();
+        }
+        // SAFETY: as above.
+        let limit = unsafe { &self.own().limits }
+            .iter()
+            .map(|(at, _)| *at)
+            .chain(deadline)
+            .min();
+        match &self.kind {
+            Kind::Green { home, .. } => self.block_green(home, io, limit),
+            Kind::Os { .. } => {
+                self.block_os(io, limit);
+                0
+            }
+        }
+    }
+
+    fn block_green(
+        self: &Arc<Self>,
+        home: &'static Worker,
+        io: Io<'_>,
+        limit: Option<Instant>,
+    ) -> usize {
+        if self.token.swap(false, Ordering::AcqRel) {
+            return 0;
+        }
+        if let Some(limit) = limit {
+            // SAFETY: called by the thread itself, on its home worker.
+            let own = unsafe { self.own() };
+            if own.timer.is_none_or(|(at, _)| limit < at) {
+                if let Some(late) = own.timer.take() {
+                    home.cancel_timer(late);
+                }
+                own.timer = Some(home.set_timer(limit, self.clone()));
+            }
+        }
+        let flags = match io {
+            Io::Green(io) => {
+                // SAFETY: as above; the borrow ends before the thread blocks.
+                unsafe { self.own() }.waiting = Waiting::Io(io.io_waker());
+                io.block()
+            }
+            Io::None | Io::Poll(..) => {
+                // SAFETY: as above.
+                unsafe { self.own() }.waiting = Waiting::Parked;
+                may::coroutine::park();
+                0
+            }
+        };
+        self.check_home(home);
+        // SAFETY: as above.
+        unsafe { self.own() }.waiting = Waiting::No;
+        self.token.store(false, Ordering::Release);
+        flags
+    }
+
+    fn block_os(&self, io: Io<'_>, limit: Option<Instant>) {
+        let Kind::Os { polling, bell, .. } = &self.kind else {
+            unreachable!("checked by block")
+        };
+        let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
+        match io {
+            Io::Poll(fd, interest) => {
+                let bell = bell.get_or_init(super::sys::bell);
+                polling.store(true, Ordering::SeqCst);
+                if !self.token.load(Ordering::SeqCst) {
+                    super::sys::poll(fd, interest, bell, left);
+                }
+                polling.store(false, Ordering::SeqCst);
+            }
+            Io::None | Io::Green(_) => {
+                if !self.token.load(Ordering::SeqCst) {
+                    match left {
+                        Some(left) => std::thread::park_timeout(left),
+                        None => std::thread::park(),
+                    }
+                }
+            }
+        }
+        self.token.store(false, Ordering::SeqCst);
+    }
+
+    /// Cargo unifies features: any crate that depends on `may` with its default features turns
+    /// work stealing on behind our back. Then nothing holds any more; say so and stop.
+    fn check_home(&self, home: &'static Worker) {
+        if !worker::is_current(home) {
+            worker::migrated(self.id, home);
+        }
+    }
+
+    /// Whether this thread's panics are to be noted. For the thread itself, as the next three.
+    pub(crate) fn set_noting(&self, noting: bool) {
+        // SAFETY: called by the thread itself.
+        unsafe { self.own() }.noting = noting;
+    }
+
+    pub(crate) fn is_noting(&self) -> bool {
+        // SAFETY: called by the thread itself.
+        unsafe { self.own() }.noting
+    }
+
+    pub(crate) fn put_note(&self, note: String) {
+        // SAFETY: called by the thread itself.
+        unsafe { self.own() }.note = Some(note);
+    }
+
+    pub(crate) fn take_note(&self) -> Option<String> {
+        // SAFETY: called by the thread itself.
+        unsafe { self.own() }.note.take()
+    }
+
+    /// Runs on the thread itself when it ends.
+    pub(super) fn finish(&self) {
+        // SAFETY: called by the thread itself.
+        let own = unsafe { self.own() };
+        own.before_block = None;
+        if let (Some(timer), Some(home)) = (own.timer.take(), self.home()) {
+            home.cancel_timer(timer);
+        }
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Green { home, .. } => format!("green, worker {}", home.index()),
+            Kind::Os { thread, .. } => format!("OS thread {:?}", thread.name()),
+        };
+        write!(f, "Thread({}, {kind})", self.id)
+    }
+}
+
+/// Waits until `ready` gives a value, at most until `deadline`.
+///
+/// `ready` is called with the control block that has to be woken for it to be called again; it
+/// must arrange for that before it returns `None`.
+///
+/// # Errors
+/// [`TimedOut`] when the deadline has passed, or at once when the thread is unwinding.
+pub(crate) fn wait_for<T>(
+    deadline: Option<Instant>,
+    io: Io<'_>,
+    mut ready: impl FnMut(&Arc<Thread>, usize) -> Option<T>,
+) -> Result<T, TimedOut> {
+    let me = current();
+    let mut flags = 0;
+    loop {
+        if let Some(value) = ready(&me, flags) {
+            return Ok(value);
+        }
+        if std::thread::panicking() {
+            return Err(TimedOut);
+        }
+        me.raise_if_over();
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(TimedOut);
+        }
+        flags = me.block(io, deadline);
+    }
+}
+
+/// Raises what ought to end this thread, without waiting: for loops that never block.
+pub(crate) fn checkpoint() {
+    if !std::thread::panicking() {
+        current().raise_if_over();
+    }
+}
+
+/// A time limit around whatever runs until the guard is dropped. When it is over, the next
+/// wait unwinds with [`Unwind::LimitPassed`] and the guard's number.
+#[derive(Debug)]
+pub(crate) struct LimitGuard {
+    number: u64,
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl LimitGuard {
+    pub(crate) fn new(at: Instant) -> Self {
+        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+        // Numbers need only differ among the limits of one thread, and a thread stays put.
+        let number = NEXT.with(|next| next.replace(next.get() + 1));
+        let me = current();
+        // SAFETY: called by the thread itself.
+        unsafe { me.own() }.limits.push((at, number));
+        Self {
+            number,
+            _not_send: std::marker::PhantomData,
+        }
+    }
+
+    /// Moves the limit.
+    pub(crate) fn set(&self, at: Instant) {
+        let me = current();
+        // SAFETY: called by the thread itself.
+        let limits = unsafe { &mut me.own().limits };
+        if let Some(limit) = limits.iter_mut().find(|(_, number)| *number == self.number) {
+            limit.0 = at;
+        }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for LimitGuard {
+    fn drop(&mut self) {
+        let me = current();
+        // SAFETY: called by the thread itself.
+        unsafe { me.own() }
+            .limits
+            .retain(|(_, number)| *number != self.number);
+    }
+}
+
+/// Something to do whenever this thread is about to block, until the guard is dropped: the
+/// connection uses it to send finished responses that it has held back for company.
+#[derive(Debug)]
+pub(crate) struct BeforeBlock(std::marker::PhantomData<*const ()>);
+
+impl BeforeBlock {
+    pub(crate) fn new(hook: Rc<dyn Fn()>) -> Self {
+        let me = current();
+        // SAFETY: called by the thread itself.
+        unsafe { me.own() }.before_block = Some(hook);
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl Drop for BeforeBlock {
+    fn drop(&mut self) {
+        let me = current();
+        // SAFETY: called by the thread itself.
+        let hook = unsafe { me.own() }.before_block.take();
+        drop(hook);
+    }
+}

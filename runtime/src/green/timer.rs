@@ -1,0 +1,82 @@
+//! The timers of one worker: when must which green thread be looked at again?
+//!
+//! `may` resumes timed waits on its one timer thread, which would break pinning, so each worker
+//! has timers of its own, driven by a timerfd that the worker's epoll watches.
+//!
+//! Entries are *lazy*: a thread has at most one, and a wait that ends early leaves it in place.
+//! When it fires too early (the thread has since begun a later wait) the thread looks at its
+//! deadline, finds it in the future and arms again. So a keep-alive connection that waits with
+//! a deadline thousands of times a second touches this map about once per deadline, not per wait.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Names an entry: its time, and a number that tells entries of one instant apart.
+pub(super) type Key = (Instant, u64);
+
+#[derive(Debug)]
+pub(super) struct Timers<T> {
+    entries: BTreeMap<Key, T>,
+    serial: u64,
+}
+
+impl<T> Timers<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    /// Adds an entry. True if it is now the earliest, so that the clock must be set.
+    pub(super) fn insert(&mut self, at: Instant, value: T) -> (Key, bool) {
+        self.serial += 1;
+        let key = (at, self.serial);
+        let earliest = self.earliest().is_none_or(|first| at < first);
+        self.entries.insert(key, value);
+        (key, earliest)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        self.entries.remove(&key);
+    }
+
+    /// Takes one entry that is due.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<T> {
+        let entry = self.entries.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.entries.first_key_value().map(|(key, _)| key.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn entries_come_out_in_order_and_only_when_due() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::new();
+        assert!(timers.insert(at(20), "b").1);
+        assert!(timers.insert(at(10), "a").1);
+        assert!(
+            !timers.insert(at(10), "a2").1,
+            "an equal time does not move the clock"
+        );
+        let (gone, _) = timers.insert(at(15), "removed");
+        timers.remove(gone);
+
+        assert_eq!(timers.pop_due(at(9)), None);
+        assert_eq!(timers.earliest(), Some(at(10)));
+        assert_eq!(timers.pop_due(at(10)), Some("a"));
+        assert_eq!(timers.pop_due(at(10)), Some("a2"));
+        assert_eq!(timers.pop_due(at(19)), None);
+        assert_eq!(timers.pop_due(at(25)), Some("b"));
+        assert_eq!(timers.earliest(), None);
+    }
+}

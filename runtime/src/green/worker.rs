@@ -1,0 +1,377 @@
+//! The workers: OS threads that run green threads, and how things reach them.
+//!
+//! `may` owns the OS threads and their epoll. This module adds what pinning needs: a mailbox
+//! for each worker, through which wakes and new green threads come from elsewhere, and a clock.
+//!
+//! # Implementation
+//!
+//! On each worker two resident coroutines live for ever. The *porter* watches an eventfd (the
+//! bell), empties the mailbox, wakes and starts what it finds there. The *clock* watches a
+//! timerfd and wakes what is due. Both descriptors are chosen so that `may` watches them on
+//! that worker, and both are edge-triggered: they never have to be read.
+//!
+//! Wakes on the worker itself need neither bell nor system call, but `may` looks at its epoll
+//! only when nothing is left to run, so two green threads that keep waking one another would
+//! starve all others of I/O. Therefore after [`WAKES_PER_ROUND`] such wakes the next ones
+//! wait for the bell, that is, for a round of epoll.
+
+use super::sys;
+use super::thread::Thread;
+use super::timer::{Key, Timers};
+use may::io::{CoIo, WaitIo};
+use std::cell::{Cell, UnsafeCell};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// How many green threads of a worker may wake one another before I/O gets its turn.
+const WAKES_PER_ROUND: u32 = 128;
+
+/// Epoll's flag for "readable", as `wait_io` reports it: the bell has rung.
+const READABLE: usize = libc::EPOLLIN as usize;
+
+/// How the green threads are run. Fixed once the first of them has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// OS threads that run green threads. Default: one for each core.
+    pub workers: usize,
+    /// Bytes of address space for each green thread's stack, rounded up to whole pages. Only
+    /// pages that are touched use memory. Default: 256 KiB in release, 1 MiB in debug builds.
+    pub stack_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            stack_size: if cfg!(debug_assertions) {
+                1024 * 1024
+            } else {
+                256 * 1024
+            },
+        }
+    }
+}
+
+/// What may be in a mailbox.
+pub(super) enum Message {
+    Wake(Arc<Thread>),
+    Spawn(Box<dyn FnOnce() + Send>),
+}
+
+/// One worker.
+pub(crate) struct Worker {
+    index: usize,
+    mailbox: Mutex<Vec<Message>>,
+    /// The bell has been rung and not been heard yet.
+    ringing: AtomicBool,
+    bell: CoIo<OwnedFd>,
+    timer: CoIo<OwnedFd>,
+    /// Green threads that live here.
+    population: AtomicUsize,
+    here: UnsafeCell<Here>,
+}
+
+/// What only the worker's own OS thread touches.
+struct Here {
+    timers: Timers<Arc<Thread>>,
+    /// Green threads to be started; they may hold values that are not `Send`.
+    newborn: Vec<Box<dyn FnOnce()>>,
+    /// Green threads to be woken after a round of epoll.
+    next_round: Vec<Arc<Thread>>,
+    wakes: u32,
+}
+
+// SAFETY: all fields but `here` and the two `CoIo` are Send + Sync. `here` is reached only
+// through `Worker::here`, which checks that it runs on the worker's OS thread. Of the `CoIo`,
+// only the residents of that thread wait; others use the plain descriptor in it.
+unsafe impl Send for Worker {}
+// SAFETY: as above.
+unsafe impl Sync for Worker {}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Worker({})", self.index)
+    }
+}
+
+struct Runtime {
+    config: Config,
+    workers: Vec<&'static Worker>,
+}
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+thread_local!(static WORKER: Cell<Option<&'static Worker>> = const { Cell::new(None) });
+
+/// The worker whose OS thread this is.
+// Not inlined: a thread-local's address must be looked up anew after every wait, in case that
+// somebody has turned work stealing on and we are being called to find that out.
+#[inline(never)]
+pub(crate) fn current() -> Option<&'static Worker> {
+    WORKER.get()
+}
+
+pub(crate) fn is_current(worker: &Worker) -> bool {
+    current().is_some_and(|here| here.index == worker.index)
+}
+
+/// Starts the workers, unless they run already. True if this call has started them.
+///
+/// Called implicitly with [`Config::default`] by the first `spawn`; call it before that to
+/// choose. The number of workers and the stack size cannot be changed later.
+///
+/// # Panics
+/// When the process has no descriptors left for the workers' clocks and bells, or when called
+/// first from a coroutine that was spawned with `may` directly.
+pub fn start(config: Config) -> bool {
+    let mut started = false;
+    RUNTIME.get_or_init(|| {
+        started = true;
+        Runtime::start(config)
+            .unwrap_or_else(|error| panic!("cannot start the green threads' workers: {error}"))
+    });
+    started
+}
+
+fn runtime() -> &'static Runtime {
+    RUNTIME.get().unwrap_or_else(|| {
+        start(Config::default());
+        RUNTIME.get().expect("start() has just set it")
+    })
+}
+
+/// How the green threads are run, in effect; starts the workers if none run yet.
+pub fn config() -> Config {
+    runtime().config
+}
+
+/// All workers; starts them if none run yet.
+pub(crate) fn workers() -> &'static [&'static Worker] {
+    &runtime().workers
+}
+
+/// The worker with the fewest green threads.
+pub(crate) fn least_loaded() -> &'static Worker {
+    let workers = workers();
+    workers
+        .iter()
+        .min_by_key(|worker| worker.population())
+        .expect("there is at least one worker")
+}
+
+impl Runtime {
+    fn start(config: Config) -> io::Result<Self> {
+        assert!(
+            !may::coroutine::is_coroutine(),
+            "greenway::green::start() must be called before the first `may` coroutine waits"
+        );
+        let page = 4096;
+        let config = Config {
+            workers: config.workers.max(1),
+            stack_size: config.stack_size.max(4 * page).next_multiple_of(page),
+        };
+        may::config()
+            .set_workers(config.workers)
+            .set_stack_size(config.stack_size / size_of::<usize>())
+            // Pooled stacks are made and touched at start (8 KiB each), and save churning
+            // connections an mmap, an mprotect, an munmap and two page faults each.
+            .set_pool_capacity(256)
+            // A pinned worker cannot get out of the way of another process on its core.
+            .set_worker_pin(false);
+
+        let mut workers = Vec::new();
+        for index in 0..config.workers {
+            let on_worker = |fd: OwnedFd| {
+                let fd = sys::dup_for_worker(fd.as_fd(), index, config.workers)?;
+                CoIo::new(fd).map_err(io::Error::from)
+            };
+            workers.push(&*Box::leak(Box::new(Worker {
+                index,
+                mailbox: Mutex::new(Vec::new()),
+                ringing: AtomicBool::new(false),
+                bell: on_worker(sys::eventfd()?)?,
+                timer: on_worker(sys::timerfd()?)?,
+                population: AtomicUsize::new(0),
+                here: UnsafeCell::new(Here {
+                    timers: Timers::new(),
+                    newborn: Vec::new(),
+                    next_round: Vec::new(),
+                    wakes: 0,
+                }),
+            })));
+        }
+        let ready = Arc::new((Mutex::new(0), Condvar::new()));
+        for &worker in &workers {
+            let announce = ready.clone();
+            let builder = || {
+                may::coroutine::Builder::new()
+                    .id(worker.index)
+                    .name("greenway".into())
+            };
+            // SAFETY: `may` asks for care with thread-locals and with stack overflow. The
+            // residents use one thread-local, which they set, and are pinned (see the module
+            // docs); their frames are shallow.
+            unsafe {
+                builder().spawn(move || {
+                    WORKER.set(Some(worker));
+                    let (count, changed) = &*announce;
+                    *lock(count) += 1;
+                    changed.notify_all();
+                    worker.be_porter();
+                })?;
+                builder().spawn(move || worker.be_clock())?;
+            }
+        }
+        let (count, changed) = &*ready;
+        let all_here = changed.wait_while(lock(count), |count| *count < config.workers);
+        drop(all_here.unwrap_or_else(PoisonError::into_inner));
+        Ok(Self { config, workers })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Worker {
+    /// 0, 1, …: also the remainder that descriptors of this worker leave.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Green threads that live on this worker.
+    pub(crate) fn population(&self) -> usize {
+        self.population.load(Ordering::Relaxed)
+    }
+
+    /// Counts a green thread that is about to live here, or `-1` for one that has ended.
+    pub(super) fn count(&self, born: bool) {
+        if born {
+            self.population.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.population.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// # Safety
+    /// The caller does not keep the reference over a call that reaches `here` again.
+    #[allow(clippy::mut_from_ref)] // an UnsafeCell accessor; the contract above makes it unique
+    unsafe fn here(&self) -> &mut Here {
+        assert!(
+            is_current(self),
+            "a worker's own state was reached from elsewhere"
+        );
+        // SAFETY: only one OS thread passes the assertion, and the caller vouches for the rest.
+        unsafe { &mut *self.here.get() }
+    }
+
+    /// Puts a message into the mailbox. Callable from anywhere.
+    pub(super) fn post(&self, message: Message) {
+        lock(&self.mailbox).push(message);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        if !self.ringing.swap(true, Ordering::AcqRel) {
+            sys::ring(&self.bell);
+        }
+    }
+
+    /// Starts a green thread on this worker, from this worker.
+    pub(super) fn start_here(&self, body: Box<dyn FnOnce()>) {
+        // SAFETY: the borrow ends with the statement.
+        unsafe { self.here() }.newborn.push(body);
+        self.bell.waker().wakeup();
+    }
+
+    /// Wakes a green thread of this worker, from this worker.
+    pub(super) fn wake_here(&self, thread: &Arc<Thread>) {
+        // SAFETY: the borrow ends before `deliver`.
+        let here = unsafe { self.here() };
+        here.wakes += 1;
+        if here.wakes <= WAKES_PER_ROUND {
+            thread.deliver();
+        } else {
+            self.wake_next_round(thread.clone());
+        }
+    }
+
+    /// Wakes a green thread of this worker after a round of epoll, from this worker.
+    pub(super) fn wake_next_round(&self, thread: Arc<Thread>) {
+        // SAFETY: the borrow ends with the statement.
+        unsafe { self.here() }.next_round.push(thread);
+        self.ring();
+    }
+
+    fn be_porter(&self) {
+        let mut mail = Vec::new();
+        loop {
+            let rung = self.bell.wait_io() & READABLE != 0;
+            if rung {
+                // Before the mailbox is looked at: a message that comes later rings again.
+                self.ringing.store(false, Ordering::Release);
+                // SAFETY: the borrow ends before anything is woken.
+                let here = unsafe { self.here() };
+                here.wakes = 0;
+                for thread in std::mem::take(&mut here.next_round) {
+                    thread.deliver();
+                }
+                std::mem::swap(&mut *lock(&self.mailbox), &mut mail);
+                for message in mail.drain(..) {
+                    match message {
+                        Message::Wake(thread) => thread.deliver(),
+                        Message::Spawn(body) => super::spawn::launch(body),
+                    }
+                }
+            }
+            // SAFETY: the borrow ends with the statement.
+            for body in std::mem::take(&mut unsafe { self.here() }.newborn) {
+                super::spawn::launch(body);
+            }
+        }
+    }
+
+    fn be_clock(&self) {
+        loop {
+            self.timer.wait_io();
+            let now = Instant::now();
+            // SAFETY: the borrow ends with each statement; `timer_fired` does not come here.
+            while let Some(thread) = unsafe { self.here() }.timers.pop_due(now) {
+                thread.timer_fired();
+            }
+            // SAFETY: as above.
+            if let Some(next) = unsafe { self.here() }.timers.earliest() {
+                sys::set_timerfd(&self.timer, next.saturating_duration_since(now));
+            }
+        }
+    }
+
+    pub(super) fn set_timer(&self, at: Instant, thread: Arc<Thread>) -> Key {
+        // SAFETY: the borrow ends with the statement.
+        let (key, earliest) = unsafe { self.here() }.timers.insert(at, thread);
+        if earliest {
+            sys::set_timerfd(&self.timer, at.saturating_duration_since(Instant::now()));
+        }
+        key
+    }
+
+    pub(super) fn cancel_timer(&self, key: Key) {
+        // SAFETY: the borrow ends with the statement.
+        unsafe { self.here() }.timers.remove(key);
+    }
+}
+
+/// A green thread has come back from a wait on another OS thread than it went in.
+#[cold]
+pub(super) fn migrated(id: u64, home: &Worker) -> ! {
+    eprintln!(
+        "greenway: green thread {id} of worker {} was resumed on another OS thread. \
+         Some crate depends on `may` with its feature `work_steal`, or waits with `may` directly. \
+         Safe Rust is not safe there: ending the process.",
+        home.index
+    );
+    std::process::abort()
+}

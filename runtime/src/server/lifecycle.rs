@@ -1,0 +1,162 @@
+//! Who is connected, and how that comes to an end.
+//!
+//! A connection holds an [`Admission`] for as long as it lives; a thread that serves one has a
+//! [`Seat`] here, through which a stop reaches it.
+
+use crate::connection::{Place, Seat};
+use crate::green::thread::{Interrupt, Io, Thread, TimedOut, wait_for};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    stopping: AtomicBool,
+    capacity: usize,
+    connections: AtomicUsize,
+    cut: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seats: HashMap<u64, Arc<Seat>>,
+    next: u64,
+    /// Those who wait for the last connection to end.
+    waiting: Vec<Arc<Thread>>,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            stopping: AtomicBool::new(false),
+            capacity,
+            connections: AtomicUsize::new(0),
+            cut: AtomicUsize::new(0),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Connections that may be open at once.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a request was ended by the stop.
+    pub(crate) fn note_cut(&self) {
+        self.cut.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Requests that were ended by the stop.
+    pub(crate) fn cut(&self) -> usize {
+        self.cut.load(Ordering::SeqCst)
+    }
+
+    /// Lets a connection in, unless there are as many as there may be.
+    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
+        let before = self.connections.fetch_add(1, Ordering::SeqCst);
+        let admission = Admission {
+            lifecycle: self.clone(),
+            seat: None,
+        };
+        (before < self.capacity).then_some(admission) // dropping it counts down again
+    }
+
+    /// Gives a seat to a thread, until it is given back by [`unseat`](Self::unseat).
+    pub(crate) fn seat(&self, seat: Arc<Seat>) -> u64 {
+        let mut state = self.lock();
+        state.next += 1;
+        let number = state.next;
+        state.seats.insert(number, seat);
+        number
+    }
+
+    pub(crate) fn unseat(&self, number: u64) {
+        self.lock().seats.remove(&number);
+    }
+
+    /// Ends the connections that wait for a next request.
+    pub(crate) fn end_idle(&self) {
+        self.interrupt(|place| place == Place::Idle);
+    }
+
+    /// Ends what still runs.
+    pub(crate) fn end_all(&self) {
+        self.interrupt(|place| place != Place::Free);
+    }
+
+    fn interrupt(&self, which: impl Fn(Place) -> bool) {
+        let seats: Vec<_> = self.lock().seats.values().cloned().collect();
+        for seat in seats {
+            if which(seat.place()) {
+                seat.thread.interrupt(Interrupt::Stop);
+            }
+        }
+    }
+
+    /// Waits until no connection is open. False if some still are at the deadline.
+    pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
+        let mut asked = false;
+        let result = wait_for(deadline, Io::None, |me, _| {
+            let mut state = self.lock();
+            if self.connections() == 0 {
+                return Some(());
+            }
+            if !asked {
+                asked = true;
+                state.waiting.push(me.clone());
+            }
+            None
+        });
+        !matches!(result, Err(TimedOut))
+    }
+}
+
+/// A connection's right to be open; counts down when dropped.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    lifecycle: Arc<Lifecycle>,
+    seat: Option<u64>,
+}
+
+impl Admission {
+    /// Gives a seat to the thread that serves the connection, for as long as it is admitted.
+    pub(crate) fn take_seat(&mut self, seat: Arc<Seat>) {
+        self.seat = Some(self.lifecycle.seat(seat));
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(number) = self.seat {
+            self.lifecycle.unseat(number);
+        }
+        if self.lifecycle.connections.fetch_sub(1, Ordering::SeqCst) == 1
+            && self.lifecycle.is_stopping()
+        {
+            // Under the lock: one who is about to wait has either seen the count or is listed.
+            for thread in std::mem::take(&mut self.lifecycle.lock().waiting) {
+                thread.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A server that runs, and how it stops.
+
+use super::Service;
+use crate::engine::Engine;
+use crate::green::thread::deadline_in;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// After the grace period, handlers are ended at their wait. One that does not wait cannot be,
+/// and is not waited for longer than this.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// A running server. Dropping it does not stop it: [`stop`](Self::stop) does.
+pub struct Running {
+    service: Arc<Service>,
+    engine: Mutex<Option<Box<dyn Engine>>>,
+    addrs: Vec<SocketAddr>,
+    budget: String,
+}
+
+/// How a server stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Requests that were ended because the grace period was over.
+    pub cut: usize,
+}
+
+impl Running {
+    pub(super) fn new(
+        service: Arc<Service>,
+        engine: Box<dyn Engine>,
+        addrs: Vec<SocketAddr>,
+        budget: String,
+    ) -> Self {
+        Self {
+            service,
+            engine: Mutex::new(Some(engine)),
+            addrs,
+            budget,
+        }
+    }
+
+    /// The addresses that it listens on, in the order of the calls of `bind`.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Connections that are open at the moment.
+    pub fn connections(&self) -> usize {
+        self.service.lifecycle.connections()
+    }
+
+    /// Connections that may be open at once.
+    pub fn capacity(&self) -> usize {
+        self.service.lifecycle.capacity()
+    }
+
+    /// What the operator is told at the start.
+    pub(crate) fn describe(&self) -> String {
+        let config = &self.service.config;
+        let addrs: Vec<_> = self
+            .addrs
+            .iter()
+            .map(|addr| format!("http://{addr}"))
+            .collect();
+        let place = match config.engine {
+            crate::config::Engine::Threads => format!("{} threads", config.threads),
+            crate::config::Engine::Green | crate::config::Engine::MiniHttp => {
+                format!("{} workers", crate::green::config().workers)
+            }
+        };
+        format!(
+            "listening on {} (engine {}, {place}), {}",
+            addrs.join(" and "),
+            config.engine.name(),
+            self.budget
+        )
+    }
+
+    /// Stops gracefully: whoever has connected is served; idle connections are closed at once;
+    /// requests may go on for the grace period and are then ended at their wait, so that their
+    /// destructors run. Returns when all is over. A second call returns at once.
+    pub fn stop(&self) -> Stopped {
+        self.stop_within(self.service.config.graceful_timeout)
+    }
+
+    /// As [`stop`](Self::stop), with another grace period.
+    pub fn stop_within(&self, grace: Duration) -> Stopped {
+        let lifecycle = &self.service.lifecycle;
+        let engine = self
+            .engine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(engine) = engine {
+            lifecycle.begin_stop();
+            engine.stop_accepting();
+            lifecycle.end_idle();
+            if !lifecycle.wait_until_empty(deadline_in(grace)) {
+                engine.end_all();
+                lifecycle.end_all();
+                if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
+                    log::warn!("{} connections do not end", lifecycle.connections());
+                }
+            }
+            engine.join();
+        }
+        Stopped {
+            cut: lifecycle.cut(),
+        }
+    }
+
+    /// Ends everything now: shortens the grace period of a [`stop`](Self::stop) under way.
+    pub(crate) fn end_now(&self) {
+        self.service.lifecycle.end_all();
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("addrs", &self.addrs)
+            .finish_non_exhaustive()
+    }
+}
