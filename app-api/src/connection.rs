@@ -22,7 +22,9 @@ use std::net::SocketAddr;
 pub struct Connection {
     /// Our end; `None` for a unix socket.
     pub local: Option<SocketAddr>,
-    /// The client's end (or the proxy's); `None` for a unix socket.
+    /// The client's end, or the proxy's if it does not say who the client is
+    /// or is not trusted; `None` for a unix socket. Port 0 if a proxy has told
+    /// the address only.
     pub peer: Option<SocketAddr>,
     /// `"http"` (the default) or `"https"`: `wsgi.url_scheme`.
     pub scheme: &'static str,
@@ -33,6 +35,11 @@ pub struct Connection {
     /// Whether the application may be running on another OS thread at the same
     /// time: `wsgi.multithread`. `false` by default.
     pub multithread: bool,
+    /// Whether the other end is a proxy whose word about the client is taken
+    /// (`--forwarded-allow-ips`). [`peer`](Connection::peer) and
+    /// [`scheme`](Connection::scheme) of a request are then what it says.
+    /// `false` by default.
+    pub trusted_proxy: bool,
 }
 
 impl Connection {
@@ -46,6 +53,7 @@ impl Connection {
             server: concat!("greenway/", env!("CARGO_PKG_VERSION")),
             engine: "none",
             multithread: false,
+            trusted_proxy: false,
         }
     }
 
@@ -74,6 +82,13 @@ impl Connection {
     #[must_use]
     pub fn with_multithread(mut self, multithread: bool) -> Self {
         self.multithread = multithread;
+        self
+    }
+
+    /// Sets [`trusted_proxy`](Connection::trusted_proxy).
+    #[must_use]
+    pub fn with_trusted_proxy(mut self, trusted: bool) -> Self {
+        self.trusted_proxy = trusted;
         self
     }
 }

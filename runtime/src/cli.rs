@@ -3,10 +3,11 @@
 use crate::config::{Config, Engine};
 use crate::departure::HalfClose;
 use crate::green;
-use crate::server::{OnSignal, Server};
+use crate::server::{Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, inherited_sockets};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use greenway_app::Application;
 use std::process::exit;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,9 @@ struct Flags {
     )]
     engine: Engine,
 
-    /// Listen on HOST:PORT; may be given several times. Default: 127.0.0.1:8000, or
-    /// 0.0.0.0:$PORT where PORT is set.
+    /// Listen on HOST:PORT, unix:PATH or fd://NUMBER; may be given several times. Default: the
+    /// sockets of LISTEN_FDS (systemd); else 0.0.0.0:$PORT where PORT is set; else
+    /// 127.0.0.1:8000.
     #[arg(short, long, value_name = "ADDRESS")]
     bind: Vec<String>,
 
@@ -42,6 +44,10 @@ struct Flags {
     /// the limits on descriptors and memory mappings have room for.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     worker_connections: Option<usize>,
+
+    /// Handlers that may run at once; more are answered with 503. Default: no limit.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    limit_handlers: Option<usize>,
 
     /// Connections that the kernel keeps until they are accepted.
     #[arg(long, value_name = "N", default_value_t = 2048)]
@@ -106,6 +112,44 @@ struct Flags {
     #[arg(long, value_name = "FILE")]
     access_logfile: Option<String>,
 
+    /// How a line of the access log looks: gunicorn's letters, such as "%(h)s %(r)s %(s)s %(L)s",
+    /// or json. Default: combined, and the duration in microseconds.
+    #[arg(long, value_name = "FORMAT", value_parser = parsed::<Format>)]
+    access_logformat: Option<Format>,
+
+    /// Where to write the server's own log; - is the standard error.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    error_logfile: String,
+
+    /// Show metrics for Prometheus at /metrics on HOST:PORT. Default: nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_bind: Option<String>,
+
+    /// Proxies whose X-Forwarded-For, -Proto, -Host and Forwarded fields are believed: addresses
+    /// and networks, with commas between them; * for everybody.
+    #[arg(
+        long,
+        value_name = "LIST",
+        env = "FORWARDED_ALLOW_IPS",
+        default_value = "127.0.0.1,::1",
+        value_parser = parsed::<Trust>
+    )]
+    forwarded_allow_ips: Trust,
+
+    /// Connections from --proxy-allow-from begin with a header of the PROXY protocol (version 1
+    /// or 2).
+    #[arg(long)]
+    proxy_protocol: bool,
+
+    /// Load balancers that speak the PROXY protocol: a list as that of --forwarded-allow-ips.
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "127.0.0.1,::1",
+        value_parser = parsed::<Trust>
+    )]
+    proxy_allow_from: Trust,
+
     /// What to log of the server itself: error, warn, info, debug or trace. RUST_LOG, where it
     /// is set, wins.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -117,6 +161,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| "a number of seconds, such as 30 or 0.5".to_owned())
+}
+
+fn parsed<T: FromStr<Err = String>>(text: &str) -> Result<T, String> {
+    text.parse()
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -138,9 +186,16 @@ impl Flags {
             graceful_timeout: self.graceful_timeout,
             half_close: self.half_close,
             access_log: self.access_logfile,
+            access_log_format: self.access_logformat.unwrap_or_default(),
+            handlers: self.limit_handlers,
+            metrics_bind: self.metrics_bind,
+            forwarded_allow: self.forwarded_allow_ips,
+            proxy_protocol: self.proxy_protocol,
+            proxy_allow: self.proxy_allow_from,
             ..Config::default()
         };
         if config.bind.is_empty()
+            && inherited_sockets().is_empty()
             && let Ok(port) = std::env::var("PORT")
         {
             config.bind.push(format!("0.0.0.0:{port}"));
@@ -166,7 +221,8 @@ impl Flags {
 ///
 /// Logs to the standard error, unless the program has set a logger of its own. TERM and INT stop
 /// gracefully: whoever has connected is served, idle connections are closed, and requests may go
-/// on for `--graceful-timeout`. A second signal ends them at once.
+/// on for `--graceful-timeout`. A second signal ends them at once. USR1 and HUP open the log files
+/// anew.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
 /// to cut requests short at its stop, or with 2 when a flag is wrong; what was wrong is said in
@@ -190,7 +246,12 @@ pub fn serve(app: impl Application) -> ! {
     let matches = Flags::command().bin_name(name).get_matches();
     let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let level = flags.log_level;
-    let _program_has_its_own = env_logger::Builder::new()
+    let error_log = open_error_log(&flags.error_logfile);
+    let mut logger = env_logger::Builder::new();
+    if let Some(log) = &error_log {
+        logger.target(env_logger::Target::Pipe(Box::new(log.clone())));
+    }
+    let _program_has_its_own = logger
         .filter_level(level)
         .filter_module("may", level.min(log::LevelFilter::Warn)) // it tells of every descriptor
         .parse_default_env()
@@ -206,11 +267,19 @@ pub fn serve(app: impl Application) -> ! {
     };
     let (first_signal, stop) = crossbeam_channel::bounded(1);
     let ending = running.clone();
-    let on_signal = OnSignal::new(move |count| {
-        if count == 1 {
+    let on_signal = OnSignal::new(move |told| match told {
+        Told::Stop(1) => {
             let _ = first_signal.try_send(());
-        } else {
-            ending.end_now();
+        }
+        Told::Stop(_) => ending.end_now(),
+        Told::Reopen => {
+            ending.reopen_logs();
+            if let Some(log) = &error_log
+                && let Err(error) = log.reopen()
+            {
+                log::error!("the error log cannot be opened anew: {error}");
+            }
+            log::info!("the logs are opened anew");
         }
     });
     if let Err(error) = &on_signal {
@@ -228,4 +297,18 @@ pub fn serve(app: impl Application) -> ! {
     }
     eprintln!("greenway: stopped");
     exit(0)
+}
+
+/// The server's own log, if it is not the standard error. Ends the process if it cannot be had.
+fn open_error_log(path: &str) -> Option<SharedLog> {
+    if path == "-" {
+        return None;
+    }
+    match LogFile::open(path) {
+        Ok(file) => Some(SharedLog::new(file)),
+        Err(error) => {
+            eprintln!("greenway: cannot open the error log: {error}");
+            exit(1);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::departure::HalfClose;
 use crate::http1::HeadLimits;
+use crate::server::{Format, Trust};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) backlog: u32,
     pub(crate) threads: usize,
     pub(crate) connections: Option<usize>,
+    /// Handlers that may run at once.
+    pub(crate) handlers: Option<usize>,
     pub(crate) head_limits: HeadLimits,
     /// Bytes of a request's body.
     pub(crate) body_limit: u64,
@@ -62,6 +65,14 @@ pub(crate) struct Config {
     pub(crate) half_close: HalfClose,
     pub(crate) graceful_timeout: Duration,
     pub(crate) access_log: Option<String>,
+    pub(crate) access_log_format: Format,
+    /// Where to show metrics.
+    pub(crate) metrics_bind: Option<String>,
+    /// Whose word about the client is taken.
+    pub(crate) forwarded_allow: Trust,
+    /// Connections from `proxy_allow` begin with a PROXY header.
+    pub(crate) proxy_protocol: bool,
+    pub(crate) proxy_allow: Trust,
     pub(crate) green: crate::green::Config,
 }
 
@@ -88,6 +99,7 @@ impl Default for Config {
             backlog: 2048,
             threads: 20,
             connections: None,
+            handlers: None,
             head_limits: HeadLimits::default(),
             body_limit: 16 * 1024 * 1024,
             clocks: Clocks {
@@ -100,6 +112,11 @@ impl Default for Config {
             half_close: HalfClose::Auto,
             graceful_timeout: Duration::from_secs(30),
             access_log: None,
+            access_log_format: Format::default(),
+            metrics_bind: None,
+            forwarded_allow: Trust::default(),
+            proxy_protocol: false,
+            proxy_allow: Trust::default(),
             green: crate::green::Config::default(),
         }
     }

@@ -33,7 +33,13 @@ use crate::{Connection, Environ, HttpError, Input};
 /// It is `!Send`: it lives and dies on the thread that serves the connection.
 /// What another thread needs is copied out of it.
 pub struct Request {
-    head: Head,
+    inner: Box<Inner>,
+}
+
+/// On the heap, as a request is moved from hand to hand: each copy of it on a
+/// green thread's stack would be memory that the thread keeps.
+struct Inner {
+    head: Box<Head>,
     /// The decoded path, where it differs from the one in the head.
     decoded: Option<Box<str>>,
     matched: Option<Matched>,
@@ -62,7 +68,15 @@ impl Request {
     /// 400 if target or query is not UTF-8, or the path is malformed
     /// percent-encoding, decodes to something other than UTF-8, or holds a NUL.
     pub fn new(
-        head: Head,
+        head: impl Into<Box<Head>>,
+        input: Input,
+        connection: Arc<Connection>,
+    ) -> Result<Request, HttpError> {
+        Self::from_boxed(head.into(), input, connection)
+    }
+
+    fn from_boxed(
+        head: Box<Head>,
         input: Input,
         connection: Arc<Connection>,
     ) -> Result<Request, HttpError> {
@@ -79,7 +93,7 @@ impl Request {
         {
             return Err(HttpError::new(400, "the request-target is not UTF-8"));
         }
-        Ok(Request {
+        let inner = Inner {
             head,
             decoded,
             matched: None,
@@ -89,13 +103,16 @@ impl Request {
             environ: OnceCell::new(),
             extensions: Extensions::new(),
             liveness: None,
+        };
+        Ok(Request {
+            inner: Box::new(inner),
         })
     }
 
     /// For servers: who to ask whether the client is still there.
     #[must_use]
     pub fn with_liveness(mut self, liveness: Rc<dyn Liveness>) -> Request {
-        self.liveness = Some(liveness);
+        self.inner.liveness = Some(liveness);
         self
     }
 
@@ -106,7 +123,8 @@ impl Request {
     /// False where the server cannot tell.
     #[must_use]
     pub fn disconnected(&self) -> bool {
-        self.liveness
+        self.inner
+            .liveness
             .as_ref()
             .is_some_and(|client| client.has_left())
     }
@@ -116,7 +134,8 @@ impl Request {
     /// False at once where the server cannot tell.
     #[must_use]
     pub fn wait_disconnected(&self, timeout: Duration) -> bool {
-        self.liveness
+        self.inner
+            .liveness
             .as_ref()
             .is_some_and(|client| client.wait_until_left(timeout))
     }
@@ -124,44 +143,50 @@ impl Request {
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {
-        &self.head.method
+        &self.inner.head.method
     }
 
     /// The version of the request line.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.head.version
+        self.inner.head.version
     }
 
     /// The head as it came off the wire.
     #[must_use]
     pub fn head(&self) -> &Head {
-        &self.head
+        &self.inner.head
     }
 
     /// The request-target as sent: `RAW_URI`.
     #[must_use]
     pub fn target(&self) -> &str {
-        self.head.text(self.head.target)
+        self.inner.head.text(self.inner.head.target)
     }
 
     /// The path, percent-decoded: `PATH_INFO`. An encoded slash looks like any
     /// other here; routes tell them apart.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.decoded.as_deref().unwrap_or_else(|| self.raw_path())
+        self.inner
+            .decoded
+            .as_deref()
+            .unwrap_or_else(|| self.raw_path())
     }
 
     /// The path as sent.
     #[must_use]
     pub fn raw_path(&self) -> &str {
-        self.head.text(self.head.path)
+        self.inner.head.text(self.inner.head.path)
     }
 
     /// What follows the `?`, as sent; empty when there is none.
     #[must_use]
     pub fn query_string(&self) -> &str {
-        self.head.query.map_or("", |span| self.head.text(span))
+        self.inner
+            .head
+            .query
+            .map_or("", |span| self.inner.head.text(span))
     }
 
     /// The first value of `name` in the query string, decoded: `+` is a space,
@@ -183,15 +208,15 @@ impl Request {
     /// UTF-8. Builds no map.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.head.values(name).next()?).ok()
+        std::str::from_utf8(self.inner.head.values(name).next()?).ok()
     }
 
     /// All headers, as a map that is built on first use.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        self.headers.get_or_init(|| {
-            let mut map = HeaderMap::with_capacity(self.head.fields.len());
-            for (name, value) in self.head.fields() {
+        self.inner.headers.get_or_init(|| {
+            let mut map = HeaderMap::with_capacity(self.inner.head.fields.len());
+            for (name, value) in self.inner.head.fields() {
                 // What the http crate cannot hold, a server has not let through.
                 if let (Ok(name), Ok(value)) = (
                     HeaderName::from_bytes(name.as_bytes()),
@@ -208,8 +233,8 @@ impl Request {
     /// target before those of the Host header (RFC 9112, 3.2.2).
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        match self.head.authority {
-            Some(span) => Some(self.head.text(span)),
+        match self.inner.head.authority {
+            Some(span) => Some(self.inner.head.text(span)),
             None => self.header("host"),
         }
     }
@@ -238,14 +263,15 @@ impl Request {
     /// When the route has no such wildcard.
     #[must_use]
     pub fn param(&self, name: &str) -> &str {
-        params::find(self.matched.as_ref(), &self.head, name, None)
+        params::find(self.inner.matched.as_ref(), &self.inner.head, name, None)
     }
 
     /// All wildcards of the route with what they matched, in the rule's order.
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.matched
+        self.inner
+            .matched
             .iter()
-            .flat_map(|matched| matched.iter(&self.head))
+            .flat_map(|matched| matched.iter(&self.inner.head))
     }
 
     /// The number that `<name:int>` matched.
@@ -255,7 +281,12 @@ impl Request {
     /// When the route has no such wildcard, or it has another filter.
     #[must_use]
     pub fn int(&self, name: &str) -> i64 {
-        let text = params::find(self.matched.as_ref(), &self.head, name, Some(Filter::Int));
+        let text = params::find(
+            self.inner.matched.as_ref(),
+            &self.inner.head,
+            name,
+            Some(Filter::Int),
+        );
         // The filter has parsed this very text, or the route had not matched.
         text.parse().expect("<:int> matched a number")
     }
@@ -267,7 +298,12 @@ impl Request {
     /// When the route has no such wildcard, or it has another filter.
     #[must_use]
     pub fn float(&self, name: &str) -> f64 {
-        let text = params::find(self.matched.as_ref(), &self.head, name, Some(Filter::Float));
+        let text = params::find(
+            self.inner.matched.as_ref(),
+            &self.inner.head,
+            name,
+            Some(Filter::Float),
+        );
         // The filter has parsed this very text, or the route had not matched.
         text.parse().expect("<:float> matched a number")
     }
@@ -275,24 +311,29 @@ impl Request {
     /// The rule that matched, as it was registered: `"/hello/<name>"`.
     #[must_use]
     pub fn route(&self) -> Option<&str> {
-        self.matched.as_ref().map(|matched| matched.rule.text())
+        self.inner
+            .matched
+            .as_ref()
+            .map(|matched| matched.rule.text())
     }
 
     /// The CGI environment of PEP 3333, built on first use.
     #[must_use]
     pub fn environ(&self) -> &Environ {
-        self.environ.get_or_init(|| Box::new(Environ::of(self)))
+        self.inner
+            .environ
+            .get_or_init(|| Box::new(Environ::of(self)))
     }
 
     /// The body, to be read here: `wsgi.input`.
     pub fn input(&mut self) -> &mut Input {
-        &mut self.input
+        &mut self.inner.input
     }
 
     /// The body, to be read elsewhere (in a response stream); leaves an empty
     /// one.
     pub fn take_input(&mut self) -> Input {
-        std::mem::replace(&mut self.input, Input::empty())
+        std::mem::replace(&mut self.inner.input, Input::empty())
     }
 
     /// The whole body, or what is left of it; `limit` in bytes.
@@ -314,49 +355,49 @@ impl Request {
     /// 413 beyond `limit`, 400 if the client stopped early or left, 408 if it
     /// took too long.
     pub fn body(&mut self, limit: usize) -> Result<Bytes, HttpError> {
-        self.input.read_all(limit)
+        self.inner.input.read_all(limit)
     }
 
     /// The connection that the request came in on.
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+        &self.inner.connection
     }
 
     /// The other end of the connection; a proxy's, if there is one.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.connection.peer
+        self.inner.connection.peer
     }
 
     /// `"http"` or `"https"`.
     #[must_use]
     pub fn scheme(&self) -> &str {
-        self.connection.scheme
+        self.inner.connection.scheme
     }
 
     /// What server and middleware have attached.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
-        &self.extensions
+        &self.inner.extensions
     }
 
     /// The extensions, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
-        &mut self.extensions
+        &mut self.inner.extensions
     }
 
     pub(crate) fn set_matched(&mut self, matched: Matched) {
-        self.matched = Some(matched);
+        self.inner.matched = Some(matched);
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("head", &format_args!("{}", self.head))
+            .field("head", &format_args!("{}", self.inner.head))
             .field("route", &self.route())
-            .field("input", &self.input)
+            .field("input", &self.inner.input)
             .finish_non_exhaustive()
     }
 }
@@ -391,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_target_that_is_not_utf8_is_refused() {
-        let mut head = request("/?abc", &[]).unwrap().head;
+        let mut head = request("/?abc", &[]).unwrap().inner.head;
         head.bytes = head
             .bytes
             .iter()

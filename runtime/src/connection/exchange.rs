@@ -7,11 +7,12 @@ use super::{After, Connection};
 use crate::green::spawn::{discard, panic_message};
 use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::http1::{self, RequestFacts, RequestHead};
-use crate::server::panics;
+use crate::server::{Entry, panics};
 use bytes::Bytes;
-use greenway_app::{Application, HttpError, Input, IntoResponse, Request, Response};
+use greenway_app::{Application, Connection as Facts, HttpError, Input, IntoResponse, Request, Response};
 use http::{Method, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a handler leaves unread of a request's body is read and thrown away up to this many
@@ -27,7 +28,7 @@ enum Outcome {
 
 impl<T: Transport> Connection<T> {
     /// Calls the application and sends its response.
-    pub(crate) fn exchange(&self, request: RequestHead) -> After {
+    pub(crate) fn exchange(&self, mut request: RequestHead) -> After {
         let started = Instant::now();
         let config = &self.service.config;
         let facts = RequestFacts {
@@ -44,22 +45,43 @@ impl<T: Transport> Connection<T> {
             return After::Close;
         }
 
-        let (outcome, status, sent) = {
+        let told = self.service.client_of(&mut request.head, &self.facts);
+        let logs = self.service.log_wants();
+        let head = logs.variables.then(|| request.head.clone());
+        let client = told.as_ref().ok().and_then(Option::as_ref);
+        let client = client.unwrap_or(&self.facts);
+
+        let (outcome, status, sent, response) = {
             let timeout = config.clocks.handler;
             let limit = LimitGuard::new(started + timeout);
             let mut writer = ResponseWriter::new(&self.wire, facts, &limit, timeout);
-            let outcome = self.answer(request, &mut writer, &line, &limit);
+            writer.keep_head(logs.response);
+            let outcome = match &told {
+                Ok(_) => self.answer(request, client, &mut writer, &line, &limit),
+                Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
+            };
+            if writer.looks_complete() {
+                self.wire.cut();
+            }
             let outcome = if writer.may_reuse() {
                 outcome
             } else {
                 Outcome::Cut
             };
-            (outcome, writer.status(), writer.body_bytes())
+            (outcome, writer.status(), writer.body_bytes(), writer.take_head())
         };
         self.wire.end();
         let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
-        self.service
-            .access(&self.facts, Some(&line), status, sent, Some(started));
+        self.service.access(&Entry {
+            facts: client,
+            line: Some(&line),
+            status,
+            sent,
+            received: line.head.len() as u64 + self.wire.body_total(),
+            duration: Some(started.elapsed()),
+            head: head.as_deref(),
+            response: response.as_deref(),
+        });
         if reuse && !self.service.lifecycle.is_stopping() {
             if self.wire.is_full() && self.wire.flush().is_err() {
                 return After::Close;
@@ -73,6 +95,7 @@ impl<T: Transport> Connection<T> {
     fn answer(
         &self,
         request: RequestHead,
+        client: &Arc<Facts>,
         writer: &mut ResponseWriter<'_, T>,
         line: &RequestLine,
         limit: &LimitGuard,
@@ -81,9 +104,13 @@ impl<T: Transport> Connection<T> {
             Ok(input) => input,
             Err(error) => return self.send_error(writer, error),
         };
-        let request = match Request::new(request.head, input, self.facts.clone()) {
+        let request = match Request::new(request.head, input, client.clone()) {
             Ok(request) => request.with_liveness(self.wire.clone()),
             Err(error) => return self.send_error(writer, error),
+        };
+        let Some(_handling) = self.service.metrics.handler() else {
+            let error = HttpError::new(503, "too many requests at once");
+            return self.send_error(writer, error.with_header("retry-after", "1"));
         };
         // Unwind safety: the application is shared by all requests and must stand this in any
         // engine (a panicking OS thread leaves it in the same state); the writer is ours.
@@ -198,7 +225,11 @@ pub(crate) struct RequestLine {
 
 impl RequestLine {
     fn of(request: &RequestHead) -> Self {
-        let head = request.head.bytes.clone();
+        Self::new(request.head.bytes.clone())
+    }
+
+    /// The line of a head as it stood on the wire.
+    pub(crate) fn new(head: Bytes) -> Self {
         let end = memchr::memchr(b'\r', &head).unwrap_or(head.len());
         Self { head, end }
     }
@@ -217,10 +248,17 @@ impl RequestLine {
     }
 }
 
+impl RequestLine {
+    /// The line itself.
+    pub(crate) fn text(&self) -> &str {
+        // A request line is visible ASCII: the parser has seen to that.
+        std::str::from_utf8(&self.head[..self.end]).unwrap_or("(unreadable)")
+    }
+}
+
 impl std::fmt::Display for RequestLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A request line is visible ASCII: the parser has seen to that.
-        f.write_str(std::str::from_utf8(&self.head[..self.end]).unwrap_or("(unreadable)"))
+        f.write_str(self.text())
     }
 }
 

@@ -86,6 +86,7 @@ impl<T: Transport> BodySource<T> {
             }
             match body.decoder.next(&mut incoming.buf) {
                 Ok(Step::Data(n)) => {
+                    body.continue_expected = false; // it has not waited for it
                     let chunk = body.decoder.take(&mut incoming.buf, n);
                     if body.decoder.total() > self.limit {
                         body.failed = true;

@@ -24,6 +24,7 @@ use crate::http1::{self, Reject, RequestHead};
 use crate::server::Service;
 use greenway_app::Connection as Facts;
 use std::io;
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -43,6 +44,8 @@ pub(crate) enum Place {
     Busy,
     /// It waits for a connection's next request: it may be ended at once when the server stops.
     Idle,
+    /// It waits for the rest of a request's head.
+    Reading,
     /// It has no connection (a thread of the pool).
     Free,
 }
@@ -60,6 +63,7 @@ impl Seat {
         match self.place.load(Ordering::SeqCst) {
             0 => Place::Busy,
             1 => Place::Idle,
+            2 => Place::Reading,
             _ => Place::Free,
         }
     }
@@ -152,7 +156,10 @@ impl<T: Transport> Connection<T> {
 
     fn read_more(&self, idle: bool, deadline: Option<std::time::Instant>) -> io::Result<usize> {
         if !idle {
-            return self.wire.fill(deadline);
+            self.seat.set(Place::Reading);
+            let result = self.wire.fill(deadline);
+            self.seat.set(Place::Busy);
+            return result;
         }
         self.wire.release_buffers();
         self.seat.set(Place::Idle);
@@ -170,8 +177,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn reject(&self, reject: &Reject) {
         self.wire
             .queue(|out| http1::error_response(out, reject.status, reject.reason, None));
-        self.service
-            .access(&self.facts, None, reject.status, 0, None);
+        self.service.access_bad(&self.facts, reject.status);
         self.close();
     }
 
@@ -193,7 +199,10 @@ impl<T: Transport> Connection<T> {
 
     /// The wire, if nobody else (a leaked `Input`) holds it.
     pub(crate) fn into_wire(self) -> Option<Wire<T>> {
-        Rc::try_unwrap(self.wire).ok()
+        // One who holds it must not keep the client waiting for ever.
+        Rc::try_unwrap(self.wire)
+            .inspect_err(|held| held.stream.shutdown(Shutdown::Both))
+            .ok()
     }
 }
 

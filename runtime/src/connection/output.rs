@@ -24,6 +24,8 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
     body_bytes: u64,
     /// Everything that the plan promised was sent.
     complete: bool,
+    /// The head as it was written, if the access log wants it.
+    head: Option<Vec<u8>>,
 }
 
 impl<'a, T: Transport> ResponseWriter<'a, T> {
@@ -42,7 +44,17 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             plan: None,
             body_bytes: 0,
             complete: false,
+            head: None,
         }
+    }
+
+    /// Whether the head is to be kept for the log.
+    pub(super) fn keep_head(&mut self, keep: bool) {
+        self.head = keep.then(Vec::new);
+    }
+
+    pub(super) fn take_head(&mut self) -> Option<Vec<u8>> {
+        self.head.take()
     }
 
     /// Part of the response is on its way: another cannot be sent instead.
@@ -61,6 +73,15 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes
+    }
+
+    /// The end of what was sent looks like the end of the whole, though it is not.
+    pub(super) fn looks_complete(&self) -> bool {
+        let by_close = self
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.framing == Framing::Close);
+        by_close && !self.complete
     }
 
     pub(super) fn may_reuse(&self) -> bool {
@@ -185,12 +206,14 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     fn start(&mut self) {
         let writer = &mut *self.writer;
         if writer.plan.is_none() {
-            let plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
+            let mut plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
+            plan.keep_alive &= writer.wire.may_be_reused();
             if let Some(mismatch) = plan.mismatch {
                 log::warn!("the application's Content-Length is not used: {mismatch:?}");
             }
             writer.wire.answering();
             writer.wire.queue(|out| {
+                let start = out.len();
                 http1::write_head(
                     out,
                     writer.facts.version,
@@ -198,6 +221,9 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
                     self.headers,
                     &plan,
                 );
+                if let Some(kept) = &mut writer.head {
+                    kept.extend_from_slice(&out[start..]);
+                }
             });
             writer.plan = Some(plan);
         }

@@ -8,6 +8,7 @@ use crate::green::thread::{self, deadline_in};
 use crate::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
 use bytes::BytesMut;
 use http::Version;
+use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -24,6 +25,8 @@ pub(crate) trait Transport: 'static {
     /// Writes some of `bufs`; `TimedOut` at the deadline.
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
     fn shutdown(&self, how: Shutdown);
+    /// Makes the coming close a reset: the client is to see that something is missing.
+    fn reset(&self);
     /// The descriptor whose peer can be watched, if there is one.
     fn socket(&self) -> Option<BorrowedFd<'_>>;
     /// Whether the threads that serve it wait through `green` only, so that finished responses
@@ -41,6 +44,10 @@ impl Transport for Stream {
     fn shutdown(&self, how: Shutdown) {
         Self::shutdown(self, how);
     }
+    fn reset(&self) {
+        // Fails only on a descriptor that is no socket.
+        let _ = SockRef::from(self.std()).set_linger(Some(Duration::ZERO));
+    }
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.std().as_fd())
     }
@@ -55,7 +62,7 @@ pub(crate) struct Wire<T> {
     outgoing: RefCell<Vec<u8>>,
     /// How long the client may take to accept a piece of a response.
     write_timeout: Duration,
-    /// Writing has failed: nothing more can be said to this client.
+    /// Nothing more can be said to this client: writing has failed, or it is to see a reset.
     broken: Cell<bool>,
     pub(super) half_close: HalfClose,
     exchange: Cell<Exchange>,
@@ -139,6 +146,24 @@ impl<T: Transport> Wire<T> {
         if let Some(watch) = &incoming.watch {
             watch.attach(thread::current());
         }
+    }
+
+    /// Bytes of the present request's body that were read.
+    pub(super) fn body_total(&self) -> u64 {
+        let incoming = self.incoming.borrow();
+        incoming
+            .body
+            .as_ref()
+            .map_or(0, |body| body.decoder.total())
+    }
+
+    /// Whether the request's body can be read to its end, so that another request may follow.
+    pub(super) fn may_be_reused(&self) -> bool {
+        let incoming = self.incoming.borrow();
+        incoming
+            .body
+            .as_ref()
+            .is_none_or(|body| !body.failed && !body.continue_expected)
     }
 
     /// The application has done its part of the request.
@@ -261,13 +286,20 @@ impl<T: Transport> Wire<T> {
         }
     }
 
+    /// Ends the connection by a reset when it is dropped, so that the client sees that something
+    /// is missing where the end of the connection would mean the end of the response.
+    pub(super) fn cut(&self) {
+        self.stream.reset();
+        self.broken.set(true);
+    }
+
     /// Sends what is to go and ends the connection. If the client is still sending, what it
     /// sends is read and thrown away for a moment: closing at once would make the kernel send a
     /// reset, which can overtake the response on its way to the client (RFC 9112 section 9.6).
     pub(super) fn close(&self, patience: Duration) {
         const LINGER_BYTES: usize = 256 * 1024;
         if self.flush().is_err() {
-            return self.stream.shutdown(Shutdown::Both);
+            return; // the descriptor's close does what is left to do
         }
         let unread = self.with_incoming(|incoming| {
             !incoming.buf.is_empty()

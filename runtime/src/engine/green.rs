@@ -7,43 +7,59 @@
 //! The acceptor chooses the worker that a connection is to live on: the one whose epoll its
 //! descriptor belongs to by its number (see `green::worker`), unless that one has noticeably
 //! more green threads than another; then the descriptor is copied to a fitting number.
+//!
+//! Connections over a unix socket are accepted by an OS thread of the socket's own and placed in
+//! the same way: what workers wait with, std's `accept`, knows internet addresses only.
 
-use super::{BackOff, Engine, facts, refuse};
+use super::Engine;
+use super::accept::{Trouble, accept_now, facts, refuse};
 use crate::connection::{Connection, Incoming, Place, Seat, Wire};
 use crate::green::net::{Listener, Stream};
 use crate::green::spawn::spawn_on;
-use crate::green::thread::Interrupt;
+use crate::green::thread::{Interest, Interrupt, Io, TimedOut, deadline_in, wait_for};
 use crate::green::worker::{self, Worker};
-use crate::green::{Greenlet, Queue, sleep};
-use crate::server::{Admission, Service};
+use crate::green::{Greenlet, Queue, sleep, yield_now};
+use crate::server::{Admission, Refused, Service, Task, proxy_protocol};
+use greenway_app::Connection as Facts;
+use socket2::{Domain, SockRef};
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct GreenEngine {
     acceptors: Vec<Greenlet<()>>,
+    /// Those of unix sockets.
+    tasks: Mutex<Vec<Task>>,
 }
 
 impl GreenEngine {
-    pub(super) fn start(service: &Arc<Service>, listeners: &[TcpListener]) -> io::Result<Self> {
+    pub(super) fn start(
+        service: &Arc<Service>,
+        listeners: Vec<TcpListener>,
+    ) -> io::Result<Self> {
         let workers = worker::workers();
-        let ready = Queue::new(workers.len() * listeners.len());
-        let mut acceptors = Vec::new();
+        let ready = Queue::new((workers.len() * listeners.len()).max(1));
+        let mut engine = Self {
+            acceptors: Vec::new(),
+            tasks: Mutex::default(),
+        };
         for listener in listeners {
+            if SockRef::from(&listener).domain()? == Domain::UNIX {
+                engine.start_unix(service, listener)?;
+                continue;
+            }
+            let listener = Arc::new(listener);
             for worker in workers {
-                let (service, listener, ready) =
-                    (service.clone(), listener.try_clone()?, ready.clone());
-                acceptors.push(spawn_on(worker, move || {
-                    let result = Listener::new(&listener);
-                    drop(listener);
-                    match result {
-                        Ok(listener) => {
+                let (service, listener, ready) = (service.clone(), listener.clone(), ready.clone());
+                engine.acceptors.push(spawn_on(worker, move || {
+                    match Listener::new(&listener) {
+                        Ok(here) => {
                             // There is a place for each acceptor's report.
                             let _ = ready.put(Ok(()));
-                            accept(&service, &listener);
+                            accept(&service, &listener, || here.accept());
                         }
                         Err(error) => {
                             let _ = ready.put(Err(error));
@@ -52,7 +68,6 @@ impl GreenEngine {
                 }));
             }
         }
-        let engine = Self { acceptors };
         for _ in &engine.acceptors {
             if let Some(Err(error)) = ready.get() {
                 engine.stop_accepting();
@@ -60,6 +75,27 @@ impl GreenEngine {
             }
         }
         Ok(engine)
+    }
+
+    fn start_unix(&mut self, service: &Arc<Service>, listener: TcpListener) -> io::Result<()> {
+        let service = service.clone();
+        let task = Task::start("greenway-accept", move || {
+            accept(&service, &listener, || {
+                let io = Io::Poll(listener.as_fd(), Interest::Readable);
+                let result = wait_for(None, io, |_, _| match accept_now(&listener) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    done => Some(done),
+                });
+                result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+            });
+        })?;
+        self.lock_tasks().push(task);
+        Ok(())
+    }
+
+    fn lock_tasks(&self) -> std::sync::MutexGuard<'_, Vec<Task>> {
+        // Nothing under the lock can panic half-way through a change.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,6 +108,10 @@ impl Engine for GreenEngine {
         for acceptor in &self.acceptors {
             let _killed_or_ended = acceptor.join_timeout(Duration::MAX);
         }
+        let tasks = std::mem::take(&mut *self.lock_tasks());
+        for task in tasks {
+            task.end(); // at its wait, as above
+        }
     }
 
     fn end_all(&self) {}
@@ -79,38 +119,97 @@ impl Engine for GreenEngine {
     fn join(self: Box<Self>) {}
 }
 
-fn accept(service: &Arc<Service>, listener: &Listener) {
-    let mut back_off = BackOff::new();
+/// Accepts until the thread is interrupted. `wait` gives the next connection of `listener`.
+fn accept(
+    service: &Arc<Service>,
+    listener: &TcpListener,
+    mut wait: impl FnMut() -> io::Result<TcpStream>,
+) {
+    let mut trouble = Trouble::new();
     loop {
-        match listener.accept() {
+        match wait() {
             Ok(stream) => {
-                back_off.reset();
+                trouble.over();
                 match service.lifecycle.admit() {
                     Some(admission) => place(service, stream, admission),
-                    None => refuse(&stream),
+                    None => {
+                        refuse(service, &stream, Refused::Connections);
+                        yield_now(); // a flood of them must not hold up those who were let in
+                    }
                 }
             }
-            Err(error) => sleep(back_off.after(&error)),
+            Err(error) => {
+                let pause = trouble.after(&error, service, listener);
+                if pause.is_zero() {
+                    yield_now();
+                } else {
+                    sleep(pause);
+                }
+            }
         }
     }
 }
 
 /// Starts a connection's green thread on a worker of our choice.
 fn place(service: &Arc<Service>, stream: TcpStream, mut admission: Admission) {
+    service.metrics.accepted();
     let service = service.clone();
     spawn_on(choose_worker(stream.as_raw_fd()), move || {
         let seat = Seat::new(Place::Busy);
         admission.take_seat(seat.clone());
         let facts = facts(&service, &stream);
         match Stream::new(stream) {
-            Ok(stream) => {
-                let wire = Wire::new(stream, Incoming::default(), &service.config);
-                Connection::new(service, seat, facts, wire).serve();
-            }
+            Ok(stream) => serve(service, seat, facts, stream),
             Err(error) => log::error!("a connection cannot be served: {error}"),
         }
         drop(admission);
     });
+}
+
+fn serve(service: Arc<Service>, seat: Arc<Seat>, mut facts: Arc<Facts>, stream: Stream) {
+    let mut incoming = Incoming::default();
+    if service.expects_proxy(&facts) {
+        match read_proxy_header(&service, &seat, &facts, &stream, &mut incoming) {
+            Some(told) => facts = told,
+            None => return,
+        }
+    }
+    let wire = Wire::new(stream, incoming, &service.config);
+    Connection::new(service, seat, facts, wire).serve();
+}
+
+/// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
+fn read_proxy_header(
+    service: &Service,
+    seat: &Seat,
+    facts: &Facts,
+    stream: &Stream,
+    incoming: &mut Incoming,
+) -> Option<Arc<Facts>> {
+    let deadline = deadline_in(service.config.clocks.head);
+    let told = loop {
+        match proxy_protocol::take(&mut incoming.buf, facts, &service.config.forwarded_allow) {
+            Ok(Some(told)) => break told,
+            Ok(None) => {}
+            Err(why) => {
+                proxy_protocol::report(facts, why);
+                return None;
+            }
+        }
+        // Who has sent nothing need not be waited for when the server stops. Looked at after the
+        // place is set: whoever stops the server does it the other way round.
+        let idle = incoming.buf.is_empty();
+        seat.set(if idle { Place::Idle } else { Place::Reading });
+        if idle && service.lifecycle.is_stopping() {
+            return None;
+        }
+        let read = stream.read(deadline, |bytes| incoming.buf.extend_from_slice(bytes));
+        if !matches!(read, Ok(1..)) {
+            return None;
+        }
+    };
+    seat.set(Place::Busy);
+    Some(told)
 }
 
 fn choose_worker(fd: i32) -> &'static Worker {

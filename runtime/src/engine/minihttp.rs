@@ -34,11 +34,17 @@ pub(super) struct MiniHttpEngine;
 impl MiniHttpEngine {
     pub(super) fn start(service: &Arc<Service>, listeners: Vec<TcpListener>) -> io::Result<Self> {
         for listener in listeners {
-            let addr = listener.local_addr()?;
+            let addr = listener.local_addr().map_err(|_not_tcp| {
+                let why = "the minihttp engine listens on host:port only";
+                io::Error::new(io::ErrorKind::Unsupported, why)
+            })?;
             // That server binds the address itself. Ours has shown that it was free.
             drop(listener);
-            let facts =
-                Arc::new(Facts::new(Some(addr), None).with_engine(service.config.engine.name()));
+            let facts = Arc::new(
+                Facts::new(Some(addr), None)
+                    .with_engine(service.config.engine.name())
+                    .with_multithread(true),
+            );
             let _runs_for_ever = Factory {
                 service: service.clone(),
                 facts,

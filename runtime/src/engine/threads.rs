@@ -36,6 +36,20 @@ struct Parked {
     incoming: Incoming,
     facts: Arc<Facts>,
     admission: Admission,
+    /// A PROXY header comes before anything else.
+    expects_proxy: bool,
+}
+
+impl Parked {
+    /// Something has begun that has to come to its end under the clock for heads.
+    fn has_begun(&self) -> bool {
+        self.expects_proxy || !self.incoming.buf.is_empty()
+    }
+
+    /// Nothing has come that has to be answered.
+    fn is_idle(&self) -> bool {
+        self.incoming.buf.is_empty()
+    }
 }
 
 /// A request for the pool.

@@ -18,21 +18,53 @@
 //!
 //! This is the only room that knows `may`, and the only one with `unsafe` code.
 
+mod async_result;
+mod barrier;
+mod condition;
+mod control;
+mod event;
+mod greenlet;
+mod group;
 mod line;
+mod local;
+mod lock;
 pub(crate) mod net;
+mod permits;
 mod queue;
+mod rlock;
+mod rwlock;
+mod scope;
+mod semaphore;
 pub(crate) mod spawn;
 pub(crate) mod sys;
 pub(crate) mod thread;
+mod timeout;
 mod timer;
+mod wait;
 pub(crate) mod worker;
 
-pub use queue::{Closed, Empty, PutError, Queue, TimedOut};
-pub use spawn::{Greenlet, JoinError, spawn, spawn_local};
+pub use async_result::{AsyncResult, GetError, Setter};
+pub use barrier::{Barrier, BarrierBroken, Passed};
+pub use condition::Condition;
+pub use event::Event;
+pub use greenlet::{Greenlet, JoinError, joinall, killall};
+pub use group::{Group, Pool};
+pub use local::{Local, with_fresh_locals};
+pub use lock::{Lock, LockGuard};
+pub use queue::{
+    Channel, Closed, Empty, JoinableQueue, LifoQueue, Peer, PriorityQueue, PutError, Queue, Task,
+};
+pub use rlock::{RLock, RLockGuard};
+pub use rwlock::{ReadGuard, RwLock, WriteGuard};
+pub use scope::{Scope, ScopedGreenlet, scope};
+pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
+pub use spawn::{Builder, spawn, spawn_balanced, spawn_later, spawn_local};
+pub use timeout::{TimedOut, Timeout, with_timeout};
+pub use wait::{Iwait, Waitable, iwait, select, wait};
 pub use worker::{Config, config, start};
 
 use std::time::Duration;
-use thread::{Io, TimedOut as WaitTimedOut, deadline_in, wait_for};
+use thread::{Io, deadline_in, wait_for};
 
 /// Lets this thread sleep for at least `duration`, while others run.
 ///
@@ -47,7 +79,7 @@ use thread::{Io, TimedOut as WaitTimedOut, deadline_in, wait_for};
 /// ```
 pub fn sleep(duration: Duration) {
     let deadline = deadline_in(duration);
-    let (Ok(()) | Err(WaitTimedOut)) = wait_for(deadline, Io::None, |_, _| None::<()>);
+    let (Ok(()) | Err(TimedOut)) = wait_for(deadline, Io::None, |_, _| None::<()>);
 }
 
 /// Lets all others of this worker run that can run, after a look at which sockets are ready.
@@ -59,7 +91,7 @@ pub fn yield_now() {
         return std::thread::yield_now();
     };
     let mut asked = false;
-    let (Ok(()) | Err(WaitTimedOut)) = wait_for(None, Io::None, |me, _| {
+    let (Ok(()) | Err(TimedOut)) = wait_for(None, Io::None, |me, _| {
         if asked {
             return Some(());
         }

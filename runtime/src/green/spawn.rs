@@ -1,41 +1,21 @@
-//! Starting green threads, and waiting for them to end.
+//! Starting green threads.
+//!
+//! What must stay true: a green thread starts on the worker that it is to live on; whatever
+//! becomes of it (a value, a panic, a kill, no memory for its stack) it *ends* exactly once, and
+//! its closure, its value and all that they hold are gone before those who wait for its whole
+//! crowd (a scope) are told: data that they borrow may vanish then.
 
-use super::thread::{self, Interrupt, Io, Thread, TimedOut, Unwind, deadline_in, wait_for};
+use super::control::{Control, Crowd};
+use super::greenlet::{Greenlet, JoinError, Outcome};
+use super::thread::{self, Unwind};
 use super::worker::{self, Message, Worker};
-use std::any::Any;
-use std::error::Error;
-use std::fmt;
+use super::{local, sleep};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// A green thread, seen from outside: gevent's name for it. Dropping it lets the thread go on.
-pub struct Greenlet<T> {
-    shared: Arc<Shared<T>>,
-}
-
-struct Shared<T>(Mutex<State<T>>);
-
-struct State<T> {
-    thread: Option<Arc<Thread>>,
-    killed: bool,
-    ended: bool,
-    outcome: Option<Result<T, JoinError>>,
-    joiners: Vec<Arc<Thread>>,
-}
-
-/// Why a green thread gave no value.
-pub enum JoinError {
-    /// It panicked, with this payload.
-    Panicked(Box<dyn Any + Send>),
-    /// It was killed.
-    Killed,
-    /// It could not be started: there was no memory or no memory mapping for its stack.
-    NotStarted,
-    /// Its value has been taken by an earlier join.
-    Taken,
-}
+pub(crate) use super::greenlet::panic_message;
 
 /// Starts a green thread. Callable from anywhere.
 ///
@@ -51,10 +31,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match worker::current() {
-        Some(_) => spawn_local(body),
-        None => spawn_on(worker::least_loaded(), body),
-    }
+    Builder::new().spawn(body)
 }
 
 /// Starts a green thread on the worker of the one that calls; the closure may hold values that
@@ -67,10 +44,35 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    let here = worker::current().expect("spawn_local() was called outside a green thread");
-    let (greenlet, start) = prepare(here, body);
-    here.start_here(Box::new(start));
-    greenlet
+    Builder::new().spawn_local(body)
+}
+
+/// Starts a green thread on the worker that has the fewest: for work that need not stay close to
+/// whoever starts it.
+pub fn spawn_balanced<F, T>(body: F) -> Greenlet<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().balanced().spawn(body)
+}
+
+/// Starts a green thread whose body begins after `delay`. Killing it before that is harmless.
+///
+/// ```
+/// use greenway::green::spawn_later;
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let later = spawn_later(Duration::from_millis(15), move || start.elapsed());
+/// assert!(later.join().unwrap() >= Duration::from_millis(15));
+/// ```
+pub fn spawn_later<F, T>(delay: Duration, body: F) -> Greenlet<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().delay(delay).spawn(body)
 }
 
 /// Starts a green thread on a worker of the caller's choice.
@@ -79,93 +81,281 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    if worker::is_current(home) {
-        return spawn_local(body);
+    Builder {
+        place: Place::On(home),
+        ..Builder::new()
     }
-    let (greenlet, start) = prepare(home, body);
-    home.post(Message::Spawn(Box::new(start)));
-    greenlet
+    .spawn(body)
 }
 
-/// Makes the handle and the first function of a green thread.
-fn prepare<F, T>(home: &'static Worker, body: F) -> (Greenlet<T>, impl FnOnce() + use<F, T>)
-where
-    F: FnOnce() -> T + 'static,
-    T: 'static,
-{
-    let shared = Arc::new(Shared(Mutex::new(State {
-        thread: None,
-        killed: false,
-        ended: false,
-        outcome: None,
-        joiners: Vec::new(),
-    })));
-    home.count(true);
-    let end = End {
-        shared: Some(shared.clone()),
-        home,
-    };
-    let start = move || {
-        let mut end = end;
+/// How a green thread is to be started: its name, its worker, when.
+///
+/// ```
+/// use greenway::green::Builder;
+///
+/// let thread = Builder::new().name("collector").worker(0).spawn(|| "done");
+/// assert_eq!(thread.name(), "collector");
+/// assert_eq!(thread.worker(), 0);
+/// assert_eq!(thread.join().unwrap(), "done");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    name: Option<Box<str>>,
+    place: Place,
+    delay: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Place {
+    /// The worker of the green thread that calls.
+    #[default]
+    Here,
+    LeastLoaded,
+    On(&'static Worker),
+}
+
+impl Builder {
+    /// As [`spawn`] does it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The thread's name. Default: `green-` and a number.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into_boxed_str());
+        self
+    }
+
+    /// On the worker with this number. Default: that of the green thread that calls.
+    ///
+    /// # Panics
+    /// When there is no such worker; [`config`](super::config) tells how many there are.
+    #[must_use]
+    pub fn worker(mut self, index: usize) -> Self {
+        let workers = worker::workers();
+        let worker = workers.get(index).copied();
+        self.place = Place::On(worker.unwrap_or_else(|| {
+            panic!("there is no worker {index}, only {} of them", workers.len())
+        }));
+        self
+    }
+
+    /// On the worker that has the fewest green threads.
+    #[must_use]
+    pub fn balanced(mut self) -> Self {
+        self.place = Place::LeastLoaded;
+        self
+    }
+
+    /// The body begins after `delay`. Default: as soon as the worker comes to it.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// Starts a green thread. Callable from anywhere.
+    pub fn spawn<F, T>(self, body: F) -> Greenlet<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn_then(body, None, |_| {})
+    }
+
+    /// Starts a green thread of the worker that calls; the closure may hold values that are not
+    /// `Send`.
+    ///
+    /// # Panics
+    /// When called outside a green thread, or when another worker was asked for.
+    pub fn spawn_local<F, T>(self, body: F) -> Greenlet<T>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let here = self.local_home();
+        let Prepared { greenlet, start } = self.prepare(here, body, Outcome::new(None), |_| {});
+        here.start_here(Box::new(|| start.run()));
+        greenlet
+    }
+
+    /// As [`spawn`](Self::spawn), in a crowd, with something to be done when all is over.
+    pub(super) fn spawn_then<F, T, A>(
+        self,
+        body: F,
+        crowd: Option<&Crowd>,
+        after: A,
+    ) -> Greenlet<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+        A: FnOnce(&Control) + Send + 'static,
+    {
+        let home = self.home();
+        let Prepared { greenlet, start } = self.prepare(home, body, Outcome::new(None), after);
+        if let Some(crowd) = crowd {
+            crowd.add(greenlet.control().clone());
+        }
+        start_on(home, Box::new(|| start.run()));
+        greenlet
+    }
+
+    pub(super) fn home(&self) -> &'static Worker {
+        match self.place {
+            Place::On(worker) => worker,
+            Place::Here => worker::current().unwrap_or_else(worker::least_loaded),
+            Place::LeastLoaded => worker::least_loaded(),
+        }
+    }
+
+    pub(super) fn local_home(&self) -> &'static Worker {
+        let here = worker::current().expect("spawn_local() was called outside a green thread");
+        if let Place::On(asked) = self.place {
+            assert!(
+                worker::is_current(asked),
+                "spawn_local() cannot start a green thread on another worker"
+            );
+        }
+        here
+    }
+
+    /// Makes the handle and the first function of a green thread. When it has ended, and body,
+    /// value and handle's share of them are gone, `after` runs on the worker.
+    pub(super) fn prepare<F, T, A>(
+        self,
+        home: &'static Worker,
+        body: F,
+        outcome: Arc<Outcome<T>>,
+        after: A,
+    ) -> Prepared<F, T, A>
+    where
+        F: FnOnce() -> T,
+        A: FnOnce(&Control),
+    {
+        let control = Control::new(self.name, home);
+        home.count(true);
+        Prepared {
+            greenlet: Greenlet::new(control.clone(), outcome.clone()),
+            start: Start {
+                body,
+                delay: self.delay,
+                end: End(Some(Parts {
+                    control,
+                    outcome,
+                    after,
+                })),
+            },
+        }
+    }
+}
+
+/// Starts a green thread on a worker, from anywhere.
+pub(super) fn start_on(home: &'static Worker, start: Box<dyn FnOnce() + Send>) {
+    if worker::is_current(home) {
+        home.start_here(start);
+    } else {
+        home.post(Message::Spawn(start));
+    }
+}
+
+pub(super) struct Prepared<F, T, A: FnOnce(&Control)> {
+    pub(super) greenlet: Greenlet<T>,
+    pub(super) start: Start<F, T, A>,
+}
+
+/// The first function of a green thread, with all that it needs.
+pub(super) struct Start<F, T, A: FnOnce(&Control)> {
+    // The order matters: when this is dropped without having run, the body goes first.
+    body: F,
+    delay: Option<Duration>,
+    end: End<T, A>,
+}
+
+impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
+    pub(super) fn run(self) {
+        // In this order for the same reason as the fields: `end` is dropped last.
+        let Self {
+            mut end,
+            delay,
+            body,
+        } = self;
         let me = thread::current();
-        let killed = {
-            let mut state = end.state();
-            state.thread = Some(me.clone());
-            state.killed
-        };
-        let outcome = if killed {
-            Err(JoinError::Killed)
+        let outcome = if end.control().begin(me.clone()) {
+            run(move || {
+                if let Some(delay) = delay {
+                    sleep(delay);
+                }
+                body()
+            })
         } else {
-            run(body)
+            discard(body);
+            Err(JoinError::Killed)
         };
         me.finish();
         end.settle(outcome);
-    };
-    (Greenlet { shared }, start)
+    }
+}
+
+impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
+    /// Runs the body on the stack of the caller, as a function.
+    pub(super) fn run_inline(self) {
+        let Self { mut end, body, .. } = self;
+        // Unwind safety: as in `run`.
+        let result = catch_unwind(AssertUnwindSafe(body));
+        end.settle(result.map_err(JoinError::Panicked));
+    }
 }
 
 /// Runs the body of a green thread and says how it ended.
 fn run<T>(body: impl FnOnce() -> T) -> Result<T, JoinError> {
     // Unwind safety: whatever the body shares is as exposed as in a std thread that panics.
-    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| match Unwind::of(&*payload) {
+    catch_unwind(AssertUnwindSafe(|| {
+        // Dropped last, and while unwinding if the body unwinds: so waits in the destructors of
+        // a killed thread's local values return at once, as in all its destructors.
+        let _locals = local::EndOfThread;
+        body()
+    }))
+    .map_err(|payload| match Unwind::of(&*payload) {
         Some(_) => JoinError::Killed,
         None => JoinError::Panicked(payload),
     })
 }
 
 /// Reports a green thread's end, also when it is dropped without ever having run.
-struct End<T> {
-    shared: Option<Arc<Shared<T>>>,
-    home: &'static Worker,
+struct End<T, A: FnOnce(&Control)>(Option<Parts<T, A>>);
+
+struct Parts<T, A> {
+    control: Arc<Control>,
+    outcome: Arc<Outcome<T>>,
+    after: A,
 }
 
-impl<T> End<T> {
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.shared.as_ref().expect("only settle() takes it").lock()
+impl<T, A: FnOnce(&Control)> End<T, A> {
+    fn control(&self) -> &Control {
+        &self.0.as_ref().expect("only settle() takes it").control
     }
 
-    fn settle(&mut self, outcome: Result<T, JoinError>) {
-        let Some(shared) = self.shared.take() else {
+    fn settle(&mut self, result: Result<T, JoinError>) {
+        let Some(Parts {
+            control,
+            outcome,
+            after,
+        }) = self.0.take()
+        else {
             return;
         };
-        let joiners = {
-            let mut state = shared.lock();
-            state.ended = true;
-            state.outcome = Some(outcome);
-            state.thread = None;
-            std::mem::take(&mut state.joiners)
-        };
-        self.home.count(false);
-        for joiner in joiners {
-            joiner.wake();
-        }
+        outcome.put(result);
+        control.home().count(false);
+        control.end();
         // If nobody holds the handle, the value or the panic's payload is dropped here, and a
         // destructor that panics would take the worker with it.
-        discard(shared);
+        discard(outcome);
+        after(&control);
     }
 }
 
-impl<T> Drop for End<T> {
+impl<T, A: FnOnce(&Control)> Drop for End<T, A> {
     fn drop(&mut self) {
         self.settle(Err(JoinError::NotStarted));
     }
@@ -211,113 +401,4 @@ pub(super) fn launch(start: Box<dyn FnOnce()>) {
         }
     };
     log::error!("a green thread could not be started: {error}");
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> Greenlet<T> {
-    /// Waits for the thread to end, and gives its value.
-    ///
-    /// # Errors
-    /// [`JoinError`] when it panicked, was killed, or could not be started.
-    pub fn join(self) -> Result<T, JoinError> {
-        self.join_until(None).unwrap_or(Err(JoinError::Taken))
-    }
-
-    /// Waits at most `timeout` for the thread to end. `None` when it has not.
-    ///
-    /// # Errors
-    /// As [`join`](Self::join).
-    pub fn join_timeout(&self, timeout: Duration) -> Option<Result<T, JoinError>> {
-        self.join_until(deadline_in(timeout)).ok()
-    }
-
-    fn join_until(&self, deadline: Option<Instant>) -> Result<Result<T, JoinError>, TimedOut> {
-        let mut asked = false;
-        wait_for(deadline, Io::None, |me, _| {
-            let mut state = self.shared.lock();
-            if state.ended {
-                return Some(state.outcome.take().unwrap_or(Err(JoinError::Taken)));
-            }
-            if !asked {
-                asked = true;
-                state.joiners.push(me.clone());
-            }
-            None
-        })
-    }
-
-    /// Whether the thread has ended.
-    pub fn ready(&self) -> bool {
-        self.shared.lock().ended
-    }
-
-    /// Ends the thread: it unwinds from its present wait, or from its next one. Its destructors
-    /// run. Does nothing when it has ended. Does not wait; [`join`](Self::join) does.
-    pub fn kill(&self) {
-        let thread = {
-            let mut state = self.shared.lock();
-            state.killed = true;
-            state.thread.clone()
-        };
-        if let Some(thread) = thread {
-            thread.interrupt(Interrupt::Kill);
-        }
-    }
-
-    /// As [`kill`](Self::kill), for the server's own reasons.
-    pub(crate) fn interrupt(&self, why: Interrupt) {
-        let thread = self.shared.lock().thread.clone();
-        if let Some(thread) = thread {
-            thread.interrupt(why);
-        }
-    }
-}
-
-impl<T> fmt::Debug for Greenlet<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.shared.lock();
-        f.debug_struct("Greenlet")
-            .field("thread", &state.thread)
-            .field("ended", &state.ended)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JoinError({self})")
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Panicked(payload) => {
-                write!(
-                    f,
-                    "the green thread panicked: {}",
-                    panic_message(&**payload)
-                )
-            }
-            Self::Killed => f.write_str("the green thread was killed"),
-            Self::NotStarted => f.write_str("the green thread could not be started"),
-            Self::Taken => f.write_str("the green thread's value has been taken before"),
-        }
-    }
-}
-
-impl Error for JoinError {}
-
-/// What a panic said, if it said it in words.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(a payload that is not text)")
 }

@@ -64,9 +64,7 @@ impl Unwind {
     }
 }
 
-/// A wait's own deadline has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimedOut;
+pub(crate) use super::timeout::TimedOut;
 
 /// The point in time `timeout` from now; `None` (wait for ever) if the clock cannot show it.
 pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
@@ -196,6 +194,11 @@ impl Thread {
                 note: None,
             }),
         }
+    }
+
+    /// A number that no other thread has or has had.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The worker that runs this green thread; `None` for an OS thread.
@@ -473,6 +476,30 @@ pub(crate) fn wait_for<T>(
             return Err(TimedOut);
         }
         flags = me.block(io, deadline);
+    }
+}
+
+/// Waits until `ready`, whatever else happens: no limit and no interrupt ends this wait. For
+/// ends that must not be missed because borrowed data depends on them (see `scope`).
+///
+/// # Panics
+/// When the thread is unwinding. A green thread must not block there: its worker's count of
+/// panics would be seen by all others of the worker.
+pub(super) fn wait_through(mut ready: impl FnMut(&Arc<Thread>) -> bool) {
+    assert!(
+        !std::thread::panicking(),
+        "an unwinding thread must not block"
+    );
+    let me = current();
+    while !ready(&me) {
+        // Not `block`: a limit that is over would end it at once, again and again, and its hook
+        // might panic.
+        match &me.kind {
+            Kind::Green { home, .. } => {
+                me.block_green(home, Io::None, None);
+            }
+            Kind::Os { .. } => me.block_os(Io::None, None),
+        }
     }
 }
 

@@ -203,27 +203,24 @@ impl<'b> Facts<'b> {
 
 /// RFC 9112 sections 6.1 and 6.3: exactly `chunked` is understood.
 ///
-/// Other codings are honest requests for something we do not do, hence 501.
-/// Whatever looks like `chunked` without being it once and last (`chunked,
-/// chunked`, `chunked, gzip`, `xchunked`, `chunked;q=1`) is an attempt to be
-/// read in two ways, hence 400.
+/// Another coding below a final `chunked` is an honest request for something we
+/// do not do, hence 501. Without a final `chunked` nobody can tell where the
+/// body ends, and section 6.3, item 4, demands 400. The same for whatever looks
+/// like `chunked` without being it once and last (`chunked, chunked`,
+/// `xchunked, chunked`, `chunked;q=1`): it was made to be read in two ways.
 fn check_coding(value: &[u8]) -> Result<(), Reject> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let mut codings = value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .peekable();
-    while let Some(coding) = codings.next() {
-        let last = codings.peek().is_none();
-        let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-        let resembles = coding
-            .windows(7)
-            .any(|part| part.eq_ignore_ascii_case(b"chunked"));
-        if !is_token(coding) || (resembles && !(is_chunked && last)) {
-            return Err(Reject::bad("malformed Transfer-Encoding"));
-        }
+    const MALFORMED: Reject = Reject::bad("malformed Transfer-Encoding");
+    let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let last = codings.next_back().ok_or(MALFORMED)?;
+    let honest = |coding: &[u8]| {
+        let resembles = |part: &[u8]| part.eq_ignore_ascii_case(b"chunked");
+        is_token(coding) && !coding.windows(7).any(resembles)
+    };
+    if !last.eq_ignore_ascii_case(b"chunked") || !codings.all(honest) {
+        return Err(MALFORMED);
     }
     Err(Reject::new(
         StatusCode::NOT_IMPLEMENTED,

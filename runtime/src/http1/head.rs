@@ -25,6 +25,9 @@ use super::target::{self, span};
 /// are parsed into an array on the stack.
 const MAX_FIELDS: usize = 128;
 
+/// As many fields as most heads have: browsers send about fifteen.
+const FEW_FIELDS: usize = 20;
+
 /// The most bytes a head can have, its empty line included, whatever the other
 /// limits add up to.
 const MAX_HEAD: usize = 64 * 1024;
@@ -66,7 +69,7 @@ impl HeadLimits {
 pub(crate) struct RequestHead {
     /// The head for the application. HTTP/1.2 to 1.9 are served as 1.1
     /// (RFC 9110 section 2.5).
-    pub(crate) head: Head,
+    pub(crate) head: Box<Head>,
     /// How much body follows.
     pub(crate) body: BodyLength,
     /// Whether the client would send another request on this connection.
@@ -164,7 +167,7 @@ impl HeadReader {
         match parsed {
             Ok((head, length)) => Ok(Some(split_off(buf, head, length))),
             Err(Failure::Reject(reject)) => Err(reject),
-            Err(Failure::Partial | Failure::Version) => Err(Reject::bad("malformed head")),
+            Err(Failure::Partial | Failure::Version | Failure::TooManyFields) => Err(Reject::bad("malformed head")),
         }
     }
 
@@ -227,6 +230,8 @@ enum Failure {
     Partial,
     /// The version is neither HTTP/1.0 nor HTTP/1.1.
     Version,
+    /// There are more fields than were made room for.
+    TooManyFields,
     Reject(Reject),
 }
 
@@ -238,11 +243,28 @@ impl From<Reject> for Failure {
 
 /// Parses the head at the front of `bytes` and gives its length. The head's
 /// own bytes are still missing: they are only split off when all is well.
+///
+/// The pages of a green thread's stack that were touched once stay resident, so room for all
+/// fields that there may be is made only for a head that has many.
 fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Failure> {
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    match parse_within::<FEW_FIELDS>(bytes, limits) {
+        Err(Failure::TooManyFields) => match parse_within::<MAX_FIELDS>(bytes, limits) {
+            Err(Failure::TooManyFields) => Err(Reject::too_large("too many fields").into()),
+            other => other,
+        },
+        other => other,
+    }
+}
+
+#[inline(never)] // its frame is to be left before the application is called
+fn parse_within<const FIELDS: usize>(
+    bytes: &[u8],
+    limits: &HeadLimits,
+) -> Result<(RequestHead, usize), Failure> {
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let length = match request
-        .parse_with_uninit_headers(bytes, &mut slots[..limits.max_fields()])
+        .parse_with_uninit_headers(bytes, &mut slots[..limits.max_fields().min(FIELDS)])
         .map_err(failure)?
     {
         httparse::Status::Complete(length) => length,
@@ -297,7 +319,7 @@ fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Fail
 
     let place = target::parse(&method, target.as_bytes(), target_start)?;
     let settled = facts.settle(version)?;
-    let head = Head {
+    let head = Box::new(Head {
         bytes: Bytes::new(),
         method,
         version,
@@ -306,7 +328,7 @@ fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Fail
         query: place.query,
         authority: place.authority,
         fields,
-    };
+    });
     let head = RequestHead {
         head,
         body: settled.body,
@@ -336,9 +358,7 @@ fn split_off(buf: &mut BytesMut, mut head: RequestHead, length: usize) -> Reques
 fn failure(error: httparse::Error) -> Failure {
     Failure::Reject(Reject::bad(match error {
         httparse::Error::Version => return Failure::Version,
-        httparse::Error::TooManyHeaders => {
-            return Failure::Reject(Reject::too_large("too many fields"));
-        }
+        httparse::Error::TooManyHeaders => return Failure::TooManyFields,
         httparse::Error::HeaderName => "invalid field name",
         httparse::Error::HeaderValue => "invalid field value",
         httparse::Error::NewLine => "malformed line end",

@@ -17,6 +17,7 @@
 //! | `date` | the `Date` value, formatted once a second |
 //! | `line` | lines that end in CRLF, and the character classes |
 //! | `reject` | the one error: a status, and whose fault it is |
+//! | `play` | for tests and fuzz targets: a whole stream as a list of events |
 //!
 //! # One exchange
 //!
@@ -50,6 +51,8 @@ mod encode;
 mod fields;
 mod head;
 mod line;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod play;
 mod reject;
 mod target;
 

@@ -2,15 +2,17 @@
 
 use super::access_log::AccessLog;
 use super::budget::Budget;
-use super::listen::listen;
+use super::listen::{bind_tcp, inherited_addresses, listen, resolve};
 use super::running::Running;
-use super::{Lifecycle, Service, panics};
+use super::{Lifecycle, Metrics, Service, metrics, panics};
 use crate::config::{Config, Engine};
 use crate::departure::HalfClose;
 use crate::{engine, green};
 use greenway_app::Application;
 use std::io;
-use std::sync::Arc;
+use std::net::TcpListener;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A server that is being set up. [`serve`](crate::serve) is for programs that take their
@@ -31,6 +33,8 @@ use std::time::Duration;
 pub struct Server {
     app: Box<dyn Application>,
     config: Config,
+    /// A setting that could not be understood; `start` says so.
+    invalid: Option<String>,
 }
 
 impl Server {
@@ -39,6 +43,7 @@ impl Server {
         Self {
             app: Box::new(app),
             config: Config::default(),
+            invalid: None,
         }
     }
 
@@ -46,6 +51,7 @@ impl Server {
         Self {
             app: Box::new(app),
             config,
+            invalid: None,
         }
     }
 
@@ -54,13 +60,32 @@ impl Server {
         self
     }
 
+    /// As [`set`](Self::set), for what is given as text. The first mistake is what `start` tells.
+    fn parse<T: FromStr<Err = String>>(
+        mut self,
+        text: &str,
+        change: impl FnOnce(&mut Config, T),
+    ) -> Self {
+        match text.parse() {
+            Ok(value) => change(&mut self.config, value),
+            Err(why) => self.invalid = self.invalid.or(Some(why)),
+        }
+        self
+    }
+
     /// Where handlers run. Default: [`Engine::Green`].
     pub fn engine(self, engine: Engine) -> Self {
         self.set(|config| config.engine = engine)
     }
 
-    /// Listens on `host:port`; may be called several times. Port 0 lets the kernel choose.
-    /// Default: `127.0.0.1:8000`.
+    /// Listens on `host:port` (port 0 lets the kernel choose), on `unix:path`, or on a socket that
+    /// the process was started with, `fd://number`; may be called several times.
+    ///
+    /// The umask decides who may connect to a unix socket. Its file is removed when the server
+    /// stops; one that was left behind by a server that runs no more is replaced.
+    ///
+    /// Default: the sockets that systemd has handed in (`LISTEN_FDS`), or `127.0.0.1:8000` if
+    /// there are none.
     pub fn bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.bind.push(address.into()))
     }
@@ -91,6 +116,13 @@ impl Server {
     /// the limits on descriptors and memory mappings have room for.
     pub fn worker_connections(self, connections: usize) -> Self {
         self.set(|config| config.connections = Some(connections))
+    }
+
+    /// Handlers that may run at once; more are answered with 503 and `Retry-After: 1`.
+    /// Default: no limit but the number of connections (and of [`threads`](Self::threads), beyond
+    /// which requests wait).
+    pub fn limit_handlers(self, handlers: usize) -> Self {
+        self.set(|config| config.handlers = Some(handlers))
     }
 
     /// How long a connection may wait for its next request. Default: 2 s.
@@ -156,13 +188,57 @@ impl Server {
         self.set(|config| config.access_log = Some(path.into()))
     }
 
+    /// How a line of the access log looks: text with gunicorn's letters (`%(h)s %(r)s %(s)s`), or
+    /// `json` for a JSON object per line. Default: the combined format of gunicorn, Apache and
+    /// nginx, and the duration in microseconds.
+    pub fn access_log_format(self, format: &str) -> Self {
+        self.parse(format, |config, format| config.access_log_format = format)
+    }
+
+    /// Shows metrics for Prometheus at `/metrics` on this address, `host:port`. Default: nowhere.
+    pub fn metrics_bind(self, address: impl Into<String>) -> Self {
+        self.set(|config| config.metrics_bind = Some(address.into()))
+    }
+
+    /// Proxies whose word about the client is taken: addresses and networks, with commas between
+    /// them; `*` for everybody, nothing for nobody. Peers on unix sockets are among them unless
+    /// the list is empty. Default: `127.0.0.1,::1`.
+    ///
+    /// What they say in `X-Forwarded-For`, `-Proto` and `-Host` or in `Forwarded` (RFC 7239) is
+    /// what the application sees as peer, scheme and host. From others it has no effect.
+    pub fn forwarded_allow_ips(self, list: &str) -> Self {
+        self.parse(list, |config, list| config.forwarded_allow = list)
+    }
+
+    /// Whether connections from [`proxy_allow_from`](Self::proxy_allow_from) begin with a header
+    /// of the PROXY protocol, version 1 or 2. They have to, then. Default: no.
+    pub fn proxy_protocol(self, expected: bool) -> Self {
+        self.set(|config| config.proxy_protocol = expected)
+    }
+
+    /// Load balancers that speak the PROXY protocol, as a list like that of
+    /// [`forwarded_allow_ips`](Self::forwarded_allow_ips). Default: `127.0.0.1,::1`.
+    pub fn proxy_allow_from(self, list: &str) -> Self {
+        self.parse(list, |config, list| config.proxy_allow = list)
+    }
+
     /// Listens and serves, on threads of its own.
     ///
     /// # Errors
-    /// When an address cannot be had, the access log cannot be opened, or the process has no
-    /// room for what the engine needs. The message is meant for the person who started it.
+    /// When a setting cannot be understood, an address cannot be had, the access log cannot be
+    /// opened, or the process has no room for what the engine needs. The message is meant for the person who started it.
     pub fn start(self) -> io::Result<Running> {
-        let Self { app, mut config } = self;
+        let Self {
+            app,
+            mut config,
+            invalid,
+        } = self;
+        if let Some(why) = invalid {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        if config.bind.is_empty() {
+            config.bind = inherited_addresses();
+        }
         if config.bind.is_empty() {
             config.bind.push("127.0.0.1:8000".into());
         }
@@ -173,10 +249,12 @@ impl Server {
             .iter()
             .map(|address| listen(address, config.backlog))
             .collect::<io::Result<Vec<_>>>()?;
+        let metrics_listener = config.metrics_bind.as_deref().map(listen_for_metrics);
+        let metrics_listener = metrics_listener.transpose()?;
         let access_log = config
             .access_log
             .as_deref()
-            .map(AccessLog::open)
+            .map(|path| AccessLog::open(path, config.access_log_format.clone()))
             .transpose()
             .map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot open the access log: {error}"))
@@ -189,19 +267,49 @@ impl Server {
                 wanted.workers
             );
         }
+        let mut sockets = Vec::new();
+        let mut names = Vec::new();
+        let mut addrs = Vec::new();
+        let mut files = Vec::new();
+        for listening in listeners {
+            sockets.push(listening.socket);
+            names.push(listening.name);
+            addrs.extend(listening.addr);
+            files.extend(listening.file);
+        }
         let service = Arc::new(Service {
             app,
+            metrics: Metrics::new(config.handlers),
             config,
             lifecycle: Arc::new(Lifecycle::new(budget.connections)),
             access_log,
+            socket_files: Mutex::new(files),
         });
-        let addrs = listeners
-            .iter()
-            .map(std::net::TcpListener::local_addr)
-            .collect::<io::Result<Vec<_>>>()?;
-        let engine = engine::start(&service, listeners)?;
-        Ok(Running::new(service, engine, addrs, budget.to_string()))
+        let engine = engine::start(&service, sockets)?;
+        let metrics = match metrics_listener {
+            None => None,
+            Some(listener) => {
+                let addr = listener.local_addr()?;
+                Some((addr, metrics::start(service.clone(), listener)?))
+            }
+        };
+        let budget = budget.to_string();
+        Ok(Running::new(service, engine, names, addrs, budget, metrics))
     }
+}
+
+/// The metrics are few bytes for few clients; a short queue is enough.
+const METRICS_BACKLOG: u32 = 16;
+
+fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
+    resolve(address)
+        .and_then(|address| bind_tcp(address, METRICS_BACKLOG))
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot show metrics on {address}: {error}"),
+            )
+        })
 }
 
 impl std::fmt::Debug for Server {

@@ -113,6 +113,13 @@ impl Lifecycle {
         }
     }
 
+    /// Shows where in its connection's life each seated thread is.
+    pub(crate) fn each_place(&self, mut show: impl FnMut(Place)) {
+        for seat in self.lock().seats.values() {
+            show(seat.place());
+        }
+    }
+
     /// Waits until no connection is open. False if some still are at the deadline.
     pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
         let mut asked = false;

@@ -1,22 +1,62 @@
-//! Listening sockets.
+//! Listening sockets: by TCP address, by path, or handed in by whoever has started the process.
+//!
+//! All of them are kept as `TcpListener`: std's type is an owner of a descriptor, and neither
+//! engine asks which family it belongs to. What differs is told here: the name for the operator,
+//! and the file that a unix socket leaves behind.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use super::inherited;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
-/// Listens on `address`, which is `host:port` or `:port`.
+/// A socket that listens.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) socket: TcpListener,
+    /// What the operator is told: `http://127.0.0.1:8000` or `unix:/run/app.sock`.
+    pub(super) name: String,
+    /// `None` for a unix socket.
+    pub(super) addr: Option<SocketAddr>,
+    /// The file of a unix socket that we have made.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// Listens on `address`: `host:port`, `:port`, `unix:path` or `fd://number`.
 ///
 /// # Errors
-/// When the name does not resolve, the port is taken or may not be had. The message names the
+/// When the name does not resolve, the address is taken or may not be had. The message names the
 /// address.
-pub(super) fn listen(address: &str, backlog: u32) -> io::Result<TcpListener> {
-    let resolved = resolve(address)?;
-    bind(resolved, backlog).map_err(|error| {
+pub(super) fn listen(address: &str, backlog: u32) -> io::Result<Listening> {
+    let result = if let Some(path) = address.strip_prefix("unix:") {
+        bind_unix(Path::new(path), backlog)
+    } else if let Some(number) = address.strip_prefix("fd://") {
+        inherit(number, backlog)
+    } else {
+        bind_tcp(resolve(address)?, backlog).and_then(|socket| {
+            let addr = socket.local_addr()?;
+            Ok(Listening {
+                socket,
+                name: format!("http://{addr}"),
+                addr: Some(addr),
+                file: None,
+            })
+        })
+    };
+    result.map_err(|error| {
         io::Error::new(
             error.kind(),
             format!("cannot listen on {address}: {}", plain(&error)),
         )
     })
+}
+
+/// The addresses of the sockets that the process was started with (systemd's `LISTEN_FDS`).
+pub(super) fn inherited_addresses() -> Vec<String> {
+    let numbers = inherited::waiting();
+    numbers.iter().map(|fd| format!("fd://{fd}")).collect()
 }
 
 /// The first address that `address` stands for.
@@ -27,12 +67,13 @@ pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
         None => address.to_owned(),
     };
     full.to_socket_addrs()
-        .map_err(|error| invalid(format!("--bind {address}: not host:port ({error})")))?
+        .map_err(|error| invalid(format!("{address} is not host:port ({error})")))?
         .next()
-        .ok_or_else(|| invalid(format!("--bind {address}: the name has no address")))
+        .ok_or_else(|| invalid(format!("{address}: the name has no address")))
 }
 
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+/// Listens on a TCP address.
+pub(super) fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -45,17 +86,118 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     // Accepted connections inherit it: a chunk is never kept back for company by the kernel.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    socket.set_nonblocking(true)?;
+    begin(&socket, backlog)?;
     Ok(socket.into())
+}
+
+fn begin(socket: &Socket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)
+}
+
+/// Listens on a path. The umask decides who may connect: that takes the right to write.
+fn bind_unix(path: &Path, backlog: u32) -> io::Result<Listening> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return Err(error);
+        }
+        remove_stale(path, &address)?;
+        socket.bind(&address)?;
+    }
+    let file = SocketFile::at(path)?;
+    begin(&socket, backlog)?;
+    Ok(Listening {
+        socket: socket.into(),
+        name: format!("unix:{}", path.display()),
+        addr: None,
+        file: Some(file),
+    })
+}
+
+/// Removes the file of a server that has not stopped in good order.
+fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the file exists and is not a socket",
+        ));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?; // one with a full queue is alive, and must not hold us up
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Ok(()) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// Takes a descriptor that the process was started with.
+fn inherit(number: &str, backlog: u32) -> io::Result<Listening> {
+    let number = number
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not the form fd://NUMBER"))?;
+    let socket = inherited::take(number)?;
+    let asked = SockRef::from(&socket);
+    // The queue's length is for us to say. A socket of another's may be of another opinion.
+    let _ = asked.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
+    asked.set_nonblocking(true)?;
+    let local = asked.local_addr()?;
+    let addr = local.as_socket();
+    let name = match (addr, local.as_pathname()) {
+        (Some(addr), _) => {
+            asked.set_tcp_nodelay(true)?;
+            format!("http://{addr}")
+        }
+        (None, Some(path)) => format!("unix:{}", path.display()),
+        (None, None) => format!("fd://{number}"),
+    };
+    Ok(Listening {
+        socket,
+        name,
+        addr,
+        file: None, // made by somebody else, who may hand it to the next server
+    })
 }
 
 /// What went wrong, without the number that std adds.
 fn plain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "the address is in use".into(),
+        // Not if it says more than the kernel does.
+        io::ErrorKind::AddrInUse if error.get_ref().is_none() => "the address is in use".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have the address".into(),
         _ => error.to_string(),
+    }
+}
+
+/// The file of a unix socket; removed when dropped, unless another server has put its own there.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self {
+            // The working directory may be another one when we stop.
+            path: std::path::absolute(path)?,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path).is_ok_and(|metadata| {
+            metadata.dev() == self.device && metadata.ino() == self.inode
+        });
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            log::warn!("{} cannot be removed: {error}", self.path.display());
+        }
     }
 }

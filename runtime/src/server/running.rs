@@ -1,6 +1,6 @@
 //! A server that runs, and how it stops.
 
-use super::Service;
+use super::{Service, Task};
 use crate::engine::Engine;
 use crate::green::thread::deadline_in;
 use std::net::SocketAddr;
@@ -15,8 +15,12 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 pub struct Running {
     service: Arc<Service>,
     engine: Mutex<Option<Box<dyn Engine>>>,
+    /// What it listens on, for the operator.
+    names: Vec<String>,
     addrs: Vec<SocketAddr>,
     budget: String,
+    metrics_addr: Option<SocketAddr>,
+    metrics: Mutex<Option<Task>>,
 }
 
 /// How a server stopped.
@@ -30,20 +34,37 @@ impl Running {
     pub(super) fn new(
         service: Arc<Service>,
         engine: Box<dyn Engine>,
+        names: Vec<String>,
         addrs: Vec<SocketAddr>,
         budget: String,
+        metrics: Option<(SocketAddr, Task)>,
     ) -> Self {
+        let (metrics_addr, metrics) = metrics.unzip();
         Self {
             service,
             engine: Mutex::new(Some(engine)),
+            names,
             addrs,
             budget,
+            metrics_addr,
+            metrics: Mutex::new(metrics),
         }
     }
 
-    /// The addresses that it listens on, in the order of the calls of `bind`.
+    /// The TCP addresses that it listens on, in the order of the calls of `bind`.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Where metrics are shown, if they are.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// Opens the logs anew, after somebody has moved the files away (USR1 and HUP, for a program
+    /// that handles signals itself). If a file cannot be opened, the old one stays in use.
+    pub fn reopen_logs(&self) {
+        self.service.reopen_logs();
     }
 
     /// Connections that are open at the moment.
@@ -59,20 +80,18 @@ impl Running {
     /// What the operator is told at the start.
     pub(crate) fn describe(&self) -> String {
         let config = &self.service.config;
-        let addrs: Vec<_> = self
-            .addrs
-            .iter()
-            .map(|addr| format!("http://{addr}"))
-            .collect();
         let place = match config.engine {
             crate::config::Engine::Threads => format!("{} threads", config.threads),
             crate::config::Engine::Green | crate::config::Engine::MiniHttp => {
                 format!("{} workers", crate::green::config().workers)
             }
         };
+        let metrics = self
+            .metrics_addr
+            .map_or(String::new(), |addr| format!(", metrics on http://{addr}/metrics"));
         format!(
-            "listening on {} (engine {}, {place}), {}",
-            addrs.join(" and "),
+            "listening on {} (engine {}, {place}), {}{metrics}",
+            self.names.join(" and "),
             config.engine.name(),
             self.budget
         )
@@ -95,6 +114,8 @@ impl Running {
             .take();
         if let Some(engine) = engine {
             lifecycle.begin_stop();
+            // First, so that nobody new finds us; then whoever has is taken in.
+            self.service.remove_socket_files();
             engine.stop_accepting();
             lifecycle.end_idle();
             if !lifecycle.wait_until_empty(deadline_in(grace)) {
@@ -105,6 +126,15 @@ impl Running {
                 }
             }
             engine.join();
+        }
+        // Last: how a stop goes on is worth a look.
+        let metrics = self
+            .metrics
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(metrics) = metrics {
+            metrics.end();
         }
         Stopped {
             cut: lifecycle.cut(),

@@ -1,12 +1,20 @@
-//! TERM and INT.
+//! TERM and INT stop, USR1 and HUP open the logs anew.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
 use std::thread::JoinHandle;
 
-/// Calls `act` with 1 at the first TERM or INT, with 2 at the second, and so on, on a thread of
-/// its own, until the value is dropped.
+/// What a signal tells us to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// TERM or INT, for the n-th time, counted from 1.
+    Stop(u32),
+    /// USR1 or HUP.
+    Reopen,
+}
+
+/// Acts on signals on a thread of its own, until the value is dropped.
 pub(crate) struct OnSignal {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
@@ -21,14 +29,20 @@ impl std::fmt::Debug for OnSignal {
 impl OnSignal {
     /// # Errors
     /// When the handlers cannot be installed or the thread cannot be started.
-    pub(crate) fn new(mut act: impl FnMut(u32) + Send + 'static) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    pub(crate) fn new(mut act: impl FnMut(Told) + Send + 'static) -> io::Result<Self> {
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
         let handle = signals.handle();
         let thread = std::thread::Builder::new()
             .name("greenway-signals".into())
             .spawn(move || {
-                for (count, _) in (1..).zip(signals.forever()) {
-                    act(count);
+                let mut stops = 0;
+                for signal in signals.forever() {
+                    if matches!(signal, SIGUSR1 | SIGHUP) {
+                        act(Told::Reopen);
+                    } else {
+                        stops += 1;
+                        act(Told::Stop(stops));
+                    }
                 }
             })?;
         Ok(Self {

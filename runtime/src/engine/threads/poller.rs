@@ -1,10 +1,10 @@
 //! The poller's side: accepting, waiting for heads, and the clocks of waiting connections.
 
-use super::super::{BackOff, facts, refuse};
+use super::super::accept::{Trouble, accept_now, facts, refuse};
 use super::{Command, Job, Parked};
 use crate::connection::Incoming;
 use crate::http1::{self, Reject, RequestHead};
-use crate::server::Service;
+use crate::server::{Refused, Service, proxy_protocol};
 use crossbeam_channel::{Receiver, Sender};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(usize::MAX);
@@ -26,11 +27,13 @@ pub(super) struct Poller {
     /// Their tokens are their places, counted from 0; those of connections come after.
     listeners: Vec<TcpListener>,
     accept_again: Option<Instant>,
-    back_off: BackOff,
+    trouble: Trouble,
     commands: Receiver<Command>,
     jobs: Sender<Job>,
     waiting: HashMap<Token, Waiting>,
     clocks: BTreeSet<(Instant, Token)>,
+    /// How many of those that wait have begun.
+    reading: usize,
     /// Connections that are with the pool.
     away: usize,
     next_token: usize,
@@ -75,11 +78,12 @@ impl Poller {
             waker,
             listeners,
             accept_again: None,
-            back_off: BackOff::new(),
+            trouble: Trouble::new(),
             commands,
             jobs,
             waiting: HashMap::new(),
             clocks: BTreeSet::new(),
+            reading: 0,
             away: 0,
             buffer: vec![0; READ_LEN].into(),
         })
@@ -113,6 +117,9 @@ impl Poller {
                 self.obey(command);
             }
             self.look_at_clocks();
+            let parked = &self.service.metrics.parked;
+            parked.reading.store(self.reading, Relaxed);
+            parked.idle.store(self.waiting.len() - self.reading, Relaxed);
         }
     }
 
@@ -125,16 +132,17 @@ impl Poller {
 
     fn accept(&mut self, number: usize) {
         loop {
-            match self.listeners[number].accept() {
-                Ok((stream, _)) => {
-                    self.back_off.reset();
+            match accept_now(&self.listeners[number]) {
+                Ok(stream) => {
+                    self.trouble.over();
                     if let Err(error) = self.admit(stream) {
                         log::error!("a connection cannot be served: {error}");
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    let pause = self.back_off.after(&error);
+                    let listener = &self.listeners[number];
+                    let pause = self.trouble.after(&error, &self.service, listener);
                     if !pause.is_zero() {
                         self.accept_again = Some(Instant::now() + pause);
                         return;
@@ -146,9 +154,10 @@ impl Poller {
 
     fn admit(&mut self, stream: TcpStream) -> io::Result<()> {
         let Some(admission) = self.service.lifecycle.admit() else {
-            refuse(&stream);
+            refuse(&self.service, &stream, Refused::Connections);
             return Ok(());
         };
+        self.service.metrics.accepted();
         stream.set_nonblocking(true)?;
         let token = Token(self.next_token);
         self.next_token += 1;
@@ -162,6 +171,7 @@ impl Poller {
             token,
             stream,
             incoming: Incoming::default(),
+            expects_proxy: self.service.expects_proxy(&facts),
             facts,
             admission,
         });
@@ -170,7 +180,8 @@ impl Poller {
 
     /// Lets a connection wait for its next request.
     fn wait_for(&mut self, connection: Parked) {
-        let begun = !connection.incoming.buf.is_empty();
+        let begun = connection.has_begun();
+        self.reading += usize::from(begun);
         let clocks = &self.service.config.clocks;
         let until = Instant::now()
             + if begun {
@@ -193,6 +204,7 @@ impl Poller {
     fn take(&mut self, token: Token) -> Option<Parked> {
         let waiting = self.waiting.remove(&token)?;
         self.clocks.remove(&(waiting.until, token));
+        self.reading -= usize::from(waiting.begun);
         Some(waiting.connection)
     }
 
@@ -205,11 +217,10 @@ impl Poller {
         let progress = read_head(&mut waiting.connection, &self.service, &mut self.buffer);
         match progress {
             Progress::Waits => {
-                if !waiting.begun && !waiting.connection.incoming.buf.is_empty() {
-                    waiting.begun = true;
-                    self.clocks.remove(&(waiting.until, token));
-                    waiting.until = Instant::now() + self.service.config.clocks.head;
-                    self.clocks.insert((waiting.until, token));
+                if waiting.begun != waiting.connection.has_begun()
+                    && let Some(connection) = self.take(token)
+                {
+                    self.wait_for(connection); // under its new clock
                 }
             }
             Progress::Request(request) => {
@@ -245,8 +256,7 @@ impl Poller {
         let _ = connection.stream.write(&response);
         let _ = connection.stream.shutdown(Shutdown::Write);
         let _ = connection.stream.read(&mut self.buffer);
-        self.service
-            .access(&connection.facts, None, reject.status, 0, None);
+        self.service.access_bad(&connection.facts, reject.status);
     }
 
     fn look_at_clocks(&mut self) {
@@ -263,7 +273,7 @@ impl Poller {
             if self
                 .waiting
                 .get(&token)
-                .is_some_and(|waiting| waiting.begun)
+                .is_some_and(|waiting| waiting.begun && !waiting.connection.expects_proxy)
             {
                 self.reject(token, &Reject::timeout("the request head took too long"));
             } else {
@@ -299,7 +309,7 @@ impl Poller {
                 let idle: Vec<_> = self
                     .waiting
                     .iter()
-                    .filter(|(_, w)| !w.begun)
+                    .filter(|(_, waiting)| waiting.connection.is_idle())
                     .map(|(token, _)| *token)
                     .collect();
                 for token in idle {
@@ -307,7 +317,7 @@ impl Poller {
                     if self
                         .waiting
                         .get(&token)
-                        .is_some_and(|waiting| !waiting.begun)
+                        .is_some_and(|waiting| waiting.connection.is_idle())
                     {
                         drop(self.take(token));
                     }
@@ -317,6 +327,7 @@ impl Poller {
             Command::EndAll => {
                 self.waiting.clear();
                 self.clocks.clear();
+                self.reading = 0;
             }
         }
     }
@@ -325,13 +336,29 @@ impl Poller {
 /// Reads until a head is complete or nothing more is there.
 fn read_head(connection: &mut Parked, service: &Service, buffer: &mut [u8]) -> Progress {
     loop {
-        match connection.incoming.take_head(&service.config.head_limits) {
-            Ok(Some(request)) => return Progress::Request(Box::new(request)),
-            Ok(None) => {}
-            Err(reject) => return Progress::Bad(reject),
+        if connection.expects_proxy {
+            let trust = &service.config.forwarded_allow;
+            match proxy_protocol::take(&mut connection.incoming.buf, &connection.facts, trust) {
+                Ok(Some(told)) => {
+                    connection.facts = told;
+                    connection.expects_proxy = false;
+                    continue;
+                }
+                Ok(None) => {}
+                Err(why) => {
+                    proxy_protocol::report(&connection.facts, why);
+                    return Progress::Ended;
+                }
+            }
+        } else {
+            match connection.incoming.take_head(&service.config.head_limits) {
+                Ok(Some(request)) => return Progress::Request(Box::new(request)),
+                Ok(None) => {}
+                Err(reject) => return Progress::Bad(reject),
+            }
         }
         match connection.stream.read(buffer) {
-            Ok(0) if connection.incoming.buf.is_empty() => return Progress::Ended,
+            Ok(0) if connection.expects_proxy || connection.is_idle() => return Progress::Ended,
             Ok(0) => return Progress::Bad(Reject::bad("the request head is incomplete")),
             Ok(n) => connection.incoming.buf.extend_from_slice(&buffer[..n]),
             Err(error) => match error.kind() {

@@ -43,6 +43,7 @@ fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
                 incoming,
                 facts,
                 admission,
+                expects_proxy,
             },
         request,
     } = job;
@@ -77,5 +78,6 @@ fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
         incoming,
         facts,
         admission,
+        expects_proxy, // no longer
     })
 }

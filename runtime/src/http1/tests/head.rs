@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use http::Version;
 
-use super::{Event, HeadLimits, HeadReader, Seen, head, lines, whole, whole_with};
+use super::super::HeadReader;
+use super::{Event, HeadLimits, Seen, head, lines, whole, whole_with};
 
 /// A GET of this target, and whether it is let through.
 fn target(method: &str, target: &str) -> Result<Seen, u16> {

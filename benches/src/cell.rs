@@ -1,0 +1,304 @@
+//! One cell: one scenario, one contender, one round. A fresh process, a warm-up, a
+//! measurement, and figures or the reason why there are none.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::contender::Contender;
+use crate::load::{self, Job, Moment, Outcome, Plan};
+use crate::machine::Cores;
+use crate::probe;
+use crate::results::{Metric, Sample};
+use crate::scenario::{BROWSER, CLIENTS, DEPTH, Scenario};
+use crate::server::Server;
+use crate::stop::stopped;
+
+/// Longest ramp: opening (and answering) all connections.
+const SETUP_LIMIT: Duration = Duration::from_secs(20);
+/// Far longer than any hold, shorter than the servers' own bound on a handler's time.
+const PARK_MS: u64 = 25_000;
+/// Ten ticks of 10 ms: below, CPU time per request is not told.
+const LEAST_CPU: Duration = Duration::from_millis(100);
+/// How long a server may work on after the last connection is held.
+const SETTLE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the parts of a cell take.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Load before the window.
+    pub warmup: Duration,
+    /// What is counted.
+    pub window: Duration,
+    /// Sleep of a long poll; their window is two of it, so that no wave counts twice.
+    pub poll: Duration,
+}
+
+impl Pace {
+    /// Seconds that a cell of this scenario takes, about.
+    #[must_use]
+    pub fn estimate(&self, scenario: Scenario) -> f64 {
+        let ramp = scenario.connections() as f64 / 12_000.0;
+        let poll = self.poll.as_secs_f64();
+        match scenario {
+            Scenario::StartUp => 0.1,
+            Scenario::Idle(_) | Scenario::Parked(_) => 0.9 + ramp,
+            Scenario::LongPoll(_) => 0.2 + 3.5 * poll + ramp,
+            _ => 0.1 + self.warmup.as_secs_f64() + self.window.as_secs_f64(),
+        }
+    }
+}
+
+/// Runs a cell.
+///
+/// # Errors
+/// A sentence that says why there are no figures.
+pub fn run(
+    scenario: Scenario,
+    contender: Contender,
+    program: &Path,
+    cores: &Cores,
+    pace: Pace,
+    log: &Path,
+) -> Result<Sample, String> {
+    let server = Server::start(contender, program, &cores.server, log)?;
+    let cell = Cell {
+        scenario,
+        server: &server,
+        cores,
+        pace,
+    };
+    let mut sample = match scenario {
+        Scenario::StartUp => cell.start_up(program),
+        Scenario::Idle(_) | Scenario::Parked(_) => cell.hold(),
+        _ => cell.flow(),
+    }?;
+    // What could not be told is left out.
+    sample.retain(|_, value| value.is_finite());
+    Ok(sample)
+}
+
+struct Cell<'a> {
+    scenario: Scenario,
+    server: &'a Server,
+    cores: &'a Cores,
+    pace: Pace,
+}
+
+impl Cell<'_> {
+    fn job(&self, plan: Plan, request: Vec<u8>) -> Job {
+        let connections = self.scenario.connections();
+        Job {
+            target: self.server.address,
+            plan,
+            request,
+            connections,
+            threads: self.cores.generator.len().min(connections),
+            cores: self.cores.generator.clone(),
+            setup_limit: SETUP_LIMIT,
+            ramp: Duration::ZERO,
+            warmup: self.pace.warmup,
+            window: self.pace.window,
+        }
+    }
+
+    fn start_up(&self, program: &Path) -> Result<Sample, String> {
+        let size = fs::metadata(program)
+            .map_err(|error| format!("no size: {error}"))?
+            .len();
+        Ok(BTreeMap::from([
+            (Metric::StartUp, self.server.started_in.as_secs_f64() * 1e3),
+            (Metric::BinarySize, size as f64),
+            (Metric::Resident, self.resident()?),
+        ]))
+    }
+
+    /// Requests that flow: closed loops, the open loop, and long polls.
+    fn flow(&self) -> Result<Sample, String> {
+        let closed = |pipeline, per_connection| Plan::Closed {
+            pipeline,
+            per_connection,
+        };
+        let hello = probe::request("/", &[]);
+        let mut job = match self.scenario {
+            Scenario::Pipelined => self.job(closed(DEPTH, None), hello),
+            Scenario::Headers => self.job(closed(1, None), probe::request("/", &BROWSER)),
+            Scenario::Churn(n) => self.job(closed(1, NonZeroU32::new(n)), hello),
+            Scenario::Latency(rate) => self.job(
+                Plan::Open {
+                    rate: f64::from(rate),
+                },
+                hello,
+            ),
+            Scenario::LongPoll(_) => {
+                let target = format!("/sleep?ms={}", self.pace.poll.as_millis());
+                self.job(closed(1, None), probe::request(&target, &[]))
+            }
+            _ => self.job(closed(1, None), hello),
+        };
+        let polls = matches!(self.scenario, Scenario::LongPoll(_));
+        if polls {
+            job.ramp = self.pace.poll;
+            job.warmup = self.pace.poll / 2;
+            job.window = self.pace.poll * 2;
+        }
+        let pid = self.server.pid();
+        let mut machine = None;
+        let (mut before, mut after, mut resident) = (Ok(Duration::ZERO), Ok(Duration::ZERO), None);
+        let outcome = load::run(&job, &stopped, &mut |moment| match moment {
+            Moment::Start => {
+                machine = probe::machine_cpu_time().ok();
+                before = probe::cpu_time(pid);
+            }
+            Moment::Middle if polls => resident = Some(probe::resident(pid)),
+            Moment::Middle => {}
+            Moment::End => {
+                after = probe::cpu_time(pid);
+                machine = probe::machine_cpu_time()
+                    .ok()
+                    .zip(machine)
+                    .map(|(end, start)| end - start);
+            }
+        })
+        .map_err(|error| error.to_string())?;
+        let gone = |error: io::Error| format!("the server is gone: {error}");
+        let cpu = after.map_err(gone)?.saturating_sub(before.map_err(gone)?);
+        judge(&outcome)?;
+        let mut sample = figures(&outcome, cpu);
+        if let Some(machine) = machine {
+            let others = machine
+                .saturating_sub(cpu)
+                .saturating_sub(outcome.generator_cpu);
+            sample.insert(
+                Metric::Others,
+                others.as_secs_f64() / outcome.window.as_secs_f64(),
+            );
+        }
+        if let Some(resident) = resident {
+            sample.insert(Metric::Resident, resident.map_err(gone)? as f64);
+            sample.insert(Metric::Starved, outcome.starved as f64);
+        }
+        Ok(sample)
+    }
+
+    /// Connections that are held: resident bytes before and after, per connection.
+    fn hold(&self) -> Result<Sample, String> {
+        self.warm_up()?;
+        let before = self.resident()?;
+        let parked = matches!(self.scenario, Scenario::Parked(_));
+        let mut job = if parked {
+            self.job(
+                Plan::Park,
+                probe::request(&format!("/sleep?ms={PARK_MS}"), &[]),
+            )
+        } else {
+            self.job(Plan::Idle, probe::request("/", &[]))
+        };
+        job.warmup = Duration::ZERO;
+        job.window = Duration::from_millis(50);
+        let (pid, address) = (self.server.pid(), self.server.address);
+        let (mut held, mut alive) = (Err("never held".to_owned()), Ok(()));
+        let outcome = load::run(&job, &stopped, &mut |moment| match moment {
+            Moment::Start => {
+                held = match probe::settle(pid, SETTLE_LIMIT) {
+                    Ok(_) => self.resident(),
+                    Err(error) => Err(format!("the server is gone: {error}")),
+                };
+            }
+            Moment::Middle => {
+                alive = probe::get(address, "/", Duration::from_secs(2)).map(|_| ());
+            }
+            Moment::End => {}
+        })
+        .map_err(|error| error.to_string())?;
+        alive.map_err(|error| {
+            format!(
+                "answers nobody else while it holds {} connections: {error}",
+                job.connections
+            )
+        })?;
+        if outcome.open < job.connections {
+            return Err(format!(
+                "kept only {} of {} connections",
+                outcome.open, job.connections
+            ));
+        }
+        if parked && outcome.completed > 0 {
+            return Err(format!("{} handlers did not sleep", outcome.completed));
+        }
+        let held = held?;
+        Ok(BTreeMap::from([
+            (
+                Metric::BytesEach,
+                (held - before).max(0.0) / job.connections as f64,
+            ),
+            (Metric::Resident, held),
+        ]))
+    }
+
+    /// Touches code and lazily made pools, so that they do not count as connections.
+    fn warm_up(&self) -> Result<(), String> {
+        let plan = Plan::Closed {
+            pipeline: 1,
+            per_connection: None,
+        };
+        let mut job = self.job(plan, probe::request("/", &[]));
+        // Few enough that what they leave behind is not mistaken for the held ones'.
+        job.connections = (job.connections / 50).clamp(1, CLIENTS);
+        job.threads = 1;
+        job.warmup = Duration::ZERO;
+        job.window = Duration::from_millis(100);
+        load::run(&job, &stopped, &mut |_| {}).map_err(|error| error.to_string())?;
+        probe::settle(self.server.pid(), SETTLE_LIMIT)
+            .map_err(|error| format!("the server is gone: {error}"))?;
+        Ok(())
+    }
+
+    fn resident(&self) -> Result<f64, String> {
+        match probe::resident(self.server.pid()) {
+            Ok(bytes) => Ok(bytes as f64),
+            Err(error) => Err(format!("no resident size: {error}")),
+        }
+    }
+}
+
+/// Refuses what would be a fast wrong answer.
+fn judge(outcome: &Outcome) -> Result<(), String> {
+    let last = outcome.last_error.as_deref().unwrap_or("unknown");
+    if outcome.refused > 0 {
+        return Err(format!("{} answers were not 2xx", outcome.refused));
+    }
+    if outcome.errors * 100 > outcome.completed.max(100) {
+        return Err(format!(
+            "{} connections broke, the last one: {last}",
+            outcome.errors
+        ));
+    }
+    if outcome.completed == 0 {
+        return Err("no answer within the window".to_owned());
+    }
+    Ok(())
+}
+
+fn figures(outcome: &Outcome, cpu: Duration) -> Sample {
+    let latency = &outcome.latency;
+    let at = |quantile| latency.value_at_quantile(quantile) as f64 / 1e3;
+    let seconds = cpu.as_secs_f64();
+    // A few ticks of the kernel's clock say nothing about a request.
+    let told = if cpu < LEAST_CPU { f64::NAN } else { seconds };
+    BTreeMap::from([
+        (Metric::CpuPerRequest, told * 1e6 / outcome.completed as f64),
+        (Metric::PerSecond, outcome.per_second()),
+        (Metric::ServerCores, seconds / outcome.window.as_secs_f64()),
+        (Metric::GeneratorBusy, outcome.generator_busy),
+        (Metric::P50, at(0.5)),
+        (Metric::P99, at(0.99)),
+        (Metric::P999, at(0.999)),
+        (Metric::Max, latency.max() as f64 / 1e3),
+        (Metric::Unanswered, outcome.unanswered as f64),
+        (Metric::Errors, outcome.errors as f64),
+    ])
+}

@@ -1,0 +1,229 @@
+//! Looking at a server process from outside: CPU time and resident memory from `/proc`,
+//! and single requests that must be answered in time.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Longest answer that a probe reads.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// User and system time that the process has used, all its threads together.
+///
+/// The kernel counts in ticks of (usually) 10 ms, which is the resolution.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks = cpu_ticks(&stat).ok_or_else(|| unreadable("stat"))?;
+    Ok(Duration::from_secs_f64(
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+    ))
+}
+
+/// Fields 14 and 15 of proc_pid_stat(5). The name (field 2) may hold spaces and
+/// parentheses, so counting starts after the last one.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// CPU time that all programs of the machine, and the hypervisor, have used.
+///
+/// # Errors
+/// When `/proc/stat` is not what proc_stat(5) says.
+pub fn machine_cpu_time() -> io::Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let ticks = machine_ticks(&stat).ok_or_else(|| unreadable("stat of the machine"))?;
+    Ok(Duration::from_secs_f64(
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+    ))
+}
+
+/// user, nice, system, irq, softirq and steal; idle and iowait are the fourth and fifth.
+fn machine_ticks(stat: &str) -> Option<u64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let fields: Vec<u64> = line
+        .split_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let busy = [0, 1, 2, 5, 6, 7]
+        .iter()
+        .map(|&index| fields.get(index).copied());
+    busy.sum()
+}
+
+/// Resident bytes of the process (`Rss` of `smaps_rollup`: exact, unlike `statm`).
+///
+/// # Errors
+/// When the process is gone or may not be looked at.
+pub fn resident(pid: u32) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    rss(&rollup).ok_or_else(|| unreadable("smaps_rollup"))
+}
+
+fn rss(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn unreadable(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("cannot make sense of /proc/PID/{what}"),
+    )
+}
+
+/// Waits until the process uses no CPU for two looks in a row, at most `limit`.
+/// Returns whether it came to rest.
+///
+/// # Errors
+/// When the process is gone.
+pub fn settle(pid: u32, limit: Duration) -> io::Result<bool> {
+    let started = Instant::now();
+    let (mut before, mut calm) = (cpu_time(pid)?, 0);
+    while started.elapsed() < limit && !crate::stop::stopped() {
+        std::thread::sleep(Duration::from_millis(60));
+        let time = cpu_time(pid)?;
+        calm = if time == before { calm + 1 } else { 0 };
+        before = time;
+        if calm == 2 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// One answer, as far as a probe cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body; chunked bodies are not decoded.
+    pub body: Vec<u8>,
+}
+
+/// Sends `GET target` on a new connection and reads the answer by its Content-Length.
+///
+/// # Errors
+/// When there is no proper answer within `limit`.
+pub fn get(address: SocketAddr, target: &str, limit: Duration) -> io::Result<Answer> {
+    let limit = limit.max(Duration::from_millis(1));
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
+    stream.write_all(request(target, &[]).as_slice())?;
+    let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    let mut lines = BufReader::new(stream.take(MAX_ANSWER));
+    let (mut line, mut status, mut length) = (String::new(), None, None);
+    loop {
+        line.clear();
+        if lines.read_line(&mut line)? == 0 {
+            return Err(bad("the server closed before the head ended"));
+        }
+        let text = line.trim_end();
+        if text.is_empty() {
+            break;
+        }
+        if status.is_none() {
+            status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
+        } else if let Some((name, value)) = text.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse::<usize>().ok();
+        }
+    }
+    let status = status.ok_or_else(|| bad("no status line"))?;
+    let length = length.filter(|&length| length as u64 <= MAX_ANSWER);
+    let mut body = vec![0; length.ok_or_else(|| bad("no Content-Length that is small enough"))?];
+    lines.read_exact(&mut body)?;
+    Ok(Answer { status, body })
+}
+
+/// A GET request as bytes; `fields` are header lines without their line ends.
+#[must_use]
+pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
+    let mut head = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n");
+    for field in fields {
+        head.push_str(field);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_process_cannot_confuse_its_cpu_time() {
+        let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 9 0 0 0 70 30 0 0 20 0 1 0 5 6 7";
+        assert_eq!(cpu_ticks(stat), Some(100));
+        assert_eq!(cpu_ticks("12 (a"), None);
+    }
+
+    #[test]
+    fn idle_time_of_the_machine_is_not_counted() {
+        let stat = "cpu  1 2 4 100 200 8 16 32 1000 1000\ncpu0 9 9 9 9\n";
+        assert_eq!(machine_ticks(stat), Some(63));
+        assert_eq!(machine_ticks("intr 1 2 3"), None);
+        assert!(machine_cpu_time().unwrap() > Duration::ZERO);
+    }
+
+    #[test]
+    fn resident_bytes_are_found() {
+        assert_eq!(
+            rss("55-66 ---p 0 [rollup]\nRss:    1024 kB\nPss: 3 kB\n"),
+            Some(1024 * 1024)
+        );
+        assert_eq!(rss("Pss: 3 kB\n"), None);
+    }
+
+    #[test]
+    fn our_own_process_can_be_read() {
+        let pid = std::process::id();
+        assert!(resident(pid).unwrap() > 100_000);
+        let before = cpu_time(pid).unwrap();
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(80) {
+            std::hint::black_box(started);
+        }
+        // Other threads of the test process only add to it.
+        assert!(cpu_time(pid).unwrap() > before);
+    }
+
+    #[test]
+    fn a_probe_reads_one_answer_and_gives_up_in_time() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 512];
+            let n = stream.read(&mut buffer).unwrap();
+            assert_eq!(&buffer[..n], b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+            stream
+                .write_all(b"HTTP/1.1 404 No\r\ncontent-length: 3\r\n\r\nnono")
+                .unwrap();
+            listener
+        });
+        let answer = get(address, "/x", Duration::from_secs(5)).unwrap();
+        assert_eq!(
+            answer,
+            Answer {
+                status: 404,
+                body: b"non".to_vec()
+            }
+        );
+        // Nobody accepts now, but the backlog takes the connection.
+        let _listener = server.join().unwrap();
+        let started = Instant::now();
+        assert!(get(address, "/", Duration::from_millis(50)).is_err());
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}

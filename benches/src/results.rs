@@ -1,0 +1,430 @@
+//! What a run found: raw samples by round, and what they come to. Kept apart from how
+//! it is shown.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::contender::Contender;
+use crate::scenario::Scenario;
+
+/// Version of the JSON layout.
+pub const FORMAT: u64 = 1;
+
+/// A kind of figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// Server CPU time per answer, microseconds.
+    CpuPerRequest,
+    /// Answers per second.
+    PerSecond,
+    /// Median latency, microseconds.
+    P50,
+    /// 99th percentile, microseconds.
+    P99,
+    /// 99.9th percentile, microseconds.
+    P999,
+    /// Longest latency, microseconds.
+    Max,
+    /// Cores that the server kept busy.
+    ServerCores,
+    /// CPU seconds per second of the busiest generator thread.
+    GeneratorBusy,
+    /// Resident bytes per held connection.
+    BytesEach,
+    /// Resident bytes of the whole process.
+    Resident,
+    /// Connections that waited through the whole window.
+    Starved,
+    /// Requests due in the window and never answered.
+    Unanswered,
+    /// Connections that broke.
+    Errors,
+    /// Cores kept busy by programs that have no part in this, or by the hypervisor.
+    Others,
+    /// Milliseconds to the first answer.
+    StartUp,
+    /// Bytes of the binary.
+    BinarySize,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::CpuPerRequest,
+        Self::PerSecond,
+        Self::P50,
+        Self::P99,
+        Self::P999,
+        Self::Max,
+        Self::ServerCores,
+        Self::GeneratorBusy,
+        Self::BytesEach,
+        Self::Resident,
+        Self::Starved,
+        Self::Unanswered,
+        Self::Errors,
+        Self::Others,
+        Self::StartUp,
+        Self::BinarySize,
+    ];
+
+    /// The key in JSON.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::CpuPerRequest => "cpu_us_per_request",
+            Self::PerSecond => "per_second",
+            Self::P50 => "p50_us",
+            Self::P99 => "p99_us",
+            Self::P999 => "p99_9_us",
+            Self::Max => "max_us",
+            Self::ServerCores => "server_cores",
+            Self::GeneratorBusy => "generator_busy",
+            Self::BytesEach => "bytes_each",
+            Self::Resident => "resident_bytes",
+            Self::Starved => "starved",
+            Self::Unanswered => "unanswered",
+            Self::Errors => "errors",
+            Self::Others => "other_cores",
+            Self::StartUp => "start_up_ms",
+            Self::BinarySize => "binary_bytes",
+        }
+    }
+
+    /// The head of a column.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::CpuPerRequest => "CPU/request",
+            Self::PerSecond => "answers/s",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::P999 => "p99.9",
+            Self::Max => "max",
+            Self::ServerCores => "server cores",
+            Self::GeneratorBusy => "generator",
+            Self::BytesEach => "bytes each",
+            Self::Resident => "resident",
+            Self::Starved => "starved",
+            Self::Unanswered => "unanswered",
+            Self::Errors => "errors",
+            Self::Others => "others",
+            Self::StartUp => "first answer",
+            Self::BinarySize => "binary",
+        }
+    }
+
+    /// Whether a smaller figure is the better one; `None` where neither is.
+    #[must_use]
+    pub fn smaller_is_better(self) -> Option<bool> {
+        match self {
+            Self::PerSecond => Some(false),
+            Self::ServerCores | Self::GeneratorBusy | Self::Others => None,
+            _ => Some(true),
+        }
+    }
+
+    /// A figure as people read it, with its unit.
+    #[must_use]
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::CpuPerRequest => format!("{value:.2} us"),
+            Self::PerSecond => thousands(value),
+            Self::P50 | Self::P99 | Self::P999 | Self::Max if value >= 1e6 => {
+                format!("{:.2} s", value / 1e6)
+            }
+            Self::P50 | Self::P99 | Self::P999 | Self::Max if value >= 1e3 => {
+                format!("{:.2} ms", value / 1e3)
+            }
+            Self::P50 | Self::P99 | Self::P999 | Self::Max => format!("{value:.0} us"),
+            Self::ServerCores | Self::Others => format!("{value:.2}"),
+            Self::GeneratorBusy => format!("{:.0} %", value * 100.0),
+            Self::BytesEach => format!("{:.2} kB", value / 1e3),
+            Self::Resident | Self::BinarySize => format!("{:.1} MB", value / 1e6),
+            Self::Starved | Self::Unanswered | Self::Errors => thousands(value),
+            Self::StartUp => format!("{value:.1} ms"),
+        }
+    }
+}
+
+/// A whole number with commas.
+fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.max(0.0));
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// The figures of one cell.
+pub type Sample = BTreeMap<Metric, f64>;
+
+/// Median and range over the rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    /// The middle one, or the mean of the two in the middle.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Summary {
+    /// Of nothing there is none.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len().is_multiple_of(2) {
+            f64::midpoint(values[middle - 1], values[middle])
+        } else {
+            values[middle]
+        };
+        Some(Self { median, min, max })
+    }
+
+    /// Half of the range in per cent of the median.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        if self.median == 0.0 {
+            0.0
+        } else {
+            (self.max - self.min) / 2.0 / self.median * 100.0
+        }
+    }
+}
+
+/// One contender in one scenario.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Who.
+    pub contender: Contender,
+    /// The version measured.
+    pub version: String,
+    /// What each round brought.
+    pub rounds: Vec<Result<Sample, String>>,
+    /// Why it did not take part at all.
+    pub skipped: Option<String>,
+}
+
+impl Row {
+    /// Median and range of a figure.
+    #[must_use]
+    pub fn summary(&self, metric: Metric) -> Option<Summary> {
+        let values = self
+            .rounds
+            .iter()
+            .flatten()
+            .filter_map(|sample| sample.get(&metric));
+        Summary::of(values.copied().collect())
+    }
+
+    /// This row divided by another, round by round.
+    #[must_use]
+    pub fn ratio(&self, to: &Self, metric: Metric) -> Option<Summary> {
+        let pairs = self.rounds.iter().zip(&to.rounds);
+        let ratios = pairs.filter_map(|(ours, theirs)| {
+            let ratio = ours.as_ref().ok()?.get(&metric)? / theirs.as_ref().ok()?.get(&metric)?;
+            ratio.is_finite().then_some(ratio)
+        });
+        Summary::of(ratios.collect())
+    }
+
+    /// What to tell besides the figures.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.skipped.iter().cloned().collect();
+        for (index, round) in self.rounds.iter().enumerate() {
+            if let Err(why) = round {
+                notes.push(format!("round {}: {why}", index + 1));
+            }
+        }
+        if self
+            .summary(Metric::GeneratorBusy)
+            .is_some_and(|busy| busy.median > 0.95)
+        {
+            notes
+                .push("the generator was busy all the time: answers/s is a lower bound".to_owned());
+        }
+        if let Some(errors) = self
+            .summary(Metric::Errors)
+            .filter(|errors| errors.max > 0.0)
+        {
+            notes.push(format!(
+                "up to {:.0} connections broke in a round",
+                errors.max
+            ));
+        }
+        if let Some(others) = self
+            .summary(Metric::Others)
+            .filter(|others| others.max > 0.2)
+        {
+            notes.push(format!(
+                "other programs kept up to {:.1} cores busy in a round: noisy figures",
+                others.max
+            ));
+        }
+        notes
+    }
+}
+
+/// One scenario with everybody in it.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Which.
+    pub scenario: Scenario,
+    /// Who, in the order of the run.
+    pub rows: Vec<Row>,
+}
+
+impl Table {
+    /// The row that ratios are taken to: Greenway on green threads, or else the first.
+    #[must_use]
+    pub fn base(&self) -> Option<&Row> {
+        let ran = |row: &&Row| row.rounds.iter().any(Result::is_ok);
+        self.rows.iter().find(ran)
+    }
+
+    /// The row of a contender.
+    #[must_use]
+    pub fn row(&self, contender: Contender) -> Option<&Row> {
+        self.rows.iter().find(|row| row.contender == contender)
+    }
+
+    fn json(&self) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(|row| self.row_json(row)).collect();
+        json!({
+            "id": self.scenario.id(),
+            "title": self.scenario.title(),
+            "story": self.scenario.story(),
+            "rows": rows,
+        })
+    }
+
+    fn row_json(&self, row: &Row) -> Value {
+        let rounds: Vec<Value> = row
+            .rounds
+            .iter()
+            .map(|round| match round {
+                Ok(sample) => sample
+                    .iter()
+                    .map(|(m, v)| (m.key().to_owned(), json!(v)))
+                    .collect(),
+                Err(why) => json!({ "error": why }),
+            })
+            .collect();
+        let mut summary = Map::new();
+        for metric in Metric::ALL {
+            let Some(figure) = row.summary(metric) else {
+                continue;
+            };
+            let mut told = json!({
+                "median": figure.median, "min": figure.min, "max": figure.max,
+            });
+            if let Some(ratio) = self.base().and_then(|base| row.ratio(base, metric)) {
+                told["ratio"] = json!(ratio.median);
+            }
+            summary.insert(metric.key().to_owned(), told);
+        }
+        json!({
+            "contender": row.contender.name(),
+            "version": row.version,
+            "skipped": row.skipped,
+            "notes": row.notes(),
+            "rounds": rounds,
+            "summary": summary,
+        })
+    }
+}
+
+/// Everything that a run found.
+#[derive(Debug, Clone)]
+pub struct Results {
+    /// Machine, kernel, versions, flags and commit: [`crate::machine::describe`].
+    pub machine: Value,
+    /// What the run was told: mode, rounds, window, cores.
+    pub options: Value,
+    /// The scenarios in order.
+    pub tables: Vec<Table>,
+}
+
+impl Results {
+    /// The raw JSON of the report folder.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "format": FORMAT,
+            "machine": self.machine,
+            "options": self.options,
+            "goals": crate::goals::judge(self).iter().map(crate::goals::Goal::json).collect::<Vec<_>>(),
+            "scenarios": self.tables.iter().map(Table::json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contender::{Engine, Peer};
+
+    fn row(contender: Contender, cpu: &[f64]) -> Row {
+        let rounds = cpu
+            .iter()
+            .map(|&us| Ok(Sample::from([(Metric::CpuPerRequest, us)])))
+            .collect();
+        Row {
+            contender,
+            version: "1".to_owned(),
+            rounds,
+            skipped: None,
+        }
+    }
+
+    #[test]
+    fn medians_and_spreads() {
+        let odd = Summary::of(vec![3.0, 1.0, 2.0]).unwrap();
+        assert_eq!(
+            (odd.median, odd.min, odd.max, odd.spread()),
+            (2.0, 1.0, 3.0, 50.0)
+        );
+        assert_eq!(Summary::of(vec![1.0, 2.0]).unwrap().median, 1.5);
+        assert_eq!(Summary::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        // The second round was twice as noisy for both: the ratio does not see it.
+        let ours = row(Contender::Engine(Engine::Green), &[10.0, 20.0, 10.0]);
+        let theirs = row(Contender::Peer(Peer::Hyper), &[12.0, 24.0, 12.0]);
+        let ratio = theirs.ratio(&ours, Metric::CpuPerRequest).unwrap();
+        assert!((ratio.median - 1.2).abs() < 1e-9 && ratio.spread() < 1e-6);
+        // A round that failed on one side counts for neither.
+        let mut broken = theirs.clone();
+        broken.rounds[0] = Err("gone".to_owned());
+        broken.rounds[1] = Err("gone".to_owned());
+        assert!((broken.ratio(&ours, Metric::CpuPerRequest).unwrap().median - 1.2).abs() < 1e-9);
+        assert!(broken.notes().iter().any(|note| note == "round 2: gone"));
+    }
+
+    #[test]
+    fn figures_are_shown_with_units() {
+        assert_eq!(Metric::PerSecond.show(1_234_567.2), "1,234,567");
+        assert_eq!(Metric::PerSecond.show(999.0), "999");
+        assert_eq!(Metric::P99.show(1_500.0), "1.50 ms");
+        assert_eq!(Metric::P99.show(250.4), "250 us");
+        assert_eq!(Metric::BytesEach.show(8_500.0), "8.50 kB");
+    }
+
+    #[test]
+    fn keys_are_unique() {
+        let keys: std::collections::BTreeSet<_> = Metric::ALL.iter().map(|m| m.key()).collect();
+        assert_eq!(keys.len(), Metric::ALL.len());
+    }
+}

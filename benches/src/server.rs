@@ -1,0 +1,219 @@
+//! One server process: started on cores of its own, ready when it answers, gone when
+//! the value is dropped.
+//!
+//! Three things see to it that none is left behind: `Drop` kills and waits; INT and
+//! TERM only raise a flag (see [`crate::stop`]), so that `Drop` runs; and where
+//! util-linux is there, the kernel itself kills the server when we die in any other
+//! way (`setpriv --pdeathsig`). The last works per *thread*, so servers are started
+//! from the main thread, which lives as long as the run.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::contender::Contender;
+use crate::probe;
+
+/// How long a server may take to give its first answer.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// The answer that every contender gives to `GET /`.
+const HELLO: &[u8] = b"Hello, World!";
+/// Ports below the range of ephemeral ones, so that no client socket takes them.
+const FIRST_PORT: u32 = 18_000;
+const PORTS: u32 = 14_000;
+
+/// A running server; killed on drop.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From the start of the process to its first correct answer.
+    pub started_in: Duration,
+}
+
+impl Server {
+    /// Starts a contender on `cores` and waits until `GET /` is answered as agreed.
+    /// What the server writes goes to `log`.
+    ///
+    /// # Errors
+    /// A sentence that says what went wrong, with the last line that the server wrote.
+    pub fn start(
+        contender: Contender,
+        program: &Path,
+        cores: &[usize],
+        log: &Path,
+    ) -> Result<Self, String> {
+        let address = free_address().map_err(|error| format!("no free port: {error}"))?;
+        let started = Instant::now();
+        let child = spawn(contender, program, cores, address, log)
+            .map_err(|error| format!("could not be started: {error}"))?;
+        // From here on, every way out drops `server` and with it the process.
+        let mut server = Self {
+            child,
+            address,
+            started_in: Duration::ZERO,
+        };
+        loop {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return Err(format!("ended at start ({status}){}", last_line(log)));
+            }
+            match probe::get(address, "/", Duration::from_secs(1)) {
+                Ok(answer) if answer.status == 200 && answer.body == HELLO => break,
+                Ok(answer) => {
+                    let body = String::from_utf8_lossy(&answer.body).into_owned();
+                    return Err(format!("GET / gave {} with {body:?}", answer.status));
+                }
+                Err(error) if started.elapsed() > START_LIMIT => {
+                    return Err(format!("gave no answer for {START_LIMIT:?}: {error}"));
+                }
+                Err(_) if crate::stop::stopped() => return Err("stopped by a signal".to_owned()),
+                Err(_) => std::thread::sleep(Duration::from_micros(500)),
+            }
+        }
+        server.started_in = started.elapsed();
+        Ok(server)
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when the process has ended and been waited for already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(
+    contender: Contender,
+    program: &Path,
+    cores: &[usize],
+    address: SocketAddr,
+    log: &Path,
+) -> io::Result<Child> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let log = File::create(log)?;
+    let mut command = match setpriv() {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command
+        .args(contender.arguments(address, cores.len().max(1)))
+        .env_remove("PORT")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    // A child inherits the affinity of the thread that starts it; setting it later
+    // would miss the threads that the server has started by then.
+    let before = sched_getaffinity(None)?;
+    if !cores.is_empty() {
+        let mut set = CpuSet::new();
+        for &core in cores {
+            set.set(core);
+        }
+        sched_setaffinity(None, &set)?;
+    }
+    let child = command.spawn();
+    sched_setaffinity(None, &before)?;
+    child
+}
+
+fn setpriv() -> Option<PathBuf> {
+    ["/usr/bin/setpriv", "/bin/setpriv"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+}
+
+/// A port that nobody listens on now. Another process could take it before the server
+/// does; the server then ends at start and says so.
+fn free_address() -> io::Result<SocketAddr> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut last = io::Error::other("none tried");
+    for _ in 0..200 {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST_PORT + (std::process::id().wrapping_mul(37).wrapping_add(turn)) % PORTS;
+        // 32,000 at most, by the two constants.
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(address),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The last line that a server wrote, to be put behind a sentence.
+fn last_line(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    match text.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => format!(": {}", line.trim().chars().take(200).collect::<String>()),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contender::{Engine, Peer};
+
+    fn log(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("greenway-bench-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_program_that_ends_or_is_not_there_is_told() {
+        let log = log("false");
+        let contender = Contender::Peer(Peer::Floor);
+        let error = Server::start(contender, Path::new("/bin/false"), &[], &log).unwrap_err();
+        assert!(error.contains("ended at start"), "{error}");
+        let missing = Path::new("/nonexistent/server");
+        let error = Server::start(contender, missing, &[], &log).unwrap_err();
+        assert!(error.contains("start"), "{error}");
+        let _ = fs::remove_file(log);
+    }
+
+    #[test]
+    fn dropping_kills() {
+        let child = Command::new("/bin/sleep").arg("600").spawn().unwrap();
+        let pid = child.id();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let server = Server {
+            child,
+            address,
+            started_in: Duration::ZERO,
+        };
+        assert_eq!(server.pid(), pid);
+        drop(server);
+        // Killed and waited for: the kernel has forgotten it.
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn engines_are_started_by_flag() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7));
+        let line = Contender::Engine(Engine::Threads)
+            .arguments(address, 2)
+            .join(" ");
+        let wanted = "--bind 127.0.0.1:7 --cores 2 --threads 20 --engine threads --keep-alive 600";
+        assert_eq!(line, wanted);
+    }
+}

@@ -1,0 +1,207 @@
+//! What is known of a green thread from outside, whatever its value is.
+
+use super::line::{Line, Ticket, lock, wait_in};
+use super::thread::{Interrupt, Thread};
+use super::timeout::TimedOut;
+use super::wait::Lookout;
+use super::worker::Worker;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// The life of a green thread: shared by itself, its handle and the groups that it is in.
+pub(super) struct Control {
+    number: u64,
+    name: Option<Box<str>>,
+    home: &'static Worker,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    thread: Option<Arc<Thread>>, // while it runs
+    killed: bool,
+    ended: bool,
+    /// Those who wait for its end.
+    joiners: Line,
+}
+
+impl Control {
+    pub(super) fn new(name: Option<Box<str>>, home: &'static Worker) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            name,
+            home,
+            life: Mutex::default(),
+        })
+    }
+
+    /// 1, 2, …: no other green thread has or has had it.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        match &self.name {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(format!("green-{}", self.number)),
+        }
+    }
+
+    pub(super) fn home(&self) -> &'static Worker {
+        self.home
+    }
+
+    /// Notes that it runs. False if it has been killed before that, and must not.
+    pub(super) fn begin(&self, thread: Arc<Thread>) -> bool {
+        let mut life = lock(&self.life);
+        life.thread = Some(thread);
+        !life.killed
+    }
+
+    /// Notes that it has ended, and tells those who wait for that.
+    pub(super) fn end(&self) {
+        let mut life = lock(&self.life);
+        life.ended = true;
+        life.thread = None;
+        life.joiners.wake_all();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.life).ended
+    }
+
+    pub(super) fn wait_end(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        let ended = |life: &mut Life| life.ended.then_some(());
+        wait_in(&self.life, |life| &mut life.joiners, deadline, ended)
+    }
+
+    pub(super) fn kill(&self) {
+        let thread = {
+            let mut life = lock(&self.life);
+            life.killed = true;
+            life.thread.clone()
+        };
+        if let Some(thread) = thread {
+            thread.interrupt(Interrupt::Kill);
+        }
+    }
+
+    /// As [`kill`](Self::kill), for other reasons, and only if it runs already.
+    pub(super) fn interrupt(&self, why: Interrupt) {
+        let thread = lock(&self.life).thread.clone();
+        if let Some(thread) = thread {
+            thread.interrupt(why);
+        }
+    }
+}
+
+impl Lookout for Control {
+    fn is_ready(&self) -> bool {
+        self.has_ended()
+    }
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
+        lock(&self.life).joiners.enter(thread.clone())
+    }
+    fn unwatch(&self, ticket: Ticket) {
+        lock(&self.life).joiners.leave(ticket);
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let life = lock(&self.life);
+        f.debug_struct("Greenlet")
+            .field("name", &self.name())
+            .field("worker", &self.home.index())
+            .field("running", &life.thread.is_some())
+            .field("ended", &life.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Green threads that somebody wants to see the end of: the members of a group or of a scope.
+#[derive(Default)]
+pub(super) struct Crowd(Mutex<Members>);
+
+#[derive(Default)]
+struct Members {
+    present: BTreeMap<u64, Arc<Control>>,
+    /// Those who wait until nobody is left.
+    waiting: Line,
+}
+
+impl Crowd {
+    /// Adds one that has not started yet.
+    pub(super) fn add(&self, control: Arc<Control>) {
+        lock(&self.0).present.insert(control.number, control);
+    }
+
+    /// Removes one that has ended.
+    pub(super) fn remove(&self, control: &Control) {
+        let mut members = lock(&self.0);
+        members.present.remove(&control.number);
+        if members.present.is_empty() {
+            members.waiting.wake_all();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.0).present.len()
+    }
+
+    pub(super) fn kill(&self) {
+        let present: Vec<_> = lock(&self.0).present.values().cloned().collect();
+        for control in present {
+            control.kill();
+        }
+    }
+
+    /// Waits until nobody is left.
+    pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        let empty = |members: &mut Members| members.present.is_empty().then_some(());
+        wait_in(&self.0, |members| &mut members.waiting, deadline, empty)
+    }
+
+    /// As [`wait_empty`](Self::wait_empty), and nothing ends this wait early. The caller is not
+    /// unwinding.
+    pub(super) fn wait_empty_through(&self) {
+        let mut ticket = None;
+        super::thread::wait_through(|me| {
+            let mut members = lock(&self.0);
+            let empty = members.present.is_empty();
+            match ticket {
+                None if !empty => ticket = Some(members.waiting.enter(me.clone())),
+                Some(ticket) if empty => {
+                    members.waiting.leave(ticket);
+                }
+                None | Some(_) => {}
+            }
+            empty
+        });
+    }
+}
+
+impl Lookout for Crowd {
+    fn is_ready(&self) -> bool {
+        self.len() == 0
+    }
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
+        lock(&self.0).waiting.enter(thread.clone())
+    }
+    fn unwatch(&self, ticket: Ticket) {
+        lock(&self.0).waiting.leave(ticket);
+    }
+}
+
+impl fmt::Debug for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(lock(&self.0).present.values())
+            .finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! Permits that are handed from one thread to the next: the core of semaphores, locks and pools.
+//!
+//! Fair: a permit that is released goes to whoever has waited longest, and is theirs from that
+//! moment. One who gives up (a timeout, a kill) after that hands it on, so none is ever lost.
+
+use super::line::{Line, Ticket, lock};
+use super::thread::{Io, Thread, wait_for};
+use super::timeout::TimedOut;
+use super::wait::Lookout;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Permits(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// Permits that nobody has. While somebody waits there are none.
+    free: usize,
+    line: Line,
+    /// Those who want to know when one becomes free, without taking it.
+    watchers: Line,
+}
+
+impl State {
+    fn release(&mut self, count: usize) {
+        for left in (0..count).rev() {
+            if !self.line.grant() {
+                self.free = self.free.saturating_add(left + 1);
+                self.watchers.wake_all();
+                return;
+            }
+        }
+    }
+}
+
+impl Permits {
+    pub(super) fn new(count: usize) -> Self {
+        Self(Mutex::new(State {
+            free: count,
+            line: Line::default(),
+            watchers: Line::default(),
+        }))
+    }
+
+    pub(super) fn try_acquire(&self) -> bool {
+        let mut state = lock(&self.0);
+        let free = state.free > 0;
+        state.free -= usize::from(free);
+        free
+    }
+
+    /// # Errors
+    /// [`TimedOut`] at the deadline, or at once when the thread is unwinding.
+    pub(super) fn acquire(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        let mut place = Place {
+            permits: self,
+            ticket: None,
+        };
+        wait_for(deadline, Io::None, |me, _| {
+            let mut state = lock(&self.0);
+            let mine = match place.ticket {
+                None if state.free > 0 => {
+                    state.free -= 1;
+                    true
+                }
+                None => {
+                    place.ticket = Some(state.line.enter(me.clone()));
+                    false
+                }
+                Some(ticket) => state.line.redeem(ticket),
+            };
+            if mine {
+                place.ticket = None;
+            }
+            mine.then_some(())
+        })
+    }
+
+    pub(super) fn release(&self, count: usize) {
+        lock(&self.0).release(count);
+    }
+
+    /// As [`release`](Self::release) of one, if no more than `bound` are free then.
+    pub(super) fn release_within(&self, bound: usize) -> bool {
+        let mut state = lock(&self.0);
+        let within = state.free < bound;
+        if within {
+            state.release(1);
+        }
+        within
+    }
+
+    /// Permits that nobody has.
+    pub(super) fn free(&self) -> usize {
+        lock(&self.0).free
+    }
+}
+
+impl Lookout for Permits {
+    fn is_ready(&self) -> bool {
+        self.free() > 0
+    }
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
+        lock(&self.0).watchers.enter(thread.clone())
+    }
+    fn unwatch(&self, ticket: Ticket) {
+        lock(&self.0).watchers.leave(ticket);
+    }
+}
+
+/// A place in the line, given up when dropped, together with a permit that has come.
+struct Place<'a> {
+    permits: &'a Permits,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let mut state = lock(&self.permits.0);
+            if state.line.leave(ticket) {
+                state.release(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The access log: a line for each request that is over.
+//!
+//! Lines are written by a thread of their own, so that a slow disk or a full pipe holds up no
+//! handler. If it falls too far behind, lines are dropped and counted rather than kept.
+
+mod format;
+mod json;
+mod text;
+
+pub(crate) use format::Format;
+
+use super::LogWants;
+use super::log_file::LogFile;
+use crate::connection::RequestLine;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use greenway_app::{Connection as Facts, Head};
+use http::StatusCode;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+/// Lines that may wait to be written.
+const BACKLOG: usize = 16 * 1024;
+
+/// A request that is over.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    pub(crate) facts: &'a Facts,
+    /// `None` if what came was no request.
+    pub(crate) line: Option<&'a RequestLine>,
+    pub(crate) status: StatusCode,
+    /// Bytes of the response's body.
+    pub(crate) sent: u64,
+    /// Bytes of the request's head and body.
+    pub(crate) received: u64,
+    /// From the complete head to the end of the response.
+    pub(crate) duration: Option<Duration>,
+    /// The request's head, if [`Format::wants_variables`].
+    pub(crate) head: Option<&'a Head>,
+    /// The response's head as it was sent, if [`Format::wants_response`].
+    pub(crate) response: Option<&'a [u8]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    format: Format,
+    wants: LogWants,
+    /// `None` for the writer to end. An empty line makes it look at `shared`.
+    lines: Option<Sender<String>>,
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    dropped: AtomicU64,
+    reopen: AtomicBool,
+}
+
+impl AccessLog {
+    /// Opens the log; `-` is the standard output.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending, or no thread can be started.
+    pub(super) fn open(path: &str, format: Format) -> io::Result<Self> {
+        let file = match path {
+            "-" => LogFile::Stdout,
+            path => LogFile::open(path)?,
+        };
+        let (lines, inbox) = bounded(BACKLOG);
+        let shared = Arc::new(Shared::default());
+        let writers = shared.clone();
+        let writer = std::thread::Builder::new()
+            .name("greenway-access-log".into())
+            .spawn(move || write_lines(&inbox, BufWriter::new(file), &writers))?;
+        Ok(Self {
+            wants: LogWants {
+                variables: format.wants_variables(),
+                response: format.wants_response(),
+            },
+            format,
+            lines: Some(lines),
+            shared,
+            writer: Some(writer),
+        })
+    }
+
+    /// What the format needs.
+    pub(super) fn wants(&self) -> LogWants {
+        self.wants
+    }
+
+    pub(super) fn write(&self, entry: &Entry<'_>) {
+        let text = self.format.line(entry, SystemTime::now());
+        let Some(lines) = &self.lines else { return };
+        if let Err(TrySendError::Full(_)) = lines.try_send(text) {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the file anew, before the next line is written.
+    pub(super) fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::Release);
+        if let Some(lines) = &self.lines {
+            // If there is no room for it, the writer is awake.
+            let _ = lines.try_send(String::new());
+        }
+    }
+
+    /// Lines that are not written yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.lines.as_ref().map_or(0, Sender::len)
+    }
+
+    /// Lines that were dropped since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.lines = None; // ends the writer, once it has written what there is
+        if let Some(writer) = self.writer.take() {
+            let _it_cannot_panic = writer.join();
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<String>, mut out: BufWriter<LogFile>, shared: &Shared) {
+    let mut told = 0;
+    for line in lines {
+        if shared.reopen.swap(false, Ordering::Acquire) {
+            let _ = out.flush();
+            if let Err(error) = out.get_mut().reopen() {
+                log::error!("the access log cannot be opened anew: {error}");
+            }
+        }
+        // A log that cannot be written (disk full, reader gone) must not end the server.
+        let _ = out.write_all(line.as_bytes());
+        if lines.is_empty() {
+            let dropped = shared.dropped.load(Ordering::Relaxed);
+            if dropped > told {
+                let lost = dropped - told;
+                told = dropped;
+                log::warn!("the access log was too slow: {lost} lines were dropped");
+            }
+            let _ = out.flush();
+        }
+    }
+}

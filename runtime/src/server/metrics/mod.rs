@@ -1,0 +1,258 @@
+//! What a server counts.
+//!
+//! Counting is always on and costs a request a few additions that no other thread makes to the
+//! same memory: there are several [`Shard`]s, each OS thread adds to its own, and whoever asks
+//! adds them up. What can be counted when somebody asks (connections by state, green threads) is
+//! not counted before.
+//!
+//! What must stay true: nothing here waits, and no number of connections, routes or clients makes
+//! the answer longer. Labels are fixed sets: codes, reasons, workers.
+
+mod lag;
+mod responder;
+mod text;
+
+pub(super) use lag::LagProbes;
+pub(super) use responder::start;
+
+use http::StatusCode;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Codes from 100 to 599 are counted each; the few beyond, which HTTP does not define, together.
+const FIRST_CODE: u16 = 100;
+const CODES: usize = 500;
+
+/// Upper bounds of the buckets of the durations, in microseconds.
+const BUCKETS: [u64; 15] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// Why a client was sent away with 503 unheard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// There are as many connections as there may be.
+    Connections,
+    /// As many handlers run as may.
+    Handlers,
+    /// The process, or the machine, is out of descriptors.
+    Descriptors,
+}
+
+impl Refused {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Connections, "connections"),
+        (Self::Handlers, "handlers"),
+        (Self::Descriptors, "descriptors"),
+    ];
+}
+
+/// A server's numbers.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    started: Instant,
+    shards: Box<[Shard]>,
+    refused: [AtomicU64; Refused::ALL.len()],
+    /// Handlers may run at once so many.
+    handlers_limit: Option<usize>,
+    /// Running handlers, counted here only if there is a limit: an exact count is shared.
+    limited: AtomicUsize,
+    pub(crate) parked: Parked,
+}
+
+/// Connections that the threads engine's poller keeps, by what they wait for. The poller sets
+/// the numbers; those of the green engine are counted when somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Parked {
+    pub(crate) idle: AtomicUsize,
+    pub(crate) reading: AtomicUsize,
+}
+
+/// What one or a few OS threads have counted. As large as to share no cache line with another.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Shard {
+    codes: [AtomicU64; CODES],
+    other_codes: AtomicU64,
+    /// By bucket; the last one is for what is beyond all bounds.
+    durations: [AtomicU64; BUCKETS.len() + 1],
+    duration_us: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    accepted: AtomicU64,
+    /// Begun minus ended; a handler ends on the OS thread on which it has begun.
+    handlers: AtomicUsize,
+}
+
+impl Shard {
+    fn new() -> Self {
+        Self {
+            codes: [const { AtomicU64::new(0) }; CODES],
+            other_codes: AtomicU64::new(0),
+            durations: [const { AtomicU64::new(0) }; BUCKETS.len() + 1],
+            duration_us: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            handlers: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// The number of this OS thread, from 0 in the order in which they first count something.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: Cell<Option<usize>> = const { Cell::new(None) });
+    NUMBER.get().unwrap_or_else(|| {
+        let number = NEXT.fetch_add(1, Relaxed);
+        NUMBER.set(Some(number));
+        number
+    })
+}
+
+impl Metrics {
+    pub(super) fn new(handlers_limit: Option<usize>) -> Self {
+        // More than there are cores would be of no use; a few are few bytes.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            started: Instant::now(),
+            shards: (0..cores.clamp(2, 16)).map(|_| Shard::new()).collect(),
+            refused: [const { AtomicU64::new(0) }; Refused::ALL.len()],
+            handlers_limit,
+            limited: AtomicUsize::new(0),
+            parked: Parked::default(),
+        }
+    }
+
+    fn shard(&self) -> &Shard {
+        &self.shards[thread_number() % self.shards.len()]
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> u64) -> u64 {
+        self.shards.iter().map(of).sum()
+    }
+
+    /// A connection was let in.
+    pub(crate) fn accepted(&self) {
+        self.shard().accepted.fetch_add(1, Relaxed);
+    }
+
+    /// A client was sent away.
+    pub(crate) fn refused(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A request is over. Sizes in bytes.
+    pub(super) fn request(
+        &self,
+        status: StatusCode,
+        duration: Option<Duration>,
+        received: u64,
+        sent: u64,
+    ) {
+        let shard = self.shard();
+        let code = usize::from(status.as_u16() - FIRST_CODE); // a StatusCode is 100 to 999
+        let count = shard.codes.get(code).unwrap_or(&shard.other_codes);
+        count.fetch_add(1, Relaxed);
+        shard.received.fetch_add(received, Relaxed);
+        shard.sent.fetch_add(sent, Relaxed);
+        if let Some(duration) = duration {
+            let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+            let bucket = BUCKETS.partition_point(|bound| *bound < us);
+            shard.durations[bucket].fetch_add(1, Relaxed);
+            shard.duration_us.fetch_add(us, Relaxed);
+        }
+    }
+
+    /// A handler is about to run, until the guard is dropped. `None` if as many run as may.
+    pub(crate) fn handler(&self) -> Option<Handling<'_>> {
+        let limited = self.handlers_limit.is_some();
+        if let Some(limit) = self.handlers_limit
+            && self.limited.fetch_add(1, Relaxed) >= limit
+        {
+            self.limited.fetch_sub(1, Relaxed);
+            self.refused(Refused::Handlers);
+            return None;
+        }
+        let shard = self.shard();
+        shard.handlers.fetch_add(1, Relaxed);
+        Some(Handling {
+            metrics: self,
+            shard,
+            limited,
+        })
+    }
+
+    /// Handlers that run now.
+    fn handlers(&self) -> u64 {
+        // Wrapping: a handler may end between the looks at two shards of one sum, but each shard
+        // for itself never counts below zero.
+        self.sum(|shard| shard.handlers.load(Relaxed) as u64)
+    }
+
+    /// Requests answered with this code.
+    fn code(&self, code: usize) -> u64 {
+        self.sum(|shard| shard.codes[code].load(Relaxed))
+    }
+}
+
+/// A handler that runs.
+#[derive(Debug)]
+pub(crate) struct Handling<'a> {
+    metrics: &'a Metrics,
+    shard: &'a Shard,
+    limited: bool,
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        self.shard.handlers.fetch_sub(1, Relaxed);
+        if self.limited {
+            self.metrics.limited.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_counted_and_limited() {
+        let metrics = Metrics::new(Some(2));
+        let first = metrics.handler();
+        let second = metrics.handler();
+        assert!(first.is_some() && second.is_some());
+        assert!(metrics.handler().is_none());
+        assert_eq!(metrics.handlers(), 2);
+        drop(first);
+        assert!(metrics.handler().is_some(), "the refused one has left no trace");
+        drop(second);
+        assert_eq!(metrics.handlers(), 0);
+        assert_eq!(metrics.refused[Refused::Handlers as usize].load(Relaxed), 1);
+        let unlimited = Metrics::new(None);
+        let all: Vec<_> = (0..1000).map(|_| unlimited.handler().unwrap()).collect();
+        assert_eq!(unlimited.handlers(), 1000);
+        drop(all);
+        assert_eq!(unlimited.handlers(), 0);
+    }
+
+    #[test]
+    fn each_thread_counts_and_all_counts_add_up() {
+        let metrics = Metrics::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        metrics.request(StatusCode::OK, Some(Duration::from_millis(2)), 10, 3);
+                    }
+                });
+            }
+        });
+        assert_eq!(metrics.code(100), 4000);
+        assert_eq!(metrics.sum(|shard| shard.received.load(Relaxed)), 40_000);
+        assert_eq!(metrics.sum(|shard| shard.sent.load(Relaxed)), 12_000);
+    }
+}

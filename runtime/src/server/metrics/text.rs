@@ -1,0 +1,263 @@
+//! The numbers in Prometheus' text format, version 0.0.4.
+
+use super::{BUCKETS, CODES, FIRST_CODE, LagProbes, Metrics, Refused};
+use crate::config::Engine;
+use crate::connection::Place;
+use crate::green::worker;
+use crate::server::Service;
+use std::fmt::{Display, Write as _};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// All numbers of a server.
+pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
+    let metrics = &service.metrics;
+    let mut out = Text(String::with_capacity(8 * 1024));
+    out.family("greenway_info", "gauge", "What runs. Always 1.");
+    let (version, engine) = (crate::VERSION, service.config.engine.name());
+    let labels = format!("version=\"{version}\",engine=\"{engine}\"");
+    out.sample("greenway_info", &labels, 1);
+    let uptime = metrics.started.elapsed().as_secs_f64();
+    out.one("greenway_uptime_seconds", "gauge", "Time since the start.", uptime);
+    connections(service, &mut out);
+    handlers(service, &mut out);
+    requests(metrics, &mut out);
+    workers(lag, &mut out);
+    if let Some(log) = &service.access_log {
+        out.one(
+            "greenway_access_log_lines_waiting",
+            "gauge",
+            "Lines of the access log that are not written yet.",
+            log.waiting(),
+        );
+        out.one(
+            "greenway_access_log_lines_dropped_total",
+            "counter",
+            "Lines of the access log that were dropped because writing was too slow.",
+            log.dropped(),
+        );
+    }
+    out.0
+}
+
+fn connections(service: &Service, out: &mut Text) {
+    let parked = &service.metrics.parked;
+    let (mut idle, mut reading) = (parked.idle.load(Relaxed), parked.reading.load(Relaxed));
+    let mut serving = 0;
+    service.lifecycle.each_place(|place| match place {
+        Place::Busy => serving += 1,
+        Place::Idle => idle += 1,
+        Place::Reading => reading += 1,
+        Place::Free => {}
+    });
+    // What has no thread and no place: a request that waits for a thread of the pool, or a
+    // connection whose green thread has not begun yet.
+    let open = service.lifecycle.connections();
+    let queued = open.saturating_sub(idle + reading + serving);
+    let name = "greenway_connections";
+    out.family(
+        name,
+        "gauge",
+        "Open connections by what they wait for: idle (a request), reading (the rest of a \
+         request head), queued (a thread), serving (a handler).",
+    );
+    for (state, count) in [
+        ("idle", idle),
+        ("reading", reading),
+        ("queued", queued),
+        ("serving", serving),
+    ] {
+        out.sample(name, &format!("state=\"{state}\""), count);
+    }
+    out.one(
+        "greenway_connections_limit",
+        "gauge",
+        "Connections that may be open at once.",
+        service.lifecycle.capacity(),
+    );
+    out.one(
+        "greenway_connections_accepted_total",
+        "counter",
+        "Connections that were let in.",
+        service.metrics.sum(|shard| shard.accepted.load(Relaxed)),
+    );
+}
+
+fn handlers(service: &Service, out: &mut Text) {
+    let metrics = &service.metrics;
+    out.one(
+        "greenway_handlers_running",
+        "gauge",
+        "Handlers that run or wait, responses that are sent included.",
+        metrics.handlers(),
+    );
+    let by_engine = (service.config.engine == Engine::Threads).then_some(service.config.threads);
+    let limit = by_engine.into_iter().chain(metrics.handlers_limit).min();
+    out.one(
+        "greenway_handlers_limit",
+        "gauge",
+        "Handlers that may run at once; +Inf if only the connections are limited.",
+        limit.map_or("+Inf".to_owned(), |limit| limit.to_string()),
+    );
+    let name = "greenway_refused_total";
+    let help = "Clients that were sent away with 503, by what had run out.";
+    out.family(name, "counter", help);
+    for (why, reason) in Refused::ALL {
+        let count = metrics.refused[why as usize].load(Relaxed);
+        out.sample(name, &format!("reason=\"{reason}\""), count);
+    }
+}
+
+fn requests(metrics: &Metrics, out: &mut Text) {
+    let name = "greenway_requests_total";
+    out.family(name, "counter", "Requests that are over, by the status of the response.");
+    for (index, code) in (FIRST_CODE..).take(CODES).enumerate() {
+        let count = metrics.code(index);
+        if count > 0 {
+            out.sample(name, &format!("code=\"{code}\",class=\"{}xx\"", code / 100), count);
+        }
+    }
+    let others = metrics.sum(|shard| shard.other_codes.load(Relaxed));
+    if others > 0 {
+        out.sample(name, "code=\"other\",class=\"other\"", others);
+    }
+    out.one(
+        "greenway_departed_clients_total",
+        "counter",
+        "Requests whose client left before the response was sent (status 499).",
+        metrics.code(499 - usize::from(FIRST_CODE)),
+    );
+    durations(metrics, out);
+    out.one(
+        "greenway_request_bytes_total",
+        "counter",
+        "Bytes of requests: heads, and bodies without their framing.",
+        metrics.sum(|shard| shard.received.load(Relaxed)),
+    );
+    out.one(
+        "greenway_response_body_bytes_total",
+        "counter",
+        "Bytes of response bodies, without their framing.",
+        metrics.sum(|shard| shard.sent.load(Relaxed)),
+    );
+}
+
+fn durations(metrics: &Metrics, out: &mut Text) {
+    let name = "greenway_request_duration_seconds";
+    out.family(
+        name,
+        "histogram",
+        "Time from a complete request head to the end of the response.",
+    );
+    let bucket_name = format!("{name}_bucket");
+    let mut total = 0;
+    for bucket in 0..=BUCKETS.len() {
+        total += metrics.sum(|shard| shard.durations[bucket].load(Relaxed));
+        let bound = BUCKETS
+            .get(bucket)
+            .map_or("+Inf".to_owned(), |us| seconds(*us));
+        out.sample(&bucket_name, &format!("le=\"{bound}\""), total);
+    }
+    let sum = metrics.sum(|shard| shard.duration_us.load(Relaxed));
+    out.sample(&format!("{name}_sum"), "", seconds(sum));
+    out.sample(&format!("{name}_count"), "", total);
+}
+
+fn workers(lag: &LagProbes, out: &mut Text) {
+    let name = "greenway_green_threads";
+    out.family(
+        name,
+        "gauge",
+        "Green threads that live on a worker: connections, what handlers have spawned, and a few \
+         of the server's own.",
+    );
+    for worker in worker::workers() {
+        let label = format!("worker=\"{}\"", worker.index());
+        out.sample(name, &label, worker.population());
+    }
+    let name = "greenway_worker_lag_seconds";
+    out.family(
+        name,
+        "gauge",
+        "How much later than asked a worker woke a sleeper, at most, since the last scrape.",
+    );
+    for (index, lag) in lag.take_worst().enumerate() {
+        out.sample(name, &format!("worker=\"{index}\""), lag.as_secs_f64());
+    }
+}
+
+/// Microseconds as seconds, exactly.
+fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+struct Text(String);
+
+impl Text {
+    // Writing to a String cannot fail.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// `labels` is `name="value",...`, or empty. All values are ours: there is nothing to escape.
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = if labels.is_empty() {
+            writeln!(self.0, "{name} {value}")
+        } else {
+            writeln!(self.0, "{name}{{{labels}}} {value}")
+        };
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, "", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use std::time::Duration;
+
+    #[test]
+    fn requests_as_prometheus_reads_them() {
+        let metrics = Metrics::new(None);
+        let count = |code: u16, us| {
+            let duration = Duration::from_micros(us);
+            metrics.request(StatusCode::from_u16(code).unwrap(), Some(duration), 20, 5);
+        };
+        count(200, 499);
+        count(200, 500);
+        count(404, 501);
+        count(499, 30_000_000);
+        count(999, 30_000_001);
+        metrics.request(StatusCode::BAD_REQUEST, None, 0, 0);
+        let mut out = Text(String::new());
+        requests(&metrics, &mut out);
+        let has = |line: &str| assert!(out.0.lines().any(|l| l == line), "{line}\n{}", out.0);
+        has("# TYPE greenway_requests_total counter");
+        has("greenway_requests_total{code=\"200\",class=\"2xx\"} 2");
+        has("greenway_requests_total{code=\"404\",class=\"4xx\"} 1");
+        has("greenway_requests_total{code=\"400\",class=\"4xx\"} 1");
+        has("greenway_requests_total{code=\"other\",class=\"other\"} 1");
+        has("greenway_departed_clients_total 1");
+        has("# TYPE greenway_request_duration_seconds histogram");
+        has("greenway_request_duration_seconds_bucket{le=\"0.0005\"} 2");
+        has("greenway_request_duration_seconds_bucket{le=\"0.001\"} 3");
+        has("greenway_request_duration_seconds_bucket{le=\"1\"} 3");
+        has("greenway_request_duration_seconds_bucket{le=\"30\"} 4");
+        has("greenway_request_duration_seconds_bucket{le=\"+Inf\"} 5");
+        has("greenway_request_duration_seconds_sum 60.001501");
+        has("greenway_request_duration_seconds_count 5");
+        has("greenway_request_bytes_total 100");
+        has("greenway_response_body_bytes_total 25");
+    }
+
+    #[test]
+    fn seconds_are_exact() {
+        for (us, text) in [(0, "0"), (500, "0.0005"), (10_000_000, "10"), (1_500_000, "1.5")] {
+            assert_eq!(seconds(us), text);
+        }
+    }
+}
