@@ -1,0 +1,56 @@
+//! The listing of the builder in "Getting started", which starts a real server.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+fn get(address: std::net::SocketAddr, path: &str) -> String {
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .set_read_timeout(Some(std::time::Duration::from_secs(10)))
+        .unwrap();
+    write!(
+        client,
+        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut reply = String::new();
+    client.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+#[test]
+fn the_builder_serves_and_stops() {
+    let (address, stopped) = listing().unwrap();
+    assert_eq!(stopped.cut, 0);
+    assert!(
+        TcpStream::connect(address).is_err(),
+        "nobody listens any more"
+    );
+}
+
+fn listing() -> std::io::Result<(std::net::SocketAddr, greenway::Stopped)> {
+    // ANCHOR: builder
+    use greenway::{App, Engine, Request, Server};
+    use std::time::Duration;
+
+    let mut app = App::new();
+    app.get("/hello/<name>", |req: Request| {
+        format!("Hello {}!\n", req.param("name"))
+    });
+
+    let running = Server::new(app)
+        .engine(Engine::Green)
+        .bind("127.0.0.1:0") // a port that is free
+        .keep_alive(Duration::from_secs(5))
+        .graceful_timeout(Duration::from_secs(10))
+        .start()?;
+    let address = running.addrs()[0];
+    println!("listening on {address}");
+    // … whatever else the program does …
+    let reply = get(address, "/hello/Ada");
+    let stopped = running.stop();
+    // ANCHOR_END: builder
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    assert!(reply.ends_with("Hello Ada!\n"), "{reply}");
+    Ok((address, stopped))
+}
