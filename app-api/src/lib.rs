@@ -107,6 +107,6 @@ pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
 pub use crate::input::{Input, InputSource};
 pub use crate::request::head::{Field, Head, Span};
-pub use crate::request::{Liveness, Request};
+pub use crate::request::{Peer, Request};
 pub use crate::response::{Html, IntoResponse, Response, ResponseParts};
 pub use crate::web::App;

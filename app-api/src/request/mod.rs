@@ -15,6 +15,7 @@ pub(crate) mod path;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,16 +49,23 @@ struct Inner {
     headers: OnceCell<Box<HeaderMap>>,
     environ: OnceCell<Box<Environ>>,
     extensions: Extensions,
-    liveness: Option<Rc<dyn Liveness>>,
+    peer: Option<Rc<dyn Peer>>,
 }
 
-/// How a server tells whether the client of a request is still there.
-pub trait Liveness {
+/// The client of a request, as far as the server knows it.
+pub trait Peer {
     /// Whether the client has left.
     fn has_left(&self) -> bool;
 
     /// Waits at most `timeout` for the client to leave. True if it has.
     fn wait_until_left(&self, timeout: Duration) -> bool;
+
+    /// Sends `103 Early Hints`, if the client can take it.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be written to.
+    fn early_hints(&self, headers: &HeaderMap) -> io::Result<()>;
 }
 
 impl Request {
@@ -102,17 +110,17 @@ impl Request {
             headers: OnceCell::new(),
             environ: OnceCell::new(),
             extensions: Extensions::new(),
-            liveness: None,
+            peer: None,
         };
         Ok(Request {
             inner: Box::new(inner),
         })
     }
 
-    /// For servers: who to ask whether the client is still there.
+    /// For servers: who to ask about the client, and to tell it something.
     #[must_use]
-    pub fn with_liveness(mut self, liveness: Rc<dyn Liveness>) -> Request {
-        self.inner.liveness = Some(liveness);
+    pub fn with_peer(mut self, peer: Rc<dyn Peer>) -> Request {
+        self.inner.peer = Some(peer);
         self
     }
 
@@ -124,9 +132,26 @@ impl Request {
     #[must_use]
     pub fn disconnected(&self) -> bool {
         self.inner
-            .liveness
+            .peer
             .as_ref()
             .is_some_and(|client| client.has_left())
+    }
+
+    /// Sends `103 Early Hints` (RFC 8297) with these headers, usually `Link`s
+    /// to what the page will need: a browser fetches them while the handler
+    /// still works on the response. May be called up to 8 times in a request.
+    ///
+    /// Does nothing where the client cannot take it (HTTP/1.0), once the
+    /// response has begun, beyond 8 calls, and on a server that cannot send it.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot be written to.
+    pub fn early_hints(&self, headers: &HeaderMap) -> io::Result<()> {
+        match &self.inner.peer {
+            Some(peer) => peer.early_hints(headers),
+            None => Ok(()),
+        }
     }
 
     /// Waits at most `timeout` for the client to leave. True if it has; this
@@ -135,7 +160,7 @@ impl Request {
     #[must_use]
     pub fn wait_disconnected(&self, timeout: Duration) -> bool {
         self.inner
-            .liveness
+            .peer
             .as_ref()
             .is_some_and(|client| client.wait_until_left(timeout))
     }
