@@ -217,6 +217,20 @@ impl Flags {
     }
 }
 
+/// Says in one line what is wrong with the flags; or shows what `--help` or `--version` asks for.
+fn refuse_flags(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    eprintln!(
+        "greenway: {} (--help lists the flags)",
+        line.trim_start_matches("error: ")
+    );
+    exit(2)
+}
+
 /// Serves `app` as the command line says, until TERM or INT; `--help` lists the flags.
 ///
 /// Logs to the standard error, unless the program has set a logger of its own. TERM and INT stop
@@ -243,8 +257,10 @@ pub fn serve(app: impl Application) -> ! {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let matches = Flags::command().bin_name(name).get_matches();
-    let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = Flags::command().bin_name(name).try_get_matches();
+    let flags = matches
+        .and_then(|matches| Flags::from_arg_matches(&matches))
+        .unwrap_or_else(|error| refuse_flags(&error));
     let level = flags.log_level;
     let error_log = open_error_log(&flags.error_logfile);
     let mut logger = env_logger::Builder::new();
@@ -254,6 +270,7 @@ pub fn serve(app: impl Application) -> ! {
     let _program_has_its_own = logger
         .filter_level(level)
         .filter_module("may", level.min(log::LevelFilter::Warn)) // it tells of every descriptor
+        .filter_module("may_minihttp", log::LevelFilter::Off) // it calls every close an error
         .parse_default_env()
         .format_target(false)
         .try_init();
@@ -262,7 +279,8 @@ pub fn serve(app: impl Application) -> ! {
         Ok(running) => Arc::new(running),
         Err(error) => {
             eprintln!("greenway: {error}");
-            exit(1);
+            let misused = error.kind() == std::io::ErrorKind::InvalidInput;
+            exit(if misused { 2 } else { 1 });
         }
     };
     let (first_signal, stop) = crossbeam_channel::bounded(1);

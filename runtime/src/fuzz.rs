@@ -62,11 +62,7 @@ pub fn chunked(input: &[u8]) {
     };
     let whole = decode([stream]);
     assert_eq!(whole, decode(cuts.pieces(stream)), "the cuts matter");
-    assert_eq!(
-        whole,
-        decode(stream.chunks(1)),
-        "not the same byte by byte"
-    );
+    assert_eq!(whole, decode(stream.chunks(1)), "not the same byte by byte");
     let expected = reference::decode_chunked(stream);
     if stream.len() <= reference::BELOW_ALL_LIMITS || whole.is_some() {
         assert_eq!(whole, expected, "not what the grammar says");
@@ -106,6 +102,7 @@ pub(crate) fn check_connection(stream: &[u8], cuts: Cuts) {
     check_count(&seen, &replies, whole.calls);
 
     let cut = Session::new(stream).cut(cuts).serve();
+    assert!(whole.shut && cut.shut, "the connection stays open");
     assert_eq!(whole.calls, cut.calls, "the cuts matter");
     assert_eq!(
         replies,

@@ -41,6 +41,9 @@ mod config;
 mod connection;
 mod departure;
 mod engine;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 #[allow(unsafe_code)]
 pub mod green;
 mod http1;

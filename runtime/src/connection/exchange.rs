@@ -9,7 +9,9 @@ use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::http1::{self, RequestFacts, RequestHead};
 use crate::server::{Entry, panics};
 use bytes::Bytes;
-use greenway_app::{Application, Connection as Facts, HttpError, Input, IntoResponse, Request, Response};
+use greenway_app::{
+    Application, Connection as Facts, HttpError, Input, IntoResponse, Request, Response,
+};
 use http::{Method, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -68,7 +70,12 @@ impl<T: Transport> Connection<T> {
             } else {
                 Outcome::Cut
             };
-            (outcome, writer.status(), writer.body_bytes(), writer.take_head())
+            (
+                outcome,
+                writer.status(),
+                writer.body_bytes(),
+                writer.take_head(),
+            )
         };
         self.wire.end();
         let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
@@ -105,7 +112,7 @@ impl<T: Transport> Connection<T> {
             Err(error) => return self.send_error(writer, error),
         };
         let request = match Request::new(request.head, input, client.clone()) {
-            Ok(request) => request.with_liveness(self.wire.clone()),
+            Ok(request) => request.with_peer(self.wire.clone()),
             Err(error) => return self.send_error(writer, error),
         };
         let Some(_handling) = self.service.metrics.handler() else {
@@ -127,13 +134,13 @@ impl<T: Transport> Connection<T> {
                 writer.note_departure();
                 return Outcome::Cut;
             }
-            Ok(Err(error)) if error.http_error().is_some() && !writer.has_started() => {
-                let error = error.into_inner().downcast::<HttpError>();
-                return self.send_error(writer, *error.expect("http_error() has just found it"));
+            // What has failed may be the request's body, and then it says which answer it is.
+            Ok(Err(error)) if !writer.has_started() => {
+                return self.send_error(writer, HttpError::from(error));
             }
             Ok(Err(error)) => {
                 log::error!("{line}: the response body failed: {error}");
-                return self.send_error(writer, HttpError::new(500, "the response failed"));
+                return Outcome::Cut;
             }
             Err(payload) => payload,
         };
@@ -174,6 +181,7 @@ impl<T: Transport> Connection<T> {
         match request.body {
             http1::BodyLength::None => Ok(Input::empty()),
             http1::BodyLength::Length(n) if n > limit => {
+                self.wire.refuse_body();
                 Err(HttpError::new(413, "the request body is too large"))
             }
             http1::BodyLength::Length(_) | http1::BodyLength::Chunked => {

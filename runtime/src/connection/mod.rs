@@ -14,6 +14,8 @@ mod exchange;
 mod input;
 mod output;
 mod presence;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(crate) use exchange::{RequestLine, call_catching};

@@ -1,10 +1,11 @@
 //! A response on its way to the client: the head with the first chunk, then chunk by chunk.
 
 use super::wire::{Transport, Wire};
-use crate::green::thread::{LimitGuard, checkpoint};
+use crate::green::take_turn;
+use crate::green::thread::LimitGuard;
 use crate::http1::{self, Framing, Plan, RequestFacts};
 use bytes::Bytes;
-use greenway_app::{BodyError, Response, ResponseParts, Sink};
+use greenway_app::{BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
 use http::{HeaderMap, StatusCode};
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,12 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             },
             body,
         ) = response.into_parts();
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            // RFC 9110 section 15.2: the client would wait for the response behind it.
+            log::error!("the application answered with {status}, which is no final response");
+            drop(body);
+            return self.send(HttpError::new(500, "the handler failed").into_response());
+        }
         self.status = status;
         let length = body.length();
         let mut stream = Streaming {
@@ -233,7 +240,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
         // An endless body that never waits must end, too, when the server stops.
-        checkpoint();
+        take_turn();
         self.start();
         self.writer.send_chunk(&chunk)
     }

@@ -1,11 +1,14 @@
-//! Is the client still there? Asked whenever a handler is about to wait, and by handlers.
+//! The client, while its request is being served: is it still there, and what can it be told
+//! before the response? Asked whenever a handler is about to wait, and by handlers.
 
 use super::wire::{Transport, Wire};
 use crate::departure::{HalfClose, Watch};
 use crate::green::sys::{PeerNews, peer_news};
 use crate::green::thread::{self, Interrupt, Io, TimedOut, deadline_in, wait_for};
 use crate::http1;
-use greenway_app::Liveness;
+use greenway_app::Peer;
+use http::{HeaderMap, StatusCode};
+use std::io;
 use std::time::Duration;
 
 impl<T: Transport> Wire<T> {
@@ -65,7 +68,7 @@ fn peer_news_is_good<T: Transport>(wire: &Wire<T>) -> bool {
         .is_none_or(|socket| peer_news(socket) != Some(PeerNews::Gone))
 }
 
-impl<T: Transport> Liveness for Wire<T> {
+impl<T: Transport> Peer for Wire<T> {
     fn has_left(&self) -> bool {
         self.peer_has_left()
     }
@@ -76,5 +79,13 @@ impl<T: Transport> Liveness for Wire<T> {
             self.peer_has_left().then_some(())
         });
         !matches!(result, Err(TimedOut))
+    }
+
+    fn early_hints(&self, headers: &HeaderMap) -> io::Result<()> {
+        if self.take_interim() {
+            self.queue(|out| http1::write_interim(out, StatusCode::EARLY_HINTS, headers));
+            self.flush()?;
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::departure::{HalfClose, Watch};
 use crate::green::net::Stream;
+use crate::green::take_turn;
 use crate::green::thread::{self, deadline_in};
 use crate::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
 use bytes::BytesMut;
@@ -14,6 +15,9 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
+
+/// Interim responses that an application may send in one exchange.
+const INTERIMS: u8 = 8;
 
 /// More than this is not held back for company.
 const FLUSH_AT: usize = 64 * 1024;
@@ -77,6 +81,8 @@ struct Exchange {
     answering: bool,
     /// The client may still be sent a `100 Continue` to find out whether it is there.
     may_probe: bool,
+    /// Interim responses that the application may still send.
+    interims: u8,
 }
 
 /// What has come.
@@ -135,11 +141,13 @@ impl<T: Transport> Wire<T> {
 
     /// A request begins: nothing of its response was sent.
     pub(super) fn begin(&self, request: &RequestHead) {
+        // RFC 9110 section 15.2: an HTTP/1.0 client knows no interim responses.
         let may_probe = request.head.version == Version::HTTP_11;
         self.exchange.set(Exchange {
             serving: true,
             answering: false,
             may_probe,
+            interims: if may_probe { INTERIMS } else { 0 },
         });
         let mut incoming = self.incoming.borrow_mut();
         incoming.begin(request);
@@ -164,6 +172,13 @@ impl<T: Transport> Wire<T> {
             .body
             .as_ref()
             .is_none_or(|body| !body.failed && !body.continue_expected)
+    }
+
+    /// The body of the present request is not wanted.
+    pub(super) fn refuse_body(&self) {
+        if let Some(body) = &mut self.incoming.borrow_mut().body {
+            body.failed = true;
+        }
     }
 
     /// The application has done its part of the request.
@@ -201,8 +216,22 @@ impl<T: Transport> Wire<T> {
         exchange.may_probe && exchange.serving && !exchange.answering
     }
 
+    /// Whether the application may send an interim response now; counts it.
+    pub(super) fn take_interim(&self) -> bool {
+        let exchange = self.exchange.get();
+        if exchange.interims == 0 || !exchange.serving || exchange.answering {
+            return false;
+        }
+        self.exchange.set(Exchange {
+            interims: exchange.interims - 1,
+            ..exchange
+        });
+        true
+    }
+
     /// Reads once, waiting for something to come.
     pub(super) fn fill(&self, deadline: Option<Instant>) -> io::Result<usize> {
+        take_turn();
         self.stream.read(deadline, &mut |data| {
             self.incoming.borrow_mut().buf.extend_from_slice(data);
         })

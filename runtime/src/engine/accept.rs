@@ -9,7 +9,8 @@ use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What is known of a connection when it is accepted.
@@ -51,14 +52,71 @@ pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
     let _ = (&*stream).read(&mut [0; 4096]);
 }
 
-/// What to do when `accept` fails.
+/// A descriptor that is kept for telling clients that there is none for them.
 ///
 /// When the process (EMFILE) or the machine (ENFILE) is out of descriptors, `accept` fails and
-/// leaves the client in the kernel's queue, where it hangs. So one descriptor is kept in reserve:
-/// it is given up for the client, who is told 503 and closed, and then taken back.
+/// leaves the client in the kernel's queue, where it hangs. Then the reserve is given up for the
+/// client, who is told 503 and closed, and is taken back. All who accept share it: while it is
+/// missing nobody lets a connection in, so none of them can lose it to another for long.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    file: Mutex<Option<File>>,
+    /// It may be missing; set before it is given up.
+    missing: AtomicBool,
+}
+
+impl Reserve {
+    pub(super) fn new() -> Arc<Self> {
+        let file = spare();
+        Arc::new(Self {
+            missing: AtomicBool::new(file.is_none()),
+            file: Mutex::new(file),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<File>> {
+        // Nothing under the lock can panic half-way through a change. Nor does it wait.
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the reserve up while `f` runs. False if there is none to give up.
+    fn lend(&self, f: impl FnOnce() -> bool) -> bool {
+        let mut file = self.lock();
+        self.missing.store(true, Ordering::SeqCst);
+        let had = file.take().or_else(spare).is_some();
+        let result = had && f();
+        self.refill(&mut file);
+        result
+    }
+
+    fn refill(&self, file: &mut Option<File>) {
+        if file.is_none() {
+            *file = spare();
+        }
+        self.missing.store(file.is_none(), Ordering::SeqCst);
+    }
+
+    /// Whether a connection that was accepted may stay. If the reserve is missing, it has the
+    /// descriptor that should be the reserve's.
+    fn is_there(&self) -> bool {
+        if !self.missing.load(Ordering::SeqCst) {
+            return true;
+        }
+        let mut file = self.lock();
+        self.refill(&mut file);
+        file.is_some()
+    }
+}
+
+/// A descriptor for nothing.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// What to do when `accept` fails; each who accepts has one.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    reserve: Option<File>,
+    reserve: Arc<Reserve>,
     pause: Duration,
     /// An episode of trouble is logged once.
     reported: bool,
@@ -72,21 +130,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Trouble {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(reserve: Arc<Reserve>) -> Self {
         Self {
-            reserve: spare(),
+            reserve,
             pause: FIRST_PAUSE,
             reported: false,
         }
     }
 
-    /// `accept` has succeeded.
-    pub(super) fn over(&mut self) {
-        if self.reported {
-            self.reported = false;
-            self.pause = FIRST_PAUSE;
-            self.reserve = self.reserve.take().or_else(spare);
+    /// `accept` has given a connection. `None` if it cannot stay; then it was told so.
+    pub(super) fn over(&mut self, service: &Service, stream: TcpStream) -> Option<TcpStream> {
+        if !self.reserve.is_there() {
+            refuse(service, &stream, Refused::Descriptors);
+            drop(stream);
+            self.reserve.is_there(); // takes the descriptor that is free now
+            return None;
         }
+        self.reported = false;
+        self.pause = FIRST_PAUSE;
+        Some(stream)
     }
 
     /// How long to leave `accept` alone after this error; zero if it concerns only the one
@@ -109,9 +171,15 @@ impl Trouble {
             log::error!("connections cannot be accepted: {error}");
         }
         if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
-            return match self.relieve(service, listener) {
-                true => Duration::ZERO,
-                false => LOOK_AGAIN,
+            let sent_away = self.reserve.lend(|| {
+                accept_now(listener)
+                    .map(|stream| refuse(service, &stream, Refused::Descriptors))
+                    .is_ok()
+            });
+            return if sent_away {
+                Duration::ZERO
+            } else {
+                LOOK_AGAIN
             };
         }
         // Doubling from 5 ms to 1 s, as Go does.
@@ -119,22 +187,4 @@ impl Trouble {
         self.pause = (pause * 2).min(LONGEST_PAUSE);
         pause
     }
-
-    /// Takes a client out of the queue and sends it away. False if none was there, or the
-    /// descriptor that was given up has gone to somebody else.
-    fn relieve(&mut self, service: &Service, listener: &TcpListener) -> bool {
-        if self.reserve.take().or_else(spare).is_none() {
-            return false;
-        }
-        let relieved = accept_now(listener)
-            .map(|stream| refuse(service, &stream, Refused::Descriptors))
-            .is_ok();
-        self.reserve = spare();
-        relieved
-    }
-}
-
-/// A descriptor for nothing.
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }

@@ -12,7 +12,7 @@
 //! the same way: what workers wait with, std's `accept`, knows internet addresses only.
 
 use super::Engine;
-use super::accept::{Trouble, accept_now, facts, refuse};
+use super::accept::{Reserve, Trouble, accept_now, facts, refuse};
 use crate::connection::{Connection, Incoming, Place, Seat, Wire};
 use crate::green::net::{Listener, Stream};
 use crate::green::spawn::spawn_on;
@@ -36,40 +36,19 @@ pub(super) struct GreenEngine {
 }
 
 impl GreenEngine {
-    pub(super) fn start(
-        service: &Arc<Service>,
-        listeners: Vec<TcpListener>,
-    ) -> io::Result<Self> {
-        let workers = worker::workers();
-        let ready = Queue::new((workers.len() * listeners.len()).max(1));
+    pub(super) fn start(service: &Arc<Service>, listeners: Vec<TcpListener>) -> io::Result<Self> {
         let mut engine = Self {
             acceptors: Vec::new(),
             tasks: Mutex::default(),
         };
+        let reserve = Reserve::new();
         for listener in listeners {
-            if SockRef::from(&listener).domain()? == Domain::UNIX {
-                engine.start_unix(service, listener)?;
-                continue;
-            }
-            let listener = Arc::new(listener);
-            for worker in workers {
-                let (service, listener, ready) = (service.clone(), listener.clone(), ready.clone());
-                engine.acceptors.push(spawn_on(worker, move || {
-                    match Listener::new(&listener) {
-                        Ok(here) => {
-                            // There is a place for each acceptor's report.
-                            let _ = ready.put(Ok(()));
-                            accept(&service, &listener, || here.accept());
-                        }
-                        Err(error) => {
-                            let _ = ready.put(Err(error));
-                        }
-                    }
-                }));
-            }
-        }
-        for _ in &engine.acceptors {
-            if let Some(Err(error)) = ready.get() {
+            let started = if SockRef::from(&listener).domain()? == Domain::UNIX {
+                engine.start_unix(service, listener, reserve.clone())
+            } else {
+                engine.start_tcp(service, listener, &reserve)
+            };
+            if let Err(error) = started {
                 engine.stop_accepting();
                 return Err(error);
             }
@@ -77,10 +56,46 @@ impl GreenEngine {
         Ok(engine)
     }
 
-    fn start_unix(&mut self, service: &Arc<Service>, listener: TcpListener) -> io::Result<()> {
+    /// Starts an acceptor on each worker, one after the other: each looks for a descriptor whose
+    /// number fits its worker, and several that look at once take them from one another.
+    fn start_tcp(
+        &mut self,
+        service: &Arc<Service>,
+        listener: TcpListener,
+        reserve: &Arc<Reserve>,
+    ) -> io::Result<()> {
+        let listener = Arc::new(listener);
+        for worker in worker::workers() {
+            let ready = Queue::new(1);
+            let (service, listener, reserve) = (service.clone(), listener.clone(), reserve.clone());
+            let report = ready.clone();
+            self.acceptors.push(spawn_on(worker, move || {
+                match Listener::new(&listener) {
+                    Ok(here) => {
+                        let _ = report.put(Ok(())); // there is a place for it
+                        accept(&service, &listener, reserve, || here.accept());
+                    }
+                    Err(error) => {
+                        let _ = report.put(Err(error)); // as above
+                    }
+                }
+            }));
+            if let Some(Err(error)) = ready.get() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn start_unix(
+        &mut self,
+        service: &Arc<Service>,
+        listener: TcpListener,
+        reserve: Arc<Reserve>,
+    ) -> io::Result<()> {
         let service = service.clone();
         let task = Task::start("greenway-accept", move || {
-            accept(&service, &listener, || {
+            accept(&service, &listener, reserve, || {
                 let io = Io::Poll(listener.as_fd(), Interest::Readable);
                 let result = wait_for(None, io, |_, _| match accept_now(&listener) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -106,7 +121,8 @@ impl Engine for GreenEngine {
             acceptor.interrupt(Interrupt::Stop);
         }
         for acceptor in &self.acceptors {
-            let _killed_or_ended = acceptor.join_timeout(Duration::MAX);
+            // Not for ever: its worker may be held up by a handler that does not wait.
+            let _killed_or_ended = acceptor.join_timeout(Duration::from_secs(1));
         }
         let tasks = std::mem::take(&mut *self.lock_tasks());
         for task in tasks {
@@ -123,13 +139,17 @@ impl Engine for GreenEngine {
 fn accept(
     service: &Arc<Service>,
     listener: &TcpListener,
+    reserve: Arc<Reserve>,
     mut wait: impl FnMut() -> io::Result<TcpStream>,
 ) {
-    let mut trouble = Trouble::new();
+    let mut trouble = Trouble::new(reserve);
     loop {
         match wait() {
             Ok(stream) => {
-                trouble.over();
+                let Some(stream) = trouble.over(service, stream) else {
+                    yield_now();
+                    continue;
+                };
                 match service.lifecycle.admit() {
                     Some(admission) => place(service, stream, admission),
                     None => {

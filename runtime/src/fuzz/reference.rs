@@ -61,7 +61,9 @@ fn is_token(bytes: &[u8]) -> bool {
 }
 
 fn is_text(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
+    bytes
+        .iter()
+        .all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f))
 }
 
 /// What must be true of every head that was let through.
@@ -74,7 +76,11 @@ pub(super) fn check_head(seen: &Seen) {
     assert_eq!(request_line[..start.len()], *start.as_bytes());
     assert_eq!(request_line.len(), start.len() + 8);
     assert!(is_token(seen.method.as_bytes()));
-    assert!(seen.target.bytes().all(|b| b.is_ascii_graphic() && b != b'#'));
+    assert!(
+        seen.target
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'#')
+    );
     assert!(seen.path.starts_with('/') || (seen.path == "*" && seen.method == "OPTIONS"));
 
     for (name, value) in &seen.fields {
@@ -92,10 +98,16 @@ pub(super) fn check_head(seen: &Seen) {
 
 fn check_framing(seen: &Seen) {
     let values = |name: &str| -> Vec<&[u8]> {
-        let found = seen.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found = seen
+            .fields
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| &value[..]).collect()
     };
-    let expected = match (&values("content-length")[..], &values("transfer-encoding")[..]) {
+    let expected = match (
+        &values("content-length")[..],
+        &values("transfer-encoding")[..],
+    ) {
         ([], []) => BodyLength::None,
         ([], [coding]) => {
             assert!(coding.eq_ignore_ascii_case(b"chunked"));
@@ -104,7 +116,10 @@ fn check_framing(seen: &Seen) {
         }
         ([digits], []) => {
             assert!(digits.iter().all(u8::is_ascii_digit));
-            match str::from_utf8(digits).ok().and_then(|text| text.parse().ok()) {
+            match str::from_utf8(digits)
+                .ok()
+                .and_then(|text| text.parse().ok())
+            {
                 Some(0) => BodyLength::None,
                 Some(length) => BodyLength::Length(length),
                 None => panic!("a length that does not fit"),

@@ -76,7 +76,9 @@ fn reply(rest: &mut &[u8], to_head: bool) -> Option<Reply> {
         status: head.status,
         body,
         close,
-        call: head.value("x-call").map(|text| text.parse().expect("digits")),
+        call: head
+            .value("x-call")
+            .map(|text| text.parse().expect("digits")),
         complete,
     })
 }

@@ -42,7 +42,6 @@ impl Condition {
     ///
     /// A thread that is unwinding comes back at once and keeps the lock meanwhile. One that is
     /// killed here unwinds without the lock.
-    #[must_use]
     pub fn wait<'a, T: ?Sized>(&self, guard: LockGuard<'a, T>) -> LockGuard<'a, T> {
         self.wait_until(guard, None).0
     }
@@ -62,7 +61,6 @@ impl Condition {
     /// Waits while the value is as `busy` says.
     ///
     /// A thread that is unwinding comes back at once, whatever the value is.
-    #[must_use]
     pub fn wait_while<'a, T: ?Sized>(
         &self,
         mut guard: LockGuard<'a, T>,

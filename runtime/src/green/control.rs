@@ -4,19 +4,34 @@ use super::line::{Line, Ticket, lock, wait_in};
 use super::thread::{Interrupt, Thread};
 use super::timeout::TimedOut;
 use super::wait::Lookout;
-use super::worker::Worker;
+use super::worker::{Worker, workers};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
+
+/// All green threads that have not ended, by worker: so that two workers never contend for it.
+static ALIVE: OnceLock<Box<[Mutex<Alive>]>> = OnceLock::new();
+
+type Alive = BTreeMap<u64, Arc<Control>>;
+
+fn alive() -> &'static [Mutex<Alive>] {
+    ALIVE.get_or_init(|| workers().iter().map(|_| Mutex::default()).collect())
+}
+
+/// All green threads of a worker that have not ended, oldest first.
+pub(super) fn alive_on(worker: &Worker) -> Vec<Arc<Control>> {
+    lock(&alive()[worker.index()]).values().cloned().collect()
+}
 
 /// The life of a green thread: shared by itself, its handle and the groups that it is in.
 pub(super) struct Control {
     number: u64,
     name: Option<Box<str>>,
     home: &'static Worker,
+    born: Instant,
     life: Mutex<Life>,
 }
 
@@ -32,12 +47,15 @@ struct Life {
 impl Control {
     pub(super) fn new(name: Option<Box<str>>, home: &'static Worker) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self {
+        let control = Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             name,
             home,
+            born: Instant::now(),
             life: Mutex::default(),
-        })
+        });
+        lock(&alive()[home.index()]).insert(control.number, control.clone());
+        control
     }
 
     /// 1, 2, …: no other green thread has or has had it.
@@ -56,6 +74,15 @@ impl Control {
         self.home
     }
 
+    pub(super) fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// The thread, while it runs.
+    pub(super) fn thread(&self) -> Option<Arc<Thread>> {
+        lock(&self.life).thread.clone()
+    }
+
     /// Notes that it runs. False if it has been killed before that, and must not.
     pub(super) fn begin(&self, thread: Arc<Thread>) -> bool {
         let mut life = lock(&self.life);
@@ -65,6 +92,7 @@ impl Control {
 
     /// Notes that it has ended, and tells those who wait for that.
     pub(super) fn end(&self) {
+        lock(&alive()[self.home.index()]).remove(&self.number);
         let mut life = lock(&self.life);
         life.ended = true;
         life.thread = None;
@@ -93,8 +121,7 @@ impl Control {
 
     /// As [`kill`](Self::kill), for other reasons, and only if it runs already.
     pub(super) fn interrupt(&self, why: Interrupt) {
-        let thread = lock(&self.life).thread.clone();
-        if let Some(thread) = thread {
+        if let Some(thread) = self.thread() {
             thread.interrupt(why);
         }
     }

@@ -65,6 +65,12 @@ impl Event {
         lock(&self.shared).set
     }
 
+    /// Whether nobody waits.
+    #[cfg(test)]
+    pub(super) fn nobody_waits(&self) -> bool {
+        lock(&self.shared).waiting.front().is_none()
+    }
+
     /// Waits until it is set; comes back at once if the thread is unwinding.
     pub fn wait(&self) {
         let _set_or_unwinding = self.wait_until(None);
@@ -84,7 +90,12 @@ impl Event {
             let before = *before.get_or_insert(state.times);
             (state.set || state.times != before).then_some(())
         };
-        wait_in(&self.shared, |state| &mut state.waiting, deadline, has_happened)
+        wait_in(
+            &self.shared,
+            |state| &mut state.waiting,
+            deadline,
+            has_happened,
+        )
     }
 }
 

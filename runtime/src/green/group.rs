@@ -397,4 +397,3 @@ impl Drop for Room<'_> {
         self.0.release(1);
     }
 }
-

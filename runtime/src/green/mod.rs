@@ -1,20 +1,36 @@
 //! Green threads: blocking code that blocks nobody else.
 //!
-//! What gevent's users know, under gevent's names: [`sleep`], [`spawn`], [`Queue`], …
-//! Everything here works the same when an OS thread calls it, with or without a server.
+//! What gevent's users know, under gevent's names. Everything here works the same when an OS
+//! thread calls it, between both kinds of threads and across workers, with or without a server.
+//!
+//! | For | there is |
+//! |---|---|
+//! | starting | [`spawn`], [`spawn_local`], [`spawn_balanced`], [`spawn_later`], [`Builder`]; [`scope`] for threads that borrow |
+//! | seeing the end | [`Greenlet`], [`joinall`], [`killall`], [`Group`], [`Pool`] |
+//! | time | [`sleep`], [`yield_now`], [`Timeout`], [`with_timeout`] |
+//! | handing over | [`Queue`], [`PriorityQueue`], [`LifoQueue`], [`JoinableQueue`], [`Channel`], [`AsyncResult`] |
+//! | meeting | [`Event`], [`Semaphore`], [`BoundedSemaphore`], [`Lock`], [`RLock`], [`RwLock`], [`Condition`], [`Barrier`] |
+//! | several at once | [`wait`], [`iwait`], [`select`] |
+//! | one's own values | [`Local`], [`with_fresh_locals`] |
+//! | seeing what goes on | [`green_threads`], [`ThreadPool::stats`] |
+//! | what blocks | [`unblock`], [`ThreadPool`] |
 //!
 //! # Pinned
 //!
 //! A green thread has a home worker, an OS thread that it never leaves. Values that are not
 //! `Send` (an `Rc`, a `RefCell`) may therefore live across a wait, and thread-locals stay what
 //! they are. On the other hand, code that does not wait holds up the other green threads of its
-//! worker: hand long computations and blocking system calls to an OS thread.
+//! worker: hand long computations and blocking system calls to an OS thread with [`unblock`].
 //!
 //! # How a wait ends
 //!
 //! By what it waits for, by its timeout, or by the end of the thread: a green thread that is
-//! [killed](Greenlet::kill), or whose server stops, unwinds from its wait. Destructors run; while
-//! they do, waits return at once without what they waited for.
+//! [killed](Greenlet::kill), whose [`Timeout`] is over, or whose server stops, unwinds from its
+//! wait. Destructors run; while they do, waits return at once without what they waited for.
+//!
+//! A wait that has got what it waited for wins over all other ends. All that wait are served in
+//! the order in which they came, and one that gives up takes nothing along: an item or a permit
+//! that was meant for it goes to the next.
 //!
 //! This is the only room that knows `may`, and the only one with `unsafe` code.
 
@@ -34,14 +50,19 @@ mod queue;
 mod rlock;
 mod rwlock;
 mod scope;
+mod seeing;
 mod semaphore;
 pub(crate) mod spawn;
 pub(crate) mod sys;
 pub(crate) mod thread;
+mod threadpool;
 mod timeout;
 mod timer;
 mod wait;
 pub(crate) mod worker;
+
+#[cfg(test)]
+mod tests;
 
 pub use async_result::{AsyncResult, GetError, Setter};
 pub use barrier::{Barrier, BarrierBroken, Passed};
@@ -57,8 +78,10 @@ pub use queue::{
 pub use rlock::{RLock, RLockGuard};
 pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use scope::{Scope, ScopedGreenlet, scope};
+pub use seeing::{Doing, Sight, green_threads};
 pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
 pub use spawn::{Builder, spawn, spawn_balanced, spawn_later, spawn_local};
+pub use threadpool::{Job, ThreadPool, ThreadPoolStats, threadpool, unblock};
 pub use timeout::{TimedOut, Timeout, with_timeout};
 pub use wait::{Iwait, Waitable, iwait, select, wait};
 pub use worker::{Config, config, start};
@@ -88,6 +111,7 @@ pub fn sleep(duration: Duration) {
 pub fn yield_now() {
     let me = thread::current();
     let Some(home) = me.home() else {
+        thread::checkpoint();
         return std::thread::yield_now();
     };
     let mut asked = false;
@@ -99,6 +123,15 @@ pub fn yield_now() {
         home.wake_next_round(me.clone());
         None
     });
+}
+
+/// Notes a piece of work that did not wait, and gives way to others after enough of them. What
+/// ought to end this thread is raised here, as in a wait.
+pub(crate) fn take_turn() {
+    thread::checkpoint();
+    if !std::thread::panicking() && thread::current().did() {
+        yield_now();
+    }
 }
 
 /// Whether the caller is a green thread.

@@ -197,7 +197,12 @@ impl fmt::Debug for Semaphore {
 
 impl fmt::Debug for BoundedSemaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BoundedSemaphore({} of {} free)", self.free(), self.bound)
+        write!(
+            f,
+            "BoundedSemaphore({} of {} free)",
+            self.free(),
+            self.bound
+        )
     }
 }
 

@@ -181,12 +181,7 @@ impl Builder {
     }
 
     /// As [`spawn`](Self::spawn), in a crowd, with something to be done when all is over.
-    pub(super) fn spawn_then<F, T, A>(
-        self,
-        body: F,
-        crowd: Option<&Crowd>,
-        after: A,
-    ) -> Greenlet<T>
+    pub(super) fn spawn_then<F, T, A>(self, body: F, crowd: Option<&Crowd>, after: A) -> Greenlet<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,

@@ -3,6 +3,7 @@
 use super::thread::Interest;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn owned(fd: RawFd) -> io::Result<OwnedFd> {
@@ -100,27 +101,39 @@ pub(super) fn poll(fd: BorrowedFd<'_>, interest: Interest, bell: &OwnedFd, left:
 /// A duplicate of `fd` whose number leaves the remainder `remainder` when divided by `workers`.
 ///
 /// `may` watches a descriptor on the worker `fd % workers`, so this is how a socket is put on a
-/// worker of our choice. Tries a bounded number of times.
+/// worker of our choice. The kernel gives the lowest free number from a floor on. Where the low
+/// fitting ones are taken, the search goes on where it last ended, in doubling steps.
+///
+/// # Errors
+/// When no fitting number was found below the limit on descriptors.
 pub(crate) fn dup_for_worker(
     fd: BorrowedFd<'_>,
     remainder: usize,
     workers: usize,
 ) -> io::Result<OwnedFd> {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut floor = 3;
-    let mut wrong = Vec::new(); // kept open meanwhile, so that their numbers are not tried again
-    for _ in 0..4 * workers {
+    for attempt in 0..32 {
+        let at_least = RawFd::try_from(floor).unwrap_or(RawFd::MAX);
         // SAFETY: no pointers are passed.
-        let copy = owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor) })?;
-        let number = copy.as_raw_fd();
-        if number as usize % workers == remainder {
+        let copy = owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, at_least) })?;
+        let number = copy.as_raw_fd() as usize;
+        if number % workers == remainder {
+            if attempt > 1 {
+                LAST.store(number, Ordering::Relaxed);
+            }
             return Ok(copy);
         }
-        // The lowest number above it that would do may be taken: then the kernel gives a higher one.
-        floor = number + ((remainder + workers - number as usize % workers) % workers) as RawFd;
-        wrong.push(copy);
+        let fitting = number + (remainder + workers - number % workers) % workers;
+        floor = match attempt {
+            0 => fitting,
+            1 => LAST.load(Ordering::Relaxed).max(fitting),
+            2 => fitting,
+            later => fitting + (workers << (later - 3).min(16)),
+        };
     }
     Err(io::Error::other(
-        "no descriptor of the right parity is free",
+        "no descriptor with a fitting number was found",
     ))
 }
 

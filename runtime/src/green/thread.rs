@@ -104,6 +104,9 @@ impl<T: WaitIo> DynWaitIo for T {
     }
 }
 
+/// Pieces of work that a thread may do before it gives way to the others of its worker.
+const PIECES_PER_TURN: u32 = 64;
+
 /// The control block of a green thread, or of an OS thread that waits.
 pub(crate) struct Thread {
     id: u64,
@@ -135,6 +138,8 @@ struct Own {
     /// Enclosing time limits, outermost first: (when, number).
     limits: Vec<(Instant, u64)>,
     before_block: Option<Rc<dyn Fn()>>,
+    /// What the thread has done since it last gave way: see [`Thread::did`].
+    done: u32,
     /// Panics are to be noted here instead of being printed.
     noting: bool,
     note: Option<String>,
@@ -190,6 +195,7 @@ impl Thread {
                 timer: None,
                 limits: Vec::new(),
                 before_block: None,
+                done: 0,
                 noting: false,
                 note: None,
             }),
@@ -261,6 +267,23 @@ impl Thread {
         }
     }
 
+    /// Whether a green thread is blocked, and if so, whether in a wait for a descriptor.
+    ///
+    /// # Panics
+    /// When called elsewhere than on its home worker.
+    pub(super) fn blocked(&self) -> Option<bool> {
+        assert!(
+            self.home().is_some_and(worker::is_current),
+            "only a green thread's home worker can look at it"
+        );
+        // SAFETY: we are on the home worker; nothing below reaches `own` again.
+        match unsafe { &self.own().waiting } {
+            Waiting::No => None,
+            Waiting::Parked => Some(false),
+            Waiting::Io(_) => Some(true),
+        }
+    }
+
     /// Part of a timer's end that runs on the home worker.
     pub(super) fn timer_fired(&self) {
         // SAFETY: timers fire on the home worker.
@@ -313,9 +336,21 @@ impl Thread {
         }
     }
 
+    /// Notes that the thread has done a piece of work (sent a chunk, served a request) that need
+    /// not have waited for anything. True after [`PIECES_PER_TURN`] of them without a wait: a
+    /// client that takes and sends as fast as we can must not keep a worker to itself.
+    pub(crate) fn did(&self) -> bool {
+        // SAFETY: called by the thread itself.
+        let done = &mut unsafe { self.own() }.done;
+        *done += 1;
+        *done >= PIECES_PER_TURN
+    }
+
     /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
     /// Returns the epoll flags of a green wait for I/O.
     fn block(self: &Arc<Self>, io: Io<'_>, deadline: Option<Instant>) -> usize {
+        // SAFETY: called by the thread itself. The borrow ends with the statement.
+        unsafe { self.own() }.done = 0;
         // SAFETY: called by the thread itself. The borrow ends with the statement.
         if let Some(hook) = unsafe { self.own() }.before_block.clone() {
             hook();

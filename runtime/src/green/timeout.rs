@@ -105,10 +105,7 @@ impl Timeout {
     ///
     /// # Panics
     /// When the block panics.
-    pub fn run_with<T>(
-        duration: Duration,
-        block: impl FnOnce(&Self) -> T,
-    ) -> Result<T, TimedOut> {
+    pub fn run_with<T>(duration: Duration, block: impl FnOnce(&Self) -> T) -> Result<T, TimedOut> {
         Self::enclose(instant_in(duration), block)
     }
 

@@ -10,7 +10,7 @@
 //!
 //! Names are written in lower case, as the `http` crate keeps them.
 
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use super::date::write_date;
 use super::target::decimal;
@@ -271,19 +271,37 @@ pub(crate) fn write_head(
         Framing::Close | Framing::None => {}
     }
     for (name, value) in headers {
-        let name = name.as_str();
-        if plan.filter
-            && matches!(
-                kind(name),
-                Kind::ContentLength | Kind::Connection | Kind::HopByHop
-            )
-        {
-            continue;
+        if !plan.filter || !is_ours(name.as_str()) {
+            write_field(out, name, value);
         }
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field is the server's to set, whatever the application says.
+fn is_ours(name: &str) -> bool {
+    matches!(
+        kind(name),
+        Kind::ContentLength | Kind::Connection | Kind::HopByHop
+    )
+}
+
+fn write_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes an interim response (RFC 9110 section 15.2), such as 103 Early Hints
+/// (RFC 8297). It has no body, so fields that frame one are left out.
+pub(crate) fn write_interim(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
+    debug_assert!(status.is_informational());
+    write_status_line(out, Version::HTTP_11, status);
+    for (name, value) in headers {
+        if !is_ours(name.as_str()) {
+            write_field(out, name, value);
+        }
     }
     out.extend_from_slice(b"\r\n");
 }

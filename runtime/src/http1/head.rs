@@ -167,7 +167,9 @@ impl HeadReader {
         match parsed {
             Ok((head, length)) => Ok(Some(split_off(buf, head, length))),
             Err(Failure::Reject(reject)) => Err(reject),
-            Err(Failure::Partial | Failure::Version | Failure::TooManyFields) => Err(Reject::bad("malformed head")),
+            Err(Failure::Partial | Failure::Version | Failure::TooManyFields) => {
+                Err(Reject::bad("malformed head"))
+            }
         }
     }
 

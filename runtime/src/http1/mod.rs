@@ -62,7 +62,7 @@ mod tests;
 pub(crate) use self::decode::{Decoder, Step};
 pub(crate) use self::encode::{
     CHUNK_END, CONTINUE, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response, plan,
-    write_head,
+    write_head, write_interim,
 };
 pub(crate) use self::fields::BodyLength;
 pub(crate) use self::head::{HeadLimits, HeadReader, RequestHead};

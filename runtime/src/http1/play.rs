@@ -73,7 +73,10 @@ impl From<RequestHead> for Seen {
 }
 
 /// Plays a connection that reads `parts` one by one.
-pub(crate) fn events<'a>(parts: impl IntoIterator<Item = &'a [u8]>, limits: &HeadLimits) -> Vec<Event> {
+pub(crate) fn events<'a>(
+    parts: impl IntoIterator<Item = &'a [u8]>,
+    limits: &HeadLimits,
+) -> Vec<Event> {
     let mut seen = Vec::new();
     let mut buf = BytesMut::new();
     let mut reader = HeadReader::default();

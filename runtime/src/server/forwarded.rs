@@ -44,7 +44,12 @@ pub(crate) fn apply(
     facts: &Arc<Facts>,
     trust: &Trust,
 ) -> Result<Option<Arc<Facts>>, &'static str> {
-    if !facts.trusted_proxy || !head.fields.iter().any(|field| is_candidate(field.name.len())) {
+    if !facts.trusted_proxy
+        || !head
+            .fields
+            .iter()
+            .any(|field| is_candidate(field.name.len()))
+    {
         return Ok(None);
     }
     let told = told(head, trust)?;
@@ -124,22 +129,18 @@ fn at_hop<T: Copy>(entries: &[T], from_right: usize) -> Option<T> {
 
 fn by_x_forwarded(head: &Head, trust: &Trust) -> Result<Told, &'static str> {
     let addresses = list(head, "x-forwarded-for");
-    let (client, hop) = follow(
-        addresses.iter().map(|entry| node(head.text(*entry))),
-        trust,
-    );
+    let (client, hop) = follow(addresses.iter().map(|entry| node(head.text(*entry))), trust);
     let protocols = list(head, "x-forwarded-proto");
     let by_proto = at_hop(&protocols, hop).and_then(|entry| scheme(head.text(entry)));
     // Other proxies' words for it, known to gunicorn (`--secure-scheme-headers`).
-    let by_protocol = at_hop(&list(head, "x-forwarded-protocol"), hop)
-        .and_then(|entry| scheme(head.text(entry)));
-    let by_ssl = at_hop(&list(head, "x-forwarded-ssl"), hop).and_then(|entry| {
-        match head.text(entry) {
+    let by_protocol =
+        at_hop(&list(head, "x-forwarded-protocol"), hop).and_then(|entry| scheme(head.text(entry)));
+    let by_ssl =
+        at_hop(&list(head, "x-forwarded-ssl"), hop).and_then(|entry| match head.text(entry) {
             "on" => Some("https"),
             "off" => Some("http"),
             _ => None,
-        }
-    });
+        });
     let scheme = agree(by_proto, by_protocol, |scheme| scheme)?;
     Ok(Told {
         client,
@@ -267,7 +268,10 @@ fn element_of(head: &Head, element: Span) -> Result<Told, &'static str> {
         let start = pair.start + name.len() as u32 + 1;
         let value = unquoted(value, start)?;
         let known = ["for", "proto", "host"];
-        let Some(which) = known.iter().position(|known| name.eq_ignore_ascii_case(known)) else {
+        let Some(which) = known
+            .iter()
+            .position(|known| name.eq_ignore_ascii_case(known))
+        else {
             continue; // `by`, and extensions
         };
         if std::mem::replace(&mut seen[which], true) {

@@ -22,9 +22,12 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// What was announced, by number. Read once: the variables are not for our children.
-fn announced() -> MutexGuard<'static, Vec<(i32, Option<TcpListener>)>> {
-    static ANNOUNCED: OnceLock<Mutex<Vec<(i32, Option<TcpListener>)>>> = OnceLock::new();
+/// Announced sockets by number; `None` once somebody has taken one.
+type Announced = Vec<(i32, Option<TcpListener>)>;
+
+/// What was announced. Read once: the variables are not for our children.
+fn announced() -> MutexGuard<'static, Announced> {
+    static ANNOUNCED: OnceLock<Mutex<Announced>> = OnceLock::new();
     ANNOUNCED
         .get_or_init(|| Mutex::new(read_announced()))
         .lock()
@@ -32,7 +35,7 @@ fn announced() -> MutexGuard<'static, Vec<(i32, Option<TcpListener>)>> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-fn read_announced() -> Vec<(i32, Option<TcpListener>)> {
+fn read_announced() -> Announced {
     let mut given = ListenFd::from_env();
     let mut sockets = Vec::new();
     for index in 0..given.len() {

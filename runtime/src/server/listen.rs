@@ -193,9 +193,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|metadata| {
-            metadata.dev() == self.device && metadata.ino() == self.inode
-        });
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| metadata.dev() == self.device && metadata.ino() == self.inode);
         if ours && let Err(error) = fs::remove_file(&self.path) {
             log::warn!("{} cannot be removed: {error}", self.path.display());
         }

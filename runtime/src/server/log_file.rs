@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) enum LogFile {
     /// Belongs to whoever has started us; opening it anew means nothing.
     Stdout,
-    Named { path: PathBuf, file: File },
+    Named {
+        path: PathBuf,
+        file: File,
+    },
 }
 
 impl LogFile {

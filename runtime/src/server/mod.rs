@@ -16,13 +16,13 @@ mod signals;
 mod task;
 mod trust;
 
-pub use builder::Server;
-pub(crate) use lifecycle::{Admission, Lifecycle};
-pub use running::{Running, Stopped};
 pub(crate) use access_log::{Entry, Format};
+pub use builder::Server;
 pub(crate) use inherited::waiting as inherited_sockets;
+pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::{LogFile, SharedLog};
 pub(crate) use metrics::{Metrics, Refused};
+pub use running::{Running, Stopped};
 pub(crate) use signals::{OnSignal, Told};
 pub(crate) use task::Task;
 pub(crate) use trust::Trust;
@@ -122,6 +122,13 @@ impl Service {
     pub(crate) fn reopen_logs(&self) {
         if let Some(log) = &self.access_log {
             log.reopen();
+        }
+    }
+
+    /// Writes what is to be written before the process may end.
+    fn flush_logs(&self) {
+        if let Some(log) = &self.access_log {
+            log.flush();
         }
     }
 

@@ -79,7 +79,9 @@ pub(crate) fn take(
 
 /// Tells the operator. Only trusted peers can cause it.
 pub(crate) fn report(facts: &Facts, why: Malformed) {
-    let peer = facts.peer.map_or("a unix socket".to_owned(), |peer| peer.to_string());
+    let peer = facts
+        .peer
+        .map_or("a unix socket".to_owned(), |peer| peer.to_string());
     log::warn!("a connection from {peer} is closed: {}", why.0);
 }
 
@@ -234,8 +236,10 @@ mod tests {
     const V4_BLOCK: [u8; 12] = [192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 0x04, 1, 0xbb];
 
     fn v6_block() -> Vec<u8> {
-        let (from, to): (Ipv6Addr, Ipv6Addr) =
-            ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap());
+        let (from, to): (Ipv6Addr, Ipv6Addr) = (
+            "2001:db8::1".parse().unwrap(),
+            "2001:db8::2".parse().unwrap(),
+        );
         [&from.octets()[..], &to.octets(), &V4_BLOCK[8..]].concat()
     }
 
@@ -251,10 +255,19 @@ mod tests {
     fn what_proxies_send() {
         let v4 = told("192.0.2.1:56324", "192.0.2.2:443", false);
         let v6 = told("[2001:db8::1]:56324", "[2001:db8::2]:443", false);
-        let tls = |bits| [&V4_BLOCK[..], &[0x04, 0, 1, 0, 0x20, 0, 5, bits, 0, 0, 0, 0]].concat();
+        let tls = |bits| {
+            [
+                &V4_BLOCK[..],
+                &[0x04, 0, 1, 0, 0x20, 0, 5, bits, 0, 0, 0, 0],
+            ]
+            .concat()
+        };
         for (bytes, expected) in [
             (b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n".to_vec(), v4),
-            (b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n".to_vec(), v6),
+            (
+                b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n".to_vec(),
+                v6,
+            ),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (b"PROXY UNKNOWN ::1 whatever it is\r\n".to_vec(), None),
             (v2(0x21, 0x11, &V4_BLOCK), v4),
@@ -264,7 +277,10 @@ mod tests {
             (v2(0x21, 0x00, &[9; 20]), None),
             (v2(0x21, 0x31, &[9; 216]), None),
             (v2(0x21, 0x11, &tls(0)), v4),
-            (v2(0x21, 0x11, &tls(1)), told("192.0.2.1:56324", "192.0.2.2:443", true)),
+            (
+                v2(0x21, 0x11, &tls(1)),
+                told("192.0.2.1:56324", "192.0.2.2:443", true),
+            ),
         ] {
             let length = bytes.len();
             let mut more = bytes.clone();
@@ -275,7 +291,12 @@ mod tests {
             };
             assert_eq!(parse(&more), Ok(Some(header)), "{}", more.escape_ascii());
             for end in 0..length {
-                assert_eq!(parse(&bytes[..end]), Ok(None), "{}", bytes[..end].escape_ascii());
+                assert_eq!(
+                    parse(&bytes[..end]),
+                    Ok(None),
+                    "{}",
+                    bytes[..end].escape_ascii()
+                );
             }
         }
     }
@@ -321,7 +342,10 @@ mod tests {
         assert_eq!(&buf[..], b"GET");
         assert_eq!(told.peer, "192.0.2.1:5".parse().ok());
         assert_eq!(told.local, "192.0.2.2:443".parse().ok());
-        assert!(told.trusted_proxy, "the one behind is an HTTP proxy of ours");
+        assert!(
+            told.trusted_proxy,
+            "the one behind is an HTTP proxy of ours"
+        );
 
         let mut buf = BytesMut::from(&b"PROXY UNKNOWN\r\n"[..]);
         let unknown = take(&mut buf, &facts, &trust).unwrap().unwrap();

@@ -86,9 +86,9 @@ impl Running {
                 format!("{} workers", crate::green::config().workers)
             }
         };
-        let metrics = self
-            .metrics_addr
-            .map_or(String::new(), |addr| format!(", metrics on http://{addr}/metrics"));
+        let metrics = self.metrics_addr.map_or(String::new(), |addr| {
+            format!(", metrics on http://{addr}/metrics")
+        });
         format!(
             "listening on {} (engine {}, {place}), {}{metrics}",
             self.names.join(" and "),
@@ -126,6 +126,7 @@ impl Running {
                 }
             }
             engine.join();
+            self.service.flush_logs();
         }
         // Last: how a stop goes on is worth a look.
         let metrics = self

@@ -21,7 +21,10 @@ pub(crate) struct Trust {
 impl Default for Trust {
     /// This machine, as gunicorn's default.
     fn default() -> Self {
-        let this_machine = [IpAddr::from([127, 0, 0, 1]), "::1".parse().expect("an address")];
+        let this_machine = [
+            IpAddr::from([127, 0, 0, 1]),
+            "::1".parse().expect("an address"),
+        ];
         Self {
             everybody: false,
             networks: this_machine.map(IpNet::from).to_vec(),
@@ -59,7 +62,11 @@ impl Trust {
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
         let address = address.to_canonical();
-        self.everybody || self.networks.iter().any(|network| network.contains(&address))
+        self.everybody
+            || self
+                .networks
+                .iter()
+                .any(|network| network.contains(&address))
     }
 
     /// Whether the word of the one at the other end of a connection is taken.

@@ -3,5 +3,6 @@
 //! What the sockets' timing decides on a network is decided here by a generator: how a stream is
 //! cut into reads, how much of a response is taken at a time, where the client leaves.
 
+mod corpus;
 mod properties;
 mod table;

@@ -14,7 +14,11 @@ fn request() -> impl Strategy<Value = (String, &'static str, Option<String>)> {
     let path = select(&["/", "/echo", "/stream", "/none", "/drip"][..]);
     (method, path, "[ -~]{0,40}", 0..4u8, any::<bool>()).prop_map(
         |(method, path, body, framing, expect)| {
-            let expect = if expect { "Expect: 100-continue\r\n" } else { "" };
+            let expect = if expect {
+                "Expect: 100-continue\r\n"
+            } else {
+                ""
+            };
             let start = format!("{method} {path} HTTP/1.1\r\nHost: h\r\n");
             let length = body.len();
             let (wire, body) = match framing {
@@ -46,7 +50,13 @@ fn request() -> impl Strategy<Value = (String, &'static str, Option<String>)> {
 fn chunks(body: &str, size: u8) -> String {
     let pieces = body.as_bytes().chunks(usize::from(size) * 3);
     pieces
-        .map(|piece| format!("{:x}\r\n{}\r\n", piece.len(), String::from_utf8_lossy(piece)))
+        .map(|piece| {
+            format!(
+                "{:x}\r\n{}\r\n",
+                piece.len(),
+                String::from_utf8_lossy(piece)
+            )
+        })
         .collect()
 }
 

@@ -12,7 +12,11 @@ fn replies(stream: &str, methods: &[&str]) -> (Vec<Reply>, usize) {
     let replies = Replies::parse(&whole.output, methods).all;
     for cuts in [0x00, 0x01, 0x10, 0x3f, 0xf4, 0xfe].map(Cuts) {
         let cut = Session::new(stream.as_bytes()).cut(cuts).serve();
-        assert_eq!(replies, Replies::parse(&cut.output, methods).all, "{cuts:?}");
+        assert_eq!(
+            replies,
+            Replies::parse(&cut.output, methods).all,
+            "{cuts:?}"
+        );
         assert_eq!(whole.calls, cut.calls, "{cuts:?}");
     }
     (replies, whole.calls)
@@ -48,7 +52,8 @@ fn every_way_to_treat_a_body() {
     let length = "Content-Length: 5\r\n\r\nabcde";
     for body in [chunked, length] {
         let post = |path: &str| format!("POST {path} HTTP/1.1\r\n{HOST}{body}");
-        let stream = post("/echo") + &post("/stream") + &post("/") + &post("/first") + &post("/none");
+        let stream =
+            post("/echo") + &post("/stream") + &post("/") + &post("/first") + &post("/none");
         let expected = [
             ok("abcde"),
             ok("abcde"),
@@ -63,9 +68,8 @@ fn every_way_to_treat_a_body() {
 /// Whether the body comes with the head or after it must make no difference to what follows.
 #[test]
 fn an_expectation_that_is_met_keeps_the_connection() {
-    let post = format!(
-        "POST /echo HTTP/1.1\r\n{HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
-    );
+    let post =
+        format!("POST /echo HTTP/1.1\r\n{HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi");
     let get = format!("GET / HTTP/1.1\r\n{HOST}\r\n");
     assert_eq!(summary(&(post + &get)), [ok("hi"), ok("unread")]);
 }
@@ -96,7 +100,11 @@ fn a_refusal_is_the_last_response() {
     ] {
         let (replies, calls) = replies(&(get.clone() + bad + &get), &[]);
         assert_eq!((replies.len(), calls), (2, 1), "{bad:?}");
-        assert_eq!((replies[1].status, replies[1].close), (status, true), "{bad:?}");
+        assert_eq!(
+            (replies[1].status, replies[1].close),
+            (status, true),
+            "{bad:?}"
+        );
     }
     // A stream that ends within a head, too, is told so.
     let (replies, calls) = replies(&get[..get.len() - 1], &[]);

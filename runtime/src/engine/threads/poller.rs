@@ -1,6 +1,6 @@
 //! The poller's side: accepting, waiting for heads, and the clocks of waiting connections.
 
-use super::super::accept::{Trouble, accept_now, facts, refuse};
+use super::super::accept::{Reserve, Trouble, accept_now, facts, refuse};
 use super::{Command, Job, Parked};
 use crate::connection::Incoming;
 use crate::http1::{self, Reject, RequestHead};
@@ -78,7 +78,7 @@ impl Poller {
             waker,
             listeners,
             accept_again: None,
-            trouble: Trouble::new(),
+            trouble: Trouble::new(Reserve::new()),
             commands,
             jobs,
             waiting: HashMap::new(),
@@ -119,7 +119,9 @@ impl Poller {
             self.look_at_clocks();
             let parked = &self.service.metrics.parked;
             parked.reading.store(self.reading, Relaxed);
-            parked.idle.store(self.waiting.len() - self.reading, Relaxed);
+            parked
+                .idle
+                .store(self.waiting.len() - self.reading, Relaxed);
         }
     }
 
@@ -134,8 +136,9 @@ impl Poller {
         loop {
             match accept_now(&self.listeners[number]) {
                 Ok(stream) => {
-                    self.trouble.over();
-                    if let Err(error) = self.admit(stream) {
+                    if let Some(stream) = self.trouble.over(&self.service, stream)
+                        && let Err(error) = self.admit(stream)
+                    {
                         log::error!("a connection cannot be served: {error}");
                     }
                 }

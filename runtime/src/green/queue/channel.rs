@@ -71,7 +71,10 @@ impl<T> State<T> {
     fn withdraw(&mut self, number: u64) -> Option<T> {
         let found = self.offers.binary_search_by_key(&number, |o| o.number);
         // An index that was just found.
-        found.ok().and_then(|index| self.offers.remove(index)).map(|offer| offer.item)
+        found
+            .ok()
+            .and_then(|index| self.offers.remove(index))
+            .map(|offer| offer.item)
     }
 }
 
@@ -129,7 +132,10 @@ impl<T> Channel<T> {
         };
         let ended = wait_for(deadline, Io::None, |_, _| {
             let state = lock(&self.shared);
-            let open = state.offers.binary_search_by_key(&number, |o| o.number).is_ok();
+            let open = state
+                .offers
+                .binary_search_by_key(&number, |o| o.number)
+                .is_ok();
             (!open || state.closed).then_some(())
         });
         match (offered.withdraw(), ended) {

@@ -21,8 +21,7 @@ pub(crate) enum Format {
 }
 
 /// gunicorn's default, which is Apache's *combined*, and the duration in microseconds.
-const COMBINED: &str =
-    r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(D)s"#;
+const COMBINED: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(D)s"#;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
@@ -218,7 +217,8 @@ impl Letter {
         let line = entry.line.map(RequestLine::text);
         // A request line has exactly two spaces: the parser has seen to that.
         let word = |n| line?.split(' ').nth(n);
-        let path_and_query = || word(1).map(|target| target.split_once('?').unwrap_or((target, "")));
+        let path_and_query =
+            || word(1).map(|target| target.split_once('?').unwrap_or((target, "")));
         let request_field = |name| entry.line.and_then(|line| line.field(name));
         // Writing to a String cannot fail.
         let _ = match self {
@@ -273,7 +273,12 @@ impl Letter {
             Self::Milliseconds => write!(out, "{}", duration.as_millis()),
             Self::Microseconds => write!(out, "{}", duration.as_micros()),
             Self::DecimalSeconds => {
-                write!(out, "{}.{:06}", duration.as_secs(), duration.subsec_micros())
+                write!(
+                    out,
+                    "{}.{:06}",
+                    duration.as_secs(),
+                    duration.subsec_micros()
+                )
             }
             Self::Process => write!(out, "<{}>", std::process::id()),
         };

@@ -15,11 +15,13 @@ pub(super) fn line(entry: &Entry<'_>, now: SystemTime) -> String {
     out.text("time", Some(time.as_bytes()));
     let peer = entry.facts.peer.map(|peer| peer.ip().to_string());
     out.text("remote_addr", peer.as_deref().map(str::as_bytes));
-    let mut words = entry
-        .line
-        .map_or("", RequestLine::text)
-        .splitn(3, ' ');
-    let mut word = || words.next().map(str::as_bytes).filter(|word| !word.is_empty());
+    let mut words = entry.line.map_or("", RequestLine::text).splitn(3, ' ');
+    let mut word = || {
+        words
+            .next()
+            .map(str::as_bytes)
+            .filter(|word| !word.is_empty())
+    };
     let (method, target, protocol) = (word(), word(), word());
     out.text("method", method);
     out.text("target", target);
@@ -30,7 +32,10 @@ pub(super) fn line(entry: &Entry<'_>, now: SystemTime) -> String {
     out.number("status", Some(entry.status.as_u16()));
     out.number("request_bytes", Some(entry.received));
     out.number("response_body_bytes", Some(entry.sent));
-    out.number("duration_us", entry.duration.map(|duration| duration.as_micros()));
+    out.number(
+        "duration_us",
+        entry.duration.map(|duration| duration.as_micros()),
+    );
     out.text("referer", field("referer"));
     out.text("user_agent", field("user-agent"));
     out.0.push_str("}\n");

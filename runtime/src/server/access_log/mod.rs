@@ -24,6 +24,9 @@ use std::time::{Duration, SystemTime};
 /// Lines that may wait to be written.
 const BACKLOG: usize = 16 * 1024;
 
+/// How long a stop waits for the last lines.
+const FLUSH: Duration = Duration::from_secs(1);
+
 /// A request that is over.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
@@ -47,10 +50,19 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct AccessLog {
     format: Format,
     wants: LogWants,
-    /// `None` for the writer to end. An empty line makes it look at `shared`.
-    lines: Option<Sender<String>>,
+    /// `None` for the writer to end.
+    lines: Option<Sender<Message>>,
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer is told.
+enum Message {
+    Line(String),
+    /// Look at `Shared`.
+    Wake,
+    /// Say when all that came before is written.
+    Flush(Sender<()>),
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +107,7 @@ impl AccessLog {
     pub(super) fn write(&self, entry: &Entry<'_>) {
         let text = self.format.line(entry, SystemTime::now());
         let Some(lines) = &self.lines else { return };
-        if let Err(TrySendError::Full(_)) = lines.try_send(text) {
+        if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(text)) {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -105,8 +117,20 @@ impl AccessLog {
         self.shared.reopen.store(true, Ordering::Release);
         if let Some(lines) = &self.lines {
             // If there is no room for it, the writer is awake.
-            let _ = lines.try_send(String::new());
+            let _ = lines.try_send(Message::Wake);
         }
+    }
+
+    /// Waits until all lines so far are written, but not for long: who reads the log may be stuck.
+    pub(super) fn flush(&self) {
+        let (done, wait) = bounded(1);
+        if let Some(lines) = &self.lines
+            && lines.send_timeout(Message::Flush(done), FLUSH).is_ok()
+            && wait.recv_timeout(FLUSH).is_ok()
+        {
+            return;
+        }
+        log::warn!("the access log is stuck: its last lines may be missing");
     }
 
     /// Lines that are not written yet.
@@ -129,9 +153,9 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_lines(lines: &Receiver<String>, mut out: BufWriter<LogFile>, shared: &Shared) {
+fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &Shared) {
     let mut told = 0;
-    for line in lines {
+    for message in lines {
         if shared.reopen.swap(false, Ordering::Acquire) {
             let _ = out.flush();
             if let Err(error) = out.get_mut().reopen() {
@@ -139,7 +163,16 @@ fn write_lines(lines: &Receiver<String>, mut out: BufWriter<LogFile>, shared: &S
             }
         }
         // A log that cannot be written (disk full, reader gone) must not end the server.
-        let _ = out.write_all(line.as_bytes());
+        match message {
+            Message::Line(line) => {
+                let _ = out.write_all(line.as_bytes());
+            }
+            Message::Wake => {}
+            Message::Flush(done) => {
+                let _ = out.flush();
+                let _the_other_has_given_up = done.send(());
+            }
+        }
         if lines.is_empty() {
             let dropped = shared.dropped.load(Ordering::Relaxed);
             if dropped > told {

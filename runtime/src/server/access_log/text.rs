@@ -55,7 +55,10 @@ pub(super) fn user(authorization: &[u8]) -> Option<Vec<u8>> {
 
 /// RFC 4648 section 4, with or without padding.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
+    let end = text
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |at| at + 1);
     let mut out = Vec::with_capacity(end * 3 / 4);
     let (mut bits, mut count) = (0u32, 0);
     for &byte in &text[..end] {
@@ -101,7 +104,10 @@ mod tests {
     #[test]
     fn users() {
         for (field, expected) in [
-            (&b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..], Some(&b"Aladdin"[..])),
+            (
+                &b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="[..],
+                Some(&b"Aladdin"[..]),
+            ),
             (b"basic QWxhZGRpbjpvcGVuIHNlc2FtZQ", Some(b"Aladdin")),
             (b"Basic OnNlY3JldA==", None),
             (b"Basic QWxhZGRpbg==", None),

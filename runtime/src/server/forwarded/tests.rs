@@ -29,7 +29,11 @@ fn seen(fields: &[(&str, &str)]) -> Result<String, &'static str> {
     };
     let request = Request::new(head, Input::empty(), facts.clone()).unwrap();
     let peer = facts.peer.unwrap();
-    Ok(format!("{}://{} {peer}", facts.scheme, request.host().unwrap()))
+    Ok(format!(
+        "{}://{} {peer}",
+        facts.scheme,
+        request.host().unwrap()
+    ))
 }
 
 fn assert_seen(fields: &[(&str, &str)], expected: &str) {
@@ -72,28 +76,50 @@ fn scheme_and_host_belong_to_the_clients_hop() {
         (&[(PROTO, "HTTPS")], "https://inner 10.0.0.1:99"),
         (&[(PROTO, "wss")], "https://inner 10.0.0.1:99"),
         (&[(PROTO, "gopher")], "http://inner 10.0.0.1:99"),
-        (&[("X-Forwarded-Protocol", "ssl")], "https://inner 10.0.0.1:99"),
+        (
+            &[("X-Forwarded-Protocol", "ssl")],
+            "https://inner 10.0.0.1:99",
+        ),
         (&[("X-Forwarded-Ssl", "on")], "https://inner 10.0.0.1:99"),
-        (&[(HOST, "example.org:81")], "http://example.org:81 10.0.0.1:99"),
+        (
+            &[(HOST, "example.org:81")],
+            "http://example.org:81 10.0.0.1:99",
+        ),
         (&[(HOST, "[::1]:81")], "http://[::1]:81 10.0.0.1:99"),
         // The second proxy appends, ...
         (
-            &[(FOR, "192.0.2.1, 10.0.0.2"), (PROTO, "https, http"), (HOST, "outer, middle")],
+            &[
+                (FOR, "192.0.2.1, 10.0.0.2"),
+                (PROTO, "https, http"),
+                (HOST, "outer, middle"),
+            ],
             "https://outer 192.0.2.1:0",
         ),
         // ... or lets pass what the first one has set.
         (
-            &[(FOR, "192.0.2.1, 10.0.0.2"), (PROTO, "https"), (HOST, "outer")],
+            &[
+                (FOR, "192.0.2.1, 10.0.0.2"),
+                (PROTO, "https"),
+                (HOST, "outer"),
+            ],
             "https://outer 192.0.2.1:0",
         ),
         // A client that sends its own to a proxy that appends.
         (
-            &[(FOR, "6.6.6.6, 192.0.2.1"), (PROTO, "https, http"), (HOST, "evil, outer")],
+            &[
+                (FOR, "6.6.6.6, 192.0.2.1"),
+                (PROTO, "https, http"),
+                (HOST, "evil, outer"),
+            ],
             "http://outer 192.0.2.1:0",
         ),
         // And to one that sets these anew, but appends the address.
         (
-            &[(FOR, "6.6.6.6, 192.0.2.1"), (PROTO, "http"), (HOST, "outer")],
+            &[
+                (FOR, "6.6.6.6, 192.0.2.1"),
+                (PROTO, "http"),
+                (HOST, "outer"),
+            ],
             "http://outer 192.0.2.1:0",
         ),
     ] {
@@ -105,16 +131,37 @@ fn scheme_and_host_belong_to_the_clients_hop() {
 fn the_standard_field() {
     for (value, expected) in [
         ("for=192.0.2.1", "http://inner 192.0.2.1:0"),
-        ("For=\"192.0.2.1:5\";Proto=https;Host=outer", "https://outer 192.0.2.1:5"),
-        ("for=\"[2001:db8::1]:5\"; host=\"outer:81\"", "http://outer:81 [2001:db8::1]:5"),
+        (
+            "For=\"192.0.2.1:5\";Proto=https;Host=outer",
+            "https://outer 192.0.2.1:5",
+        ),
+        (
+            "for=\"[2001:db8::1]:5\"; host=\"outer:81\"",
+            "http://outer:81 [2001:db8::1]:5",
+        ),
         ("for=\"[2001:db8::1]\"", "http://inner [2001:db8::1]:0"),
         ("for=192.0.2.1:_hidden", "http://inner 192.0.2.1:0"),
-        ("for=6.6.6.6;proto=https, for=192.0.2.1;proto=http", "http://inner 192.0.2.1:0"),
-        ("for=192.0.2.1;proto=https;host=a, for=10.0.0.2;host=b", "https://a 192.0.2.1:0"),
-        ("for=6.6.6.6, for=_hidden, for=10.0.0.2", "http://inner 10.0.0.2:0"),
-        ("for=6.6.6.6, for=unknown;proto=https", "https://inner 10.0.0.1:99"),
+        (
+            "for=6.6.6.6;proto=https, for=192.0.2.1;proto=http",
+            "http://inner 192.0.2.1:0",
+        ),
+        (
+            "for=192.0.2.1;proto=https;host=a, for=10.0.0.2;host=b",
+            "https://a 192.0.2.1:0",
+        ),
+        (
+            "for=6.6.6.6, for=_hidden, for=10.0.0.2",
+            "http://inner 10.0.0.2:0",
+        ),
+        (
+            "for=6.6.6.6, for=unknown;proto=https",
+            "https://inner 10.0.0.1:99",
+        ),
         ("for=6.6.6.6, proto=https", "https://inner 10.0.0.1:99"),
-        ("by=\"a;b,c\";for=192.0.2.1;secret=x", "http://inner 192.0.2.1:0"),
+        (
+            "by=\"a;b,c\";for=192.0.2.1;secret=x",
+            "http://inner 192.0.2.1:0",
+        ),
     ] {
         assert_seen(&[(STANDARD, value)], expected);
     }
@@ -145,7 +192,10 @@ fn contradictions_and_malformed_fields_are_refused() {
     ] {
         assert_eq!(seen(fields), Err(MALFORMED), "{fields:?}");
     }
-    let both = [(FOR, "192.0.2.1:7"), (STANDARD, "for=192.0.2.1;proto=https")];
+    let both = [
+        (FOR, "192.0.2.1:7"),
+        (STANDARD, "for=192.0.2.1;proto=https"),
+    ];
     assert_seen(&both, "https://inner 192.0.2.1:7");
 }
 
@@ -153,7 +203,12 @@ fn contradictions_and_malformed_fields_are_refused() {
 fn from_others_the_fields_have_no_effect() {
     let trust: Trust = "10.0.0.1".parse().unwrap();
     let stranger = facts("192.0.2.1:5", &trust);
-    let fields = [(FOR, "6.6.6.6"), (PROTO, "https"), (HOST, "evil"), (STANDARD, "for=\"")];
+    let fields = [
+        (FOR, "6.6.6.6"),
+        (PROTO, "https"),
+        (HOST, "evil"),
+        (STANDARD, "for=\""),
+    ];
     let mut head = head(&fields);
     assert_eq!(apply(&mut head, &stranger, &trust).unwrap(), None);
     assert_eq!(head.authority, None);

@@ -228,7 +228,10 @@ mod tests {
         assert!(metrics.handler().is_none());
         assert_eq!(metrics.handlers(), 2);
         drop(first);
-        assert!(metrics.handler().is_some(), "the refused one has left no trace");
+        assert!(
+            metrics.handler().is_some(),
+            "the refused one has left no trace"
+        );
         drop(second);
         assert_eq!(metrics.handlers(), 0);
         assert_eq!(metrics.refused[Refused::Handlers as usize].load(Relaxed), 1);

@@ -26,10 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When the process can have no more threads.
-pub(in crate::server) fn start(
-    service: Arc<Service>,
-    listener: TcpListener,
-) -> io::Result<Task> {
+pub(in crate::server) fn start(service: Arc<Service>, listener: TcpListener) -> io::Result<Task> {
     Task::start("greenway-metrics", move || {
         let lag = LagProbes::start();
         loop {

@@ -17,7 +17,12 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
     let labels = format!("version=\"{version}\",engine=\"{engine}\"");
     out.sample("greenway_info", &labels, 1);
     let uptime = metrics.started.elapsed().as_secs_f64();
-    out.one("greenway_uptime_seconds", "gauge", "Time since the start.", uptime);
+    out.one(
+        "greenway_uptime_seconds",
+        "gauge",
+        "Time since the start.",
+        uptime,
+    );
     connections(service, &mut out);
     handlers(service, &mut out);
     requests(metrics, &mut out);
@@ -109,11 +114,19 @@ fn handlers(service: &Service, out: &mut Text) {
 
 fn requests(metrics: &Metrics, out: &mut Text) {
     let name = "greenway_requests_total";
-    out.family(name, "counter", "Requests that are over, by the status of the response.");
+    out.family(
+        name,
+        "counter",
+        "Requests that are over, by the status of the response.",
+    );
     for (index, code) in (FIRST_CODE..).take(CODES).enumerate() {
         let count = metrics.code(index);
         if count > 0 {
-            out.sample(name, &format!("code=\"{code}\",class=\"{}xx\"", code / 100), count);
+            out.sample(
+                name,
+                &format!("code=\"{code}\",class=\"{}xx\"", code / 100),
+                count,
+            );
         }
     }
     let others = metrics.sum(|shard| shard.other_codes.load(Relaxed));
@@ -256,7 +269,12 @@ mod tests {
 
     #[test]
     fn seconds_are_exact() {
-        for (us, text) in [(0, "0"), (500, "0.0005"), (10_000_000, "10"), (1_500_000, "1.5")] {
+        for (us, text) in [
+            (0, "0"),
+            (500, "0.0005"),
+            (10_000_000, "10"),
+            (1_500_000, "1.5"),
+        ] {
             assert_eq!(seconds(us), text);
         }
     }

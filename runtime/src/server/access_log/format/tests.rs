@@ -78,7 +78,11 @@ fn every_letter() {
         ("{REMOTE_PORT}e", "4711"),
         ("{NONE}e", "-"),
     ] {
-        assert_eq!(line(&format!("%({letter})s")), format!("{expected}\n"), "{letter}");
+        assert_eq!(
+            line(&format!("%({letter})s")),
+            format!("{expected}\n"),
+            "{letter}"
+        );
     }
     assert_eq!(LETTERS.len(), 19, "a letter that is new needs a line above");
 }
@@ -95,7 +99,9 @@ fn text_around_letters() {
 
 #[test]
 fn what_cannot_be_compiled() {
-    for format in ["%", "%h", "%(h", "%(h)", "%(x)s", "%({a}x)s", "%({a)s", "%(h)x"] {
+    for format in [
+        "%", "%h", "%(h", "%(h)", "%(x)s", "%({a}x)s", "%({a)s", "%(h)x",
+    ] {
         assert!(format.parse::<Format>().is_err(), "{format:?}");
     }
 }

@@ -1,0 +1,93 @@
+//! The toolbox on green threads, on OS threads, between both and across two workers; with the
+//! behaviours of gevent's own tests that apply (listed in the guide for gevent's users).
+
+mod conditions;
+mod events;
+mod greenlets;
+mod groups;
+mod locals;
+mod locks;
+mod queues;
+mod scopes;
+mod seeings;
+mod semaphores;
+mod storms;
+mod threadpools;
+mod timeouts;
+mod unwinding;
+mod waits;
+
+use super::{Builder, Config, Greenlet, config, start};
+use std::sync::RwLock;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes, however slow the machine; only failures wait for it.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Short enough to be waited for in vain.
+const SHORT: Duration = Duration::from_millis(20);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Two workers, unless another test was faster and this machine has one core only.
+fn workers() -> usize {
+    start(Config {
+        workers: 2,
+        ..Config::default()
+    });
+    config().workers
+}
+
+/// A green thread on the worker with this number, or the remainder where there are fewer.
+fn on_worker<T: Send + 'static>(
+    worker: usize,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Greenlet<T> {
+    Builder::new().worker(worker % workers()).spawn(body)
+}
+
+/// Held for writing by a test that holds up a worker, which others would take for their failure.
+static QUIET: RwLock<()> = RwLock::new(());
+
+/// Runs `body` on a green thread of each of two workers, and on this OS thread.
+fn everywhere(body: fn()) {
+    let _quiet = QUIET.read();
+    for worker in 0..2 {
+        if let Err(error) = on_worker(worker, body).join() {
+            error.resume();
+        }
+    }
+    body();
+}
+
+/// Waits until `condition`, for a bounded time.
+fn eventually(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LONG, "it has not come true");
+        super::sleep(ms(1));
+    }
+}
+
+/// Runs a closure when dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Pseudo-random numbers, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
