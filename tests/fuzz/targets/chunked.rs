@@ -1,0 +1,5 @@
+//! Fuzzes the chunked decoder; see `greenway::fuzz`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway::fuzz::chunked(input));

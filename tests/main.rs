@@ -1,0 +1,57 @@
+//! Greenway's behaviour over real sockets, by theme.
+
+#![forbid(unsafe_code)]
+
+// What is refused.
+#[path = "suite/bad_input.rs"]
+mod bad_input;
+#[path = "suite/counting.rs"]
+mod counting;
+#[path = "suite/smuggling.rs"]
+mod smuggling;
+// The contract between server and application.
+#[path = "suite/contract.rs"]
+mod contract;
+#[path = "suite/drops.rs"]
+mod drops;
+#[path = "suite/environ.rs"]
+mod environ;
+#[path = "suite/input.rs"]
+mod input;
+// The life of a connection, and of a server.
+#[path = "suite/clocks.rs"]
+mod clocks;
+#[path = "suite/departure.rs"]
+mod departure;
+#[path = "suite/keepalive.rs"]
+mod keepalive;
+#[path = "suite/scale.rs"]
+mod scale;
+#[path = "suite/stop.rs"]
+mod stop;
+// RFC 9110 and 9112, point by point: docs/src/http.md is the table.
+#[path = "suite/rfc_body.rs"]
+mod rfc_body;
+#[path = "suite/rfc_response.rs"]
+mod rfc_response;
+#[path = "suite/rfc_table.rs"]
+mod rfc_table;
+#[path = "suite/rfc_target.rs"]
+mod rfc_target;
+// The third engine, and what is outside of any.
+#[path = "suite/command_line.rs"]
+mod command_line;
+#[path = "suite/minihttp.rs"]
+mod minihttp;
+// Green threads.
+#[path = "suite/green.rs"]
+mod green;
+#[path = "suite/migration.rs"]
+mod migration;
+// The workspace: what people see of it, and how it is built.
+#[path = "suite/around_mod.rs"]
+mod around;
+#[path = "suite/browser.rs"]
+mod browser;
+#[path = "suite/rooms.rs"]
+mod rooms;

@@ -1,0 +1,132 @@
+//! A server whose handlers wait until they are told: what the tests of scale and of stopping run
+//! in a process of its own.
+//!
+//! | Request | What happens |
+//! |---|---|
+//! | `GET /wait` | waits for the next message and answers with it |
+//! | `GET /stream` | sends `START`, waits for the next message, sends it |
+//! | `GET /until/<n>` | answers once `n` requests have begun to wait, since the start |
+//! | `POST /publish` | wakes all who wait, with the body as message; answers how many |
+//! | `GET /hello` | answers at once |
+//!
+//! A handler that is unwound says so: `unwound` on the standard error.
+//!
+//! With `CROWDED` in its environment it takes 2,000 descriptors first and gives those with odd
+//! numbers back.
+
+#![forbid(unsafe_code)]
+
+use greenway::green::Queue;
+use greenway::{App, Body, HttpError, Request};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Everybody who waits has a place for one message.
+#[derive(Clone)]
+struct Board {
+    waiting: Arc<Mutex<Vec<Queue<String>>>>,
+    /// How many have begun to wait, and who wants to know.
+    arrived: Arc<AtomicI64>,
+    arrivals: Queue<()>,
+}
+
+impl Board {
+    fn new() -> Self {
+        let waiting = Arc::default();
+        Self {
+            waiting,
+            arrived: Arc::default(),
+            arrivals: Queue::new(1),
+        }
+    }
+
+    /// Joins those who wait.
+    fn join(&self) -> Queue<String> {
+        let place = Queue::new(1);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(place.clone());
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        // Full is as good: it says that somebody has come since the last look.
+        let _ = self.arrivals.try_put(());
+        place
+    }
+
+    fn wait(&self) -> String {
+        let _guard = Guard;
+        self.join().get().unwrap_or_default()
+    }
+
+    fn publish(&self, message: &str) -> usize {
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for place in &waiting {
+            // Each place has room for one message and is given one.
+            let _ = place.try_put(message.to_owned());
+        }
+        waiting.len()
+    }
+
+    fn until(&self, count: i64) {
+        while self.arrived.load(Ordering::SeqCst) < count {
+            self.arrivals.get();
+        }
+    }
+}
+
+/// Tells when a handler is unwound.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("unwound");
+        }
+    }
+}
+
+/// Leaves only odd descriptors free, for a long way.
+fn crowd() {
+    let open =
+        || File::open("/dev/null").expect("it is always there, and so are 2,000 descriptors");
+    let all: Vec<_> = (0..2_000).map(|_| open()).collect();
+    let (even, odd): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| file.as_raw_fd() % 2 == 0);
+    drop(odd);
+    std::mem::forget(even); // kept open until the process ends
+}
+
+fn main() {
+    if std::env::var_os("CROWDED").is_some() {
+        greenway_tests::raise_descriptor_limit();
+        crowd();
+    }
+    let board = Board::new();
+    let mut app = App::new();
+    app.get("/hello", |_: Request| "Hello\n");
+    let here = board.clone();
+    app.get("/wait", move |_: Request| here.wait());
+    let here = board.clone();
+    app.get("/stream", move |_: Request| {
+        let board = here.clone();
+        Body::stream(move |out| {
+            out.send("START")?;
+            out.send(board.wait())
+        })
+    });
+    let here = board.clone();
+    app.get("/until/<n:int>", move |request: Request| {
+        here.until(request.int("n"));
+    });
+    app.post("/publish", move |mut request: Request| {
+        let message = request.body(1024)?;
+        Ok::<_, HttpError>(
+            board
+                .publish(&String::from_utf8_lossy(&message))
+                .to_string(),
+        )
+    });
+    greenway::serve(app)
+}

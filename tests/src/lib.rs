@@ -1,0 +1,35 @@
+//! What the tests stand on: servers, clients and programs that say what went wrong.
+//!
+//! Greenway's promises are about what a peer sees on the wire and when. So the tests speak to
+//! real sockets, byte by byte, and every promise is tried on every engine that makes it.
+//!
+//! What must stay true of each test:
+//! - **No clock decides.** What has to happen first is made to happen first, by a [`Gate`] that
+//!   the other side passes; never by a sleep. Time limits exist only so that a failure ends.
+//! - **No wait is endless.** [`DEADLINE`] bounds them all, and what was waited for is named.
+//! - **All tests may run at once, in one process.** The workers of green threads are shared, so
+//!   handlers wait with [`greenway::green`] only; a server of its own belongs to each test.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod engines;
+mod limits;
+mod program;
+mod reply;
+pub mod request;
+mod server;
+mod sync;
+pub mod webdriver;
+mod witness;
+
+pub use client::Client;
+pub use limits::raise_descriptor_limit;
+pub use program::{Ended, Program, Signal, neighbour};
+pub use reply::{Head, Reply};
+pub use server::TestServer;
+pub use sync::{DEADLINE, Gate, next, until};
+pub use witness::{Dropped, Drops, Witness};
+
+#[doc(hidden)] // for the macro
+pub use greenway::Engine;

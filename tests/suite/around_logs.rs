@@ -1,0 +1,163 @@
+//! The access log's formats, and logs that are opened anew.
+
+use super::{Folder, Served};
+use greenway::{App, Engine, Request, Response, Server};
+use greenway_tests::request::{get, with};
+use greenway_tests::{Program, Signal, on_green_and_threads, until};
+use std::path::Path;
+
+on_green_and_threads!(
+    a_format_of_ones_own,
+    lines_as_json,
+    logs_are_opened_anew,
+    usr1_and_hup_open_the_logs_anew,
+    a_stop_writes_all_lines,
+);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
+
+/// Waits for a file to have so many lines, and gives them.
+#[track_caller]
+fn lines(path: &Path, count: usize) -> Vec<String> {
+    let read = || std::fs::read_to_string(path).unwrap_or_default();
+    until(&format!("{count} lines in {}", path.display()), || {
+        read().lines().count() >= count
+    });
+    let lines: Vec<_> = read().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), count, "{lines:?}");
+    lines
+}
+
+fn a_format_of_ones_own(engine: Engine) {
+    let folder = Folder::new(&format!("format-{}", engine.name()));
+    let log = folder.path("access.log");
+    let app = |_: Request| Response::new("12345").with_header("X-Thing", "a\"b");
+    let server = Server::new(app)
+        .engine(engine)
+        .access_log(log.to_str().expect("the name is ours"))
+        .access_log_format("%(m)s|%(U)s|%(q)s|%(H)s|%(s)s|%(B)s|%({x-id}i)s|%({x-thing}o)s|%({content-length}o)s|%({PATH_INFO}e)s");
+    let served = Served::on_port(server);
+    let fields = "X-Id: 7\r\nConnection: close\r\n";
+    assert_eq!(
+        served.ask(with("GET", "/a%20b?c=d", fields, "")).status(),
+        200
+    );
+    assert_eq!(
+        lines(&log, 1),
+        ["GET|/a%20b|c=d|HTTP/1.1|200|5|7|a\\\"b|5|/a b"]
+    );
+}
+
+fn lines_as_json(engine: Engine) {
+    let folder = Folder::new(&format!("json-{}", engine.name()));
+    let log = folder.path("access.log");
+    let server = Server::new(App::new())
+        .engine(engine)
+        .access_log(log.to_str().expect("the name is ours"))
+        .access_log_format("json");
+    let served = Served::on_port(server);
+    let fields = "User-Agent: \"\u{e9}\\\r\nConnection: close\r\n";
+    assert_eq!(
+        served.ask(with("GET", "/nowhere?a", fields, "")).status(),
+        404
+    );
+    let line = &lines(&log, 1)[0];
+    let value: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    assert_eq!(value["status"], 404);
+    assert_eq!(value["target"], "/nowhere?a");
+    assert_eq!(value["remote_addr"], "127.0.0.1");
+    assert_eq!(value["user_agent"], "\"\u{e9}\\");
+    assert!(value["duration_us"].is_u64(), "{line}");
+}
+
+fn logs_are_opened_anew(engine: Engine) {
+    let folder = Folder::new(&format!("reopen-{}", engine.name()));
+    let (log, moved) = (folder.path("access.log"), folder.path("access.log.1"));
+    let server = Server::new(|_: Request| "")
+        .engine(engine)
+        .access_log(log.to_str().expect("the name is ours"))
+        .access_log_format("%(U)s");
+    let served = Served::on_port(server);
+    served.get("/first");
+    lines(&log, 1);
+    std::fs::rename(&log, &moved).expect("it is there");
+    served.get("/second");
+    lines(&moved, 2); // nobody has told the server
+    served.0.reopen_logs();
+    served.get("/third");
+    assert_eq!(lines(&log, 1), ["/third"]);
+    assert_eq!(lines(&moved, 2), ["/first", "/second"]);
+}
+
+fn usr1_and_hup_open_the_logs_anew(engine: Engine) {
+    for (signal, name) in [(Signal::USR1, "usr1"), (Signal::HUP, "hup")] {
+        let folder = Folder::new(&format!("{name}-{}", engine.name()));
+        let (access, error) = (folder.path("access.log"), folder.path("error.log"));
+        let path = |path: &Path| path.to_str().expect("the name is ours").to_owned();
+        let program = Program::start(
+            PROGRAM,
+            &[
+                &[
+                    "--bind",
+                    "127.0.0.1:0",
+                    "--engine",
+                    engine.name(),
+                    "--access-logformat",
+                    "%(U)s",
+                ][..],
+                &[
+                    "--access-logfile",
+                    &path(&access),
+                    "--error-logfile",
+                    &path(&error),
+                ],
+            ]
+            .concat(),
+        );
+        let mut client = program.connect();
+        assert_eq!(client.send(get("/hello")).reply().status(), 200);
+        lines(&access, 1);
+        for log in [&access, &error] {
+            std::fs::rename(log, log.with_extension("1")).expect("it is there");
+        }
+        program.signal(signal);
+        // The last thing that is done, in the log that is new.
+        assert!(lines(&error, 1)[0].contains("opened anew"));
+        assert_eq!(client.send(get("/hello?again")).reply().status(), 200);
+        assert_eq!(lines(&access, 1), ["/hello"]);
+        program.signal(Signal::TERM);
+        assert_eq!(program.wait().code, Some(0));
+    }
+}
+
+/// A program may end as soon as its server has stopped.
+fn a_stop_writes_all_lines(engine: Engine) {
+    let folder = Folder::new(&format!("all-{}", engine.name()));
+    let log = folder.path("access.log");
+    let server = Server::new(|_: Request| "")
+        .engine(engine)
+        .access_log(log.to_str().expect("the name is ours"))
+        .access_log_format("%(U)s");
+    let served = Served::on_port(server);
+    let mut client = served.connect();
+    client.send(get("/").repeat(1000));
+    for _ in 0..1000 {
+        client.reply();
+    }
+    served.0.stop();
+    let text = std::fs::read_to_string(&log).expect("it was opened");
+    assert_eq!(text.lines().count(), 1000);
+}
+
+#[test]
+fn a_bad_format_is_told() {
+    let ended = Program::start(PROGRAM, &["--access-logformat", "%(nonsense)s"]).wait();
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.concat().contains("nonsense"), "{ended:?}");
+    let error = Server::new(|_: Request| "")
+        .access_log_format("%")
+        .start()
+        .expect_err("it is no format");
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}

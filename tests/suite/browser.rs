@@ -1,0 +1,134 @@
+//! The tour in a real browser: what the front page promises is what a person sees.
+
+use greenway_tests::webdriver::Browser;
+use greenway_tests::{Engine, Program, neighbour, on_green_and_threads};
+use serde_json::{Value, json};
+
+on_green_and_threads!(
+    chunks_appear_one_by_one,
+    the_small_ones_answer,
+    two_chat_pages_see_each_other
+);
+
+struct Tour {
+    program: Program,
+    browser: Browser,
+}
+
+impl Tour {
+    fn start(engine: Engine) -> Self {
+        let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
+        Self {
+            program: Program::start(neighbour("tour"), &args),
+            browser: Browser::start(),
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.program.wait_for_addr())
+    }
+
+    #[track_caller]
+    fn nothing_went_wrong(&self) {
+        assert_eq!(self.browser.console_errors(), Vec::<String>::new());
+    }
+}
+
+/// What stands in a list, line by line, with the seconds at which it came.
+#[track_caller]
+fn lines(browser: &Browser, list: &str) -> Vec<(String, f64)> {
+    let script = format!(
+        "[...document.querySelectorAll('{list} li')].map(li => \
+         [li.lastElementChild.textContent, parseFloat(li.firstElementChild.textContent)])"
+    );
+    let lines: Value = browser.eval(&script);
+    let line = |line: &Value| Some((line[0].as_str()?.to_owned(), line[1].as_f64()?));
+    lines
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|l| line(l).expect("text and seconds"))
+        .collect()
+}
+
+/// "Rather than waiting 8 seconds to see them all at once": in the listing three seconds lie
+/// between START and MIDDLE and five between MIDDLE and END. If they came together, the page would
+/// show them with the same time.
+fn chunks_appear_one_by_one(engine: Engine) {
+    let tour = Tour::start(engine);
+    let browser = &tour.browser;
+    browser.open(&tour.url("/"));
+    assert_eq!(
+        browser.eval("document.querySelector('#engine').textContent"),
+        json!(engine.name())
+    );
+    browser.click("#stream-start");
+    browser.wait_until("document.querySelector('#stream-out').textContent.includes('complete')");
+    let lines = lines(browser, "#stream-out");
+    let texts: Vec<_> = lines.iter().map(|(text, _)| text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["START", "MIDDLE", "END", "the response is complete"]
+    );
+    let [start, middle, end] = [lines[0].1, lines[1].1, lines[2].1];
+    assert!(middle - start > 1.5 && end - middle > 2.5, "{lines:?}");
+    tour.nothing_went_wrong();
+}
+
+fn the_small_ones_answer(engine: Engine) {
+    let tour = Tour::start(engine);
+    let browser = &tour.browser;
+    browser.open(&tour.url("/"));
+    browser.clear("#sleep-ms");
+    browser.write("#sleep-ms", "7");
+    browser.click("#sleep-start");
+    browser.wait_until("document.querySelector('#sleep-out').textContent.includes('complete')");
+    assert_eq!(lines(browser, "#sleep-out")[0].0, "slept 7 ms");
+    browser.click("#fetch-start");
+    browser.wait_until("document.querySelector('#fetch-out').textContent.includes('complete')");
+    assert!(lines(browser, "#fetch-out").len() > 2, "pieces and the end");
+    tour.nothing_went_wrong();
+}
+
+fn two_chat_pages_see_each_other(engine: Engine) {
+    let tour = Tour::start(engine);
+    let browser = &tour.browser;
+    let people = ["Ada", "Grace"].map(|name| {
+        let window = browser.open(&tour.url("/chat"));
+        browser.clear("#name");
+        browser.write("#name", name);
+        (name, window)
+    });
+    // What is typed is text, whatever it looks like.
+    let messages = ["Hello <b>Grace</b> & all", "Hello Ada ☺"];
+    for ((_, window), message) in people.iter().zip(messages) {
+        browser.show(window);
+        browser.write("#text", message);
+        browser.click("#send");
+        for (name, other) in &people {
+            browser.show(other);
+            let quoted = json!(message);
+            browser.wait_until(&format!(
+                "[...document.querySelectorAll('#messages .said')].some(said => said.textContent === {quoted})"
+            ));
+            assert_eq!(
+                browser.eval("document.querySelectorAll('#messages b').length"),
+                json!(0),
+                "{name}'s page"
+            );
+        }
+    }
+    for (name, window) in &people {
+        browser.show(window);
+        let heard = browser.eval(
+            "[...document.querySelectorAll('#messages li')].map(li => \
+             [li.querySelector('.who').textContent, li.querySelector('.said').textContent])",
+        );
+        assert_eq!(
+            heard,
+            json!([["Ada", messages[0]], ["Grace", messages[1]]]),
+            "on {name}'s page"
+        );
+    }
+    tour.nothing_went_wrong();
+}

@@ -1,0 +1,213 @@
+//! What is cut when its time is over, and how.
+//!
+//! The limits are short here, and only what must end is timed: no test fails because the machine
+//! is slow.
+
+use greenway::green::{Queue, sleep};
+use greenway::{Body, Engine, Request, Server};
+use greenway_tests::request::{get, with};
+use greenway_tests::{Client, Drops, TestServer, next, on_green_and_threads};
+use std::time::{Duration, Instant};
+
+on_green_and_threads!(
+    an_unused_connection_is_closed_silently,
+    an_idle_connection_is_closed_silently,
+    half_a_head_is_answered_with_408,
+    a_head_that_drips_is_answered_with_408,
+    a_head_after_a_response_has_its_own_clock,
+    half_a_body_is_answered_with_408,
+    a_handler_that_takes_too_long_is_answered_with_504,
+    a_stream_that_pauses_too_long_is_cut,
+    a_stream_that_goes_on_is_not_cut,
+    a_client_that_does_not_read_is_cut,
+    a_client_that_reads_slowly_is_served,
+);
+
+const SHORT: Duration = Duration::from_millis(200);
+/// Does not run out in a test.
+const LONG: Duration = Duration::from_secs(600);
+
+/// A server whose clocks do not run out, unless a test sets one.
+fn patient(engine: Engine, app: impl greenway::Application) -> Server {
+    Server::new(app)
+        .engine(engine)
+        .keep_alive(LONG)
+        .timeout(LONG)
+        .header_timeout(LONG)
+        .body_timeout(LONG)
+        .write_timeout(LONG)
+}
+
+fn an_unused_connection_is_closed_silently(engine: Engine) {
+    let server = TestServer::start(patient(engine, |_: Request| "").keep_alive(SHORT));
+    server.connect().end();
+}
+
+fn an_idle_connection_is_closed_silently(engine: Engine) {
+    let server = TestServer::start(patient(engine, |_: Request| "Hello").keep_alive(SHORT));
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.send(get("/")).reply().text(), "Hello");
+    }
+    client.end();
+}
+
+#[track_caller]
+fn assert_408(client: &mut Client) {
+    let reply = client.reply();
+    assert_eq!(reply.status(), 408);
+    assert!(reply.head.says_close());
+    client.end();
+}
+
+fn half_a_head_is_answered_with_408(engine: Engine) {
+    let server = TestServer::start(patient(engine, |_: Request| "").header_timeout(SHORT));
+    for start in [
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(start);
+        assert_408(&mut client);
+    }
+}
+
+/// Slowloris: a byte now and then does not buy more time.
+fn a_head_that_drips_is_answered_with_408(engine: Engine) {
+    let server = TestServer::start(patient(engine, |_: Request| "").header_timeout(SHORT));
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nX: ");
+    let started = Instant::now();
+    while client.is_silent_for(SHORT / 10) {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "still open after {:?}",
+            started.elapsed()
+        );
+        if client.try_send("x").is_err() {
+            break;
+        }
+    }
+    let reply = client.reply();
+    assert_eq!(reply.status(), 408);
+}
+
+fn a_head_after_a_response_has_its_own_clock(engine: Engine) {
+    let server = TestServer::start(patient(engine, |_: Request| "Hello").header_timeout(SHORT));
+    let mut client = server.connect();
+    client.send(get("/") + "GET /half HT");
+    assert_eq!(client.reply().text(), "Hello");
+    assert_408(&mut client);
+}
+
+fn half_a_body_is_answered_with_408(engine: Engine) {
+    let app = |mut request: Request| request.body(1024);
+    let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
+    for (fields, half) in [
+        ("Content-Length: 10\r\n", "12345"),
+        ("Transfer-Encoding: chunked\r\n", "a\r\n12345"),
+    ] {
+        let mut client = server.connect();
+        client.send(with("POST", "/", fields, half));
+        assert_408(&mut client);
+    }
+}
+
+fn a_handler_that_takes_too_long_is_answered_with_504(engine: Engine) {
+    let drops = Drops::new();
+    let there = drops.clone();
+    let app = move |request: Request| {
+        if request.path() == "/slow" {
+            let _witness = there.witness();
+            sleep(LONG);
+        }
+        "Hello"
+    };
+    let server = TestServer::start(patient(engine, app).timeout(SHORT));
+    let mut client = server.connect();
+    assert_eq!(client.send(get("/slow")).reply().status(), 504);
+    assert!(drops.wait().unwinding, "the handler's destructors have run");
+    assert_eq!(server.get("/").text(), "Hello", "others are served");
+}
+
+fn a_stream_that_pauses_too_long_is_cut(engine: Engine) {
+    let drops = Drops::new();
+    let there = drops.clone();
+    let app = move |_: Request| {
+        let witness = there.witness();
+        Body::stream(move |out| {
+            let _witness = witness;
+            out.send("START")?;
+            sleep(LONG);
+            out.send("END")
+        })
+    };
+    let server = TestServer::start(patient(engine, app).timeout(SHORT));
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.head();
+    assert_eq!(client.chunk(), "START");
+    let (rest, _) = client.rest_or_reset();
+    assert_eq!(String::from_utf8_lossy(&rest), "", "no last chunk");
+    drops.wait();
+}
+
+/// The clock runs between chunks, not over the whole stream.
+fn a_stream_that_goes_on_is_not_cut(engine: Engine) {
+    let app = |_: Request| {
+        Body::stream(|out| {
+            let started = Instant::now();
+            while started.elapsed() < SHORT * 4 {
+                out.send("x")?;
+                sleep(SHORT / 20);
+            }
+            out.send("END")
+        })
+    };
+    let server = TestServer::start(patient(engine, app).timeout(SHORT * 2));
+    assert!(server.get("/").text().ends_with("END"));
+}
+
+fn a_client_that_does_not_read_is_cut(engine: Engine) {
+    let drops = Drops::new();
+    let there = drops.clone();
+    let errors = Queue::new(1);
+    let report = errors.clone();
+    let app = move |_: Request| {
+        let (witness, report) = (there.witness(), report.clone());
+        Body::stream(move |out| {
+            let _witness = witness;
+            loop {
+                if let Err(error) = out.send(vec![b'x'; 64 * 1024]) {
+                    let _ = report.try_put(error.to_string());
+                    return Err(error);
+                }
+            }
+        })
+    };
+    let server = TestServer::start(patient(engine, app).write_timeout(SHORT));
+    let mut client = server.connect();
+    client.send(get("/"));
+    next(&errors);
+    drops.wait();
+    drop(client);
+}
+
+fn a_client_that_reads_slowly_is_served(engine: Engine) {
+    let size = 8_000_000; // more than the kernel keeps for a connection
+    let app = move |_: Request| "x".repeat(size);
+    let server = TestServer::start(patient(engine, app).write_timeout(SHORT * 5));
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(client.head().content_length(), Some(size));
+    let started = Instant::now();
+    for _ in 0..20 {
+        client.take(size / 20);
+        sleep(SHORT / 2);
+    }
+    assert!(
+        started.elapsed() > SHORT * 5,
+        "slower than the limit for one write"
+    );
+}

@@ -1,0 +1,325 @@
+//! Stopping: who is served to the end, who is cut, and what the operator sees.
+
+use greenway::{Body, Engine, Request, Server, green};
+use greenway_tests::request::{get, with};
+use greenway_tests::{
+    Client, DEADLINE, Drops, Gate, Program, Signal, TestServer, on_green_and_threads, until,
+};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+on_green_and_threads!(
+    idle_connections_are_closed_at_once,
+    requests_in_flight_are_served,
+    a_stream_in_flight_is_finished,
+    a_blocked_handler_is_unwound_after_the_grace_period,
+    a_handler_that_refuses_to_end_cannot_wait_again,
+    an_endless_stream_is_cut,
+    nobody_can_connect_afterwards,
+    term_ends_an_idle_server,
+    int_ends_an_idle_server,
+    term_lets_requests_finish,
+    term_cuts_what_outlasts_the_grace_period,
+    a_second_signal_ends_it_now,
+);
+
+/// Does not run out in a test.
+const LONG: Duration = Duration::from_secs(600);
+
+fn idle_connections_are_closed_at_once(engine: Engine) {
+    let server = TestServer::start(
+        Server::new(|_: Request| "Hello")
+            .engine(engine)
+            .keep_alive(LONG),
+    );
+    let mut used = server.connect();
+    assert_eq!(used.send(get("/")).reply().text(), "Hello");
+    let mut unused = server.connect();
+    until("both are admitted", || server.connections() == 2);
+    let started = Instant::now();
+    let stopped = server.stop_within(LONG);
+    assert!(started.elapsed() < DEADLINE);
+    assert_eq!(stopped.cut, 0);
+    used.end();
+    unused.end();
+}
+
+/// A server whose handler waits at a gate.
+fn gated(engine: Engine) -> (TestServer, Gate, Gate) {
+    let (entered, gate) = (Gate::new(), Gate::new());
+    let (arrived, there) = (entered.clone(), gate.clone());
+    let app = move |_: Request| {
+        arrived.open();
+        there.pass();
+        "served"
+    };
+    (
+        TestServer::start(Server::new(app).engine(engine).threads(60).timeout(LONG)),
+        entered,
+        gate,
+    )
+}
+
+/// Stops the server from another thread, and calls `then` as soon as it takes no more connections.
+fn while_stopping(server: &TestServer, grace: Duration, then: impl FnOnce()) -> usize {
+    let addr = server.addr();
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop_within(grace));
+        until("the port is closed", || TcpStream::connect(addr).is_err());
+        then();
+        stopping.join().expect("stopping does not panic").cut
+    })
+}
+
+fn requests_in_flight_are_served(engine: Engine) {
+    let (server, entered, gate) = gated(engine);
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    entered.pass_times(50);
+    let cut = while_stopping(&server, LONG, || gate.open_for(50));
+    assert_eq!(cut, 0);
+    for client in &mut clients {
+        let reply = client.reply();
+        assert_eq!(reply.text(), "served");
+        client.end();
+    }
+}
+
+fn a_stream_in_flight_is_finished(engine: Engine) {
+    let gate = Gate::new();
+    let there = gate.clone();
+    let app = move |_: Request| {
+        let gate = there.clone();
+        Body::stream(move |out| {
+            out.send("START")?;
+            gate.pass();
+            out.send("END")
+        })
+    };
+    let server = TestServer::start(Server::new(app).engine(engine));
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.head();
+    assert_eq!(client.chunk(), "START");
+    assert_eq!(while_stopping(&server, LONG, || gate.open()), 0);
+    assert_eq!(
+        (client.chunk(), client.chunk()),
+        ("END".into(), String::new())
+    );
+    client.end();
+}
+
+fn a_blocked_handler_is_unwound_after_the_grace_period(engine: Engine) {
+    let (drops, entered) = (Drops::new(), Gate::new());
+    let (there, arrived) = (drops.clone(), entered.clone());
+    let app = move |_: Request| {
+        let _witness = there.witness();
+        arrived.open();
+        green::sleep(Duration::MAX);
+        "never"
+    };
+    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let mut clients = [server.connect(), server.connect(), server.connect()];
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    entered.pass_times(3);
+    let stopped = server.stop_within(Duration::from_millis(50));
+    assert_eq!(stopped.cut, 3);
+    assert_eq!(drops.pending(), 3, "by the time that stop() returns");
+    for client in &mut clients {
+        assert!(drops.wait().unwinding);
+        assert_eq!(
+            client.reply().status(),
+            503,
+            "nothing was sent, so something can be said"
+        );
+        client.end();
+    }
+}
+
+/// Code that swallows the unwinding cannot block again.
+fn a_handler_that_refuses_to_end_cannot_wait_again(engine: Engine) {
+    let entered = Gate::new();
+    let arrived = entered.clone();
+    let app = move |_: Request| {
+        arrived.open();
+        let mut swallowed = 0;
+        while swallowed < 3 {
+            let sleep = std::panic::AssertUnwindSafe(|| green::sleep(Duration::MAX));
+            swallowed += u32::from(std::panic::catch_unwind(sleep).is_err());
+        }
+        "stubborn"
+    };
+    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let mut client = server.connect();
+    client.send(get("/"));
+    entered.pass();
+    server.stop();
+    assert_eq!(server.connections(), 0);
+}
+
+/// One that never waits, and whose client reads as fast as it is sent.
+fn an_endless_stream_is_cut(engine: Engine) {
+    let drops = Drops::new();
+    let there = drops.clone();
+    let app = move |_: Request| {
+        let witness = there.witness();
+        Body::stream(move |out| {
+            let _witness = witness;
+            loop {
+                out.send("x")?;
+            }
+        })
+    };
+    let server = TestServer::start(Server::new(app).engine(engine));
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.head();
+    // Reads until the end, or leaves: a server that does not stop is not to send for ever.
+    let reader = std::thread::spawn(move || {
+        let (started, mut last) = (Instant::now(), String::from("x"));
+        while started.elapsed() < DEADLINE + DEADLINE / 2 {
+            match client.try_chunk() {
+                Some(chunk) => last = chunk,
+                None => break,
+            }
+        }
+        last
+    });
+    server.stop();
+    drops.wait();
+    assert_eq!(reader.join().unwrap(), "x", "no last chunk");
+}
+
+fn nobody_can_connect_afterwards(engine: Engine) {
+    let server = TestServer::start(Server::new(|_: Request| "Hello").engine(engine));
+    let addr = server.addr();
+    server.stop();
+    assert!(TcpStream::connect(addr).is_err());
+    assert_eq!(server.stop().cut, 0, "a second stop() does nothing");
+    let _port_is_free = TcpListener::bind(addr).unwrap();
+}
+
+/// The helper program on an engine, with more arguments.
+fn start(engine: Engine, more: &[&str]) -> Program {
+    let args = [
+        &[
+            "--bind",
+            "127.0.0.1:0",
+            "--engine",
+            engine.name(),
+            "--keep-alive",
+            "600",
+        ],
+        more,
+    ]
+    .concat();
+    Program::start(env!("CARGO_BIN_EXE_longpoll"), &args)
+}
+
+fn assert_ends_idle(program: Program, signal: Signal) {
+    let mut client = program.connect();
+    assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
+    program.signal(signal);
+    client.end();
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+    assert_eq!(
+        ended.stderr.len(),
+        3,
+        "listening, stopping, stopped: {:?}",
+        ended.stderr
+    );
+    assert_eq!(ended.stderr[2], "greenway: stopped");
+    assert!(ended.stdout.is_empty());
+}
+
+fn term_ends_an_idle_server(engine: Engine) {
+    assert_ends_idle(start(engine, &[]), Signal::TERM);
+}
+
+fn int_ends_an_idle_server(engine: Engine) {
+    assert_ends_idle(start(engine, &[]), Signal::INT);
+}
+
+/// A client whose handler waits.
+fn waiting(program: &Program, path: &str) -> Client {
+    let mut client = program.connect();
+    client.send(get(path));
+    assert_eq!(
+        program.connect().send(get("/until/1")).reply().status(),
+        200
+    );
+    client
+}
+
+fn term_lets_requests_finish(engine: Engine) {
+    let program = start(engine, &[]);
+    let mut client = waiting(&program, "/wait");
+    // It publishes after the signal: a request whose body is still to come is in flight, as the
+    // interim response proves.
+    let mut publisher = program.connect();
+    publisher.send(with(
+        "POST",
+        "/publish",
+        "Content-Length: 4\r\nExpect: 100-continue\r\n",
+        "",
+    ));
+    assert_eq!(publisher.head().status, 100);
+    program.signal(Signal::TERM);
+    program.wait_for_line("stopping");
+    publisher.send("news");
+    assert_eq!(client.reply().text(), "news");
+    assert_eq!(publisher.reply().text(), "1");
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+}
+
+fn term_cuts_what_outlasts_the_grace_period(engine: Engine) {
+    let program = start(engine, &["--graceful-timeout", "0.1"]);
+    let mut client = waiting(&program, "/wait");
+    let mut stream = program.connect();
+    stream.send(get("/stream"));
+    stream.head();
+    assert_eq!(stream.chunk(), "START");
+    assert_eq!(
+        program.connect().send(get("/until/2")).reply().status(),
+        200
+    );
+    program.signal(Signal::TERM);
+    assert_eq!(client.reply().status(), 503);
+    assert_eq!(stream.rest_or_reset().0, b"", "no last chunk");
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(1), "{:?}", ended.stderr);
+    assert_eq!(
+        ended
+            .stderr
+            .iter()
+            .filter(|line| *line == "unwound")
+            .count(),
+        2,
+        "{:?}",
+        ended.stderr
+    );
+    let last = ended.stderr.last().unwrap();
+    assert!(last.contains("2 requests were cut short"), "{last}");
+}
+
+fn a_second_signal_ends_it_now(engine: Engine) {
+    let program = start(engine, &["--graceful-timeout", "600"]);
+    let client = waiting(&program, "/wait");
+    program.signal(Signal::TERM);
+    program.wait_for_line("stopping");
+    program.signal(Signal::TERM);
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(1), "{:?}", ended.stderr);
+    assert!(
+        ended.stderr.iter().any(|line| line == "unwound"),
+        "{:?}",
+        ended.stderr
+    );
+    drop(client);
+}
