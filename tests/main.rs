@@ -19,6 +19,8 @@ mod environ;
 #[path = "suite/input.rs"]
 mod input;
 // The life of a connection, and of a server.
+#[path = "suite/churn.rs"]
+mod churn;
 #[path = "suite/clocks.rs"]
 mod clocks;
 #[path = "suite/departure.rs"]
@@ -53,5 +55,7 @@ mod migration;
 mod around;
 #[path = "suite/browser.rs"]
 mod browser;
+#[path = "suite/real_clients.rs"]
+mod real_clients;
 #[path = "suite/rooms.rs"]
 mod rooms;

@@ -6,7 +6,7 @@
 use greenway::green::{Queue, sleep};
 use greenway::{Body, Engine, Request, Server};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, Drops, TestServer, next, on_green_and_threads};
+use greenway_tests::{Client, DEADLINE, Drops, TestServer, next, on_green_and_threads};
 use std::time::{Duration, Instant};
 
 on_green_and_threads!(
@@ -16,6 +16,7 @@ on_green_and_threads!(
     a_head_that_drips_is_answered_with_408,
     a_head_after_a_response_has_its_own_clock,
     half_a_body_is_answered_with_408,
+    a_body_that_drips_is_answered_with_408,
     a_handler_that_takes_too_long_is_answered_with_504,
     a_stream_that_pauses_too_long_is_cut,
     a_stream_that_goes_on_is_not_cut,
@@ -112,6 +113,24 @@ fn half_a_body_is_answered_with_408(engine: Engine) {
         client.send(with("POST", "/", fields, half));
         assert_408(&mut client);
     }
+}
+
+/// No pause is too long, but altogether it is slower than 500 bytes a second.
+fn a_body_that_drips_is_answered_with_408(engine: Engine) {
+    let app = |mut request: Request| request.body(1024);
+    let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
+    let mut client = server.connect();
+    client.send(with("POST", "/", "Content-Length: 1000\r\n", ""));
+    let begun = Instant::now();
+    while client.is_silent_for(SHORT / 20) {
+        assert!(begun.elapsed() < DEADLINE, "it drips for ever");
+        if client.try_send("x").is_err() {
+            break; // the server has closed; what it said before can still be read
+        }
+    }
+    let reply = client.reply();
+    assert_eq!(reply.status(), 408);
+    assert!(reply.head.says_close());
 }
 
 fn a_handler_that_takes_too_long_is_answered_with_504(engine: Engine) {

@@ -216,8 +216,8 @@ fn a_client_that_has_finished_sending_is_served(engine: Engine) {
     };
     let server = TestServer::start(Server::new(app).engine(engine));
     let mut client = server.connect();
+    gate.open_for(2); // a handler that waits would have the client asked whether it is there
     client.send(get("/") + &get("/")).finish_sending();
-    gate.open_for(2);
     assert_eq!(
         (client.reply().text(), client.reply().text()),
         ("served".into(), "served".into())

@@ -1,7 +1,6 @@
 //! A request's body, read from the wire when the handler asks for it.
 
 use super::wire::{Transport, Wire};
-use crate::green::thread::deadline_in;
 use crate::http1::{self, Step};
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource};
@@ -56,7 +55,7 @@ impl<T: Transport> BodySource<T> {
                     }
                     // What has been answered so far must not wait for what the client sends next.
                     self.wire.flush()?;
-                    match self.wire.fill(deadline_in(self.timeout)) {
+                    match self.wire.fill_body(self.timeout) {
                         Ok(0) => return Err(self.fail(truncated())),
                         Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -19,6 +19,15 @@ use std::time::{Duration, Instant};
 /// Interim responses that an application may send in one exchange.
 const INTERIMS: u8 = 8;
 
+/// Bytes that a client must send or take in a second, on average, besides the pause that it may
+/// make: one that trickles is as slow as one that stops. Apache's figure.
+const LEAST_RATE: u64 = 500;
+
+/// How long `bytes` take at the least rate.
+fn at_least_rate(bytes: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / LEAST_RATE)
+}
+
 /// More than this is not held back for company.
 const FLUSH_AT: usize = 64 * 1024;
 
@@ -105,6 +114,8 @@ pub(super) struct Body {
     pub(super) continue_expected: bool,
     /// It cannot be read to its end: the connection ends with this request.
     pub(super) failed: bool,
+    /// How long it has been waited for, altogether.
+    waited: Duration,
 }
 
 impl<T: Transport> Wire<T> {
@@ -172,6 +183,26 @@ impl<T: Transport> Wire<T> {
             .body
             .as_ref()
             .is_none_or(|body| !body.failed && !body.continue_expected)
+    }
+
+    /// Reads once, waiting for more of the body; at most `pause` at a time, and not longer
+    /// altogether than the least rate allows.
+    pub(super) fn fill_body(&self, pause: Duration) -> io::Result<usize> {
+        let patience = self.with_incoming(|incoming| {
+            let Some(body) = &incoming.body else {
+                return pause;
+            };
+            let allowed = pause + at_least_rate(body.decoder.total());
+            allowed.saturating_sub(body.waited).min(pause)
+        });
+        let begun = Instant::now();
+        let result = self.fill(begun.checked_add(patience));
+        self.with_incoming(|incoming| {
+            if let Some(body) = &mut incoming.body {
+                body.waited += begun.elapsed();
+            }
+        });
+        result
     }
 
     /// The body of the present request is not wanted.
@@ -292,6 +323,8 @@ impl<T: Transport> Wire<T> {
     }
 
     fn write_all(&self, parts: &mut [&[u8]]) -> io::Result<()> {
+        let length = parts.iter().map(|part| part.len() as u64).sum();
+        let at_last = deadline_in(self.write_timeout + at_least_rate(length));
         loop {
             let mut slices = [IoSlice::new(&[]); 4];
             let mut count = 0;
@@ -302,7 +335,10 @@ impl<T: Transport> Wire<T> {
             if count == 0 {
                 return Ok(());
             }
-            let deadline = deadline_in(self.write_timeout);
+            let deadline = [deadline_in(self.write_timeout), at_last]
+                .into_iter()
+                .flatten()
+                .min();
             let mut written = self.stream.write(&slices[..count], deadline)?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -366,6 +402,7 @@ impl Incoming {
             decoder: Decoder::new(request.body),
             continue_expected: request.expect_continue,
             failed: false,
+            waited: Duration::ZERO,
         });
     }
 }

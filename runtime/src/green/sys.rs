@@ -113,10 +113,20 @@ pub(crate) fn dup_for_worker(
 ) -> io::Result<OwnedFd> {
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut floor = 3;
+    let mut fitting = floor;
     for attempt in 0..32 {
         let at_least = RawFd::try_from(floor).unwrap_or(RawFd::MAX);
         // SAFETY: no pointers are passed.
-        let copy = owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, at_least) })?;
+        let copy = owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, at_least) });
+        let copy = match copy {
+            // The search has run beyond the limit: it goes on behind the last number that was taken.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && floor > fitting => {
+                LAST.store(0, Ordering::Relaxed);
+                floor = fitting;
+                continue;
+            }
+            copy => copy?,
+        };
         let number = copy.as_raw_fd() as usize;
         if number % workers == remainder {
             if attempt > 1 {
@@ -124,7 +134,7 @@ pub(crate) fn dup_for_worker(
             }
             return Ok(copy);
         }
-        let fitting = number + (remainder + workers - number % workers) % workers;
+        fitting = number + (remainder + workers - number % workers) % workers;
         floor = match attempt {
             0 => fitting,
             1 => LAST.load(Ordering::Relaxed).max(fitting),

@@ -90,11 +90,11 @@ impl Timeout {
     /// use greenway::green::{Timeout, sleep};
     /// use std::time::Duration;
     ///
-    /// let step = Duration::from_millis(40);
-    /// let done = Timeout::run_with(step, |timeout| {
+    /// let patience = Duration::from_secs(5);
+    /// let done = Timeout::run_with(patience, |timeout| {
     ///     for _piece in 0..4 {
-    ///         sleep(step / 2);
-    ///         timeout.restart(step);
+    ///         sleep(Duration::from_millis(1)); // for as long as something comes in time
+    ///         timeout.restart(patience);
     ///     }
     /// });
     /// assert!(done.is_ok());

@@ -5,12 +5,13 @@
 //! and the file that a unix socket leaves behind.
 
 use super::inherited;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -85,9 +86,24 @@ pub(super) fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListe
     socket.set_reuse_address(true)?; // as after a restart connections linger in TIME_WAIT
     // Accepted connections inherit it: a chunk is never kept back for company by the kernel.
     socket.set_tcp_nodelay(true)?;
+    notice_the_dead(&socket)?;
     socket.bind(&address.into())?;
     begin(&socket, backlog)?;
     Ok(socket.into())
+}
+
+/// Lets the kernel find out that a peer is dead without a word (a phone without a network, a
+/// machine without power). Accepted connections inherit it. Then the connection has an error,
+/// which ends its handler as any departure does.
+fn notice_the_dead(socket: &Socket) -> io::Result<()> {
+    // While something is on its way to it: not acknowledged for so long.
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
+    // While nothing is: four questions without an answer.
+    let questions = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&questions)
 }
 
 fn begin(socket: &Socket, backlog: u32) -> io::Result<()> {
@@ -198,5 +214,29 @@ impl Drop for SocketFile {
         if ours && let Err(error) = fs::remove_file(&self.path) {
             log::warn!("{} cannot be removed: {error}", self.path.display());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_inherit_what_was_set_for_them() {
+        let listener = bind_tcp("127.0.0.1:0".parse().unwrap(), 8).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(
+            socket.tcp_keepalive_time().unwrap(),
+            Duration::from_secs(60)
+        );
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(Duration::from_secs(30))
+        );
     }
 }

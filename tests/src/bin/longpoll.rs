@@ -7,7 +7,12 @@
 //! | `GET /stream` | sends `START`, waits for the next message, sends it |
 //! | `GET /until/<n>` | answers once `n` requests have begun to wait, since the start |
 //! | `POST /publish` | wakes all who wait, with the body as message; answers how many |
+//! | `GET /listing` | the same in lines: `START`, the next message, `END` |
 //! | `GET /hello` | answers at once |
+//! | `POST /echo` | sends back what comes, as it comes |
+//! | `GET /large` | 16 MiB, more than the kernel keeps for a client that does not read |
+//! | `GET /who` | the client's address, as the server sees it |
+//! | `GET /pid` | the number of its process |
 //!
 //! A handler that is unwound says so: `unwound` on the standard error.
 //!
@@ -19,6 +24,7 @@
 use greenway::green::Queue;
 use greenway::{App, Body, HttpError, Request};
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,6 +104,37 @@ fn crowd() {
     std::mem::forget(even); // kept open until the process ends
 }
 
+/// The routes on which nobody waits.
+fn plain(app: &mut App) {
+    app.get("/hello", |_: Request| "Hello\n");
+    app.post("/echo", |mut request: Request| {
+        let mut input = request.take_input();
+        Body::stream(move |out| {
+            let mut buffer = [0; 8 * 1024];
+            loop {
+                let n = input.read(&mut buffer)?;
+                if n == 0 {
+                    return Ok(());
+                }
+                out.send(buffer[..n].to_vec())?;
+            }
+        })
+    });
+    app.get("/large", |_: Request| {
+        Body::stream(|out| {
+            for _ in 0..256 {
+                out.send(vec![b'x'; 64 * 1024])?;
+            }
+            Ok(())
+        })
+    });
+    app.get("/who", |request: Request| {
+        let environ = request.environ();
+        environ.get("REMOTE_ADDR").unwrap_or("-").to_owned()
+    });
+    app.get("/pid", |_: Request| std::process::id().to_string());
+}
+
 fn main() {
     if std::env::var_os("CROWDED").is_some() {
         greenway_tests::raise_descriptor_limit();
@@ -105,7 +142,7 @@ fn main() {
     }
     let board = Board::new();
     let mut app = App::new();
-    app.get("/hello", |_: Request| "Hello\n");
+    plain(&mut app);
     let here = board.clone();
     app.get("/wait", move |_: Request| here.wait());
     let here = board.clone();
@@ -114,6 +151,18 @@ fn main() {
         Body::stream(move |out| {
             out.send("START")?;
             out.send(board.wait())
+        })
+    });
+    let here = board.clone();
+    app.get("/listing", move |_: Request| {
+        let board = here.clone();
+        Body::stream(move |out| {
+            let _guard = Guard;
+            // Whoever sees START may publish at once, so the place is taken before.
+            let place = board.join();
+            out.send("START\n")?;
+            out.send(format!("{}\n", place.get().unwrap_or_default()))?;
+            out.send("END\n")
         })
     });
     let here = board.clone();

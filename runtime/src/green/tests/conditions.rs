@@ -1,7 +1,5 @@
-use super::{LONG, everywhere, ms, on_worker};
-use crate::green::{
-    Barrier, BarrierBroken, Condition, JoinError, Lock, TimedOut, scope, sleep, spawn,
-};
+use super::{LONG, everywhere, ms, on_worker, until_waiting};
+use crate::green::{Barrier, BarrierBroken, Condition, JoinError, Lock, TimedOut, scope, spawn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -73,7 +71,7 @@ fn one_that_is_killed_in_a_condition_does_not_hold_the_lock() {
             let shared = shared.clone();
             spawn(move || drop(shared.1.wait(shared.0.lock().unwrap())))
         };
-        sleep(ms(5));
+        until_waiting(&waiter.name());
         waiter.kill();
         assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         assert!(shared.0.try_lock().is_some());

@@ -1,4 +1,4 @@
-use super::{LONG, OnDrop, SHORT, eventually, everywhere, ms, on_worker, workers};
+use super::{LONG, OnDrop, SHORT, eventually, everywhere, ms, on_worker, until_waiting, workers};
 use crate::green::{
     Builder, Event, JoinError, Queue, joinall, killall, sleep, spawn, spawn_balanced, spawn_later,
     spawn_local, worker_index, yield_now,
@@ -81,7 +81,7 @@ fn a_kill_runs_destructors_and_does_nothing_afterwards() {
                 sleep(LONG);
             })
         };
-        sleep(ms(5));
+        until_waiting(&thread.name());
         thread.kill();
         assert!(matches!(
             thread.join_timeout(LONG),
@@ -111,8 +111,10 @@ fn a_thread_can_be_killed_from_every_kind_of_wait() {
                 yield_now();
             }
         });
-        sleep(ms(5));
         let threads = [sleeper, getter, waiter, busy];
+        for thread in &threads[..3] {
+            until_waiting(&thread.name());
+        }
         killall(&threads, Some(LONG)).unwrap();
         for thread in threads {
             assert!(matches!(thread.join(), Err(JoinError::Killed)));
@@ -207,7 +209,7 @@ fn one_that_swallows_its_kill_is_killed_at_the_next_wait() {
             let _swallowed = std::panic::catch_unwind(|| sleep(LONG));
             sleep(LONG);
         });
-        sleep(ms(5));
+        until_waiting(&thread.name());
         thread.kill();
         assert!(matches!(thread.join(), Err(JoinError::Killed)));
     });

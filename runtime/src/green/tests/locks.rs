@@ -1,4 +1,4 @@
-use super::{LONG, everywhere, ms, on_worker};
+use super::{LONG, everywhere, ms, on_worker, until_waiting};
 use crate::green::{Lock, RLock, RwLock, TimedOut, scope, sleep, spawn, yield_now};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -137,7 +137,7 @@ fn an_rwlock_serves_in_order_so_nobody_starves() {
             let first = table.read().unwrap();
             for (name, write) in [("w1", true), ("r1", false), ("r2", false), ("w2", true)] {
                 let (table, order) = (&table, &order);
-                s.spawn(move || {
+                let thread = s.spawn(move || {
                     if write {
                         let _guard = table.write().unwrap();
                         order.lock().unwrap().push(name);
@@ -148,8 +148,8 @@ fn an_rwlock_serves_in_order_so_nobody_starves() {
                         yield_now();
                     }
                 });
+                until_waiting(&thread.name());
             }
-            sleep(ms(5));
             assert!(
                 table.try_read().is_none(),
                 "a reader does not pass the writer in line"
@@ -169,7 +169,7 @@ fn a_writer_that_gives_up_lets_the_readers_behind_it_in() {
         let reading = table.read().unwrap();
         scope(|s| {
             let writer = s.spawn(|| table.write_timeout(ms(30)).is_err());
-            sleep(ms(5));
+            until_waiting(&writer.name());
             let reader = s.spawn(|| table.read().is_ok());
             assert!(writer.join().unwrap());
             assert!(reader.join_timeout(LONG).unwrap().unwrap());

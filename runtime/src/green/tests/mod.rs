@@ -17,7 +17,7 @@ mod timeouts;
 mod unwinding;
 mod waits;
 
-use super::{Builder, Config, Greenlet, config, start};
+use super::{Builder, Config, Doing, Greenlet, Sight, config, green_threads, start};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,14 @@ fn eventually(condition: impl Fn() -> bool) {
         assert!(start.elapsed() < LONG, "it has not come true");
         super::sleep(ms(1));
     }
+}
+
+/// Waits until the green thread of this name waits.
+fn until_waiting(name: &str) {
+    eventually(|| {
+        let waits = |sight: &Sight| sight.name == name && sight.doing == Doing::Waiting;
+        green_threads().iter().any(waits)
+    });
 }
 
 /// Runs a closure when dropped.

@@ -1,4 +1,4 @@
-use super::{LONG, everywhere, ms, on_worker};
+use super::{LONG, everywhere, ms, on_worker, until_waiting};
 use crate::green::{
     Channel, Closed, Empty, JoinError, JoinableQueue, LifoQueue, PriorityQueue, PutError, Queue,
     TimedOut, Timeout, killall, sleep, spawn,
@@ -63,7 +63,9 @@ fn the_end_mark_wakes_those_who_wait_on_either_side() {
             let empty = empty.clone();
             move || empty.peek()
         });
-        sleep(ms(3));
+        until_waiting(&getter.name());
+        until_waiting(&putter.name());
+        until_waiting(&peeker.name());
         empty.close();
         full.close();
         assert_eq!(getter.join().unwrap(), None);
@@ -81,7 +83,7 @@ fn peek_leaves_the_item_where_it_is() {
             let queue = queue.clone();
             move || queue.peek()
         });
-        sleep(ms(2));
+        until_waiting(&peeker.name());
         queue.put(7).unwrap();
         assert_eq!(peeker.join().unwrap(), Some(7));
         assert_eq!(queue.get(), Some(7));
@@ -96,9 +98,11 @@ fn those_who_wait_are_served_in_order_and_one_who_gives_up_takes_nothing() {
             let (queue, got) = (queue.clone(), got.clone());
             spawn(move || got.put((n, queue.get().unwrap())).unwrap())
         });
-        sleep(ms(3));
+        for getter in &getters {
+            until_waiting(&getter.name());
+        }
         getters[1].kill();
-        sleep(ms(1));
+        super::eventually(|| getters[1].ready());
         for item in ["a", "b", "c"] {
             queue.put(item).unwrap();
             assert_eq!(
@@ -201,7 +205,7 @@ fn a_channel_hands_over_and_does_not_keep() {
             let channel = channel.clone();
             move || channel.put(2)
         });
-        sleep(ms(2));
+        until_waiting(&putter.name());
         assert!(!putter.ready(), "it waits for one who gets");
         assert_eq!(channel.get(), Some(2));
         putter.join().unwrap().unwrap();
@@ -216,7 +220,7 @@ fn a_channel_that_is_closed_gives_items_back() {
             let channel = channel.clone();
             move || channel.put(2)
         });
-        sleep(ms(2));
+        until_waiting(&putter.name());
         channel.close();
         assert_eq!(putter.join().unwrap(), Err(Closed(2)));
         assert_eq!((channel.get(), channel.try_get()), (None, Ok(None)));
@@ -233,7 +237,9 @@ fn a_getter_of_a_channel_whose_offer_is_withdrawn_keeps_its_place() {
             let channel = channel.clone();
             spawn(move || channel.get())
         });
-        sleep(ms(2));
+        for getter in &getters {
+            until_waiting(&getter.name());
+        }
         // Announced to the first getter and withdrawn before that one can run.
         assert_eq!(
             channel.put_timeout("early", Duration::ZERO),
@@ -329,7 +335,7 @@ fn interrupted_waits_leave_each_kind_as_it_was() {
                 let queue = queue.clone();
                 move || queue.put(3)
             });
-            sleep(ms(2));
+            until_waiting(&killed.name());
             killed.kill();
             assert!(killed.join().is_err());
             assert_eq!((queue.len(), queue.get()), (1, Some(1)));

@@ -1,4 +1,4 @@
-use super::{LONG, OnDrop, SHORT, everywhere, ms, on_worker};
+use super::{LONG, OnDrop, SHORT, everywhere, ms, on_worker, until_waiting};
 use crate::green::{Builder, Event, JoinError, TimedOut, Timeout, scope, sleep, spawn, yield_now};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,14 +92,14 @@ fn when_the_body_panics_the_children_are_killed_and_waited_for() {
         let result = catch_unwind(AssertUnwindSafe(|| {
             scope(|s| {
                 for _ in 0..3 {
-                    s.spawn(|| {
+                    let child = s.spawn(|| {
                         let _guard = OnDrop(|| {
                             ended.fetch_add(1, Ordering::SeqCst);
                         });
                         sleep(LONG);
                     });
+                    until_waiting(&child.name());
                 }
-                sleep(ms(5));
                 std::panic::resume_unwind(Box::new("the body"));
             })
         }));
@@ -113,16 +113,18 @@ fn a_limit_ends_a_scope_only_after_its_children() {
     everywhere(|| {
         let ended = Cell::new(false);
         let in_child = AtomicUsize::new(0);
-        let result = Timeout::run(SHORT, || {
+        let result = Timeout::run_with(LONG, |timeout| {
             let _after = OnDrop(|| ended.set(in_child.load(Ordering::SeqCst) == 1));
             scope(|s| {
-                s.spawn(|| {
+                let child = s.spawn(|| {
                     // It swallows the first kill, and takes a while to come to its end.
                     let _swallowed = catch_unwind(|| sleep(LONG));
                     let start = std::time::Instant::now();
                     while start.elapsed() < ms(10) {}
                     in_child.store(1, Ordering::SeqCst);
                 });
+                until_waiting(&child.name());
+                timeout.restart(SHORT);
             });
         });
         assert_eq!(result, Err(TimedOut));
@@ -145,14 +147,14 @@ fn a_parent_that_is_killed_takes_its_children_along() {
                 scope(|s| {
                     for elsewhere in 0..4 {
                         let how = Builder::new().worker(elsewhere % super::workers());
-                        s.spawn_with(how, || {
+                        let child = s.spawn_with(how, || {
                             let _guard = OnDrop(|| {
                                 local.fetch_add(1, Ordering::SeqCst);
                             });
                             sleep(LONG);
                         });
+                        until_waiting(&child.name());
                     }
-                    sleep(ms(5));
                     ready.set();
                 });
             })

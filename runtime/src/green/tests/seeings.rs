@@ -1,4 +1,4 @@
-use super::{LONG, QUIET, everywhere, ms, on_worker, workers};
+use super::{LONG, QUIET, everywhere, ms, on_worker, until_waiting, workers};
 use crate::green::{Builder, Doing, Sight, green_threads, sleep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ fn each_green_thread_is_seen_until_it_has_ended() {
                 .worker(worker)
                 .spawn(|| sleep(LONG));
             sleep(ms(10));
+            until_waiting(&name);
             let sight = find(&name).unwrap();
             assert_eq!((sight.worker, sight.doing), (worker, Doing::Waiting));
             assert!(sight.age >= ms(10) && sight.age < LONG);

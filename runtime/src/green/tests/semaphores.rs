@@ -1,6 +1,6 @@
-use super::{SHORT, everywhere, ms, on_worker};
+use super::{SHORT, everywhere, ms, on_worker, until_waiting};
 use crate::green::{
-    BoundedSemaphore, JoinError, ReleasedTooOften, Semaphore, TimedOut, Timeout, sleep, spawn, wait,
+    BoundedSemaphore, JoinError, ReleasedTooOften, Semaphore, TimedOut, Timeout, spawn, wait,
 };
 use std::sync::{Arc, Mutex};
 
@@ -62,9 +62,11 @@ fn who_asks_first_is_served_first_and_who_comes_later_cannot_pass() {
                 permit.forget();
             })
         });
-        sleep(ms(5)); // all stand in line
+        for thread in &threads {
+            until_waiting(&thread.name());
+        }
         threads[1].kill();
-        sleep(ms(1));
+        super::eventually(|| threads[1].ready());
         for _ in 0..3 {
             semaphore.release();
             assert!(semaphore.try_acquire().is_none(), "it is the next one's");

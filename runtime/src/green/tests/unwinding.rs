@@ -1,6 +1,6 @@
 //! While a thread unwinds its waits come back at once, and nothing raises a second time.
 
-use super::{LONG, OnDrop, everywhere, ms};
+use super::{LONG, OnDrop, everywhere, ms, until_waiting};
 use crate::green::{
     AsyncResult, Barrier, BarrierBroken, Channel, Closed, Condition, Event, GetError, Group,
     JoinError, Lock, Pool, Queue, RwLock, Semaphore, TimedOut, Timeout, select, sleep, spawn,
@@ -80,7 +80,7 @@ fn in_a_destructor_nothing_blocks_after_a_kill_or_a_limit() {
                 sleep(LONG);
             })
         };
-        sleep(ms(3));
+        until_waiting(&thread.name());
         thread.kill();
         assert!(matches!(thread.join(), Err(JoinError::Killed)));
         assert!(finished.load(Ordering::SeqCst));

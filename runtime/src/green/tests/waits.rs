@@ -1,4 +1,4 @@
-use super::{LONG, everywhere, ms, on_worker};
+use super::{LONG, everywhere, ms, on_worker, until_waiting};
 use crate::green::{
     AsyncResult, Event, Queue, Semaphore, TimedOut, iwait, select, sleep, spawn, spawn_later, wait,
 };
@@ -108,7 +108,7 @@ fn one_that_is_killed_while_it_selects_leaves_no_trace() {
             let (event, queue) = (event.clone(), queue.clone());
             move || select(&[&event, &queue], None)
         });
-        sleep(ms(3));
+        until_waiting(&selector.name());
         selector.kill();
         assert!(selector.join().is_err());
         assert!(event.nobody_waits());

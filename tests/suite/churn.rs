@@ -1,0 +1,147 @@
+//! Connections that come and go: nothing of them stays.
+//!
+//! The server runs in a process of its own, whose descriptors, memory mappings and resident memory
+//! are counted from outside, before and after. 20,000 connections are enough to see a byte in a
+//! hundred; `GREENWAY_CHURN=200000` makes it as many as one likes.
+
+use greenway_tests::request::{get, get_close};
+use greenway_tests::{Client, DEADLINE, Engine, Program, on_green_and_threads};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+on_green_and_threads!(nothing_stays_of_connections_that_have_gone);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
+
+/// Connections of a usual run.
+const USUAL: usize = 20_000;
+
+/// Clients that come and go at once.
+const CLIENTS: usize = 4;
+
+/// Addresses that each client comes from, in turn. A port stays taken for a minute after the side
+/// that has it closed first, and one address has about 28,000.
+const ADDRESSES: usize = 16;
+
+/// Pages that the allocator may keep in other places than before, in KiB. In a usual run a leak of
+/// 60 bytes for each connection is above it.
+const RESIDENT_MARGIN: usize = 1024;
+
+/// Mappings by which the allocator may split or join its arenas.
+const MAPS_MARGIN: usize = 8;
+
+/// What a process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    descriptors: usize,
+    maps: usize,
+    /// In KiB.
+    resident: usize,
+}
+
+impl Held {
+    fn by(pid: u32) -> Self {
+        let read = |file: &str| {
+            let path = format!("/proc/{pid}/{file}");
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+        };
+        let folder = format!("/proc/{pid}/fd");
+        let descriptors = std::fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{folder}: {error}"))
+            .count();
+        let status = read("status");
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|value| value.trim().strip_suffix(" kB"))
+            .and_then(|value| value.parse().ok());
+        Self {
+            descriptors,
+            maps: read("maps").lines().count(),
+            resident: resident.expect("every process has resident memory"),
+        }
+    }
+
+    /// What it has once the number of its descriptors no longer changes: connections that the
+    /// client has closed are noticed a moment later.
+    #[track_caller]
+    fn settled(pid: u32) -> Self {
+        let deadline = Instant::now() + DEADLINE;
+        let (mut last, mut same) = (Self::by(pid), 0);
+        while same < 10 {
+            assert!(Instant::now() < deadline, "it does not settle: {last:?}");
+            std::thread::sleep(Duration::from_millis(20));
+            let now = Self::by(pid);
+            same = if now.descriptors == last.descriptors {
+                same + 1
+            } else {
+                0
+            };
+            last = now;
+        }
+        last
+    }
+}
+
+/// So many connections with one request each. Every second one is closed by the server, the others
+/// by the client.
+fn churn(addr: SocketAddr, connections: usize) {
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                for n in (client..connections).step_by(CLIENTS) {
+                    let turn = u8::try_from((n / CLIENTS) % ADDRESSES + 1).expect("16 at most");
+                    // Below 4.
+                    let client = u8::try_from(client).expect("few clients");
+                    let from = IpAddr::V4(Ipv4Addr::new(127, 77, client, turn));
+                    one(from, addr, n % (2 * CLIENTS) < CLIENTS);
+                }
+            });
+        }
+    });
+}
+
+#[track_caller]
+fn one(from: IpAddr, addr: SocketAddr, server_closes: bool) {
+    let mut client = Client::connect_from(from, addr);
+    if server_closes {
+        assert_eq!(client.send(get_close("/hello")).reply().text(), "Hello\n");
+        client.end();
+    } else {
+        assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
+    }
+}
+
+fn nothing_stays_of_connections_that_have_gone(engine: Engine) {
+    let connections = match std::env::var("GREENWAY_CHURN") {
+        Ok(number) => number.parse().expect("GREENWAY_CHURN is a number"),
+        Err(_) => USUAL,
+    };
+    let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
+    let program = Program::start(PROGRAM, &args);
+    let addr = program.wait_for_addr();
+    let pid = Client::connect(addr).send(get_close("/pid")).reply().text();
+    let pid = pid.parse().expect("a process has a number");
+    // Until then stacks, buffers and threads are made that are used again afterwards.
+    let warm_up = connections / 5;
+    churn(addr, warm_up);
+    let before = Held::settled(pid);
+    let started = Instant::now();
+    churn(addr, connections - warm_up);
+    let took = started.elapsed();
+    let after = Held::settled(pid);
+    let count = connections - warm_up;
+    println!("{count} connections in {took:?}: {before:?}, then {after:?}");
+    assert!(
+        after.descriptors <= before.descriptors,
+        "{before:?}, then {after:?}"
+    );
+    assert!(
+        after.maps <= before.maps + MAPS_MARGIN,
+        "{before:?}, then {after:?}"
+    );
+    assert!(
+        after.resident <= before.resident + RESIDENT_MARGIN,
+        "{before:?}, then {after:?}"
+    );
+}
