@@ -27,6 +27,8 @@ mod clocks;
 mod departure;
 #[path = "suite/keepalive.rs"]
 mod keepalive;
+#[path = "suite/placement.rs"]
+mod placement;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/stop.rs"]
