@@ -55,6 +55,8 @@ mod migration;
 // The workspace: what people see of it, and how it is built.
 #[path = "suite/around_mod.rs"]
 mod around;
+#[path = "suite/behind_nginx.rs"]
+mod behind_nginx;
 #[path = "suite/browser.rs"]
 mod browser;
 #[path = "suite/real_clients.rs"]

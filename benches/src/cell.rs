@@ -1,6 +1,11 @@
 //! One cell: one scenario, one contender, one round. A fresh process, a warm-up, a
 //! measurement, and figures or the reason why there are none.
 
+mod hog;
+mod publish;
+mod requests;
+mod slow;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -9,11 +14,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::contender::Contender;
+use crate::load::crowd::Form;
 use crate::load::{self, Job, Moment, Outcome, Plan};
 use crate::machine::Cores;
 use crate::probe;
 use crate::results::{Metric, Sample};
-use crate::scenario::{BROWSER, CLIENTS, DEPTH, Scenario};
+use crate::scenario::{CLIENTS, DEPTH, Scenario};
 use crate::server::Server;
 use crate::stop::stopped;
 
@@ -26,6 +32,9 @@ const LEAST_CPU: Duration = Duration::from_millis(100);
 /// How long a server may work on after the last connection is held.
 const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long a client of the mixed load thinks.
+const THINK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(300));
+
 /// How long the parts of a cell take.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
@@ -35,6 +44,8 @@ pub struct Pace {
     pub window: Duration,
     /// Sleep of a long poll; their window is two of it, so that no wave counts twice.
     pub poll: Duration,
+    /// What slow clients are allowed: the server's clocks are set to it.
+    pub clock: Duration,
 }
 
 impl Pace {
@@ -43,8 +54,12 @@ impl Pace {
     pub fn estimate(&self, scenario: Scenario) -> f64 {
         let ramp = scenario.connections() as f64 / 12_000.0;
         let poll = self.poll.as_secs_f64();
+        let clock = self.clock.as_secs_f64();
         match scenario {
             Scenario::StartUp => 0.1,
+            Scenario::Slow(Form::Body, _) => 0.4 + ramp + 3.0 * clock,
+            Scenario::Slow(..) => 0.4 + ramp + 2.2 * clock,
+            Scenario::Publish(_) => 0.6 + 4.0 * ramp,
             Scenario::Idle(_) | Scenario::Parked(_) => 0.9 + ramp,
             Scenario::LongPoll(_) => 0.2 + 3.5 * poll + ramp,
             _ => 0.1 + self.warmup.as_secs_f64() + self.window.as_secs_f64(),
@@ -64,7 +79,8 @@ pub fn run(
     pace: Pace,
     log: &Path,
 ) -> Result<Sample, String> {
-    let server = Server::start(contender, program, &cores.server, log)?;
+    let clock = matches!(scenario, Scenario::Slow(..)).then_some(pace.clock);
+    let server = Server::start(contender, program, &cores.server, clock, log)?;
     let cell = Cell {
         scenario,
         server: &server,
@@ -74,6 +90,9 @@ pub fn run(
     let mut sample = match scenario {
         Scenario::StartUp => cell.start_up(program),
         Scenario::Idle(_) | Scenario::Parked(_) => cell.hold(),
+        Scenario::Slow(form, clients) => slow::run(&cell, form, clients),
+        Scenario::Publish(clients) => publish::run(&cell, clients),
+        Scenario::Hog(_) => hog::beside(&cell, || cell.flow()),
         _ => cell.flow(),
     }?;
     // What could not be told is left out.
@@ -89,12 +108,12 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    fn job(&self, plan: Plan, request: Vec<u8>) -> Job {
+    fn job(&self, plan: Plan, requests: Vec<Vec<u8>>) -> Job {
         let connections = self.scenario.connections();
         Job {
             target: self.server.address,
             plan,
-            request,
+            requests,
             connections,
             threads: self.cores.generator.len().min(connections),
             cores: self.cores.generator.clone(),
@@ -122,23 +141,19 @@ impl Cell<'_> {
             pipeline,
             per_connection,
         };
-        let hello = probe::request("/", &[]);
-        let mut job = match self.scenario {
-            Scenario::Pipelined => self.job(closed(DEPTH, None), hello),
-            Scenario::Headers => self.job(closed(1, None), probe::request("/", &BROWSER)),
-            Scenario::Churn(n) => self.job(closed(1, NonZeroU32::new(n)), hello),
-            Scenario::Latency(rate) => self.job(
-                Plan::Open {
-                    rate: f64::from(rate),
-                },
-                hello,
-            ),
-            Scenario::LongPoll(_) => {
-                let target = format!("/sleep?ms={}", self.pace.poll.as_millis());
-                self.job(closed(1, None), probe::request(&target, &[]))
-            }
-            _ => self.job(closed(1, None), hello),
+        let plan = match self.scenario {
+            Scenario::Pipelined => closed(DEPTH, None),
+            Scenario::Churn(n) => closed(1, NonZeroU32::new(n)),
+            Scenario::Latency(rate) | Scenario::Hog(rate) => Plan::Open {
+                rate: f64::from(rate),
+            },
+            Scenario::Mixed(_) => Plan::Think {
+                least: THINK.0,
+                most: THINK.1,
+            },
+            _ => closed(1, None),
         };
+        let mut job = self.job(plan, requests::of(self.scenario, self.pace.poll));
         let polls = matches!(self.scenario, Scenario::LongPoll(_));
         if polls {
             job.ramp = self.pace.poll;
@@ -190,12 +205,10 @@ impl Cell<'_> {
         let before = self.resident()?;
         let parked = matches!(self.scenario, Scenario::Parked(_));
         let mut job = if parked {
-            self.job(
-                Plan::Park,
-                probe::request(&format!("/sleep?ms={PARK_MS}"), &[]),
-            )
+            let request = probe::request(&format!("/sleep?ms={PARK_MS}"), &[]);
+            self.job(Plan::Park, vec![request])
         } else {
-            self.job(Plan::Idle, probe::request("/", &[]))
+            self.job(Plan::Idle, vec![probe::request("/", &[])])
         };
         job.warmup = Duration::ZERO;
         job.window = Duration::from_millis(50);
@@ -245,7 +258,7 @@ impl Cell<'_> {
             pipeline: 1,
             per_connection: None,
         };
-        let mut job = self.job(plan, probe::request("/", &[]));
+        let mut job = self.job(plan, vec![probe::request("/", &[])]);
         // Few enough that what they leave behind is not mistaken for the held ones'.
         job.connections = (job.connections / 50).clamp(1, CLIENTS);
         job.threads = 1;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Size of the pools of threads: the primer's number, and Greenway's default.
 pub const POOL: usize = 20;
@@ -102,9 +103,10 @@ impl Contender {
         }
     }
 
-    /// The command line.
+    /// The command line. With a `clock`, the server is to end clients that take longer with
+    /// what they owe it, as far as it can; a handler may take twice as long.
     #[must_use]
-    pub fn arguments(self, bind: SocketAddr, cores: usize) -> Vec<String> {
+    pub fn arguments(self, bind: SocketAddr, cores: usize, clock: Option<Duration>) -> Vec<String> {
         let mut arguments = vec!["--bind".to_owned(), bind.to_string()];
         let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
         add("--cores", cores.to_string());
@@ -113,6 +115,18 @@ impl Contender {
             add("--engine", engine.flag().to_owned());
             // gunicorn's default of two seconds would close what is held idle here.
             add("--keep-alive", "600".to_owned());
+        }
+        if let Some(clock) = clock {
+            match self {
+                Self::Engine(_) => {
+                    let seconds = clock.as_secs_f64().to_string();
+                    add("--header-timeout", seconds.clone());
+                    add("--body-timeout", seconds.clone());
+                    add("--write-timeout", seconds);
+                    add("--timeout", (clock * 2).as_secs_f64().to_string());
+                }
+                Self::Peer(_) => add("--head-timeout", clock.as_millis().to_string()),
+            }
         }
         arguments
     }

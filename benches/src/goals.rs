@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::contender::{Contender, Engine, Peer};
-use crate::results::{Metric, Results, Table};
+use crate::load::crowd::Form;
+use crate::results::{Metric, Results, Row, Table};
 use crate::scenario::Scenario;
 
 /// How a goal stands.
@@ -70,6 +71,13 @@ pub fn judge(results: &Results) -> Vec<Goal> {
     let parked = find(|scenario| matches!(scenario, Scenario::Parked(ENOUGH..)));
     let polls = find(|scenario| scenario == Scenario::LongPoll(1_000));
     let most = find(|scenario| scenario == Scenario::LongPoll(10_000));
+    let publish = find(|scenario| matches!(scenario, Scenario::Publish(10_000..)));
+    let slow = |form| {
+        let mut tables = results.tables.iter();
+        let table = tables
+            .rfind(|table| matches!(table.scenario, Scenario::Slow(this, 5_000..) if this == form));
+        table.and_then(|table| table.row(GREEN))
+    };
     vec![
         against(
             "keep-alive hello: CPU per request at most that of the best of hyper and may_minihttp",
@@ -100,6 +108,20 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         at_most("a parked handler: at most 12 kB resident", parked, 12_000.0),
         stall(polls),
         nobody_starves(most),
+        all_hear(publish),
+        all_unwind(publish),
+        calm(
+            "5,000 slow heads: each is cut, and another client's median at most doubles",
+            slow(Form::Head),
+        ),
+        calm(
+            "5,000 slow bodies: each is cut, and another client's median at most doubles",
+            slow(Form::Body),
+        ),
+        calm(
+            "5,000 slow readers: each is cut, and another client's median at most doubles",
+            slow(Form::Reader),
+        ),
     ]
 }
 
@@ -211,6 +233,78 @@ fn nobody_starves(table: Option<&Table>) -> Goal {
     }
 }
 
+fn all_hear(table: Option<&Table>) -> Goal {
+    let row = table.and_then(|table| table.row(GREEN));
+    let lost = row.and_then(|row| Some(row.summary(Metric::Lost)?.max));
+    let took = row.and_then(|row| Some(row.summary(Metric::AllAnswered)?.median));
+    let ours = lost.map(|lost| {
+        let took = took.map_or_else(String::new, |ms| {
+            format!(", all within {}", Metric::AllAnswered.show(ms))
+        });
+        format!("{lost:.0} lost{took}")
+    });
+    Goal {
+        what: "10,000 long polls, one publish: all answered, none lost",
+        ours,
+        wanted: "0 lost".to_owned(),
+        limit: None,
+        verdict: judged(lost.map(|lost| lost == 0.0)),
+    }
+}
+
+fn all_unwind(table: Option<&Table>) -> Goal {
+    let row = table.and_then(|table| table.row(GREEN));
+    let remaining = row.and_then(|row| Some(row.summary(Metric::Remaining)?.max));
+    let took = row.and_then(|row| Some(row.summary(Metric::Unwound)?.max));
+    let ours = match (remaining, took) {
+        (Some(0.0), Some(ms)) => Some(Metric::Unwound.show(ms)),
+        (remaining, _) => remaining.map(|count| format!("{count:.0} left behind")),
+    };
+    Goal {
+        what: "10,000 clients leave: their handlers are unwound within a second",
+        ours,
+        wanted: Metric::Unwound.show(1_000.0),
+        limit: None,
+        verdict: judged(
+            remaining.map(|count| count == 0.0 && took.is_some_and(|ms| ms <= 1_000.0)),
+        ),
+    }
+}
+
+/// Slow clients harm nobody and are got rid of.
+fn calm(what: &'static str, row: Option<&Row>) -> Goal {
+    let figure = |metric| Some(row?.summary(metric)?.median);
+    let (with, alone) = (figure(Metric::P50), figure(Metric::P50Alone));
+    let cut = row.and_then(|row| Some(row.summary(Metric::Cut)?.min));
+    let verdict = match (with, alone, cut) {
+        (Some(with), Some(alone), Some(cut)) => Some(with <= 2.0 * alone && cut == 1.0),
+        _ => None,
+    };
+    let ours = with.zip(cut).map(|(with, cut)| {
+        let (with, cut) = (Metric::P50.show(with), Metric::Cut.show(cut));
+        format!("{with}, {cut} cut")
+    });
+    let wanted = alone.map_or_else(
+        || "all cut".to_owned(),
+        |alone| format!("alone: {}; all cut", Metric::P50.show(alone)),
+    );
+    Goal {
+        what,
+        ours,
+        wanted,
+        limit: None,
+        verdict: judged(verdict),
+    }
+}
+
+fn judged(reached: Option<bool>) -> Verdict {
+    match reached {
+        None => Verdict::NotMeasured,
+        Some(true) => Verdict::Reached,
+        Some(false) => Verdict::Missed,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,5 +358,34 @@ mod tests {
             let results = results(Scenario::Idle(8_000), Metric::BytesEach, &[(GREEN, bytes)]);
             assert_eq!(judge(&results)[3].verdict, verdict);
         }
+    }
+
+    #[test]
+    fn slow_clients_must_be_cut_and_must_not_slow_others() {
+        let judged = |with: f64, cut: f64| {
+            let scenario = Scenario::Slow(Form::Reader, 5_000);
+            let mut results = results(scenario, Metric::P50Alone, &[(GREEN, 30.0)]);
+            let sample = results.tables[0].rows[0].rounds[0].as_mut().unwrap();
+            sample.extend([(Metric::P50, with), (Metric::Cut, cut)]);
+            judge(&results).pop().unwrap().verdict
+        };
+        assert_eq!(judged(60.0, 1.0), Verdict::Reached);
+        assert_eq!(judged(61.0, 1.0), Verdict::Missed);
+        assert_eq!(judged(30.0, 0.999), Verdict::Missed);
+    }
+
+    #[test]
+    fn a_handler_that_is_left_behind_is_no_time_at_all() {
+        let judged = |more: &[(Metric, f64)]| {
+            let mut results = results(Scenario::Publish(10_000), Metric::Lost, &[(GREEN, 0.0)]);
+            let sample = results.tables[0].rows[0].rounds[0].as_mut().unwrap();
+            sample.extend(more.iter().copied());
+            let goals = judge(&results);
+            (goals[7].verdict, goals[8].verdict)
+        };
+        let in_time = [(Metric::Remaining, 0.0), (Metric::Unwound, 999.0)];
+        assert_eq!(judged(&in_time), (Verdict::Reached, Verdict::Reached));
+        let stuck = [(Metric::Remaining, 1.0)];
+        assert_eq!(judged(&stuck), (Verdict::Reached, Verdict::Missed));
     }
 }

@@ -28,6 +28,7 @@ pub mod contender;
 pub mod goals;
 pub mod load;
 pub mod machine;
+pub mod metric;
 pub mod probe;
 pub mod programs;
 pub mod report;

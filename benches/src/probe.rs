@@ -72,6 +72,26 @@ fn rss(rollup: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Sockets that the process has open: whatever a server says, this is what it holds.
+///
+/// # Errors
+/// When the process is gone or may not be looked at.
+pub fn sockets(pid: u32) -> io::Result<usize> {
+    let all = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    // Other descriptors come and go with what a server makes lazily. One that was closed
+    // since it was listed cannot be read any more.
+    let is_socket = |entry: io::Result<fs::DirEntry>| {
+        let target = entry.and_then(|entry| fs::read_link(entry.path()));
+        target.is_ok_and(|target| {
+            target
+                .as_os_str()
+                .as_encoded_bytes()
+                .starts_with(b"socket:")
+        })
+    };
+    Ok(all.map(is_socket).filter(|&is_socket| is_socket).count())
+}
+
 fn unreadable(what: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
@@ -157,6 +177,34 @@ pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
     head.into_bytes()
 }
 
+/// A POST request as bytes, with a body of `length` bytes.
+#[must_use]
+pub fn post(target: &str, length: usize) -> Vec<u8> {
+    let mut request =
+        format!("POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n")
+            .into_bytes();
+    request.resize(request.len() + length, b'x');
+    request
+}
+
+/// The same in chunked transfer coding (RFC 9112, 7.1), in pieces of `piece` bytes.
+#[must_use]
+pub fn post_chunked(target: &str, length: usize, piece: usize) -> Vec<u8> {
+    let mut request =
+        format!("POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .into_bytes();
+    let mut left = length;
+    while left > 0 {
+        let size = left.min(piece.max(1));
+        request.extend_from_slice(format!("{size:x}\r\n").as_bytes());
+        request.resize(request.len() + size, b'x');
+        request.extend_from_slice(b"\r\n");
+        left -= size;
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    request
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,8 +234,20 @@ mod tests {
     }
 
     #[test]
+    fn bodies_are_framed() {
+        let head = b"POST /e HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\nxxx";
+        assert_eq!(post("/e", 3), head);
+        let chunked = String::from_utf8(post_chunked("/e", 40, 32)).unwrap();
+        let body = chunked.split_once("\r\n\r\n").unwrap().1;
+        let wanted = format!("20\r\n{}\r\n8\r\nxxxxxxxx\r\n0\r\n\r\n", "x".repeat(32));
+        assert_eq!(body, wanted);
+    }
+
+    #[test]
     fn our_own_process_can_be_read() {
         let pid = std::process::id();
+        let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(sockets(pid).unwrap() >= 1);
         assert!(resident(pid).unwrap() > 100_000);
         let before = cpu_time(pid).unwrap();
         let started = Instant::now();

@@ -66,7 +66,7 @@ impl Programs {
 fn build_one(workspace: &Path, contender: &Contender) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let package = if contender.is_ours() {
-        "greenway-bench"
+        "greenway-bench-subject"
     } else {
         contender.program()
     };

@@ -86,7 +86,9 @@ fn plan(setting: &Setting<'_>, scenario: Scenario) -> Table {
             contender,
             version: setting.programs.version(contender),
             rounds: Vec::new(),
-            skipped: unbuilt.or_else(|| scenario.obstacle(contender, setting.descriptors)),
+            skipped: unbuilt
+                .or_else(|| scenario.obstacle(contender, setting.descriptors))
+                .or_else(|| Some(setting.choice.leaves_out(scenario, contender)?.to_owned())),
         }
     });
     Table {

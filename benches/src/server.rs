@@ -40,7 +40,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a contender on `cores` and waits until `GET /` is answered as agreed.
-    /// What the server writes goes to `log`.
+    /// What the server writes goes to `log`; `clock` is that of [`Contender::arguments`].
     ///
     /// # Errors
     /// A sentence that says what went wrong, with the last line that the server wrote.
@@ -48,11 +48,13 @@ impl Server {
         contender: Contender,
         program: &Path,
         cores: &[usize],
+        clock: Option<Duration>,
         log: &Path,
     ) -> Result<Self, String> {
         let address = free_address().map_err(|error| format!("no free port: {error}"))?;
         let started = Instant::now();
-        let child = spawn(contender, program, cores, address, log)
+        let arguments = contender.arguments(address, cores.len().max(1), clock);
+        let child = spawn(program, &arguments, cores, log)
             .map_err(|error| format!("could not be started: {error}"))?;
         // From here on, every way out drops `server` and with it the process.
         let mut server = Self {
@@ -96,13 +98,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(
-    contender: Contender,
-    program: &Path,
-    cores: &[usize],
-    address: SocketAddr,
-    log: &Path,
-) -> io::Result<Child> {
+fn spawn(program: &Path, arguments: &[String], cores: &[usize], log: &Path) -> io::Result<Child> {
     if let Some(folder) = log.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -116,7 +112,7 @@ fn spawn(
         None => Command::new(program),
     };
     command
-        .args(contender.arguments(address, cores.len().max(1)))
+        .args(arguments)
         .env_remove("PORT")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -183,10 +179,10 @@ mod tests {
     fn a_program_that_ends_or_is_not_there_is_told() {
         let log = log("false");
         let contender = Contender::Peer(Peer::Floor);
-        let error = Server::start(contender, Path::new("/bin/false"), &[], &log).unwrap_err();
+        let error = Server::start(contender, Path::new("/bin/false"), &[], None, &log).unwrap_err();
         assert!(error.contains("ended at start"), "{error}");
         let missing = Path::new("/nonexistent/server");
-        let error = Server::start(contender, missing, &[], &log).unwrap_err();
+        let error = Server::start(contender, missing, &[], None, &log).unwrap_err();
         assert!(error.contains("start"), "{error}");
         let _ = fs::remove_file(log);
     }
@@ -211,9 +207,21 @@ mod tests {
     fn engines_are_started_by_flag() {
         let address = SocketAddr::from(([127, 0, 0, 1], 7));
         let line = Contender::Engine(Engine::Threads)
-            .arguments(address, 2)
+            .arguments(address, 2, None)
             .join(" ");
         let wanted = "--bind 127.0.0.1:7 --cores 2 --threads 20 --engine threads --keep-alive 600";
         assert_eq!(line, wanted);
+        let clock = Some(Duration::from_millis(1_500));
+        let line = Contender::Engine(Engine::Green)
+            .arguments(address, 1, clock)
+            .join(" ");
+        assert!(
+            line.contains("--header-timeout 1.5") && line.contains("--timeout 3"),
+            "{line}"
+        );
+        let line = Contender::Peer(Peer::Hyper)
+            .arguments(address, 1, clock)
+            .join(" ");
+        assert!(line.ends_with("--head-timeout 1500"), "{line}");
     }
 }

@@ -5,7 +5,7 @@
 //! fails its test. Chromium has its own file.
 
 use greenway_tests::request::{get_close, post};
-use greenway_tests::{Client, Ended, Engine, Program, on_green_and_threads};
+use greenway_tests::{Client, Ended, Engine, Program, on_green_and_threads, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -34,6 +34,29 @@ fn server(engine: Engine, flags: &[&str]) -> Program {
 
 fn url(server: &Program, path: &str) -> String {
     format!("http://{}{path}", server.wait_for_addr())
+}
+
+/// A folder that goes away with the test.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gw-clients-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the temporary folder can be written to");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left over is in the temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A file of `tests/clients`.
@@ -180,17 +203,23 @@ fn wrk_sees_no_errors(engine: Engine) {
     );
 }
 
-/// Runs `slowhttptest` in one of its modes, with a well-behaved client beside it, until the server
-/// has closed all its connections: it would go on for 15 seconds.
+/// Starts `slowhttptest` in one of its modes.
 #[track_caller]
-fn slowly(server: &Program, mode: &[&str], path: &str) {
-    let addr = server.wait_for_addr();
-    let slow = start(
+fn slow_clients(addr: SocketAddr, mode: &[&str], path: &str) -> Program {
+    start(
         Command::new("slowhttptest")
             .args(mode)
             .args(["-c", &SLOW.to_string(), "-r", "200", "-l", "15", "-p", "5"])
             .args(["-u", &format!("http://{addr}{path}")]),
-    );
+    )
+}
+
+/// A well-behaved client beside slow ones, until the server has closed all of these: they would
+/// go on for 15 seconds.
+#[track_caller]
+fn outlast(server: &Program, mode: &[&str], path: &str) {
+    let addr = server.wait_for_addr();
+    let slow = slow_clients(addr, mode, path);
     let ended = std::thread::scope(|scope| {
         let slow = scope.spawn(move || finish(slow));
         let mut served = 0;
@@ -212,21 +241,48 @@ fn be_served(addr: SocketAddr) {
     assert_eq!(reply.summary(), (200, "Hello\n".to_owned()));
 }
 
-/// What `slowhttptest` sends next comes after the clock.
+/// What `slowhttptest` sends or reads next comes after the clock.
 const PAUSE: &str = "8";
 
 fn slow_heads_are_cut(engine: Engine) {
     let server = server(engine, &["--header-timeout", "1"]);
-    slowly(&server, &["-H", "-i", PAUSE], "/hello");
+    outlast(&server, &["-H", "-i", PAUSE], "/hello");
 }
 
 fn slow_bodies_are_cut(engine: Engine) {
     let server = server(engine, &["--body-timeout", "1", "--threads", "60"]);
-    slowly(&server, &["-B", "-i", PAUSE, "-s", "8192"], "/echo");
+    outlast(&server, &["-B", "-i", PAUSE, "-s", "8192"], "/echo");
 }
 
+/// A client with a closed window does not see that it was cut, so here the server's log tells: 200
+/// and less than all of it. If the client had left, it would be 499.
 fn slow_readers_are_cut(engine: Engine) {
-    let server = server(engine, &["--write-timeout", "1", "--threads", "60"]);
+    let folder = Folder::new(&format!("slow-{}", engine.name()));
+    let log = folder.path("access.log");
+    let path = log.to_str().expect("the name is ours");
+    let server = server(
+        engine,
+        &[
+            "--write-timeout",
+            "1",
+            "--threads",
+            "60",
+            "--access-logfile",
+            path,
+            "--access-logformat",
+            "%(s)s %(U)s %(B)s",
+        ],
+    );
+    let addr = server.wait_for_addr();
     let window = ["-X", "-w", "512", "-y", "1024", "-n", PAUSE, "-z", "32"];
-    slowly(&server, &window, "/large");
+    let _slow = slow_clients(addr, &window, "/large");
+    until("all slow readers are cut", || {
+        be_served(addr);
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        let sent = log
+            .lines()
+            .filter_map(|line| line.strip_prefix("200 /large "));
+        let cut = sent.filter(|bytes| bytes.parse().is_ok_and(|n: usize| n < 16 << 20));
+        cut.count() >= SLOW
+    });
 }

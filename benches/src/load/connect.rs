@@ -32,11 +32,34 @@ fn source() -> Ipv4Addr {
 /// # Errors
 /// When the kernel refuses at once: no descriptors, no ports, nobody listening.
 pub(super) fn open(target: SocketAddr) -> io::Result<TcpStream> {
+    open_as(target, Receiver::Eager)
+}
+
+/// How much the kernel takes in for a client that does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// As much as it likes.
+    Eager,
+    /// As little as it can, in segments of an Ethernet: with those of the loopback
+    /// device (64 KiB) the server's kernel would take megabytes off its hands, and no
+    /// server would notice that nobody reads.
+    Small,
+}
+
+/// As [`open`], with a choice of the receiving side.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_as(target: SocketAddr, receiver: Receiver) -> io::Result<TcpStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     // Lets the kernel give a port that is taken only towards other servers.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    if receiver == Receiver::Small {
+        sockopt::set_socket_recv_buffer_size(&socket, 2048)?;
+        socket2::SockRef::from(&socket).set_tcp_mss(1460)?;
+    }
     rustix::net::bind(&socket, &SocketAddrV4::new(source(), 0))?;
     match rustix::net::connect(&socket, &target) {
         Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(TcpStream::from(socket)),

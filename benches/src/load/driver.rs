@@ -9,21 +9,19 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::time::Timespec;
 
 use super::connect;
+use super::connection::{Connection, State};
 use super::lane::{Lane, Phase, Shared, now, thread_cpu};
 use super::reply::{BadReply, HeadCache, ReplyReader};
+use super::timing::{Alarm, Schedule, Thinkers};
 use super::{Job, Plan, empty_histogram};
 
 /// Handshakes in flight per thread.
@@ -78,64 +76,25 @@ pub(super) fn drive(job: &Job, index: usize, lane: &Lane, shared: &Shared) -> io
     Ok(driver.finish())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Closed,
-    Connecting,
-    Open,
-}
-
-struct Connection {
-    stream: Option<TcpStream>,
-    state: State,
-    /// Tells events of an earlier socket in the same slot from those of this one.
-    generation: u32,
-    reader: ReplyReader,
-    /// Answers that are owed to us.
-    asked: usize,
-    /// When the batch was sent (closed loop) or due (open loop).
-    since: u64,
-    /// Bytes of the batch that the socket has not taken.
-    unsent: usize,
-    /// Requests until this connection is closed by us.
-    left: u32,
-    /// Counted in `Lane::ready`.
-    ready: bool,
-    /// epoll is asked about writability.
-    wants_out: bool,
-}
-
-/// The times at which requests of an open loop are due.
-struct Schedule {
-    start: u64,
-    interval: f64,
-    next: u64,
-}
-
-impl Schedule {
-    fn due(&self) -> u64 {
-        self.start + (self.next as f64 * self.interval) as u64
-    }
-}
-
 struct Driver<'a> {
     job: &'a Job,
     lane: &'a Lane,
     shared: &'a Shared,
     poll: OwnedFd,
-    timer: Option<OwnedFd>,
+    alarm: Option<Alarm>,
     connections: Vec<Connection>,
     /// Slots to be opened.
     waiting: VecDeque<usize>,
     connecting: usize,
     not_before: u64,
     started: u64,
-    /// What is written per batch: the request as often as the plan pipelines it.
-    batch: Vec<u8>,
+    /// What is written at once: each request as often as the plan pipelines it.
+    batches: Vec<Vec<u8>>,
     depth: usize,
     interval: f64,
     offset: u64,
     schedule: Option<Schedule>,
+    thinkers: Option<Thinkers>,
     idle: VecDeque<usize>,
     cache: HeadCache,
     buffer: Vec<u8>,
@@ -150,47 +109,40 @@ impl<'a> Driver<'a> {
             job.connections / job.threads + usize::from(index < job.connections % job.threads);
         let depth = match job.plan {
             Plan::Closed { pipeline, .. } => pipeline,
-            Plan::Open { .. } | Plan::Idle | Plan::Park => 1,
+            Plan::Think { .. } | Plan::Open { .. } | Plan::Idle | Plan::Park => 1,
         };
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        let (mut timer, mut interval) = (None, 0.0);
-        if let Plan::Open { rate } = job.plan {
-            let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
-            epoll::add(&poll, &fd, EventData::new_u64(TIMER), EventFlags::IN)?;
-            timer = Some(fd);
-            interval = 1e9 / rate * job.threads as f64;
+        let (mut alarm, mut thinkers, mut interval) = (None, None, 0.0);
+        match job.plan {
+            Plan::Open { rate } => {
+                alarm = Some(Alarm::new(&poll, TIMER)?);
+                interval = 1e9 / rate * job.threads as f64;
+            }
+            Plan::Think { least, most } => {
+                alarm = Some(Alarm::new(&poll, TIMER)?);
+                thinkers = Some(Thinkers::new(least, most, index as u64));
+            }
+            Plan::Closed { .. } | Plan::Idle | Plan::Park => {}
         }
-        let connections = (0..share)
-            .map(|_| Connection {
-                stream: None,
-                state: State::Closed,
-                generation: 0,
-                reader: ReplyReader::new(),
-                asked: 0,
-                since: 0,
-                unsent: 0,
-                left: 0,
-                ready: false,
-                wants_out: false,
-            })
-            .collect();
+        let connections = (0..share).map(Connection::closed).collect();
         Ok(Self {
             job,
             lane,
             shared,
             poll,
-            timer,
+            alarm,
             connections,
             waiting: (0..share).collect(),
             connecting: 0,
             not_before: 0,
             started: now(),
-            batch: job.request.repeat(depth),
+            batches: job.requests.iter().map(|each| each.repeat(depth)).collect(),
             depth,
             interval,
             // The threads take turns, so that together they keep the rate evenly.
             offset: (interval * index as f64 / job.threads as f64) as u64,
             schedule: None,
+            thinkers,
             idle: VecDeque::new(),
             cache: HeadCache::default(),
             buffer: vec![0; 256 * 1024],
@@ -313,6 +265,11 @@ impl<'a> Driver<'a> {
                 self.mark_ready(slot);
                 self.ask(slot, now())
             }
+            Plan::Think { .. } => {
+                self.mark_ready(slot);
+                self.think(slot, now());
+                self.flush(slot)
+            }
             Plan::Idle => self.ask(slot, now()),
         }
     }
@@ -327,7 +284,8 @@ impl<'a> Driver<'a> {
         let connection = &mut self.connections[slot];
         connection.asked = self.depth;
         connection.since = since;
-        connection.unsent = self.batch.len();
+        connection.turn = connection.turn.wrapping_add(1);
+        connection.unsent = self.batches[connection.turn % self.batches.len()].len();
         self.flush(slot)
     }
 
@@ -338,7 +296,8 @@ impl<'a> Driver<'a> {
             return Ok(());
         };
         if connection.unsent > 0 {
-            match stream.write(&self.batch[self.batch.len() - connection.unsent..]) {
+            let batch = &self.batches[connection.turn % self.batches.len()];
+            match stream.write(&batch[batch.len() - connection.unsent..]) {
                 Ok(n) => connection.unsent -= n,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return self.broken(slot, &error),
@@ -391,6 +350,7 @@ impl<'a> Driver<'a> {
         }
         let time = now();
         self.lane.completed.add(answers as u64);
+        self.lane.last.set(time);
         self.lane.refused.add(refused);
         // An open loop asks what became of the requests *due* in the window.
         let moment = if matches!(self.job.plan, Plan::Open { .. }) {
@@ -413,13 +373,17 @@ impl<'a> Driver<'a> {
     /// All that was asked has been answered: what now?
     fn next(&mut self, slot: usize, time: u64) -> io::Result<()> {
         match self.job.plan {
-            Plan::Closed { .. } if self.shared.phase() != Phase::Run => Ok(()),
+            Plan::Closed { .. } | Plan::Think { .. } if self.shared.phase() != Phase::Run => Ok(()),
             Plan::Closed { .. } if self.connections[slot].left == 0 => {
                 self.close(slot);
                 self.waiting.push_back(slot);
                 self.open_some(time)
             }
             Plan::Closed { .. } => self.ask(slot, time),
+            Plan::Think { .. } => {
+                self.think(slot, time);
+                Ok(())
+            }
             Plan::Open { .. } => {
                 self.idle.push_back(slot);
                 self.dispatch(time)
@@ -432,11 +396,40 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Open loop: sends what is due, and arms the timer for what comes next.
-    fn dispatch(&mut self, time: u64) -> io::Result<()> {
-        if self.timer.is_none() {
-            return Ok(());
+    fn think(&mut self, slot: usize, time: u64) {
+        let generation = self.connections[slot].generation;
+        if let Some(thinkers) = self.thinkers.as_mut() {
+            thinkers.think(time, slot, generation);
         }
+    }
+
+    /// Sends what is due by now, and arms the timer for what comes next.
+    fn dispatch(&mut self, time: u64) -> io::Result<()> {
+        match self.job.plan {
+            Plan::Open { .. } => self.dispatch_schedule(time),
+            Plan::Think { .. } => self.dispatch_thinkers(time),
+            Plan::Closed { .. } | Plan::Idle | Plan::Park => Ok(()),
+        }
+    }
+
+    fn dispatch_thinkers(&mut self, time: u64) -> io::Result<()> {
+        while let Some(thinkers) = self.thinkers.as_mut() {
+            match thinkers.next(time) {
+                Ok((due, slot, generation)) => {
+                    let connection = &self.connections[slot];
+                    // It may have broken while it thought.
+                    if connection.state == State::Open && connection.generation == generation {
+                        self.ask(slot, due)?;
+                    }
+                }
+                Err(None) => break,
+                Err(Some(due)) => return self.arm(due),
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch_schedule(&mut self, time: u64) -> io::Result<()> {
         if self.schedule.is_none() {
             if self.lane.ready.get() < self.connections.len() as u64 {
                 return Ok(());
@@ -470,30 +463,13 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn arm(&self, due: u64) -> io::Result<()> {
-        let Some(timer) = &self.timer else {
-            return Ok(());
-        };
-        let zero = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let at = Timespec {
-            tv_sec: (due / 1_000_000_000) as i64,
-            tv_nsec: (due % 1_000_000_000) as i64,
-        };
-        let when = Itimerspec {
-            it_interval: zero,
-            it_value: at,
-        };
-        timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &when)?;
-        Ok(())
+    fn arm(&mut self, due: u64) -> io::Result<()> {
+        self.alarm.as_mut().map_or(Ok(()), |alarm| alarm.arm(due))
     }
 
-    fn take_timer(&self) {
-        if let Some(timer) = &self.timer {
-            // Only to make it unreadable again; nothing is there when it was re-armed.
-            let _ = rustix::io::read(timer, &mut [0_u8; 8]);
+    fn take_timer(&mut self) {
+        if let Some(alarm) = self.alarm.as_mut() {
+            alarm.take();
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Lane {
     pub(super) refused: Counter,
     /// Connections that broke or could not be opened.
     pub(super) errors: Counter,
+    /// When the last of them came, as [`now`] tells it.
+    pub(super) last: Counter,
     /// CPU time of the thread, at most some milliseconds old.
     pub(super) cpu: Counter,
     /// Not zero when the thread has given up.

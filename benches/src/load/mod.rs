@@ -21,9 +21,12 @@
 //! counters and the `Shared` phase. No thread waits for another.
 
 mod connect;
+mod connection;
+pub mod crowd;
 mod driver;
 mod lane;
 mod reply;
+mod timing;
 
 use std::fmt;
 use std::io;
@@ -50,6 +53,14 @@ pub enum Plan {
         /// The client closes and opens a new connection after that many requests.
         per_connection: Option<NonZeroU32>,
     },
+    /// Clients that wait for a while between an answer and their next request; a request
+    /// is due when its client's pause is over.
+    Think {
+        /// Shortest pause.
+        least: Duration,
+        /// Longest pause.
+        most: Duration,
+    },
     /// Requests are due at fixed times whether or not earlier ones were answered.
     Open {
         /// Requests per second over all connections.
@@ -68,8 +79,9 @@ pub struct Job {
     pub target: SocketAddr,
     /// What each connection does.
     pub plan: Plan,
-    /// The request, head and body, as it goes on the wire.
-    pub request: Vec<u8>,
+    /// The requests, head and body, as they go on the wire; each connection sends one
+    /// after the other, and the connections begin at different ones.
+    pub requests: Vec<Vec<u8>>,
     /// Connections held open at once (at most [`MAX_CONNECTIONS`]).
     pub connections: usize,
     /// Generator threads.
@@ -124,6 +136,8 @@ pub struct Outcome {
     pub generator_busy: f64,
     /// CPU time of all generator threads within the window.
     pub generator_cpu: Duration,
+    /// When the last answer came, by the generator's clock; 0 if none did.
+    pub(crate) last_answer: u64,
     /// Connections open when the window closed.
     pub open: usize,
 }
@@ -234,6 +248,7 @@ pub fn run(
             starved,
             generator_busy: measured.busiest,
             generator_cpu: measured.cpu,
+            last_answer: lanes.iter().map(|lane| lane.last.get()).max().unwrap_or(0),
             open,
         })
     })
@@ -250,14 +265,22 @@ fn check(job: &Job) -> Result<(), LoadError> {
     if job.threads == 0 || job.threads > job.connections {
         return refuse("there are more threads than connections, or none");
     }
+    if job.requests.is_empty() || job.requests.iter().any(Vec::is_empty) {
+        return refuse("there is no request, or one without a byte");
+    }
     match job.plan {
+        Plan::Think { least, most } if least > most || most > Duration::from_secs(60) => {
+            refuse("the pauses are out of bounds")
+        }
         Plan::Closed { pipeline, .. } if pipeline == 0 || pipeline > 1024 => {
             refuse("the pipeline depth is out of bounds")
         }
         Plan::Open { rate } if !(1.0..=10_000_000.0).contains(&rate) => {
             refuse("the rate is out of bounds")
         }
-        Plan::Closed { .. } | Plan::Open { .. } | Plan::Idle | Plan::Park => Ok(()),
+        Plan::Closed { .. } | Plan::Think { .. } | Plan::Open { .. } | Plan::Idle | Plan::Park => {
+            Ok(())
+        }
     }
 }
 

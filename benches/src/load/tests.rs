@@ -47,7 +47,7 @@ fn job(target: SocketAddr, plan: Plan) -> Job {
     Job {
         target,
         plan,
-        request: b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec(),
+        requests: vec![b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec()],
         connections: 4,
         threads: 2,
         cores: Vec::new(),

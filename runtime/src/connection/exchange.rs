@@ -130,7 +130,9 @@ impl<T: Transport> Connection<T> {
         };
         let payload = match result {
             Ok(Ok(())) => return Outcome::Sent,
-            Ok(Err(error)) if error.is_gone() => {
+            // Gone, or too slow to be told anything more: no fault of the handler's.
+            Ok(Err(error)) if error.is_gone() || self.wire.is_broken() => {
+                log::debug!("{line}: the client has left: {error}");
                 writer.note_departure();
                 return Outcome::Cut;
             }

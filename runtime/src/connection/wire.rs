@@ -282,6 +282,11 @@ impl<T: Transport> Wire<T> {
         write(&mut outgoing)
     }
 
+    /// Whether this client can be told nothing more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
     /// Whether so much is to go that it should not wait for more.
     pub(super) fn is_full(&self) -> bool {
         self.outgoing.borrow().len() >= FLUSH_AT
@@ -316,8 +321,12 @@ impl<T: Transport> Wire<T> {
         parts[1..count].copy_from_slice(more); // at most three: a chunk's size, data and end
         let result = self.write_all(&mut parts[..count]);
         spare::give(queued);
-        if result.is_err() {
+        if let Err(error) = &result {
             self.broken.set(true);
+            if error.kind() == io::ErrorKind::TimedOut {
+                // What the kernel still has for it is not to be kept for one who does not read.
+                self.stream.reset();
+            }
         }
         result
     }

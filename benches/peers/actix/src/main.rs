@@ -1,8 +1,15 @@
 //! Peer: actix-web, a worker per core (its own model), no middleware.
 
+use std::convert::Infallible;
 use std::io;
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::web::{self, Bytes, ServiceConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use peer_common::{Ask, Message, Waiting};
+use tokio::sync::Notify;
+
+/// Waked by `/publish`, whichever worker the waiting handler is on.
+static NEWS: Notify = Notify::const_new();
 
 async fn hello() -> HttpResponse {
     HttpResponse::Ok()
@@ -10,31 +17,89 @@ async fn hello() -> HttpResponse {
         .body(peer_common::HELLO)
 }
 
-async fn sleep(request: HttpRequest) -> HttpResponse {
+/// The routes whose query says how long or how many.
+async fn with_number(request: HttpRequest) -> HttpResponse {
     let target = request
         .uri()
         .path_and_query()
         .map_or("/", |target| target.as_str());
-    if let Some(time) = peer_common::sleep_asked(target) {
-        actix_web::rt::time::sleep(time).await;
+    match peer_common::ask(target) {
+        Ask::Sleep(time) => actix_web::rt::time::sleep(time).await,
+        Ask::Compute(time) => peer_common::compute(time),
+        Ask::Stream(n) => {
+            let chunk = |_| Ok::<_, Infallible>(Bytes::from_static(peer_common::CHUNK));
+            return HttpResponse::Ok()
+                .content_type("application/octet-stream")
+                .streaming(futures_util::stream::iter((0..n).map(chunk)));
+        }
+        _ => {}
     }
     hello().await
+}
+
+async fn poll() -> HttpResponse {
+    // Hears of what is published from here on, polled or not.
+    let news = NEWS.notified();
+    let _counted = Waiting::new();
+    news.await;
+    hello().await
+}
+
+async fn publish() -> HttpResponse {
+    NEWS.notify_waiters();
+    hello().await
+}
+
+fn octets(body: Bytes) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/octet-stream")
+        .body(body)
+}
+
+async fn named(path: web::Path<(i64, String)>) -> String {
+    let (id, name) = path.into_inner();
+    format!("{id} {name}")
+}
+
+fn routes(app: &mut ServiceConfig) {
+    app.app_data(web::PayloadConfig::new(peer_common::MAX_ECHO))
+        .route("/", web::get().to(hello))
+        .route("/sleep", web::get().to(with_number))
+        .route("/compute", web::get().to(with_number))
+        .route("/stream", web::get().to(with_number))
+        .route("/json", web::get().to(async || web::Json(Message::HELLO)))
+        .route("/echo", web::post().to(async |body: Bytes| octets(body)))
+        .route(
+            "/large",
+            web::get().to(async || octets(Bytes::from_static(&peer_common::LARGE))),
+        )
+        .route("/poll", web::get().to(poll))
+        .route("/publish", web::get().to(publish))
+        .route(
+            "/waiting",
+            web::get().to(async || Waiting::count().to_string()),
+        );
+    for index in 0..peer_common::ROUTES {
+        app.route(
+            &format!("/r{index:02}/{{id}}/{{name}}"),
+            web::get().to(named),
+        );
+    }
 }
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     let flags = peer_common::flags();
-    let server = HttpServer::new(|| {
-        App::new()
-            .route("/", web::get().to(hello))
-            .route("/sleep", web::get().to(sleep))
-    })
-    .workers(flags.cores)
-    // The defaults are 25,000 open connections per worker and a backlog of 1024.
-    .backlog(4096)
-    // The default of five seconds would close the idle connections while they are counted.
-    .keep_alive(std::time::Duration::from_secs(600))
-    .bind(flags.bind)?;
+    let mut server = HttpServer::new(|| App::new().configure(routes))
+        .workers(flags.cores)
+        // The defaults are 25,000 open connections per worker and a backlog of 1024.
+        .backlog(4096)
+        // The default of five seconds would close the idle connections while they are counted.
+        .keep_alive(std::time::Duration::from_secs(600))
+        .bind(flags.bind)?;
+    if let Some(time) = flags.head_timeout {
+        server = server.client_request_timeout(time);
+    }
     for address in server.addrs() {
         peer_common::listening_on(address);
     }

@@ -1,24 +1,76 @@
 //! Peer: axum on tokio's multi-thread runtime, `axum::serve` with `TCP_NODELAY`, as
 //! its docs and examples have it.
 
+use std::convert::Infallible;
 use std::io;
 
-use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::Uri;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use peer_common::{Ask, Message, Waiting};
+use tokio::sync::Notify;
+
+/// Waked by `/publish`.
+static NEWS: Notify = Notify::const_new();
+
+const PLAIN: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "text/plain")];
+const OCTETS: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/octet-stream")];
 
 async fn hello() -> ([(HeaderName, &'static str); 1], &'static str) {
-    ([(CONTENT_TYPE, "text/plain")], peer_common::HELLO)
+    (PLAIN, peer_common::HELLO)
 }
 
-async fn sleep(uri: Uri) -> ([(HeaderName, &'static str); 1], &'static str) {
+/// The routes whose query says how long or how many.
+async fn with_number(uri: Uri) -> Response {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    if let Some(time) = peer_common::sleep_asked(target) {
-        tokio::time::sleep(time).await;
+    match peer_common::ask(target) {
+        Ask::Sleep(time) => tokio::time::sleep(time).await,
+        Ask::Compute(time) => peer_common::compute(time),
+        Ask::Stream(n) => {
+            let chunk = |_| Ok::<_, Infallible>(Bytes::from_static(peer_common::CHUNK));
+            let body = Body::from_stream(futures_util::stream::iter((0..n).map(chunk)));
+            return (OCTETS, body).into_response();
+        }
+        _ => {}
     }
+    hello().await.into_response()
+}
+
+async fn poll() -> impl IntoResponse {
+    // Hears of what is published from here on, polled or not.
+    let news = NEWS.notified();
+    let _counted = Waiting::new();
+    news.await;
     hello().await
+}
+
+async fn publish() -> impl IntoResponse {
+    NEWS.notify_waiters();
+    hello().await
+}
+
+fn app() -> Router {
+    let mut router = Router::new()
+        .route("/", get(hello))
+        .route("/sleep", get(with_number))
+        .route("/compute", get(with_number))
+        .route("/stream", get(with_number))
+        .route("/json", get(async || Json(Message::HELLO)))
+        .route("/echo", post(async |body: Bytes| (OCTETS, body)))
+        .route("/large", get(async || (OCTETS, &peer_common::LARGE[..])))
+        .route("/poll", get(poll))
+        .route("/publish", get(publish))
+        .route("/waiting", get(async || Waiting::count().to_string()));
+    for index in 0..peer_common::ROUTES {
+        let named = async |Path((id, name)): Path<(i64, String)>| format!("{id} {name}");
+        router = router.route(&format!("/r{index:02}/{{id}}/{{name}}"), get(named));
+    }
+    router.layer(DefaultBodyLimit::max(peer_common::MAX_ECHO))
 }
 
 fn main() -> io::Result<()> {
@@ -34,12 +86,6 @@ fn main() -> io::Result<()> {
             // A socket that refuses it has been closed by its client already.
             let _ = stream.set_nodelay(true);
         });
-        axum::serve(
-            listener,
-            Router::new()
-                .route("/", get(hello))
-                .route("/sleep", get(sleep)),
-        )
-        .await
+        axum::serve(listener, app()).await
     })
 }

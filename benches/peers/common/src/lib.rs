@@ -1,19 +1,48 @@
 //! What all peers share, so that the programs differ in nothing but the server
-//! under them: the flags `--bind ADDR`, `--cores N` and `--threads N`, the line that
-//! says the socket is open, and the reading of `/sleep?ms=N`.
+//! under them: the flags (`--bind ADDR`, `--cores N`, `--threads N`, `--head-timeout MS`),
+//! the line that says the socket is open, and what each route does, without I/O.
 //!
-//! Each peer does the same work: `GET /` is answered with [`HELLO`] as
-//! `text/plain`, `GET /sleep?ms=N` with the same after N milliseconds during which
-//! other requests are served, where the peer can do that.
+//! Each peer does the same work, as far as it can:
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `GET /` | [`HELLO`] as `text/plain` |
+//! | `GET /sleep?ms=N` | the same after N milliseconds; others are served meanwhile |
+//! | `GET /compute?ms=N` | the same after N milliseconds of computing |
+//! | `GET /json` | [`json`] |
+//! | `POST /echo` | the body, at most [`MAX_ECHO`] bytes |
+//! | `GET /stream?n=N` | N times [`CHUNK`], each handed to the server by itself |
+//! | `GET /large` | [`LARGE`] |
+//! | `GET /poll` | [`HELLO`] after the next `GET /publish`; `GET /waiting` counts them |
+//! | `GET /rNN/<id>/<name>` | id and name; [`ROUTES`] routes, in servers that have a router |
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
 
 /// The body of every answer: 13 bytes.
 pub const HELLO: &str = "Hello, World!";
 
 /// Longest sleep that a client may ask for: a bound, as for everything here.
 pub const MAX_SLEEP: Duration = Duration::from_secs(600);
+
+/// Largest body that is echoed.
+pub const MAX_ECHO: usize = 4 << 20;
+
+/// One chunk of `/stream`: 32 bytes.
+pub const CHUNK: &[u8] = b"thirty-two bytes make one chunk\n";
+
+/// Most chunks of one `/stream`.
+pub const MAX_CHUNKS: u64 = 100_000;
+
+/// What slow readers are sent: more than kernels hold for a client that does not read.
+pub static LARGE: [u8; 1 << 20] = [b'x'; 1 << 20];
+
+/// Routes with wildcards.
+pub const ROUTES: usize = 100;
 
 /// What the command line asked for.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +53,9 @@ pub struct Flags {
     pub cores: usize,
     /// Threads that run handlers, for servers that have such a pool (default 20).
     pub threads: usize,
+    /// How long a client may take with a head, for servers that have such a clock
+    /// (default: what the server does by itself).
+    pub head_timeout: Option<Duration>,
 }
 
 /// Reads the process's flags.
@@ -32,7 +64,7 @@ pub struct Flags {
 #[must_use]
 pub fn flags() -> Flags {
     parse(std::env::args().skip(1)).unwrap_or_else(|message| {
-        eprintln!("{message}\nflags: --bind ADDR --cores N --threads N");
+        eprintln!("{message}\nflags: --bind ADDR --cores N --threads N --head-timeout MS");
         std::process::exit(2)
     })
 }
@@ -42,6 +74,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Flags, String> {
         bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
         cores: 1,
         threads: 20,
+        head_timeout: None,
     };
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag} wants a value"))?;
@@ -57,6 +90,12 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Flags, String> {
             }
             "--cores" => flags.cores = count(&value)?,
             "--threads" => flags.threads = count(&value)?,
+            "--head-timeout" => {
+                let ms = value
+                    .parse()
+                    .map_err(|_| format!("--head-timeout wants milliseconds, not {value}"))?;
+                flags.head_timeout = Some(Duration::from_millis(ms));
+            }
             _ => return Err(format!("no such flag: {flag}")),
         }
     }
@@ -68,12 +107,122 @@ pub fn listening_on(address: SocketAddr) {
     println!("listening on {address}");
 }
 
-/// How long a request target asks to sleep: `/sleep?ms=250` gives a quarter of a
-/// second (at most [`MAX_SLEEP`]), every other target gives `None`.
+/// What a request asks for; routes with wildcards are the business of routers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// `/`, and everything that is not known.
+    Hello,
+    /// `/sleep?ms=N`, at most [`MAX_SLEEP`].
+    Sleep(Duration),
+    /// `/compute?ms=N`.
+    Compute(Duration),
+    /// `/json`.
+    Json,
+    /// `/echo`.
+    Echo,
+    /// `/stream?n=N`, at most [`MAX_CHUNKS`].
+    Stream(u64),
+    /// `/large`.
+    Large,
+    /// `/poll`.
+    Poll,
+    /// `/publish`.
+    Publish,
+    /// `/waiting`.
+    Waiting,
+}
+
+/// Reads a request target, for servers without a router.
 #[must_use]
-pub fn sleep_asked(target: &str) -> Option<Duration> {
-    let ms = target.strip_prefix("/sleep?ms=")?.parse().ok()?;
-    Some(Duration::from_millis(ms).min(MAX_SLEEP))
+pub fn ask(target: &str) -> Ask {
+    let number = |prefix| target.strip_prefix(prefix)?.parse().ok();
+    match target {
+        "/" => Ask::Hello,
+        "/json" => Ask::Json,
+        "/echo" => Ask::Echo,
+        "/large" => Ask::Large,
+        "/poll" => Ask::Poll,
+        "/publish" => Ask::Publish,
+        "/waiting" => Ask::Waiting,
+        _ => {
+            if let Some(ms) = number("/sleep?ms=") {
+                Ask::Sleep(Duration::from_millis(ms).min(MAX_SLEEP))
+            } else if let Some(ms) = number("/compute?ms=") {
+                Ask::Compute(Duration::from_millis(ms))
+            } else if let Some(n) = number("/stream?n=") {
+                Ask::Stream(n.min(MAX_CHUNKS))
+            } else {
+                Ask::Hello
+            }
+        }
+    }
+}
+
+/// TechEmpower's JSON object.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    /// The greeting.
+    pub message: &'static str,
+}
+
+impl Message {
+    /// The one that is sent.
+    pub const HELLO: Self = Self { message: HELLO };
+}
+
+/// [`Message::HELLO`] as text, serialized anew each time.
+#[must_use]
+pub fn json() -> Vec<u8> {
+    // An object of one string has nothing that JSON cannot say.
+    serde_json::to_vec(&Message::HELLO).expect("a string can be serialized")
+}
+
+/// Holds the CPU for so much CPU time of the calling thread, at most a second.
+pub fn compute(time: Duration) {
+    let used = || {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        // The clock counts from zero upwards, so neither part is negative.
+        Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
+    };
+    let until = used() + time.min(Duration::from_secs(1));
+    while used() < until {
+        for turn in 0..1_000_u32 {
+            std::hint::black_box(turn);
+        }
+    }
+}
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// A handler of `/poll`, counted as long as this lives.
+#[derive(Debug)]
+pub struct Waiting(());
+
+impl Waiting {
+    /// One more.
+    #[must_use]
+    pub fn new() -> Self {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count() -> usize {
+        WAITING.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +237,8 @@ mod tests {
     fn flags_are_read_and_refused() {
         let flags = parsed("--cores 2 --bind 127.0.0.1:0").unwrap();
         assert_eq!((flags.cores, flags.threads, flags.bind.port()), (2, 20, 0));
+        let clock = parsed("--head-timeout 1500").unwrap().head_timeout;
+        assert_eq!(clock, Some(Duration::from_millis(1_500)));
         for bad in [
             "--cores",
             "--cores 0",
@@ -100,20 +251,37 @@ mod tests {
     }
 
     #[test]
-    fn only_the_sleep_target_sleeps() {
-        assert_eq!(
-            sleep_asked("/sleep?ms=250"),
-            Some(Duration::from_millis(250))
-        );
-        assert_eq!(sleep_asked("/sleep?ms=99999999999"), Some(MAX_SLEEP));
-        for other in [
-            "/",
-            "/sleep",
-            "/sleep?ms=",
-            "/sleep?ms=-1",
-            "/sleep?ms=soon",
-        ] {
-            assert_eq!(sleep_asked(other), None, "{other}");
+    fn targets_are_read() {
+        let ms = Duration::from_millis;
+        assert_eq!(ask("/sleep?ms=250"), Ask::Sleep(ms(250)));
+        assert_eq!(ask("/sleep?ms=99999999999"), Ask::Sleep(MAX_SLEEP));
+        assert_eq!(ask("/compute?ms=50"), Ask::Compute(ms(50)));
+        assert_eq!(ask("/stream?n=7"), Ask::Stream(7));
+        assert_eq!(ask("/stream?n=99999999999"), Ask::Stream(MAX_CHUNKS));
+        assert_eq!(ask("/poll"), Ask::Poll);
+        for other in ["/", "/sleep", "/sleep?ms=", "/sleep?ms=-1", "/stream?n=x"] {
+            assert_eq!(ask(other), Ask::Hello, "{other}");
         }
+    }
+
+    #[test]
+    fn the_message_is_techempowers() {
+        assert_eq!(json(), br#"{"message":"Hello, World!"}"#);
+    }
+
+    #[test]
+    fn those_who_wait_are_counted() {
+        let before = Waiting::count();
+        let one = Waiting::new();
+        assert_eq!(Waiting::count(), before + 1);
+        drop(one);
+        assert_eq!(Waiting::count(), before);
+    }
+
+    #[test]
+    fn computing_takes_cpu_time() {
+        let started = std::time::Instant::now();
+        compute(Duration::from_millis(20));
+        assert!(started.elapsed() >= Duration::from_millis(20));
     }
 }

@@ -4,31 +4,77 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::iter::Map;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use futures_util::stream::Iter;
+use http_body_util::{BodyExt, Either, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use peer_common::{Ask, Waiting};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tokio::sync::Notify;
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Waked by `/publish`, whichever runtime the waiting handler is on.
+static NEWS: Notify = Notify::const_new();
+
+type Chunk = Result<Frame<Bytes>, Infallible>;
+type Chunks = Map<Range<u64>, fn(u64) -> Chunk>;
+type Answer = Response<Either<Full<Bytes>, StreamBody<Iter<Chunks>>>>;
+
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn full(content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn chunk(_: u64) -> Chunk {
+    Ok(Frame::data(Bytes::from_static(peer_common::CHUNK)))
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
     let target = request
         .uri()
         .path_and_query()
         .map_or("/", |target| target.as_str());
-    if let Some(time) = peer_common::sleep_asked(target) {
-        tokio::time::sleep(time).await;
+    match peer_common::ask(target) {
+        Ask::Hello => {}
+        Ask::Sleep(time) => tokio::time::sleep(time).await,
+        Ask::Compute(time) => peer_common::compute(time),
+        Ask::Json => return Ok(full(JSON, peer_common::json())),
+        Ask::Echo => {
+            let body = request.into_body().collect().await?.to_bytes();
+            return Ok(full(OCTETS, body));
+        }
+        Ask::Stream(n) => {
+            let chunks = (0..n).map(chunk as fn(u64) -> Chunk);
+            let body = StreamBody::new(futures_util::stream::iter(chunks));
+            let mut response = Response::new(Either::Right(body));
+            response.headers_mut().insert(CONTENT_TYPE, OCTETS);
+            return Ok(response);
+        }
+        Ask::Large => return Ok(full(OCTETS, &peer_common::LARGE[..])),
+        Ask::Poll => {
+            // Hears of what is published from here on, polled or not.
+            let news = NEWS.notified();
+            let _counted = Waiting::new();
+            news.await;
+        }
+        Ask::Publish => NEWS.notify_waiters(),
+        Ask::Waiting => return Ok(full(PLAIN, Waiting::count().to_string())),
     }
-    let mut response = Response::new(Full::new(Bytes::from_static(peer_common::HELLO.as_bytes())));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    Ok(response)
+    Ok(full(PLAIN, peer_common::HELLO))
 }
 
 fn main() -> io::Result<()> {
@@ -42,7 +88,7 @@ fn main() -> io::Result<()> {
     peer_common::listening_on(address);
     let threads: Vec<_> = listeners
         .into_iter()
-        .map(|listener| std::thread::spawn(move || run(listener)))
+        .map(|listener| std::thread::spawn(move || run(listener, flags.head_timeout)))
         .collect();
     for thread in threads {
         thread
@@ -52,7 +98,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn run(listener: TcpListener) -> io::Result<()> {
+fn run(listener: TcpListener, head_timeout: Option<Duration>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -62,14 +108,18 @@ fn run(listener: TcpListener) -> io::Result<()> {
         loop {
             // Out of descriptors, or a client that left before it was accepted.
             let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };
             stream.set_nodelay(true)?;
             tokio::task::spawn_local(async move {
+                let mut builder = http1::Builder::new();
+                builder.pipeline_flush(true);
+                if let Some(time) = head_timeout {
+                    builder.timer(TokioTimer::new()).header_read_timeout(time);
+                }
                 // A client that leaves is the normal end of a connection here.
-                let _ = http1::Builder::new()
-                    .pipeline_flush(true)
+                let _ = builder
                     .serve_connection(TokioIo::new(stream), service_fn(answer))
                     .await;
             });

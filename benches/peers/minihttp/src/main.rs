@@ -4,10 +4,13 @@
 //! number of workers follows `--cores`. `/sleep` uses `may`'s sleep, which parks the
 //! coroutine and no thread.
 
-use std::io;
+use std::io::{self, Read};
+use std::sync::{LazyLock, PoisonError};
 use std::time::Duration;
 
+use may::sync::{Condvar, Mutex, MutexGuard};
 use may_minihttp::{HttpServer, HttpService, Request, Response};
+use peer_common::{Ask, Waiting};
 
 #[derive(Clone)]
 struct Hello;
@@ -18,14 +21,65 @@ impl HttpService for Hello {
         request: Request<'_, '_, '_>,
         response: &mut Response<'_>,
     ) -> io::Result<()> {
-        if let Some(time) = peer_common::sleep_asked(request.path()) {
+        match peer_common::ask(request.path()) {
             // Under a millisecond means "for ever" to may.
-            may::coroutine::sleep(time.max(Duration::from_millis(1)));
+            Ask::Sleep(time) => may::coroutine::sleep(time.max(Duration::from_millis(1))),
+            Ask::Compute(time) => peer_common::compute(time),
+            Ask::Json => {
+                response.header("Content-Type: application/json");
+                response.body_vec(peer_common::json());
+                return Ok(());
+            }
+            Ask::Echo => {
+                let mut body = Vec::new();
+                let limit = peer_common::MAX_ECHO as u64;
+                request.body().take(limit).read_to_end(&mut body)?;
+                response.header("Content-Type: application/octet-stream");
+                response.body_vec(body);
+                return Ok(());
+            }
+            Ask::Large => {
+                response.header("Content-Type: application/octet-stream");
+                response.body_vec(peer_common::LARGE.to_vec());
+                return Ok(());
+            }
+            Ask::Poll => wait_for_news(),
+            Ask::Publish => {
+                *lock(&NEWS.0) += 1;
+                NEWS.1.notify_all();
+            }
+            Ask::Waiting => {
+                response.header("Content-Type: text/plain");
+                response.body_vec(Waiting::count().to_string().into_bytes());
+                return Ok(());
+            }
+            // It cannot stream.
+            Ask::Hello | Ask::Stream(_) => {}
         }
         response
             .header("Content-Type: text/plain")
             .body(peer_common::HELLO);
         Ok(())
+    }
+}
+
+/// Counts publishes; the condition is notified of each.
+static NEWS: LazyLock<(Mutex<u64>, Condvar)> = LazyLock::new(Default::default);
+
+/// Nothing panics while it holds this lock.
+fn lock(counter: &Mutex<u64>) -> MutexGuard<'_, u64> {
+    counter.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_for_news() {
+    let mut published = lock(&NEWS.0);
+    let _counted = Waiting::new();
+    let before = *published;
+    while *published == before {
+        published = NEWS
+            .1
+            .wait(published)
+            .unwrap_or_else(PoisonError::into_inner);
     }
 }
 

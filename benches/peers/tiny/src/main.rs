@@ -2,10 +2,51 @@
 //! docs show. `/sleep` holds one thread of the pool, so `--threads` (20 by default)
 //! is how many can sleep at once; `--cores` means nothing to it.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
-use tiny_http::{Header, Response, Server};
+use peer_common::Ask;
+use tiny_http::{Header, Request, Response, Server, StatusCode};
+
+/// `/stream` as tiny_http has it: a reader without a length, which it sends in chunks of
+/// its own size.
+struct Chunks {
+    left: u64,
+    rest: &'static [u8],
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() && self.left > 0 {
+            self.left -= 1;
+            self.rest = peer_common::CHUNK;
+        }
+        self.rest.read(buffer)
+    }
+}
+
+/// Answers a request. Nobody can wait for news in a pool of twenty: no `/poll`.
+fn answer(mut request: Request, plain: &Header) -> io::Result<()> {
+    match peer_common::ask(request.url()) {
+        Ask::Sleep(time) => std::thread::sleep(time),
+        Ask::Compute(time) => peer_common::compute(time),
+        Ask::Json => return request.respond(Response::from_data(peer_common::json())),
+        Ask::Echo => {
+            let mut body = Vec::new();
+            let limit = peer_common::MAX_ECHO as u64;
+            request.as_reader().take(limit).read_to_end(&mut body)?;
+            return request.respond(Response::from_data(body));
+        }
+        Ask::Stream(left) => {
+            let body = Chunks { left, rest: &[] };
+            let response = Response::new(StatusCode(200), Vec::new(), body, None, None);
+            return request.respond(response);
+        }
+        Ask::Large => return request.respond(Response::from_data(&peer_common::LARGE[..])),
+        Ask::Hello | Ask::Poll | Ask::Publish | Ask::Waiting => {}
+    }
+    request.respond(Response::from_string(peer_common::HELLO).with_header(plain.clone()))
+}
 
 fn main() -> io::Result<()> {
     let flags = peer_common::flags();
@@ -20,13 +61,8 @@ fn main() -> io::Result<()> {
             let (server, plain) = (Arc::clone(&server), plain.clone());
             std::thread::spawn(move || {
                 while let Ok(request) = server.recv() {
-                    if let Some(time) = peer_common::sleep_asked(request.url()) {
-                        std::thread::sleep(time);
-                    }
-                    let response =
-                        Response::from_string(peer_common::HELLO).with_header(plain.clone());
                     // A client that leaves is the normal end of a connection here.
-                    let _ = request.respond(response);
+                    let _ = answer(request, &plain);
                 }
             })
         })
