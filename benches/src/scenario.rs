@@ -185,7 +185,7 @@ impl Scenario {
                 let how = match form {
                     Form::Head => "send a head byte by byte",
                     Form::Body => "send a head at once and a body byte by byte",
-                    Form::Reader => "ask for 1 MiB and take it in 64 bytes at a time",
+                    Form::Reader => "ask for 256 KiB and take it in 64 bytes at a time",
                 };
                 format!(
                     "One client in a closed loop, first alone, then beside {n} that {how}. All \

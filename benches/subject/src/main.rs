@@ -26,7 +26,7 @@ const CHUNK: &[u8; 32] = b"thirty-two bytes make one chunk\n";
 /// Most chunks of one `/stream`.
 const MAX_CHUNKS: u64 = 100_000;
 /// What slow readers are sent: more than kernels hold for a client that does not read.
-static LARGE: [u8; 1 << 20] = [b'x'; 1 << 20];
+static LARGE: [u8; 256 << 10] = [b'x'; 256 << 10];
 
 fn main() {
     let mut app = App::new();

@@ -39,7 +39,7 @@ pub const CHUNK: &[u8] = b"thirty-two bytes make one chunk\n";
 pub const MAX_CHUNKS: u64 = 100_000;
 
 /// What slow readers are sent: more than kernels hold for a client that does not read.
-pub static LARGE: [u8; 1 << 20] = [b'x'; 1 << 20];
+pub static LARGE: [u8; 256 << 10] = [b'x'; 256 << 10];
 
 /// Routes with wildcards.
 pub const ROUTES: usize = 100;

@@ -22,7 +22,7 @@ use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, however slow the machine; only failures wait for it.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Short enough to be waited for in vain.
 const SHORT: Duration = Duration::from_millis(20);

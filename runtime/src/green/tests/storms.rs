@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-const OPERATIONS: u64 = 1500;
+const OPERATIONS: u64 = 500;
 
 /// Runs `act` many times in several green threads of each worker and in two OS threads. In
 /// `victims` more it runs for ever; they are killed and replaced all the time.
