@@ -130,10 +130,13 @@ impl<T: Transport> Connection<T> {
         };
         let payload = match result {
             Ok(Ok(())) => return Outcome::Sent,
-            // Gone, or too slow to be told anything more: no fault of the handler's.
-            Ok(Err(error)) if error.is_gone() || self.wire.is_broken() => {
-                log::debug!("{line}: the client has left: {error}");
+            Ok(Err(error)) if error.is_gone() => {
                 writer.note_departure();
+                return Outcome::Cut;
+            }
+            // The write clock has run out: no fault of the handler's.
+            Ok(Err(error)) if self.wire.is_broken() => {
+                log::debug!("{line}: the client is too slow: {error}");
                 return Outcome::Cut;
             }
             // What has failed may be the request's body, and then it says which answer it is.
