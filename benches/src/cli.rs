@@ -321,7 +321,7 @@ impl Flags {
 fn pace(mode: Mode, window: f64) -> Pace {
     let (warmup, poll, clock) = match mode {
         Mode::Smoke => (100, 200, 600),
-        Mode::Quick => (200, 500, 2_000),
+        Mode::Quick => (200, 500, 3_000),
         Mode::Full => (500, 1_000, 3_000),
     };
     Pace {

@@ -36,6 +36,7 @@ pub(super) fn run(cell: &Cell<'_>, form: Form, clients: usize) -> Result<Sample,
         form,
         opening: opening(form).to_vec(),
         clients,
+        ramp: clock / 3,
         // Several bytes within every clock: none is cut for having said nothing.
         pause: (clock / 8).min(Duration::from_millis(250)),
         limit: SETUP_LIMIT + clock * 4,
@@ -84,12 +85,19 @@ fn beside(
         std::thread::sleep(Duration::from_millis(2));
     }
     let all_there = Instant::now();
+    let held_by_server = || match probe::sockets(cell.server.pid()) {
+        Ok(now) => Ok(now.saturating_sub(before).min(clients)),
+        Err(error) => Err(format!("the server is gone: {error}")),
+    };
+    // Connected means that the kernel took them. Behind a queue of thousands that the
+    // server has still to accept, anybody's first request is slow.
+    while held_by_server()? < clients && all_there.elapsed() < cell.pace.clock / 4 && !stopped() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let with = good_client(cell)?;
     let held = clients - view.gone();
-    let pid = cell.server.pid();
     loop {
-        let now = probe::sockets(pid).map_err(|error| format!("the server is gone: {error}"))?;
-        let remaining = now.saturating_sub(before).min(clients);
+        let remaining = held_by_server()?;
         let elapsed = all_there.elapsed();
         if remaining == 0 {
             return Ok((with, held, 0, Some(elapsed)));
@@ -103,7 +111,8 @@ fn beside(
     }
 }
 
-/// Half of the clock: no slow client is due to be cut within it.
+/// A third of the clock. The crowd takes one third to arrive, and the server has a part of
+/// the last to take it in: no slow client is due to be cut within the window.
 fn good_client(cell: &Cell<'_>) -> Result<Outcome, String> {
     let plan = Plan::Closed {
         pipeline: 1,
@@ -112,7 +121,7 @@ fn good_client(cell: &Cell<'_>) -> Result<Outcome, String> {
     let mut job = cell.job(plan, vec![probe::request("/", &[])]);
     (job.connections, job.threads) = (1, 1);
     job.warmup = Duration::from_millis(20);
-    job.window = cell.pace.clock / 2;
+    job.window = cell.pace.clock / 3;
     load::run(&job, &stopped, &mut |_| {}).map_err(|error| error.to_string())
 }
 

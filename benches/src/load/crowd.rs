@@ -54,6 +54,9 @@ pub struct CrowdJob {
     pub opening: Vec<u8>,
     /// How many (at most [`MAX_CONNECTIONS`]).
     pub clients: usize,
+    /// Time over which they arrive, evenly: thousands in one instant would be a test of
+    /// the server's backlog.
+    pub ramp: Duration,
     /// The pause of a client between two bytes, or sips.
     pub pause: Duration,
     /// When those that are left are let go, counted from the start.
@@ -142,7 +145,7 @@ pub fn run(job: &CrowdJob, view: &View, stop: &dyn Fn() -> bool) -> Result<Fates
         && !view.leave.load(Ordering::Relaxed)
         && !stop()
     {
-        crowd.let_in()?;
+        crowd.let_in(now() - started)?;
         let (events, _) = match epoll::wait(&crowd.poll, &mut space[..], Some(&TICK)) {
             Ok(ready) => ready,
             Err(rustix::io::Errno::INTR) => continue,
@@ -178,12 +181,14 @@ struct Crowd<'a> {
 }
 
 impl Crowd<'_> {
-    fn let_in(&mut self) -> Result<(), LoadError> {
+    fn let_in(&mut self, elapsed: u64) -> Result<(), LoadError> {
         let receiver = match self.job.form {
             Form::Head | Form::Body => Receiver::Eager,
             Form::Reader => Receiver::Small,
         };
-        while self.connecting < CONNECTING && self.clients.len() < self.job.clients {
+        let part = (elapsed as f64 / nanos(self.job.ramp).max(1) as f64).min(1.0);
+        let due = (self.job.clients as f64 * part).ceil() as usize;
+        while self.connecting < CONNECTING && self.clients.len() < due {
             let stream = connect::open_as(self.job.target, receiver)?;
             let name = EventData::new_u64(self.clients.len() as u64);
             epoll::add(&self.poll, &stream, name, EventFlags::OUT).map_err(io::Error::from)?;
@@ -297,6 +302,7 @@ mod tests {
             form,
             opening: opening.to_vec(),
             clients: 3,
+            ramp: Duration::from_millis(10),
             pause: Duration::from_millis(20),
             limit: Duration::from_secs(5),
             core: None,

@@ -118,6 +118,47 @@ fn churn_opens_a_connection_per_so_many_requests() {
 }
 
 #[test]
+fn clients_that_think_pause_and_take_turns() {
+    // Counts each kind of request by its target's length.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let kinds = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+    let counted = Arc::clone(&kinds);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, kinds) = (stream.unwrap(), Arc::clone(&counted));
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    let kind = usize::from(buffer.starts_with(b"GET /other "));
+                    kinds[kind].fetch_add(1, Ordering::SeqCst);
+                    if stream.write_all(ANSWER).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let plan = Plan::Think {
+        least: Duration::from_millis(20),
+        most: Duration::from_millis(40),
+    };
+    let mut thinking = job(address, plan);
+    let other = b"GET /other HTTP/1.1\r\nHost: test\r\n\r\n".to_vec();
+    thinking.requests.push(other);
+    thinking.window = Duration::from_millis(600);
+    let outcome = run(&thinking, &never, &mut |_| {}).unwrap();
+    // Four clients, a request every 30 ms: 80. Late on a busy machine, never early.
+    assert!((30..=124).contains(&outcome.completed), "{outcome:?}");
+    assert_eq!((outcome.errors, outcome.refused), (0, 0));
+    let seen = [
+        kinds[0].load(Ordering::SeqCst),
+        kinds[1].load(Ordering::SeqCst),
+    ];
+    assert!(seen[0].abs_diff(seen[1]) <= 4, "{seen:?}");
+}
+
+#[test]
 fn an_open_loop_keeps_its_rate_and_tells_the_wait_of_what_was_late() {
     // Four connections that take 20 ms each serve 200/s; 400/s are due, so the queue
     // grows all the time: the last request waits for about half of the window.
