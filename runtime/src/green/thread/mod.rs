@@ -20,88 +20,28 @@
 //! ends any of these early. On the home worker it acts at once; from elsewhere it leaves a
 //! message in the home worker's mailbox (see [`worker`](super::worker)).
 
+mod block;
+mod guards;
+mod interrupt;
+
+pub(crate) use super::timeout::TimedOut;
+pub(crate) use block::{Interest, Io};
+pub(crate) use guards::{BeforeBlock, LimitGuard};
+pub(crate) use interrupt::{Interrupt, Unwind};
+
 use super::worker::{self, Worker};
-use may::io::{WaitIo, WaitIoWaker};
-use std::any::Any;
-use std::cell::{Cell, OnceCell, UnsafeCell};
+use may::io::WaitIoWaker;
+use std::cell::{OnceCell, UnsafeCell};
 use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::panic::resume_unwind;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Why a thread is to end at its next wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Interrupt {
-    /// The client that it serves has left.
-    Departed = 1,
-    /// The server stops and the grace period is over.
-    Stop = 2,
-    /// Somebody called [`Greenlet::kill`](super::Greenlet::kill).
-    Kill = 3,
-}
-
-/// What unwinds out of a wait. Private to the crate: no application can make or match one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unwind {
-    Interrupted(Interrupt),
-    /// The limit with this number is over.
-    LimitPassed(u64),
-}
-
-impl Unwind {
-    /// The unwind in a payload caught by `catch_unwind`, if it is one of ours.
-    pub(crate) fn of(payload: &(dyn Any + Send)) -> Option<Self> {
-        payload.downcast_ref::<Self>().copied()
-    }
-
-    /// Unwinds the current thread. No panic hook runs and nothing is printed.
-    fn raise(self) -> ! {
-        resume_unwind(Box::new(self))
-    }
-}
-
-pub(crate) use super::timeout::TimedOut;
-
 /// The point in time `timeout` from now; `None` (wait for ever) if the clock cannot show it.
 pub(crate) fn deadline_in(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
-}
-
-/// A descriptor that a wait is about, besides its condition.
-#[derive(Clone, Copy)]
-pub(crate) enum Io<'a> {
-    /// No descriptor.
-    None,
-    /// One that `may`'s epoll watches on this worker.
-    Green(&'a dyn DynWaitIo),
-    /// One that an OS thread polls itself.
-    Poll(BorrowedFd<'a>, Interest),
-}
-
-/// What an OS thread polls a descriptor for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Readable,
-    Writable,
-}
-
-/// `WaitIo` is not object safe for our purpose (blanket implementation), so we name what we need.
-pub(crate) trait DynWaitIo {
-    fn block(&self) -> usize;
-    fn io_waker(&self) -> WaitIoWaker;
-}
-
-impl<T: WaitIo> DynWaitIo for T {
-    fn block(&self) -> usize {
-        self.wait_io()
-    }
-    fn io_waker(&self) -> WaitIoWaker {
-        self.waker()
-    }
 }
 
 /// Pieces of work that a thread may do before it gives way to the others of its worker.
@@ -346,103 +286,6 @@ impl Thread {
         *done >= PIECES_PER_TURN
     }
 
-    /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
-    /// Returns the epoll flags of a green wait for I/O.
-    fn block(self: &Arc<Self>, io: Io<'_>, deadline: Option<Instant>) -> usize {
-        // SAFETY: called by the thread itself. The borrow ends with the statement.
-        unsafe { self.own() }.done = 0;
-        // SAFETY: called by the thread itself. The borrow ends with the statement.
-        if let Some(hook) = unsafe { self.own() }.before_block.clone() {
-            hook();
-        }
-        // SAFETY: as above.
-        let limit = unsafe { &self.own().limits }
-            .iter()
-            .map(|(at, _)| *at)
-            .chain(deadline)
-            .min();
-        match &self.kind {
-            Kind::Green { home, .. } => self.block_green(home, io, limit),
-            Kind::Os { .. } => {
-                self.block_os(io, limit);
-                0
-            }
-        }
-    }
-
-    fn block_green(
-        self: &Arc<Self>,
-        home: &'static Worker,
-        io: Io<'_>,
-        limit: Option<Instant>,
-    ) -> usize {
-        if self.token.swap(false, Ordering::AcqRel) {
-            return 0;
-        }
-        if let Some(limit) = limit {
-            // SAFETY: called by the thread itself, on its home worker.
-            let own = unsafe { self.own() };
-            if own.timer.is_none_or(|(at, _)| limit < at) {
-                if let Some(late) = own.timer.take() {
-                    home.cancel_timer(late);
-                }
-                own.timer = Some(home.set_timer(limit, self.clone()));
-            }
-        }
-        let flags = match io {
-            Io::Green(io) => {
-                // SAFETY: as above; the borrow ends before the thread blocks.
-                unsafe { self.own() }.waiting = Waiting::Io(io.io_waker());
-                io.block()
-            }
-            Io::None | Io::Poll(..) => {
-                // SAFETY: as above.
-                unsafe { self.own() }.waiting = Waiting::Parked;
-                may::coroutine::park();
-                0
-            }
-        };
-        self.check_home(home);
-        // SAFETY: as above.
-        unsafe { self.own() }.waiting = Waiting::No;
-        self.token.store(false, Ordering::Release);
-        flags
-    }
-
-    fn block_os(&self, io: Io<'_>, limit: Option<Instant>) {
-        let Kind::Os { polling, bell, .. } = &self.kind else {
-            unreachable!("checked by block")
-        };
-        let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
-        match io {
-            Io::Poll(fd, interest) => {
-                let bell = bell.get_or_init(super::sys::bell);
-                polling.store(true, Ordering::SeqCst);
-                if !self.token.load(Ordering::SeqCst) {
-                    super::sys::poll(fd, interest, bell, left);
-                }
-                polling.store(false, Ordering::SeqCst);
-            }
-            Io::None | Io::Green(_) => {
-                if !self.token.load(Ordering::SeqCst) {
-                    match left {
-                        Some(left) => std::thread::park_timeout(left),
-                        None => std::thread::park(),
-                    }
-                }
-            }
-        }
-        self.token.store(false, Ordering::SeqCst);
-    }
-
-    /// Cargo unifies features: any crate that depends on `may` with its default features turns
-    /// work stealing on behind our back. Then nothing holds any more; say so and stop.
-    fn check_home(&self, home: &'static Worker) {
-        if !worker::is_current(home) {
-            worker::migrated(self.id, home);
-        }
-    }
-
     /// Whether this thread's panics are to be noted. For the thread itself, as the next three.
     pub(crate) fn set_noting(&self, noting: bool) {
         // SAFETY: called by the thread itself.
@@ -542,75 +385,5 @@ pub(super) fn wait_through(mut ready: impl FnMut(&Arc<Thread>) -> bool) {
 pub(crate) fn checkpoint() {
     if !std::thread::panicking() {
         current().raise_if_over();
-    }
-}
-
-/// A time limit around whatever runs until the guard is dropped. When it is over, the next
-/// wait unwinds with [`Unwind::LimitPassed`] and the guard's number.
-#[derive(Debug)]
-pub(crate) struct LimitGuard {
-    number: u64,
-    _not_send: std::marker::PhantomData<*const ()>,
-}
-
-impl LimitGuard {
-    pub(crate) fn new(at: Instant) -> Self {
-        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
-        // Numbers need only differ among the limits of one thread, and a thread stays put.
-        let number = NEXT.with(|next| next.replace(next.get() + 1));
-        let me = current();
-        // SAFETY: called by the thread itself.
-        unsafe { me.own() }.limits.push((at, number));
-        Self {
-            number,
-            _not_send: std::marker::PhantomData,
-        }
-    }
-
-    /// Moves the limit.
-    pub(crate) fn set(&self, at: Instant) {
-        let me = current();
-        // SAFETY: called by the thread itself.
-        let limits = unsafe { &mut me.own().limits };
-        if let Some(limit) = limits.iter_mut().find(|(_, number)| *number == self.number) {
-            limit.0 = at;
-        }
-    }
-
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-}
-
-impl Drop for LimitGuard {
-    fn drop(&mut self) {
-        let me = current();
-        // SAFETY: called by the thread itself.
-        unsafe { me.own() }
-            .limits
-            .retain(|(_, number)| *number != self.number);
-    }
-}
-
-/// Something to do whenever this thread is about to block, until the guard is dropped: the
-/// connection uses it to send finished responses that it has held back for company.
-#[derive(Debug)]
-pub(crate) struct BeforeBlock(std::marker::PhantomData<*const ()>);
-
-impl BeforeBlock {
-    pub(crate) fn new(hook: Rc<dyn Fn()>) -> Self {
-        let me = current();
-        // SAFETY: called by the thread itself.
-        unsafe { me.own() }.before_block = Some(hook);
-        Self(std::marker::PhantomData)
-    }
-}
-
-impl Drop for BeforeBlock {
-    fn drop(&mut self) {
-        let me = current();
-        // SAFETY: called by the thread itself.
-        let hook = unsafe { me.own() }.before_block.take();
-        drop(hook);
     }
 }

@@ -1,0 +1,144 @@
+//! How a thread blocks: a green thread in `may`, an OS thread in the kernel.
+
+use super::{Kind, Thread, Waiting};
+use crate::green::{
+    sys,
+    worker::{self, Worker},
+};
+use may::io::{WaitIo, WaitIoWaker};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// A descriptor that a wait is about, besides its condition.
+#[derive(Clone, Copy)]
+pub(crate) enum Io<'a> {
+    /// No descriptor.
+    None,
+    /// One that `may`'s epoll watches on this worker.
+    Green(&'a dyn DynWaitIo),
+    /// One that an OS thread polls itself.
+    Poll(BorrowedFd<'a>, Interest),
+}
+
+/// What an OS thread polls a descriptor for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Readable,
+    Writable,
+}
+
+/// `WaitIo` is not object safe for our purpose (blanket implementation), so we name what we need.
+pub(crate) trait DynWaitIo {
+    fn block(&self) -> usize;
+    fn io_waker(&self) -> WaitIoWaker;
+}
+
+impl<T: WaitIo> DynWaitIo for T {
+    fn block(&self) -> usize {
+        self.wait_io()
+    }
+    fn io_waker(&self) -> WaitIoWaker {
+        self.waker()
+    }
+}
+
+impl Thread {
+    /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
+    /// Returns the epoll flags of a green wait for I/O.
+    pub(super) fn block(self: &Arc<Self>, io: Io<'_>, deadline: Option<Instant>) -> usize {
+        // SAFETY: called by the thread itself. The borrow ends with the statement.
+        unsafe { self.own() }.done = 0;
+        // SAFETY: called by the thread itself. The borrow ends with the statement.
+        if let Some(hook) = unsafe { self.own() }.before_block.clone() {
+            hook();
+        }
+        // SAFETY: as above.
+        let limit = unsafe { &self.own().limits }
+            .iter()
+            .map(|(at, _)| *at)
+            .chain(deadline)
+            .min();
+        match &self.kind {
+            Kind::Green { home, .. } => self.block_green(home, io, limit),
+            Kind::Os { .. } => {
+                self.block_os(io, limit);
+                0
+            }
+        }
+    }
+
+    pub(super) fn block_green(
+        self: &Arc<Self>,
+        home: &'static Worker,
+        io: Io<'_>,
+        limit: Option<Instant>,
+    ) -> usize {
+        if self.token.swap(false, Ordering::AcqRel) {
+            return 0;
+        }
+        if let Some(limit) = limit {
+            // SAFETY: called by the thread itself, on its home worker.
+            let own = unsafe { self.own() };
+            if own.timer.is_none_or(|(at, _)| limit < at) {
+                if let Some(late) = own.timer.take() {
+                    home.cancel_timer(late);
+                }
+                own.timer = Some(home.set_timer(limit, self.clone()));
+            }
+        }
+        let flags = match io {
+            Io::Green(io) => {
+                // SAFETY: as above; the borrow ends before the thread blocks.
+                unsafe { self.own() }.waiting = Waiting::Io(io.io_waker());
+                io.block()
+            }
+            Io::None | Io::Poll(..) => {
+                // SAFETY: as above.
+                unsafe { self.own() }.waiting = Waiting::Parked;
+                may::coroutine::park();
+                0
+            }
+        };
+        self.check_home(home);
+        // SAFETY: as above.
+        unsafe { self.own() }.waiting = Waiting::No;
+        self.token.store(false, Ordering::Release);
+        flags
+    }
+
+    pub(super) fn block_os(&self, io: Io<'_>, limit: Option<Instant>) {
+        let Kind::Os { polling, bell, .. } = &self.kind else {
+            unreachable!("checked by block")
+        };
+        let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
+        match io {
+            Io::Poll(fd, interest) => {
+                let bell = bell.get_or_init(sys::bell);
+                polling.store(true, Ordering::SeqCst);
+                if !self.token.load(Ordering::SeqCst) {
+                    sys::poll(fd, interest, bell, left);
+                }
+                polling.store(false, Ordering::SeqCst);
+            }
+            Io::None | Io::Green(_) => {
+                if !self.token.load(Ordering::SeqCst) {
+                    match left {
+                        Some(left) => std::thread::park_timeout(left),
+                        None => std::thread::park(),
+                    }
+                }
+            }
+        }
+        self.token.store(false, Ordering::SeqCst);
+    }
+
+    /// Cargo unifies features: any crate that depends on `may` with its default features turns
+    /// work stealing on behind our back. Then nothing holds any more; say so and stop.
+    fn check_home(&self, home: &'static Worker) {
+        if !worker::is_current(home) {
+            worker::migrated(self.id, home);
+        }
+    }
+}
