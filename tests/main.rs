@@ -33,6 +33,9 @@ mod placement;
 mod scale;
 #[path = "suite/stop.rs"]
 mod stop;
+// What is sent to many, and for long.
+#[path = "suite/sse.rs"]
+mod sse;
 // RFC 9110 and 9112, point by point: docs/src/http.md is the table.
 #[path = "suite/rfc_body.rs"]
 mod rfc_body;

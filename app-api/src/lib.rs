@@ -94,6 +94,7 @@ mod error;
 mod input;
 mod request;
 mod response;
+pub mod sse;
 pub mod testing;
 mod web;
 

@@ -48,6 +48,7 @@ pub mod fuzz;
 pub mod green;
 mod http1;
 mod server;
+pub mod sse;
 
 pub use cli::serve;
 pub use config::Engine;

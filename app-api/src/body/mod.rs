@@ -200,6 +200,21 @@ impl Body {
         Self::stream(move |out| self.send_to(&mut sink::Mapped { out, f }))
     }
 
+    /// This body, with the head sent before the first chunk is asked for: for a
+    /// client that is to know at once that it was accepted, while the first
+    /// chunk may take its time. From then on an error cuts the connection, since
+    /// no other answer can be given. The length becomes unknown.
+    #[must_use]
+    pub fn head_first(self) -> Self {
+        Self::stream(move |out| {
+            out.start()?;
+            self.send_to(&mut sink::Mapped {
+                out,
+                f: std::convert::identity,
+            })
+        })
+    }
+
     /// Sends the whole body into `sink` and drops what fed it. For servers.
     ///
     /// # Errors

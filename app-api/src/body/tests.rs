@@ -247,6 +247,20 @@ fn start_reaches_the_sink_through_maps() {
 }
 
 #[test]
+fn a_head_may_go_first() {
+    let mut probe = Probe::default();
+    let body = Body::empty().head_first();
+    assert_eq!(body.length(), None);
+    body.send_to(&mut probe).unwrap();
+    assert_eq!((probe.starts, probe.chunks.len()), (1, 0));
+
+    let (witness, drops) = witness();
+    let body = stream(witness, || Ok(())).head_first();
+    assert!(body.send_to(&mut small()).unwrap_err().is_gone());
+    assert_eq!(drops.get(), 1);
+}
+
+#[test]
 fn lengths() {
     assert_eq!(Body::empty().length(), Some(0));
     assert_eq!(Body::default().length(), Some(0));
