@@ -10,7 +10,7 @@ use crate::http1::{self, RequestFacts, RequestHead};
 use crate::server::{Entry, panics};
 use bytes::Bytes;
 use greenway_app::{
-    Application, Connection as Facts, HttpError, Input, IntoResponse, Request, Response,
+    Application, BodyError, Connection as Facts, HttpError, Input, IntoResponse, Request, Response,
 };
 use http::{Method, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,7 +79,7 @@ impl<T: Transport> Connection<T> {
         };
         self.wire.end();
         let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
-        self.service.access(&Entry {
+        let entry = Entry {
             facts: client,
             line: Some(&line),
             status,
@@ -88,7 +88,8 @@ impl<T: Transport> Connection<T> {
             duration: Some(started.elapsed()),
             head: head.as_deref(),
             response: response.as_deref(),
-        });
+        };
+        self.service.access(&entry);
         if reuse && !self.service.lifecycle.is_stopping() {
             if self.wire.is_full() && self.wire.flush().is_err() {
                 return After::Close;
@@ -107,12 +108,8 @@ impl<T: Transport> Connection<T> {
         line: &RequestLine,
         limit: &LimitGuard,
     ) -> Outcome {
-        let input = match self.input_of(&request) {
-            Ok(input) => input,
-            Err(error) => return self.send_error(writer, error),
-        };
-        let request = match Request::new(request.head, input, client.clone()) {
-            Ok(request) => request.with_peer(self.wire.clone()),
+        let request = match self.request_of(request, client) {
+            Ok(request) => request,
             Err(error) => return self.send_error(writer, error),
         };
         let Some(_handling) = self.service.metrics.handler() else {
@@ -128,6 +125,30 @@ impl<T: Transport> Connection<T> {
                 writer.send(response)
             }))
         };
+        match result {
+            Ok(Ok(())) => Outcome::Sent,
+            failed => self.conclude(failed, writer, line, limit),
+        }
+    }
+
+    /// Makes of a head what the application is given.
+    #[inline(never)]
+    fn request_of(&self, request: RequestHead, client: &Arc<Facts>) -> Result<Request, HttpError> {
+        let input = self.input_of(&request)?;
+        let request = Request::new(request.head, input, client.clone())?;
+        Ok(request.with_peer(self.wire.clone()))
+    }
+
+    /// Does what is left to do for a response that has not been sent to its end.
+    #[cold]
+    #[inline(never)]
+    fn conclude(
+        &self,
+        result: std::thread::Result<Result<(), BodyError>>,
+        writer: &mut ResponseWriter<'_, T>,
+        line: &RequestLine,
+        limit: &LimitGuard,
+    ) -> Outcome {
         let payload = match result {
             Ok(Ok(())) => return Outcome::Sent,
             Ok(Err(error)) if error.is_gone() => {

@@ -171,31 +171,38 @@ fn accept(
 }
 
 /// Starts a connection's green thread on a worker of our choice.
-fn place(service: &Arc<Service>, stream: TcpStream, mut admission: Admission) {
+fn place(service: &Arc<Service>, stream: TcpStream, admission: Admission) {
     service.metrics.accepted();
     let service = service.clone();
     spawn_on(choose_worker(stream.as_raw_fd()), move || {
-        let seat = Seat::new(Place::Busy);
-        admission.take_seat(seat.clone());
-        let facts = facts(&service, &stream);
-        match Stream::new(stream) {
-            Ok(stream) => serve(service, seat, facts, stream),
-            Err(error) => log::error!("a connection cannot be served: {error}"),
+        // Bound in this order, so that the socket is closed before its place is free again.
+        if let Some((_admission, connection)) = open(service, stream, admission) {
+            connection.serve();
         }
-        drop(admission);
     });
 }
 
-fn serve(service: Arc<Service>, seat: Arc<Seat>, mut facts: Arc<Facts>, stream: Stream) {
+/// Makes a connection of a socket, on the green thread that will serve it. `None`: it cannot be
+/// served. Not inlined, so that what is needed here only does not lie on the stack below every
+/// handler: see "Stack" in [`crate::connection`].
+#[inline(never)]
+fn open(
+    service: Arc<Service>,
+    stream: TcpStream,
+    mut admission: Admission,
+) -> Option<(Admission, Connection<Stream>)> {
+    let seat = Seat::new(Place::Busy);
+    admission.take_seat(seat.clone());
+    let mut facts = facts(&service, &stream);
+    let stream = Stream::new(stream)
+        .inspect_err(|error| log::error!("a connection cannot be served: {error}"))
+        .ok()?;
     let mut incoming = Incoming::default();
     if service.expects_proxy(&facts) {
-        match read_proxy_header(&service, &seat, &facts, &stream, &mut incoming) {
-            Some(told) => facts = told,
-            None => return,
-        }
+        facts = read_proxy_header(&service, &seat, &facts, &stream, &mut incoming)?;
     }
     let wire = Wire::new(stream, incoming, &service.config);
-    Connection::new(service, seat, facts, wire).serve();
+    Some((admission, Connection::new(service, seat, facts, wire)))
 }
 
 /// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
