@@ -1,6 +1,6 @@
 //! Stopping: who is served to the end, who is cut, and what the operator sees.
 
-use greenway::{Body, Engine, Request, Server, green};
+use greenway::{Body, BodyError, Engine, Out, Request, Server, green};
 use greenway_tests::request::{get, with};
 use greenway_tests::{
     Client, DEADLINE, Drops, Gate, Program, Signal, TestServer, on_green_and_threads, until,
@@ -15,11 +15,20 @@ on_green_and_threads!(
     a_blocked_handler_is_unwound_after_the_grace_period,
     a_handler_that_refuses_to_end_cannot_wait_again,
     an_endless_stream_is_cut,
+    a_willing_stream_is_ended_at_once,
+    a_willing_long_poll_is_answered_at_once,
+    a_willing_stream_in_old_http_ends_in_good_order,
+    a_willing_stream_that_fails_is_cut,
+    a_willing_stream_whose_client_is_behind_is_given_the_grace_period,
+    what_follows_a_willing_stream_is_given_the_grace_period,
+    what_was_sent_before_the_stop_is_answered,
+    what_is_queued_when_the_grace_period_is_over_is_not_run,
     nobody_can_connect_afterwards,
     term_ends_an_idle_server,
     int_ends_an_idle_server,
     term_lets_requests_finish,
     term_cuts_what_outlasts_the_grace_period,
+    term_tells_event_sources_to_come_again,
     a_second_signal_ends_it_now,
 );
 
@@ -54,7 +63,7 @@ fn gated(engine: Engine) -> (TestServer, Gate, Gate) {
         "served"
     };
     (
-        TestServer::start(Server::new(app).engine(engine).threads(60).timeout(LONG)),
+        TestServer::start(Server::new(app).engine(engine).threads(20).timeout(LONG)),
         entered,
         gate,
     )
@@ -71,14 +80,15 @@ fn while_stopping(server: &TestServer, grace: Duration, then: impl FnOnce()) -> 
     })
 }
 
+/// On the pool of 20 threads, 180 of them wait for a thread.
 fn requests_in_flight_are_served(engine: Engine) {
     let (server, entered, gate) = gated(engine);
-    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(get("/"));
     }
-    entered.pass_times(50);
-    let cut = while_stopping(&server, LONG, || gate.open_for(50));
+    entered.pass_times(if engine == Engine::Threads { 20 } else { 200 });
+    let cut = while_stopping(&server, LONG, || gate.open_for(200));
     assert_eq!(cut, 0);
     for client in &mut clients {
         let reply = client.reply();
@@ -194,6 +204,176 @@ fn an_endless_stream_is_cut(engine: Engine) {
     assert_eq!(reader.join().unwrap(), "x", "no last chunk");
 }
 
+/// A server whose body may be ended at once, and waits for ever after it has done `first`.
+fn willing(
+    engine: Engine,
+    first: impl Fn(&mut Out<'_>) -> Result<(), BodyError> + Clone + Send + Sync + 'static,
+) -> (TestServer, Drops, Gate) {
+    let (drops, entered) = (Drops::new(), Gate::new());
+    let (there, arrived) = (drops.clone(), entered.clone());
+    let app = move |_: Request| {
+        let (witness, arrived, first) = (there.witness(), arrived.clone(), first.clone());
+        Body::stream(move |out| {
+            let _witness = witness;
+            out.end_at_stop("FAREWELL")?;
+            first(out)?;
+            arrived.open();
+            green::sleep(Duration::MAX);
+            out.send("never")
+        })
+    };
+    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    (server, drops, entered)
+}
+
+fn a_willing_stream_is_ended_at_once(engine: Engine) {
+    let (server, drops, entered) = willing(engine, |out| out.send("START"));
+    let mut clients = [server.connect(), server.connect()];
+    for client in &mut clients {
+        client.send(get("/"));
+        client.head();
+        assert_eq!(client.chunk(), "START");
+    }
+    entered.pass_times(2);
+    assert_eq!(server.stop_within(LONG).cut, 0);
+    assert_eq!(drops.pending(), 2, "by the time that stop() returns");
+    for client in &mut clients {
+        assert!(drops.wait().unwinding);
+        assert_eq!(client.chunk(), "FAREWELL");
+        assert_eq!(client.chunk(), "", "the response is whole");
+        client.end();
+    }
+}
+
+fn a_willing_long_poll_is_answered_at_once(engine: Engine) {
+    let (server, _, entered) = willing(engine, |_| Ok(()));
+    let mut client = server.connect();
+    client.send(get("/"));
+    entered.pass();
+    assert_eq!(server.stop_within(LONG).cut, 0);
+    let reply = client.reply();
+    assert_eq!(reply.summary(), (200, "FAREWELL".to_owned()));
+    assert!(reply.head.says_close());
+    client.end();
+}
+
+fn a_willing_stream_in_old_http_ends_in_good_order(engine: Engine) {
+    let (server, _, entered) = willing(engine, |out| out.start());
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    client.head();
+    entered.pass();
+    assert_eq!(server.stop_within(LONG).cut, 0);
+    assert_eq!(client.rest(), b"FAREWELL");
+}
+
+/// Willing to be ended is one thing, to have failed another.
+fn a_willing_stream_that_fails_is_cut(engine: Engine) {
+    let (server, _, _) = willing(engine, |out| {
+        out.send("START")?;
+        Err(BodyError::new("out of ideas"))
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.head();
+    assert_eq!(client.chunk(), "START");
+    assert_eq!(client.rest_or_reset().0, b"", "no farewell, no last chunk");
+}
+
+/// Half a chunk cannot be followed by a farewell.
+fn a_willing_stream_whose_client_is_behind_is_given_the_grace_period(engine: Engine) {
+    const SIZE: usize = 16_000_000; // more than the kernel keeps for a connection
+    let (server, _, _) = willing(engine, |out| out.send(vec![b'x'; SIZE]));
+    let mut client = server.connect();
+    client.send(get("/"));
+    client.head();
+    let cut = while_stopping(&server, LONG, || {
+        assert_eq!(client.chunk().len(), SIZE);
+        assert_eq!(client.chunk(), "FAREWELL");
+        assert_eq!(client.chunk(), "");
+    });
+    assert_eq!(cut, 0);
+    client.end();
+}
+
+fn what_follows_a_willing_stream_is_given_the_grace_period(engine: Engine) {
+    let (entered, gate) = (Gate::new(), Gate::new());
+    let (arrived, there) = (entered.clone(), gate.clone());
+    let app = move |request: Request| {
+        if request.path() == "/stream" {
+            return Body::stream(|out| {
+                out.end_at_stop("FAREWELL")?;
+                out.send("all")
+            });
+        }
+        arrived.open();
+        there.pass();
+        Body::full("served")
+    };
+    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let mut client = server.connect();
+    client.send(get("/stream") + &get("/"));
+    assert_eq!(client.reply().text(), "all");
+    entered.pass();
+    assert_eq!(while_stopping(&server, LONG, || gate.open()), 0);
+    assert_eq!(client.reply().text(), "served");
+    client.end();
+}
+
+/// Whether a request is being served, waits for a thread, lies in the kernel's buffer or came
+/// with a connection that was not accepted yet: it was sent, so it is answered.
+fn what_was_sent_before_the_stop_is_answered(engine: Engine) {
+    let app = |request: Request| {
+        green::sleep(Duration::from_millis(2));
+        request.path().to_owned()
+    };
+    let server = TestServer::start(
+        Server::new(app)
+            .engine(engine)
+            .timeout(LONG)
+            .keep_alive(LONG),
+    );
+    let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        if number % 2 == 0 {
+            assert_eq!(client.send(get("/first")).reply().text(), "/first"); // it is idle now
+        }
+    }
+    clients.extend((0..50).map(|_| server.connect()));
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(get(&format!("/{number}")));
+    }
+    assert_eq!(server.stop_within(LONG).cut, 0);
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.reply().text(), format!("/{number}"));
+        client.end();
+    }
+}
+
+/// On the pool: nobody would be there to end them.
+fn what_is_queued_when_the_grace_period_is_over_is_not_run(engine: Engine) {
+    let entered = Gate::new();
+    let arrived = entered.clone();
+    let app = move |_: Request| {
+        arrived.open();
+        green::sleep(Duration::MAX);
+    };
+    let server = TestServer::start(Server::new(app).engine(engine).threads(1).timeout(LONG));
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    entered.pass();
+    assert_eq!(server.stop().cut, 3);
+    assert_eq!(server.connections(), 0);
+    for client in &mut clients {
+        assert_eq!(client.reply().status(), 503);
+    }
+    if engine == Engine::Threads {
+        assert_eq!(entered.waiting(), 0, "one was run, the others were not");
+    }
+}
+
 fn nobody_can_connect_afterwards(engine: Engine) {
     let server = TestServer::start(Server::new(|_: Request| "Hello").engine(engine));
     let addr = server.addr();
@@ -306,6 +486,64 @@ fn term_cuts_what_outlasts_the_grace_period(engine: Engine) {
     );
     let last = ended.stderr.last().unwrap();
     assert!(last.contains("2 requests were cut short"), "{last}");
+}
+
+/// A client that does as a browser's EventSource: it reads events, and when the response ends it
+/// comes again after `retry` milliseconds.
+#[derive(Default)]
+struct EventSource {
+    data: Vec<String>,
+    retry: Option<u64>,
+}
+
+impl EventSource {
+    /// Reads to the end of the response, which has to be in good order.
+    fn read(&mut self, client: &mut Client, until: usize) {
+        while self.data.len() < until {
+            if !self.block(&client.chunk()) {
+                return;
+            }
+        }
+    }
+
+    /// A chunk is a block here: our server sends each in one. False at the end.
+    fn block(&mut self, block: &str) -> bool {
+        for line in block.lines() {
+            match line.split_once(": ") {
+                Some(("data", data)) => self.data.push(data.to_owned()),
+                Some(("retry", millis)) => self.retry = millis.parse().ok(),
+                _ => {}
+            }
+        }
+        !block.is_empty()
+    }
+}
+
+fn term_tells_event_sources_to_come_again(engine: Engine) {
+    let program = start(engine, &["--graceful-timeout", "600"]);
+    let mut client = program.connect();
+    client.send(get("/events"));
+    assert_eq!(
+        client.head().field("content-type"),
+        Some("text/event-stream")
+    );
+    let mut source = EventSource::default();
+    source.read(&mut client, 1);
+    assert_eq!(
+        program.connect().send(get("/until/1")).reply().status(),
+        200
+    );
+    program
+        .connect()
+        .send(with("POST", "/publish", "Content-Length: 4\r\n", "news"));
+    source.read(&mut client, 2);
+    program.signal(Signal::TERM);
+    source.read(&mut client, usize::MAX);
+    client.end();
+    assert_eq!(source.data, ["START", "news"]);
+    assert_eq!(source.retry, Some(3000));
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(0), "nothing was cut: {:?}", ended.stderr);
 }
 
 fn a_second_signal_ends_it_now(engine: Engine) {

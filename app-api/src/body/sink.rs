@@ -29,6 +29,12 @@ pub trait Sink {
     ///
     /// As [`send`](Sink::send).
     fn start(&mut self) -> Result<(), BodyError>;
+
+    /// See [`Out::end_at_stop`]. A server that cannot do it leaves this as it
+    /// is, and ends the body as any other.
+    fn end_at_stop(&mut self, farewell: Bytes) {
+        let _no_use_for_it = farewell;
+    }
 }
 
 /// Where the closure of [`Body::stream`](super::Body::stream) sends its chunks.
@@ -89,6 +95,42 @@ impl<'a> Out<'a> {
         self.verdict()?;
         let result = self.sink.start();
         self.note(result)
+    }
+
+    /// From now on the body may be ended at once when the server stops: it is
+    /// not given the grace period but unwound at its next wait, between two
+    /// chunks. Its destructors run, then `farewell` (which may be empty) is
+    /// sent as its last chunk, and for the client the response is whole.
+    ///
+    /// For streams that would go on for ever, whose clients come again by
+    /// themselves: server-sent events, long polls. A later call replaces the
+    /// farewell. It does not pass through
+    /// [`map_chunks`](super::Body::map_chunks), since what maps the chunks has
+    /// been unwound by then: such a body ends without it.
+    ///
+    /// ```
+    /// use greenway_app::Body;
+    ///
+    /// let ticks = Body::stream(|out| {
+    ///     out.end_at_stop("retry: 3000\n\n")?;
+    ///     out.start()?;
+    ///     loop {
+    ///         // wait for an event
+    ///         out.send("data: tick\n\n")?;
+    /// #       return Ok(());
+    ///     }
+    /// });
+    /// # drop(ticks);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the farewell is an `Err`, or a chunk could not be sent before.
+    pub fn end_at_stop(&mut self, farewell: impl IntoChunk) -> Result<(), BodyError> {
+        let farewell = farewell.into_chunk()?;
+        self.verdict()?;
+        self.sink.end_at_stop(farewell);
+        Ok(())
     }
 
     fn note(&mut self, result: Result<(), BodyError>) -> Result<(), BodyError> {
@@ -155,5 +197,9 @@ impl<F: FnMut(Bytes) -> Bytes> Sink for Mapped<'_, '_, F> {
 
     fn start(&mut self) -> Result<(), BodyError> {
         self.out.start()
+    }
+
+    fn end_at_stop(&mut self, _: Bytes) {
+        self.out.sink.end_at_stop(Bytes::new());
     }
 }

@@ -56,7 +56,7 @@ impl<T: Transport> Connection<T> {
         let (outcome, status, sent, response) = {
             let timeout = config.clocks.handler;
             let limit = LimitGuard::new(started + timeout);
-            let mut writer = ResponseWriter::new(&self.wire, facts, &limit, timeout);
+            let mut writer = ResponseWriter::new(self, facts, &limit);
             writer.keep_head(logs.response);
             let outcome = match &told {
                 Ok(_) => self.answer(request, client, &mut writer, &line, &limit),
@@ -90,7 +90,7 @@ impl<T: Transport> Connection<T> {
             response: response.as_deref(),
         };
         self.service.access(&entry);
-        if reuse && !self.service.lifecycle.is_stopping() {
+        if reuse {
             if self.wire.is_full() && self.wire.flush().is_err() {
                 return After::Close;
             }
@@ -116,6 +116,9 @@ impl<T: Transport> Connection<T> {
             let error = HttpError::new(503, "too many requests at once");
             return self.send_error(writer, error.with_header("retry-after", "1"));
         };
+        if self.service.lifecycle.is_ending() {
+            return self.refuse_at_end(writer); // it would be interrupted, if it is not too late
+        }
         // Unwind safety: the application is shared by all requests and must stand this in any
         // engine (a panicking OS thread leaves it in the same state); the writer is ours.
         let result = {
@@ -200,6 +203,13 @@ impl<T: Transport> Connection<T> {
                 self.send_error(writer, HttpError::new(500, "the handler failed"))
             }
         }
+    }
+
+    #[cold]
+    fn refuse_at_end(&self, writer: &mut ResponseWriter<'_, T>) -> Outcome {
+        self.service.lifecycle.note_cut();
+        thread::current().clear_stop();
+        self.send_error(writer, HttpError::new(503, "the server is stopping"))
     }
 
     fn input_of(&self, request: &RequestHead) -> Result<Input, HttpError> {

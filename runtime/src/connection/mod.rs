@@ -28,9 +28,9 @@ mod wire;
 pub(crate) use exchange::{RequestLine, call_catching};
 pub(crate) use wire::{Incoming, Transport, Wire};
 
-use crate::green::thread::{self, BeforeBlock, Thread, deadline_in};
+use crate::green::thread::{self, BeforeBlock, Interrupt, Thread, deadline_in};
 use crate::http1::{self, Reject, RequestHead};
-use crate::server::Service;
+use crate::server::{Lifecycle, Service};
 use greenway_app::Connection as Facts;
 use std::io;
 use std::net::Shutdown;
@@ -57,6 +57,10 @@ pub(crate) enum Place {
     Reading,
     /// It has no connection (a thread of the pool).
     Free,
+    /// It serves a stream that may be ended at once when the server stops.
+    Willing,
+    /// It is being ended: it was willing, and its interrupt has come or is about to.
+    Ending,
 }
 
 impl Seat {
@@ -73,12 +77,58 @@ impl Seat {
             0 => Place::Busy,
             1 => Place::Idle,
             2 => Place::Reading,
-            _ => Place::Free,
+            3 => Place::Free,
+            4 => Place::Willing,
+            _ => Place::Ending,
         }
     }
 
     pub(crate) fn set(&self, place: Place) {
         self.place.store(place as u8, Ordering::SeqCst);
+    }
+
+    /// Interrupts the thread if it is willing to be ended. Whoever has been asked and did not get
+    /// to its wait takes that back in [`unwilling`](Self::unwilling), so nobody else is hit.
+    pub(crate) fn end_if_willing(&self) {
+        let (willing, ending) = (Place::Willing as u8, Place::Ending as u8);
+        let asked =
+            self.place
+                .compare_exchange(willing, ending, Ordering::SeqCst, Ordering::SeqCst);
+        if asked.is_ok() {
+            self.thread.interrupt(Interrupt::Stop);
+        }
+    }
+
+    /// The thread may be ended at its wait as soon as the server stops.
+    fn willing(&self, lifecycle: &Lifecycle) {
+        self.set(Place::Willing);
+        // Whoever stops the server does it the other way round.
+        if lifecycle.is_stopping() {
+            self.end_if_willing();
+        }
+    }
+
+    /// The thread goes on with what must not be ended at once.
+    fn unwilling(&self, lifecycle: &Lifecycle) {
+        let before = self.place.swap(Place::Busy as u8, Ordering::SeqCst);
+        if before == Place::Ending as u8 {
+            self.take_back(lifecycle);
+        }
+    }
+
+    #[cold]
+    fn take_back(&self, lifecycle: &Lifecycle) {
+        // Who has asked us to end is between that and the interrupt, at most.
+        while !matches!(
+            self.thread.interrupted(),
+            Some(Interrupt::Stop | Interrupt::Kill)
+        ) {
+            std::thread::yield_now();
+        }
+        self.thread.clear_stop();
+        if lifecycle.is_ending() {
+            self.thread.interrupt(Interrupt::Stop); // it was, or might have been, the last call
+        }
     }
 }
 
@@ -172,12 +222,10 @@ impl<T: Transport> Connection<T> {
         }
         self.wire.release_buffers();
         self.seat.set(Place::Idle);
-        // Looked at after the place is set: whoever stops the server does it the other way round.
-        let result = if self.service.lifecycle.is_stopping() {
-            Ok(0)
-        } else {
-            self.wire.fill(deadline)
-        };
+        // A stop is looked at after the place is set: whoever stops the server does it the other
+        // way round. What has come before it is served.
+        let stop = self.service.lifecycle.stop_flag();
+        let result = self.wire.fill_unless(stop, deadline);
         self.seat.set(Place::Busy);
         result
     }

@@ -1,12 +1,15 @@
 //! A response on its way to the client: the head with the first chunk, then chunk by chunk.
 
 use super::wire::{Transport, Wire};
+use super::{Connection, Seat};
 use crate::green::take_turn;
-use crate::green::thread::LimitGuard;
+use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::http1::{self, Framing, Plan, RequestFacts};
+use crate::server::Lifecycle;
 use bytes::Bytes;
-use greenway_app::{BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
+use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
 use http::{HeaderMap, StatusCode};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 /// A body of at most this many bytes is copied behind its head; a longer one is written from
@@ -16,6 +19,8 @@ const COPY_BYTES: usize = 16 * 1024;
 /// Puts one response on a wire.
 pub(super) struct ResponseWriter<'a, T: Transport> {
     wire: &'a Wire<T>,
+    seat: &'a Seat,
+    lifecycle: &'a Lifecycle,
     facts: RequestFacts,
     /// Moved with every chunk that is sent: the handler's clock runs between chunks.
     limit: &'a LimitGuard,
@@ -27,25 +32,29 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
     complete: bool,
     /// The head as it was written, if the access log wants it.
     head: Option<Vec<u8>>,
+    /// The body may be ended at once when the server stops, and what it says then.
+    farewell: Option<Bytes>,
 }
 
 impl<'a, T: Transport> ResponseWriter<'a, T> {
     pub(super) fn new(
-        wire: &'a Wire<T>,
+        connection: &'a Connection<T>,
         facts: RequestFacts,
         limit: &'a LimitGuard,
-        timeout: Duration,
     ) -> Self {
         Self {
-            wire,
+            wire: &connection.wire,
+            seat: &connection.seat,
+            lifecycle: &connection.service.lifecycle,
             facts,
             limit,
-            timeout,
+            timeout: connection.service.config.clocks.handler,
             status: StatusCode::OK,
             plan: None,
             body_bytes: 0,
             complete: false,
             head: None,
+            farewell: None,
         }
     }
 
@@ -123,7 +132,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                     stream.start();
                     return stream.writer.finish();
                 }
-                body.send_to(&mut stream)?;
+                stream.drive(body)?;
                 stream.start();
                 stream.writer.finish()
             }
@@ -213,6 +222,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     fn start(&mut self) {
         let writer = &mut *self.writer;
         if writer.plan.is_none() {
+            writer.facts.keep_alive &= !writer.lifecycle.is_stopping();
             let mut plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
             plan.keep_alive &= writer.wire.may_be_reused();
             if let Some(mismatch) = plan.mismatch {
@@ -237,16 +247,78 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     }
 }
 
+impl<T: Transport> Streaming<'_, '_, '_, T> {
+    /// Sends the chunks of a body; if the stop ends it as it has allowed, its farewell as well.
+    fn drive(&mut self, body: Body) -> Result<(), BodyError> {
+        // Unwind safety: the writer is ours, and knows whether the wire was left in order.
+        let result = catch_unwind(AssertUnwindSafe(|| body.send_to(self)));
+        if self.writer.farewell.is_some() {
+            return self.part(result);
+        }
+        result.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+
+    /// What is left to do when a body ends that might have been ended by the stop.
+    #[cold]
+    #[inline(never)]
+    fn part(
+        &mut self,
+        result: std::thread::Result<Result<(), BodyError>>,
+    ) -> Result<(), BodyError> {
+        let writer = &mut *self.writer;
+        writer.seat.unwilling(writer.lifecycle);
+        let farewell = writer.farewell.take().unwrap_or_default();
+        let payload = match result {
+            Ok(result) => return result,
+            Err(payload) => payload,
+        };
+        let stopped = Unwind::of(&*payload) == Some(Unwind::Interrupted(Interrupt::Stop));
+        if !stopped || writer.wire.is_writing() {
+            resume_unwind(payload); // or the grace period is over, and half a chunk is sent
+        }
+        // The thread is ours again.
+        thread::current().clear_stop();
+        if farewell.is_empty() {
+            return Ok(());
+        }
+        self.start();
+        self.writer.send_chunk(&farewell)
+    }
+
+    /// Does something that must not be left half done, though the body may be ended at once.
+    fn undisturbed(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<(), BodyError>,
+    ) -> Result<(), BodyError> {
+        if self.writer.farewell.is_none() {
+            return act(self);
+        }
+        self.writer.seat.unwilling(self.writer.lifecycle);
+        let result = act(self);
+        self.writer.seat.willing(self.writer.lifecycle);
+        result
+    }
+}
+
 impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
         // An endless body that never waits must end, too, when the server stops.
         take_turn();
-        self.start();
-        self.writer.send_chunk(&chunk)
+        self.undisturbed(|stream| {
+            stream.start();
+            stream.writer.send_chunk(&chunk)
+        })
     }
 
     fn start(&mut self) -> Result<(), BodyError> {
-        Streaming::start(self);
-        Ok(self.writer.wire.flush()?)
+        self.undisturbed(|stream| {
+            Streaming::start(stream);
+            Ok(stream.writer.wire.flush()?)
+        })
+    }
+
+    fn end_at_stop(&mut self, farewell: Bytes) {
+        self.writer.farewell = Some(farewell);
+        self.writer.seat.willing(self.writer.lifecycle);
     }
 }

@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Interim responses that an application may send in one exchange.
@@ -35,6 +36,13 @@ const FLUSH_AT: usize = 64 * 1024;
 pub(crate) trait Transport: 'static {
     /// Shows what has come to `take`. 0 at the end; `TimedOut` at the deadline.
     fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
+    /// As `read`; 0 also when nothing is there and `stop` is set, whose setter wakes the thread.
+    fn read_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize>;
     /// Writes some of `bufs`; `TimedOut` at the deadline.
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
     fn shutdown(&self, how: Shutdown);
@@ -50,6 +58,14 @@ pub(crate) trait Transport: 'static {
 impl Transport for Stream {
     fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         Self::read(self, deadline, take)
+    }
+    fn read_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        Self::read_unless(self, stop, deadline, take)
     }
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
         self.write_vectored(bufs, deadline)
@@ -77,6 +93,8 @@ pub(crate) struct Wire<T> {
     write_timeout: Duration,
     /// Nothing more can be said to this client: writing has failed, or it is to see a reset.
     broken: Cell<bool>,
+    /// A write is under way; or it has ended by unwinding, and nobody knows how far it came.
+    writing: Cell<bool>,
     pub(super) half_close: HalfClose,
     exchange: Cell<Exchange>,
 }
@@ -127,6 +145,7 @@ impl<T: Transport> Wire<T> {
             outgoing: RefCell::new(Vec::new()),
             write_timeout,
             broken: Cell::new(false),
+            writing: Cell::new(false),
             half_close,
             exchange: Cell::default(),
         }
@@ -240,6 +259,9 @@ impl<T: Transport> Wire<T> {
     /// Whether the client may be probed; true at most once for each request.
     pub(super) fn take_probe(&self) -> bool {
         let exchange = self.exchange.get();
+        if self.writing.get() {
+            return false; // not between the two halves of something else
+        }
         self.exchange.set(Exchange {
             may_probe: false,
             ..exchange
@@ -268,6 +290,18 @@ impl<T: Transport> Wire<T> {
         })
     }
 
+    /// As [`fill`](Self::fill); 0 also when nothing has come by the time that `stop` is set.
+    pub(super) fn fill_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        take_turn();
+        self.stream.read_unless(stop, deadline, &mut |data| {
+            self.incoming.borrow_mut().buf.extend_from_slice(data);
+        })
+    }
+
     /// An idle connection keeps no buffers.
     pub(super) fn release_buffers(&self) {
         self.incoming.borrow_mut().buf = BytesMut::new();
@@ -287,6 +321,11 @@ impl<T: Transport> Wire<T> {
         self.broken.get()
     }
 
+    /// Whether something is being written, by whoever waits now.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.get()
+    }
+
     /// Whether so much is to go that it should not wait for more.
     pub(super) fn is_full(&self) -> bool {
         self.outgoing.borrow().len() >= FLUSH_AT
@@ -299,19 +338,14 @@ impl<T: Transport> Wire<T> {
 
     /// As [`flush`](Self::flush), where nobody can be told of an error; it stays known.
     pub(super) fn flush_before_block(&self) {
-        // Being written while it blocks: then the buffer has been taken out and is empty here.
-        let empty = self
-            .outgoing
-            .try_borrow()
-            .is_ok_and(|outgoing| outgoing.is_empty());
-        if !empty {
+        if !self.writing.get() && !self.outgoing.borrow().is_empty() {
             let _known_by_broken = self.flush();
         }
     }
 
     /// Sends all that is to go, and then `more`.
     pub(super) fn send(&self, more: &[&[u8]]) -> io::Result<()> {
-        if self.broken.get() {
+        if self.broken.get() || self.writing.get() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let queued = std::mem::take(&mut *self.outgoing.borrow_mut());
@@ -319,7 +353,9 @@ impl<T: Transport> Wire<T> {
         let count = 1 + more.len();
         parts[0] = &queued;
         parts[1..count].copy_from_slice(more); // at most three: a chunk's size, data and end
+        self.writing.set(true);
         let result = self.write_all(&mut parts[..count]);
+        self.writing.set(false);
         spare::give(queued);
         if let Err(error) = &result {
             self.broken.set(true);

@@ -227,10 +227,12 @@ fn read_proxy_header(
         // place is set: whoever stops the server does it the other way round.
         let idle = incoming.buf.is_empty();
         seat.set(if idle { Place::Idle } else { Place::Reading });
-        if idle && service.lifecycle.is_stopping() {
-            return None;
-        }
-        let read = stream.read(deadline, |bytes| incoming.buf.extend_from_slice(bytes));
+        let take = |bytes: &[u8]| incoming.buf.extend_from_slice(bytes);
+        let read = if idle {
+            stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
+        } else {
+            stream.read(deadline, take)
+        };
         if !matches!(read, Ok(1..)) {
             return None;
         }

@@ -10,6 +10,7 @@ use std::io::{self, BufRead, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -153,6 +154,15 @@ impl Transport for Memory {
             take(piece);
         }
         Ok(piece.len())
+    }
+
+    fn read_unless(
+        &self,
+        _: &AtomicBool,
+        deadline: Option<Instant>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        self.read(deadline, take)
     }
 
     fn write(&self, bufs: &[IoSlice<'_>], _: Option<Instant>) -> io::Result<usize> {

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Epoll's flags for "nothing more will come": then a short read does not mean an empty socket.
@@ -105,18 +106,34 @@ impl Stream {
     pub(crate) fn read(
         &self,
         deadline: Option<Instant>,
+        take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        self.read_unless(&NEVER, deadline, take)
+    }
+
+    /// As [`read`](Self::read), but gives 0 as well when nothing is there and `stop` is set.
+    /// Whoever sets it has to wake the thread then.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
         mut take: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
         let result = wait_for(deadline, self.io(Interest::Readable), |_, flags| {
             if flags & ENDED != 0 {
                 self.ended.set(true);
             }
+            let stopped = stop.load(Ordering::SeqCst);
             // A green socket tells when something comes, so an empty one need not be asked.
-            if self.drained.get() && flags == 0 {
+            if self.drained.get() && flags == 0 && !stopped {
                 return None;
             }
             match self.read_now(&mut take) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stopped.then_some(Ok(0)),
                 done => Some(done),
             }
         });

@@ -13,6 +13,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     stopping: AtomicBool,
+    /// The grace period is over.
+    ending: AtomicBool,
     capacity: usize,
     connections: AtomicUsize,
     cut: AtomicUsize,
@@ -31,6 +33,7 @@ impl Lifecycle {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             stopping: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             capacity,
             connections: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
@@ -45,6 +48,16 @@ impl Lifecycle {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Set when the server stops, for those who wait for a next request: they are woken then.
+    pub(crate) fn stop_flag(&self) -> &AtomicBool {
+        &self.stopping
+    }
+
+    /// Whether the grace period of a stop is over.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
     }
 
     pub(crate) fn begin_stop(&self) {
@@ -94,23 +107,29 @@ impl Lifecycle {
         self.lock().seats.remove(&number);
     }
 
-    /// Ends the connections that wait for a next request.
+    /// Ends, when the stop has begun, what need not go on: connections that wait for a next
+    /// request, and streams that may be ended at once.
     pub(crate) fn end_idle(&self) {
-        self.interrupt(|place| place == Place::Idle);
+        for seat in self.seats() {
+            if seat.place() == Place::Idle {
+                seat.thread.wake(); // it looks at the flag
+            }
+            seat.end_if_willing();
+        }
     }
 
     /// Ends what still runs.
     pub(crate) fn end_all(&self) {
-        self.interrupt(|place| place != Place::Free);
-    }
-
-    fn interrupt(&self, which: impl Fn(Place) -> bool) {
-        let seats: Vec<_> = self.lock().seats.values().cloned().collect();
-        for seat in seats {
-            if which(seat.place()) {
+        self.ending.store(true, Ordering::SeqCst);
+        for seat in self.seats() {
+            if seat.place() != Place::Free {
                 seat.thread.interrupt(Interrupt::Stop);
             }
         }
+    }
+
+    fn seats(&self) -> Vec<Arc<Seat>> {
+        self.lock().seats.values().cloned().collect()
     }
 
     /// Shows where in its connection's life each seated thread is.

@@ -8,6 +8,7 @@
 //! | `GET /until/<n>` | answers once `n` requests have begun to wait, since the start |
 //! | `POST /publish` | wakes all who wait, with the body as message; answers how many |
 //! | `GET /listing` | the same in lines: `START`, the next message, `END` |
+//! | `GET /events` | server-sent events: `START`, then messages; may be ended at once at a stop |
 //! | `GET /hello` | answers at once |
 //! | `POST /echo` | sends back what comes, as it comes |
 //! | `GET /large` | 16 MiB, more than the kernel keeps for a client that does not read |
@@ -22,7 +23,7 @@
 #![forbid(unsafe_code)]
 
 use greenway::green::Queue;
-use greenway::{App, Body, HttpError, Request};
+use greenway::{App, Body, HttpError, Request, Response};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -164,6 +165,18 @@ fn main() {
             out.send(format!("{}\n", place.get().unwrap_or_default()))?;
             out.send("END\n")
         })
+    });
+    let here = board.clone();
+    app.get("/events", move |_: Request| {
+        let board = here.clone();
+        let body = Body::stream(move |out| {
+            out.end_at_stop("retry: 3000\n\n")?;
+            out.send("data: START\n\n")?;
+            loop {
+                out.send(format!("data: {}\n\n", board.wait()))?;
+            }
+        });
+        Response::new(body).with_header("content-type", "text/event-stream")
     });
     let here = board.clone();
     app.get("/until/<n:int>", move |request: Request| {

@@ -285,19 +285,28 @@ impl Poller {
         }
     }
 
+    /// Ends a connection from which nothing has come: when the server stops.
+    fn end_if_idle(&mut self, token: Token) {
+        self.look_at(token); // a request may have come already
+        let is_idle = |waiting: &Waiting| waiting.connection.is_idle();
+        if self.waiting.get(&token).is_some_and(is_idle) {
+            drop(self.take(token));
+        }
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Back(connection) => {
                 self.away -= 1;
-                if self.service.lifecycle.is_stopping() {
-                    return; // closed at once: it is idle
-                }
                 let source = connection.stream.as_raw_fd();
                 let registry = self.poll.registry();
                 let token = connection.token;
                 match registry.reregister(&mut SourceFd(&source), token, Interest::READABLE) {
                     Ok(()) => self.wait_for(*connection),
                     Err(error) => log::error!("a connection cannot be watched: {error}"),
+                }
+                if self.service.lifecycle.is_stopping() {
+                    self.end_if_idle(token);
                 }
             }
             Command::Gone(_token) => self.away -= 1,
@@ -316,14 +325,7 @@ impl Poller {
                     .map(|(token, _)| *token)
                     .collect();
                 for token in idle {
-                    self.look_at(token); // a request may have come with the connection
-                    if self
-                        .waiting
-                        .get(&token)
-                        .is_some_and(|waiting| waiting.connection.is_idle())
-                    {
-                        drop(self.take(token));
-                    }
+                    self.end_if_idle(token);
                 }
                 let _nobody_waits = done.send(());
             }

@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 pub(crate) enum Interrupt {
     /// The client that it serves has left.
     Departed = 1,
-    /// The server stops and the grace period is over.
+    /// The server stops, and the grace period is over or was not asked for.
     Stop = 2,
     /// Somebody called [`Greenlet::kill`](super::Greenlet::kill).
     Kill = 3,

@@ -251,13 +251,21 @@ impl Thread {
         self.interrupt.store(0, Ordering::SeqCst);
     }
 
+    /// Takes back that the thread is to end because the server stops, but no graver interrupt.
+    pub(crate) fn clear_stop(&self) {
+        self.clear_only(Interrupt::Stop);
+    }
+
     /// Takes back that the client has left, but no graver interrupt.
     pub(crate) fn clear_departure(&self) {
-        let departed = Interrupt::Departed as u8;
+        self.clear_only(Interrupt::Departed);
+    }
+
+    fn clear_only(&self, why: Interrupt) {
         // Another value means that there is nothing to take back.
         let _ = self
             .interrupt
-            .compare_exchange(departed, 0, Ordering::SeqCst, Ordering::SeqCst);
+            .compare_exchange(why as u8, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Unwinds if an interrupt is pending or a limit is over.

@@ -49,7 +49,7 @@ fn connections(service: &Service, out: &mut Text) {
     let (mut idle, mut reading) = (parked.idle.load(Relaxed), parked.reading.load(Relaxed));
     let mut serving = 0;
     service.lifecycle.each_place(|place| match place {
-        Place::Busy => serving += 1,
+        Place::Busy | Place::Willing | Place::Ending => serving += 1,
         Place::Idle => idle += 1,
         Place::Reading => reading += 1,
         Place::Free => {}
