@@ -14,6 +14,7 @@
 //! | one's own values | [`Local`], [`with_fresh_locals`] |
 //! | seeing what goes on | [`green_threads`], [`ThreadPool::stats`] |
 //! | what blocks | [`unblock`], [`ThreadPool`] |
+//! | other programs | [`subprocess`] |
 //!
 //! # Pinned
 //!
@@ -38,6 +39,7 @@ mod async_result;
 mod barrier;
 mod condition;
 mod control;
+mod descriptor;
 mod event;
 mod greenlet;
 mod group;
@@ -53,6 +55,7 @@ mod scope;
 mod seeing;
 mod semaphore;
 pub(crate) mod spawn;
+pub mod subprocess;
 pub(crate) mod sys;
 pub(crate) mod thread;
 mod threadpool;

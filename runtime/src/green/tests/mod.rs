@@ -12,6 +12,7 @@ mod scopes;
 mod seeings;
 mod semaphores;
 mod storms;
+mod subprocesses;
 mod threadpools;
 mod timeouts;
 mod unwinding;
