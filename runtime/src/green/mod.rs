@@ -14,6 +14,7 @@
 //! | one's own values | [`Local`], [`with_fresh_locals`] |
 //! | seeing what goes on | [`green_threads`], [`ThreadPool::stats`] |
 //! | what blocks | [`unblock`], [`ThreadPool`] |
+//! | files | [`fs`] |
 //! | other programs | [`subprocess`] |
 //!
 //! # Pinned
@@ -41,6 +42,7 @@ mod condition;
 mod control;
 mod descriptor;
 mod event;
+pub mod fs;
 mod greenlet;
 mod group;
 mod line;

@@ -3,6 +3,7 @@
 
 mod conditions;
 mod events;
+mod files;
 mod greenlets;
 mod groups;
 mod locals;
