@@ -49,6 +49,7 @@ pub mod green;
 mod http1;
 mod server;
 pub mod sse;
+pub mod websocket;
 
 pub use cli::serve;
 pub use config::Engine;

@@ -280,28 +280,38 @@ fn the_contract_knows_no_server() {
 
 #[test]
 fn protocol_code_does_no_io() {
-    let sources = Source::under("runtime/src/http1");
-    for room in ["green", "engine", "server", "connection", "config", "cli"] {
-        nobody(&sources, &format!("http1 knows {room}"), |source| {
-            source.names(&format!("crate::{room}"))
+    for folder in ["runtime/src/http1", "runtime/src/websocket/protocol"] {
+        let sources = Source::under(folder);
+        for room in ["green", "engine", "server", "connection", "config", "cli"] {
+            nobody(&sources, &format!("{folder} knows {room}"), |source| {
+                source.names(&format!("crate::{room}"))
+            });
+        }
+        nobody(&sources, &format!("{folder} reads or writes"), |source| {
+            source.words().any(|word| {
+                [
+                    "Read",
+                    "BufRead",
+                    "TcpStream",
+                    "UnixStream",
+                    "File",
+                    "Transport",
+                ]
+                .contains(&word)
+            })
         });
+        nobody(&sources, &format!("{folder} waits"), |source| {
+            source.names("std::thread") || source.names("std::sync")
+        });
+        nobody(
+            &sources,
+            &format!("{folder} looks at a clock (only http1's date.rs may)"),
+            |source| {
+                source.path != "runtime/src/http1/date.rs"
+                    && (source.has_word("Instant") || source.has_word("SystemTime"))
+            },
+        );
     }
-    nobody(&sources, "http1 reads or writes", |source| {
-        source
-            .words()
-            .any(|word| ["Read", "BufRead", "TcpStream", "File", "Transport"].contains(&word))
-    });
-    nobody(&sources, "http1 waits", |source| {
-        source.names("std::thread") || source.names("std::sync")
-    });
-    nobody(
-        &sources,
-        "http1 looks at a clock (only date.rs may)",
-        |source| {
-            !source.path.ends_with("date.rs")
-                && (source.has_word("Instant") || source.has_word("SystemTime"))
-        },
-    );
 }
 
 #[test]
