@@ -55,6 +55,8 @@ mod minihttp;
 mod green;
 #[path = "suite/migration.rs"]
 mod migration;
+#[path = "suite/signals.rs"]
+mod signals;
 // The workspace: what people see of it, and how it is built.
 #[path = "suite/around_mod.rs"]
 mod around;

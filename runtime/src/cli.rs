@@ -236,7 +236,8 @@ fn refuse_flags(error: &clap::Error) -> ! {
 /// Logs to the standard error, unless the program has set a logger of its own. TERM and INT stop
 /// gracefully: whoever has connected is served, idle connections are closed, and requests may go
 /// on for `--graceful-timeout`. A second signal ends them at once. USR1 and HUP open the log files
-/// anew.
+/// anew. [`green::at_exit`] is for what is to be done after that; [`green::signals`] for signals
+/// that the program wants itself, these among them.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
 /// to cut requests short at its stop, or with 2 when a flag is wrong; what was wrong is said in
@@ -309,6 +310,7 @@ pub fn serve(app: impl Application) -> ! {
     let _ = stop.recv();
     eprintln!("greenway: stopping ({} connections)", running.connections());
     let stopped = running.stop();
+    green::run_at_exit();
     if stopped.cut > 0 {
         eprintln!("greenway: stopped; {} requests were cut short", stopped.cut);
         exit(1);

@@ -16,6 +16,7 @@
 //! | what blocks | [`unblock`], [`ThreadPool`] |
 //! | files | [`fs`] |
 //! | other programs | [`subprocess`] |
+//! | the process itself | [`signals`], [`at_exit`] |
 //!
 //! # Pinned
 //!
@@ -37,6 +38,7 @@
 //! This is the only room that knows `may`, and the only one with `unsafe` code.
 
 mod async_result;
+mod at_exit;
 mod barrier;
 mod condition;
 mod control;
@@ -56,6 +58,7 @@ mod rwlock;
 mod scope;
 mod seeing;
 mod semaphore;
+pub mod signals;
 pub(crate) mod spawn;
 pub mod subprocess;
 pub(crate) mod sys;
@@ -70,6 +73,7 @@ pub(crate) mod worker;
 mod tests;
 
 pub use async_result::{AsyncResult, GetError, Setter};
+pub use at_exit::{at_exit, at_exit_within, run_at_exit};
 pub use barrier::{Barrier, BarrierBroken, Passed};
 pub use condition::Condition;
 pub use event::Event;

@@ -12,6 +12,7 @@ mod queues;
 mod scopes;
 mod seeings;
 mod semaphores;
+mod signalling;
 mod storms;
 mod subprocesses;
 mod threadpools;
