@@ -6,6 +6,8 @@ mod admission;
 mod logs;
 #[path = "around_metrics.rs"]
 mod metrics;
+#[path = "around_parking.rs"]
+mod parking;
 #[path = "around_proxies.rs"]
 mod proxies;
 #[path = "around_sockets.rs"]

@@ -37,6 +37,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 /// What the server's lifecycle knows of a thread that serves connections.
 #[derive(Debug)]
@@ -139,6 +140,27 @@ pub(crate) enum After {
     Close,
 }
 
+/// How [`Connection::serve`] has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It is closed.
+    Closed,
+    /// It is idle: the next request may come until then, and no thread is needed for that.
+    Idle(Option<Instant>),
+}
+
+/// What has come of waiting for a request.
+enum Next {
+    Request(RequestHead),
+    /// The client is done, or has been idle for too long.
+    Done,
+    /// Nothing has come for so long that the thread is given up.
+    Idle(Option<Instant>),
+}
+
+/// Who holds the wire while nothing is served: the connection, and its hook.
+const WIRES: usize = 2;
+
 /// One connection, on the thread that serves it.
 pub(crate) struct Connection<T: Transport> {
     service: Arc<Service>,
@@ -162,20 +184,23 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Serves the connection until it is closed, on a green thread of its own.
-    pub(crate) fn serve(&self) {
+    /// Serves the connection until it is closed, or has been idle for `patience`, on a green
+    /// thread of its own.
+    pub(crate) fn serve(&self, patience: Duration) -> Served {
         let _hook = self.before_block();
         loop {
-            match self.next_head() {
-                Ok(Some(request)) => {
+            match self.next_head(patience) {
+                Ok(Next::Request(request)) => {
                     if self.exchange(request) == After::Close {
-                        return self.close();
+                        break self.close();
                     }
                 }
-                Ok(None) => return self.close(),
-                Err(reject) => return self.reject(&reject),
+                Ok(Next::Idle(until)) => return Served::Idle(until),
+                Ok(Next::Done) => break self.close(),
+                Err(reject) => break self.reject(&reject),
             }
         }
+        Served::Closed
     }
 
     /// Lets the connection do its part whenever this thread is about to block.
@@ -184,50 +209,63 @@ impl<T: Transport> Connection<T> {
         BeforeBlock::new(Rc::new(move || wire.before_block()))
     }
 
-    /// Waits for a request. `None` when the client is done, or has been idle for too long.
-    fn next_head(&self) -> Result<Option<RequestHead>, Reject> {
+    /// Waits for a request.
+    fn next_head(&self, patience: Duration) -> Result<Next, Reject> {
         let clocks = &self.service.config.clocks;
         let mut deadline = None;
         loop {
             if let Some(request) = self.wire.take_head(&self.service.config.head_limits)? {
-                return Ok(Some(request));
-            }
-            let idle = self.wire.is_idle();
-            let limit = if idle { clocks.keep_alive } else { clocks.head };
-            if idle || deadline.is_none() {
-                deadline = deadline_in(limit);
+                return Ok(Next::Request(request));
             }
             if self.wire.flush().is_err() {
-                return Ok(None);
+                return Ok(Next::Done);
             }
-            match self.read_more(idle, deadline) {
-                Ok(0) if self.wire.is_idle() => return Ok(None),
+            if self.wire.is_idle() {
+                match self.read_first(patience) {
+                    Ok(0) => return Ok(Next::Done),
+                    Ok(_) => deadline = deadline_in(clocks.head), // a head has begun
+                    Err(next) => return Ok(next),
+                }
+                continue;
+            }
+            if deadline.is_none() {
+                deadline = deadline_in(clocks.head);
+            }
+            self.seat.set(Place::Reading);
+            let result = self.wire.fill(deadline);
+            self.seat.set(Place::Busy);
+            match result {
                 Ok(0) => return Err(Reject::bad("the request head is incomplete")),
-                Ok(_) if idle => deadline = None, // a head has begun: its own clock runs
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !idle => {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     return Err(Reject::timeout("the request head took too long"));
                 }
-                Err(_) => return Ok(None),
+                Err(_) => return Ok(Next::Done),
             }
         }
     }
 
-    fn read_more(&self, idle: bool, deadline: Option<std::time::Instant>) -> io::Result<usize> {
-        if !idle {
-            self.seat.set(Place::Reading);
-            let result = self.wire.fill(deadline);
-            self.seat.set(Place::Busy);
-            return result;
-        }
+    /// Waits for the first bytes of a request.
+    fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.wire.release_buffers();
         self.seat.set(Place::Idle);
+        let now = Instant::now();
+        let until = now.checked_add(self.service.config.clocks.keep_alive);
+        let pause = now.checked_add(patience);
+        // Whoever holds the wire (an `Input` that was put elsewhere) keeps the thread, too.
+        let parks = Rc::strong_count(&self.wire) <= WIRES
+            && pause.is_some_and(|pause| until.is_none_or(|until| pause < until));
         // A stop is looked at after the place is set: whoever stops the server does it the other
         // way round. What has come before it is served.
         let stop = self.service.lifecycle.stop_flag();
-        let result = self.wire.fill_unless(stop, deadline);
+        let result = self
+            .wire
+            .fill_unless(stop, if parks { pause } else { until });
         self.seat.set(Place::Busy);
-        result
+        result.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut if parks => Next::Idle(until),
+            _ => Next::Done,
+        })
     }
 
     /// Answers what cannot be served, and closes.
@@ -252,6 +290,10 @@ impl<T: Transport> Connection<T> {
     /// Sends what is to go.
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.wire.flush()
+    }
+
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
+        &self.facts
     }
 
     /// The wire, if nobody else (a leaked `Input`) holds it.

@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A connection to be served.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl<'a> Session<'a> {
         let service = service();
         let wire = Wire::new(memory, Incoming::default(), &service.config);
         let facts = Arc::new(Facts::default());
-        Connection::new(service, Seat::new(Place::Busy), facts, wire).serve();
+        Connection::new(service, Seat::new(Place::Busy), facts, wire).serve(Duration::MAX);
         Served {
             output: shared.output.take(),
             calls: CALLS.get(),

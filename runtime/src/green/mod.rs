@@ -50,6 +50,7 @@ mod group;
 mod line;
 mod local;
 mod lock;
+pub(crate) mod lot;
 pub(crate) mod net;
 mod permits;
 mod queue;

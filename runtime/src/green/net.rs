@@ -208,7 +208,7 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 
 /// `may` panics when epoll refuses a descriptor, which it does when the kernel's limit on
 /// watches is reached.
-fn green_stream(stream: StdStream) -> io::Result<may::net::TcpStream> {
+pub(super) fn green_stream(stream: StdStream) -> io::Result<may::net::TcpStream> {
     use std::os::fd::FromRawFd;
     let fd = stream.into_raw_fd();
     // SAFETY: the descriptor is open, and from here on owned by the new stream alone.

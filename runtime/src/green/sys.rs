@@ -2,7 +2,7 @@
 
 use super::thread::Interest;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -203,28 +203,35 @@ pub(crate) fn peer_news(fd: BorrowedFd<'_>) -> Option<PeerNews> {
     )
 }
 
-/// An epoll that tells what becomes of peers, once for each piece of news.
+/// An epoll of our own, beside those of `may`'s workers. What it watches is told under numbers.
 #[derive(Debug)]
-pub(crate) struct PeerEpoll(OwnedFd);
+pub(super) struct Epoll(OwnedFd);
 
-impl PeerEpoll {
-    pub(crate) fn new() -> io::Result<Self> {
+impl Epoll {
+    pub(super) fn new() -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map(Self)
     }
 
-    /// Watches a socket under a number, until it is closed.
-    pub(crate) fn watch(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
-        // Hang-ups and errors are reported always.
-        let events = (libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+    /// Tells once that something has come, or that the peer has ended. Again after a next call.
+    pub(super) fn watch_once(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT;
+        match self.control(libc::EPOLL_CTL_ADD, fd, events, number) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.control(libc::EPOLL_CTL_MOD, fd, events, number)
+            }
+            done => done,
+        }
+    }
+
+    fn control(&self, what: i32, fd: BorrowedFd<'_>, events: i32, number: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
-            events,
+            events: events as u32,
             u64: number,
         };
-        let epoll = self.0.as_raw_fd();
         // SAFETY: `event` lives over the call.
         let result =
-            unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
+            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd.as_raw_fd(), &raw mut event) };
         if result == 0 {
             Ok(())
         } else {
@@ -232,22 +239,59 @@ impl PeerEpoll {
         }
     }
 
-    /// Waits for news, and shows it.
-    pub(crate) fn wait(&self, mut tell: impl FnMut(u64, PeerNews)) -> io::Result<()> {
+    /// Shows what there is to tell; waits for something if it is to. True if there may be more.
+    pub(super) fn wait(&self, block: bool, mut tell: impl FnMut(u64, i32)) -> io::Result<bool> {
         const MOST: usize = 256;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
+        let timeout = if block { -1 } else { 0 };
         // SAFETY: the array lives over the call and has room for MOST events.
-        let count =
-            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), MOST as i32, -1) };
+        let count = unsafe {
+            libc::epoll_wait(
+                self.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                MOST as i32,
+                timeout,
+            )
+        };
         let count = usize::try_from(count).map_err(|_negative| io::Error::last_os_error())?;
         for event in &events[..count] {
-            let flags = event.events;
-            let finished = flags & libc::EPOLLRDHUP as u32 != 0;
-            let gone = flags & (libc::EPOLLHUP | libc::EPOLLERR) as u32 != 0;
-            if let Some(news) = news(finished, gone) {
-                tell(event.u64, news);
-            }
+            tell(event.u64, event.events as i32);
         }
+        Ok(count == MOST)
+    }
+}
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// An epoll that tells what becomes of peers, once for each piece of news.
+#[derive(Debug)]
+pub(crate) struct PeerEpoll(Epoll);
+
+impl PeerEpoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        Epoll::new().map(Self)
+    }
+
+    /// Watches a socket under a number, until it is closed.
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
+        // Hang-ups and errors are reported always.
+        let events = libc::EPOLLRDHUP | libc::EPOLLET;
+        self.0.control(libc::EPOLL_CTL_ADD, fd, events, number)
+    }
+
+    /// Waits for news, and shows it.
+    pub(crate) fn wait(&self, mut tell: impl FnMut(u64, PeerNews)) -> io::Result<()> {
+        self.0.wait(true, |number, flags| {
+            let finished = flags & libc::EPOLLRDHUP != 0;
+            let gone = flags & (libc::EPOLLHUP | libc::EPOLLERR) != 0;
+            if let Some(news) = news(finished, gone) {
+                tell(number, news);
+            }
+        })?;
         Ok(())
     }
 }

@@ -169,13 +169,18 @@ impl Admission {
     pub(crate) fn take_seat(&mut self, seat: Arc<Seat>) {
         self.seat = Some(self.lifecycle.seat(seat));
     }
+
+    /// The connection goes on without a thread.
+    pub(crate) fn leave_seat(&mut self) {
+        if let Some(number) = self.seat.take() {
+            self.lifecycle.unseat(number);
+        }
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if let Some(number) = self.seat {
-            self.lifecycle.unseat(number);
-        }
+        self.leave_seat();
         if self.lifecycle.connections.fetch_sub(1, Ordering::SeqCst) == 1
             && self.lifecycle.is_stopping()
         {

@@ -62,8 +62,8 @@ pub(crate) struct Metrics {
     pub(crate) parked: Parked,
 }
 
-/// Connections that the threads engine's poller keeps, by what they wait for. The poller sets
-/// the numbers; those of the green engine are counted when somebody asks.
+/// Connections that have no thread, by what they wait for. The poller of the threads engine sets
+/// the numbers, the green engine counts the parked; the others are counted when somebody asks.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
     pub(crate) idle: AtomicUsize,

@@ -46,7 +46,8 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
 
 fn connections(service: &Service, out: &mut Text) {
     let parked = &service.metrics.parked;
-    let (mut idle, mut reading) = (parked.idle.load(Relaxed), parked.reading.load(Relaxed));
+    let without_thread = parked.idle.load(Relaxed);
+    let (mut idle, mut reading) = (without_thread, parked.reading.load(Relaxed));
     let mut serving = 0;
     service.lifecycle.each_place(|place| match place {
         Place::Busy | Place::Willing | Place::Ending => serving += 1,
@@ -73,6 +74,12 @@ fn connections(service: &Service, out: &mut Text) {
     ] {
         out.sample(name, &format!("state=\"{state}\""), count);
     }
+    out.one(
+        "greenway_connections_parked",
+        "gauge",
+        "Idle connections that have no thread, green or other.",
+        without_thread,
+    );
     out.one(
         "greenway_connections_limit",
         "gauge",
