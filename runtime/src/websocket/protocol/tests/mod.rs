@@ -1,5 +1,7 @@
 //! The protocol at its edges, over memory.
 
+mod battery;
+mod cases;
 mod examples;
 
 use super::{Event, Failure, Limits, Negotiated, Receiver, Role};
