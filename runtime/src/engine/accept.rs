@@ -1,11 +1,11 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
+use crate::green::net::accept_now;
 use crate::http1;
 use crate::server::{Refused, Service};
 use greenway_app::Connection as Facts;
 use http::StatusCode;
-use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,13 +20,6 @@ pub(super) fn facts(service: &Service, stream: &TcpStream) -> Arc<Facts> {
         .with_multithread(true);
     let trusted = service.config.forwarded_allow.trusts_peer_of(&facts);
     Arc::new(facts.with_trusted_proxy(trusted))
-}
-
-/// Accepts a connection of whatever family the listener is of. Std's own `accept` throws away
-/// one whose address is not an internet address.
-pub(super) fn accept_now(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _address) = SockRef::from(listener).accept()?;
-    Ok(stream.into())
 }
 
 /// Tells a client that there is no room for it, without waiting for it.

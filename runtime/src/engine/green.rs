@@ -7,34 +7,27 @@
 //! The acceptor chooses the worker that a connection is to live on: the one whose epoll its
 //! descriptor belongs to by its number (see `green::worker`), unless that one has noticeably
 //! more green threads than another; then the descriptor is copied to a fitting number.
-//!
-//! Connections over a unix socket are accepted by an OS thread of the socket's own and placed in
-//! the same way: what workers wait with, std's `accept`, knows internet addresses only.
 
 mod host;
 
 use super::Engine;
-use super::accept::{Reserve, Trouble, accept_now, refuse};
+use super::accept::{Reserve, Trouble, refuse};
 use crate::green::net::Listener;
 use crate::green::spawn::spawn_on;
-use crate::green::thread::{Interest, Interrupt, Io, TimedOut, wait_for};
+use crate::green::thread::Interrupt;
 use crate::green::worker;
 use crate::green::{Greenlet, Queue, sleep, yield_now};
-use crate::server::{Refused, Service, Task};
+use crate::server::{Refused, Service};
 use host::Host;
-use socket2::{Domain, SockRef};
 use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct GreenEngine {
     host: Arc<Host>,
     acceptors: Vec<Greenlet<()>>,
-    /// Those of unix sockets.
-    tasks: Mutex<Vec<Task>>,
 }
 
 impl GreenEngine {
@@ -42,16 +35,10 @@ impl GreenEngine {
         let mut engine = Self {
             host: Host::start(service.clone())?,
             acceptors: Vec::new(),
-            tasks: Mutex::default(),
         };
         let reserve = Reserve::new();
         for listener in listeners {
-            let started = if SockRef::from(&listener).domain()? == Domain::UNIX {
-                engine.start_unix(listener, reserve.clone())
-            } else {
-                engine.start_tcp(listener, &reserve)
-            };
-            if let Err(error) = started {
+            if let Err(error) = engine.start_acceptors(listener, &reserve) {
                 engine.stop_accepting();
                 return Err(error);
             }
@@ -61,7 +48,7 @@ impl GreenEngine {
 
     /// Starts an acceptor on each worker, one after the other: each looks for a descriptor whose
     /// number fits its worker, and several that look at once take them from one another.
-    fn start_tcp(&mut self, listener: TcpListener, reserve: &Arc<Reserve>) -> io::Result<()> {
+    fn start_acceptors(&mut self, listener: TcpListener, reserve: &Arc<Reserve>) -> io::Result<()> {
         let listener = Arc::new(listener);
         for worker in worker::workers() {
             let ready = Queue::new(1);
@@ -71,7 +58,7 @@ impl GreenEngine {
                 match Listener::new(&listener) {
                     Ok(here) => {
                         let _ = report.put(Ok(())); // there is a place for it
-                        accept(&host, &listener, reserve, || here.accept());
+                        accept(&host, &listener, &here, reserve);
                     }
                     Err(error) => {
                         let _ = report.put(Err(error)); // as above
@@ -83,27 +70,6 @@ impl GreenEngine {
             }
         }
         Ok(())
-    }
-
-    fn start_unix(&mut self, listener: TcpListener, reserve: Arc<Reserve>) -> io::Result<()> {
-        let host = self.host.clone();
-        let task = Task::start("greenway-accept", move || {
-            accept(&host, &listener, reserve, || {
-                let io = Io::Poll(listener.as_fd(), Interest::Readable);
-                let result = wait_for(None, io, |_, _| match accept_now(&listener) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                    done => Some(done),
-                });
-                result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
-            });
-        })?;
-        self.lock_tasks().push(task);
-        Ok(())
-    }
-
-    fn lock_tasks(&self) -> std::sync::MutexGuard<'_, Vec<Task>> {
-        // Nothing under the lock can panic half-way through a change.
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,10 +83,6 @@ impl Engine for GreenEngine {
             // Not for ever: its worker may be held up by a handler that does not wait.
             let _killed_or_ended = acceptor.join_timeout(Duration::from_secs(1));
         }
-        let tasks = std::mem::take(&mut *self.lock_tasks());
-        for task in tasks {
-            task.end(); // at its wait, as above
-        }
         self.host.close_parked();
     }
 
@@ -129,17 +91,13 @@ impl Engine for GreenEngine {
     fn join(self: Box<Self>) {}
 }
 
-/// Accepts until the thread is interrupted. `wait` gives the next connection of `listener`.
-fn accept(
-    host: &Arc<Host>,
-    listener: &TcpListener,
-    reserve: Arc<Reserve>,
-    mut wait: impl FnMut() -> io::Result<TcpStream>,
-) {
+/// Accepts until the thread is interrupted. `here` is where this worker waits for connections of
+/// `listener`.
+fn accept(host: &Arc<Host>, listener: &TcpListener, here: &Listener, reserve: Arc<Reserve>) {
     let service = &host.service;
     let mut trouble = Trouble::new(reserve);
     loop {
-        match wait() {
+        match here.accept() {
             Ok(stream) => {
                 let Some(stream) = trouble.over(service, stream) else {
                     yield_now();

@@ -19,7 +19,7 @@ pub(super) fn lock<S>(shared: &Mutex<S>) -> MutexGuard<'_, S> {
 }
 
 /// A place in a [`Line`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
 /// Threads in the order in which they came, each with what it has come for.

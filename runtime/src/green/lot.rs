@@ -8,7 +8,7 @@
 //! there may be parked and taken out again without a system call for `may`'s epoll. A thing is
 //! in the lot, or given back, or dropped at its deadline: exactly one of these.
 
-use super::net::green_stream;
+use super::registered::Registered;
 use super::spawn::Builder;
 use super::sys::{self, Epoll};
 use super::thread::{Io, Thread, TimedOut, current, wait_for};
@@ -63,8 +63,7 @@ impl<T: AsFd + Send + 'static> Lot<T> {
         let epoll = Epoll::new()?;
         let workers = worker::workers().len();
         let watched = sys::dup_for_worker(epoll.as_fd(), worker.index(), workers)?;
-        // An epoll is no stream, but the only thing that `may` closes in the right order is.
-        let watched = green_stream(watched.into())?;
+        let watched = Registered::new(watched)?;
         let shared = Arc::new(Shared {
             epoll,
             keeper: OnceLock::new(),
@@ -79,7 +78,7 @@ impl<T: AsFd + Send + 'static> Lot<T> {
         let keeper = Builder::new()
             .name("greenway-lot")
             .worker(worker.index())
-            .spawn(move || here.keep(Io::Green(&watched), back));
+            .spawn(move || here.keep(watched.io(), back));
         Ok(Self { shared, keeper })
     }
 

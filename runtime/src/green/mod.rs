@@ -13,6 +13,7 @@
 //! | several at once | [`wait`], [`iwait`], [`select`] |
 //! | one's own values | [`Local`], [`with_fresh_locals`] |
 //! | seeing what goes on | [`green_threads`], [`ThreadPool::stats`] |
+//! | sockets and names | [`net`] |
 //! | what blocks | [`unblock`], [`ThreadPool`] |
 //! | files | [`fs`] |
 //! | other programs | [`subprocess`] |
@@ -51,9 +52,10 @@ mod line;
 mod local;
 mod lock;
 pub(crate) mod lot;
-pub(crate) mod net;
+pub mod net;
 mod permits;
 mod queue;
+mod registered;
 mod rlock;
 mod rwlock;
 mod scope;
@@ -68,6 +70,7 @@ mod threadpool;
 mod timeout;
 mod timer;
 mod wait;
+mod watch;
 pub(crate) mod worker;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The few system calls that std does not offer: eventfd, timerfd, poll, dup with a floor.
+//! The few system calls that std does not offer: eventfd, timerfd, poll, epoll, dup with a floor.
 
 use super::thread::Interest;
 use std::io;
@@ -66,35 +66,72 @@ pub(super) fn set_timerfd(timer: &impl AsRawFd, after: Duration) {
     debug_assert_eq!(result, 0, "timerfd_settime: {}", io::Error::last_os_error());
 }
 
-/// Waits for `fd` or `bell`, at most `left`. Empties the bell.
-pub(super) fn poll(fd: BorrowedFd<'_>, interest: Interest, bell: &OwnedFd, left: Option<Duration>) {
-    let events = match interest {
+fn pollfd(fd: &impl AsRawFd, events: libc::c_short) -> libc::pollfd {
+    libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    }
+}
+
+fn poll_events(interest: Interest) -> libc::c_short {
+    match interest {
         Interest::Readable => libc::POLLIN | libc::POLLRDHUP,
         Interest::Writable => libc::POLLOUT,
-    };
-    let mut fds = [
-        libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events,
-            revents: 0,
-        },
-        libc::pollfd {
-            fd: bell.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        },
-    ];
+    }
+}
+
+/// Waits for one of `fds` or for `bell`, at most `left`. Empties the bell.
+pub(super) fn poll(fds: &[(BorrowedFd<'_>, Interest)], bell: &OwnedFd, left: Option<Duration>) {
+    let asked = fds.iter().map(|(fd, what)| pollfd(fd, poll_events(*what)));
+    let mut polled: Vec<_> = std::iter::once(pollfd(bell, libc::POLLIN))
+        .chain(asked)
+        .collect();
     let left = left.map(|left| libc::timespec {
         tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: left.subsec_nanos().into(),
     });
     let timeout = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: both arrays live over the call. An error (EINTR) counts as an early return.
-    unsafe { libc::ppoll(fds.as_mut_ptr(), 2, timeout, std::ptr::null()) };
-    if fds[1].revents != 0 {
+    let count = polled.len() as libc::nfds_t;
+    // SAFETY: array and timeout live over the call. An error (EINTR) counts as an early return.
+    unsafe { libc::ppoll(polled.as_mut_ptr(), count, timeout, std::ptr::null()) };
+    if polled[0].revents != 0 {
         let mut count = [0u8; 8];
         // SAFETY: the buffer is valid for its length.
         unsafe { libc::read(bell.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+/// Whether a descriptor is ready now: an operation would not wait, be it that it fails.
+pub(super) fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> bool {
+    let mut polled = pollfd(&fd, poll_events(interest));
+    // SAFETY: `polled` lives over the call, which does not wait.
+    unsafe { libc::poll(&raw mut polled, 1, 0) == 1 }
+}
+
+/// What epoll is asked for and tells of a descriptor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Events(i32);
+
+impl Events {
+    const READABLE: i32 = libc::EPOLLIN | libc::EPOLLRDHUP;
+    const WRITABLE: i32 = libc::EPOLLOUT;
+    /// Told without being asked for. Whoever waits finds out more by trying.
+    const BROKEN: i32 = libc::EPOLLHUP | libc::EPOLLERR;
+
+    pub(super) fn told(flags: i32) -> Self {
+        Self(flags)
+    }
+
+    pub(super) fn with(self, interest: Interest) -> Self {
+        Self(match interest {
+            Interest::Readable => self.0 | Self::READABLE,
+            Interest::Writable => self.0 | Self::WRITABLE,
+        })
+    }
+
+    pub(super) fn satisfy(self, interest: Interest) -> bool {
+        self.0 & (Self::default().with(interest).0 | Self::BROKEN) != 0
     }
 }
 
@@ -216,22 +253,38 @@ impl Epoll {
     /// Tells once that something has come, or that the peer has ended. Again after a next call.
     pub(super) fn watch_once(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
         let events = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT;
-        match self.control(libc::EPOLL_CTL_ADD, fd, events, number) {
+        match self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, number) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.control(libc::EPOLL_CTL_MOD, fd, events, number)
+                self.control(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), events, number)
             }
             done => done,
         }
     }
 
-    fn control(&self, what: i32, fd: BorrowedFd<'_>, events: i32, number: u64) -> io::Result<()> {
+    /// Tells once that a descriptor is ready, under its own number; `again` for one that was asked
+    /// for before and not forgotten.
+    pub(super) fn ask(&self, fd: RawFd, events: Events, again: bool) -> io::Result<()> {
+        let what = if again {
+            libc::EPOLL_CTL_MOD
+        } else {
+            libc::EPOLL_CTL_ADD
+        };
+        self.control(what, fd, events.0 | libc::EPOLLONESHOT, fd as u64)
+    }
+
+    /// Forgets a descriptor.
+    pub(super) fn forget(&self, fd: RawFd) {
+        // Fails if it was closed, against all rules; then it is forgotten already.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+    }
+
+    fn control(&self, what: i32, fd: RawFd, events: i32, number: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
             events: events as u32,
             u64: number,
         };
         // SAFETY: `event` lives over the call.
-        let result =
-            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd.as_raw_fd(), &raw mut event) };
+        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, fd, &raw mut event) };
         if result == 0 {
             Ok(())
         } else {
@@ -280,7 +333,8 @@ impl PeerEpoll {
     pub(crate) fn watch(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
         // Hang-ups and errors are reported always.
         let events = libc::EPOLLRDHUP | libc::EPOLLET;
-        self.0.control(libc::EPOLL_CTL_ADD, fd, events, number)
+        self.0
+            .control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, number)
     }
 
     /// Waits for news, and shows it.

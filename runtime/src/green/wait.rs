@@ -5,9 +5,10 @@
 //! somebody else may have been faster, so act with the `try_` function of the object and go round.
 
 use super::line::Ticket;
-use super::thread::{Io, Thread, deadline_in, wait_for};
+use super::thread::{Interest, Io, Thread, deadline_in, wait_for};
 use super::timeout::TimedOut;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,10 @@ pub(super) trait Lookout {
     fn watch(&self, thread: &Arc<Thread>) -> Ticket;
     /// Ends that.
     fn unwatch(&self, ticket: Ticket);
+    /// The descriptor that it is about, which the wait then watches itself.
+    fn descriptor(&self) -> Option<(BorrowedFd<'_>, Interest)> {
+        None
+    }
 }
 
 pub(super) mod sealed {
@@ -51,6 +56,7 @@ pub(super) mod sealed {
 /// | [`AsyncResult`](super::AsyncResult) | it has its value, or will never have one |
 /// | [`Semaphore`](super::Semaphore), [`BoundedSemaphore`](super::BoundedSemaphore) | a permit is free |
 /// | the queues | an item is there to be got, or the end mark is reached |
+/// | [`Ready`](super::net::Ready) | a socket or another descriptor can be read or written |
 ///
 /// The trait is sealed: it can be used, not implemented.
 pub trait Waitable: sealed::Watch {}
@@ -132,7 +138,9 @@ impl Iterator for Iwait<'_> {
             return None;
         }
         let mut watches = Vec::new();
-        let found = wait_for(self.deadline, Io::None, |me, _| {
+        let objects = left.iter().map(|(_, object)| object);
+        let descriptors: Vec<_> = objects.filter_map(|object| object.descriptor()).collect();
+        let found = wait_for(self.deadline, Io::PollAny(&descriptors), |me, _| {
             if let Some(place) = first_ready(&left) {
                 return Some(place);
             }

@@ -5,23 +5,25 @@
 //!
 //! # Implementation
 //!
-//! On each worker two resident coroutines live for ever. The *porter* watches an eventfd (the
+//! On each worker three resident coroutines live for ever. The *porter* watches an eventfd (the
 //! bell), empties the mailbox, wakes and starts what it finds there. The *clock* watches a
-//! timerfd and wakes what is due. Both descriptors are chosen so that `may` watches them on
-//! that worker, and both are edge-triggered: they never have to be read.
+//! timerfd and wakes what is due. The *guard* watches an epoll and wakes those whose descriptor
+//! is ready (see [`watch`](super::watch)). The descriptors are chosen so that `may` watches them
+//! on that worker, and all are edge-triggered: bell and timer never have to be read.
 //!
 //! Wakes on the worker itself need neither bell nor system call, but `may` looks at its epoll
 //! only when nothing is left to run, so two green threads that keep waking one another would
 //! starve all others of I/O. Therefore after [`WAKES_PER_ROUND`] such wakes the next ones
 //! wait for the bell, that is, for a round of epoll.
 
-use super::sys;
-use super::thread::Thread;
+use super::sys::{self, Epoll, Events};
+use super::thread::{Interest, Thread};
 use super::timer::{Key, Timers};
+use super::watch::Watches;
 use may::io::{CoIo, WaitIo};
 use std::cell::{Cell, UnsafeCell};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -69,6 +71,9 @@ pub(crate) struct Worker {
     ringing: AtomicBool,
     bell: CoIo<OwnedFd>,
     timer: CoIo<OwnedFd>,
+    epoll: Epoll,
+    /// `may`'s watch over a copy of `epoll`.
+    news: CoIo<OwnedFd>,
     /// Green threads that live here.
     population: AtomicUsize,
     here: UnsafeCell<Here>,
@@ -77,6 +82,7 @@ pub(crate) struct Worker {
 /// What only the worker's own OS thread touches.
 struct Here {
     timers: Timers<Arc<Thread>>,
+    watches: Watches,
     /// Green threads to be started; they may hold values that are not `Send`.
     newborn: Vec<Box<dyn FnOnce()>>,
     /// Green threads to be woken after a round of epoll.
@@ -84,7 +90,7 @@ struct Here {
     wakes: u32,
 }
 
-// SAFETY: all fields but `here` and the two `CoIo` are Send + Sync. `here` is reached only
+// SAFETY: all fields but `here` and the three `CoIo` are Send + Sync. `here` is reached only
 // through `Worker::here`, which checks that it runs on the worker's OS thread. Of the `CoIo`,
 // only the residents of that thread wait; others use the plain descriptor in it.
 unsafe impl Send for Worker {}
@@ -184,19 +190,23 @@ impl Runtime {
 
         let mut workers = Vec::new();
         for index in 0..config.workers {
-            let on_worker = |fd: OwnedFd| {
-                let fd = sys::dup_for_worker(fd.as_fd(), index, config.workers)?;
+            let epoll = Epoll::new()?;
+            let on_worker = |fd: BorrowedFd<'_>| {
+                let fd = sys::dup_for_worker(fd, index, config.workers)?;
                 CoIo::new(fd).map_err(io::Error::from)
             };
             workers.push(&*Box::leak(Box::new(Worker {
                 index,
                 mailbox: Mutex::new(Vec::new()),
                 ringing: AtomicBool::new(false),
-                bell: on_worker(sys::eventfd()?)?,
-                timer: on_worker(sys::timerfd()?)?,
+                bell: on_worker(sys::eventfd()?.as_fd())?,
+                timer: on_worker(sys::timerfd()?.as_fd())?,
+                news: on_worker(epoll.as_fd())?,
+                epoll,
                 population: AtomicUsize::new(0),
                 here: UnsafeCell::new(Here {
                     timers: Timers::new(),
+                    watches: Watches::default(),
                     newborn: Vec::new(),
                     next_round: Vec::new(),
                     wakes: 0,
@@ -223,6 +233,7 @@ impl Runtime {
                     worker.be_porter();
                 })?;
                 builder().spawn(move || worker.be_clock())?;
+                builder().spawn(move || worker.be_guard())?;
             }
         }
         let (count, changed) = &*ready;
@@ -347,6 +358,46 @@ impl Worker {
                 sys::set_timerfd(&self.timer, next.saturating_duration_since(now));
             }
         }
+    }
+
+    fn be_guard(&self) {
+        let mut woken = Vec::new();
+        loop {
+            self.news.wait_io();
+            // SAFETY: the borrow ends before anything is woken.
+            let watches = &mut unsafe { self.here() }.watches;
+            let mut tell = |number, flags| {
+                let events = Events::told(flags);
+                watches.fired(&self.epoll, number as RawFd, events, &mut woken);
+            };
+            // Only a wait can be interrupted.
+            while self.epoll.wait(false, &mut tell).unwrap_or(false) {}
+            for thread in woken.drain(..) {
+                thread.deliver();
+            }
+        }
+    }
+
+    /// Wakes `thread` of this worker, which calls, when `fd` is ready; until
+    /// [`unwatch`](Self::unwatch).
+    ///
+    /// # Errors
+    /// When epoll does not take the descriptor.
+    pub(super) fn watch(
+        &self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        thread: &Arc<Thread>,
+    ) -> io::Result<()> {
+        // SAFETY: the borrow ends with the statement.
+        let watches = unsafe { &mut self.here().watches };
+        watches.add(&self.epoll, fd, interest, thread)
+    }
+
+    pub(super) fn unwatch(&self, fd: BorrowedFd<'_>, thread: &Arc<Thread>) {
+        // SAFETY: the borrow ends with the statement.
+        let watches = unsafe { &mut self.here().watches };
+        watches.remove(&self.epoll, fd, thread);
     }
 
     pub(super) fn set_timer(&self, at: Instant, thread: Arc<Thread>) -> Key {

@@ -1,8 +1,9 @@
 //! The poller's side: accepting, waiting for heads, and the clocks of waiting connections.
 
-use super::super::accept::{Reserve, Trouble, accept_now, facts, refuse};
+use super::super::accept::{Reserve, Trouble, facts, refuse};
 use super::{Command, Job, Parked};
 use crate::connection::Incoming;
+use crate::green::net::accept_now;
 use crate::http1::{self, Reject, RequestHead};
 use crate::server::{Refused, Service, proxy_protocol};
 use crossbeam_channel::{Receiver, Sender};

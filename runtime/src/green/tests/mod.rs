@@ -13,6 +13,7 @@ mod scopes;
 mod seeings;
 mod semaphores;
 mod signalling;
+mod sockets;
 mod storms;
 mod subprocesses;
 mod threadpools;

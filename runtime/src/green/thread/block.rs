@@ -9,7 +9,7 @@ use may::io::{WaitIo, WaitIoWaker};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A descriptor that a wait is about, besides its condition.
 #[derive(Clone, Copy)]
@@ -18,11 +18,17 @@ pub(crate) enum Io<'a> {
     None,
     /// One that `may`'s epoll watches on this worker.
     Green(&'a dyn DynWaitIo),
-    /// One that an OS thread polls itself.
+    /// Any other. The worker watches it for as long as the wait lasts; an OS thread polls it.
     Poll(BorrowedFd<'a>, Interest),
+    /// As `Poll`, for whichever is ready first.
+    PollAny(&'a [(BorrowedFd<'a>, Interest)]),
 }
 
-/// What an OS thread polls a descriptor for.
+/// Where epoll does not take a descriptor (the limit on watches, a regular file), a green thread
+/// looks again after so long: late is better than never.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What a descriptor is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     Readable,
@@ -79,14 +85,7 @@ impl Thread {
             return 0;
         }
         if let Some(limit) = limit {
-            // SAFETY: called by the thread itself, on its home worker.
-            let own = unsafe { self.own() };
-            if own.timer.is_none_or(|(at, _)| limit < at) {
-                if let Some(late) = own.timer.take() {
-                    home.cancel_timer(late);
-                }
-                own.timer = Some(home.set_timer(limit, self.clone()));
-            }
+            self.wake_at(home, limit);
         }
         let flags = match io {
             Io::Green(io) => {
@@ -94,12 +93,12 @@ impl Thread {
                 unsafe { self.own() }.waiting = Waiting::Io(io.io_waker());
                 io.block()
             }
-            Io::None | Io::Poll(..) => {
-                // SAFETY: as above.
-                unsafe { self.own() }.waiting = Waiting::Parked;
-                may::coroutine::park();
+            Io::None => {
+                self.park(home);
                 0
             }
+            Io::Poll(fd, interest) => self.park_watching(home, &[(fd, interest)]),
+            Io::PollAny(fds) => self.park_watching(home, fds),
         };
         self.check_home(home);
         // SAFETY: as above.
@@ -108,28 +107,72 @@ impl Thread {
         flags
     }
 
+    /// Has its timer fire at `limit` or earlier.
+    fn wake_at(self: &Arc<Self>, home: &'static Worker, limit: Instant) {
+        // SAFETY: called by the thread itself, on its home worker.
+        let own = unsafe { self.own() };
+        if own.timer.is_none_or(|(at, _)| limit < at) {
+            if let Some(late) = own.timer.take() {
+                home.cancel_timer(late);
+            }
+            own.timer = Some(home.set_timer(limit, self.clone()));
+        }
+    }
+
+    fn park(&self, home: &'static Worker) {
+        // SAFETY: called by the thread itself; the borrow ends before it blocks.
+        unsafe { self.own() }.waiting = Waiting::Parked;
+        may::coroutine::park();
+        self.check_home(home);
+    }
+
+    /// Parks until one of the descriptors is ready. Gives no flags: who waits has to try.
+    #[inline(never)] // off the stack of those who serve
+    fn park_watching(
+        self: &Arc<Self>,
+        home: &'static Worker,
+        fds: &[(BorrowedFd<'_>, Interest)],
+    ) -> usize {
+        for (fd, interest) in fds {
+            if home.watch(*fd, *interest, self).is_err() {
+                self.wake_at(home, Instant::now() + LOOK_AGAIN);
+            }
+        }
+        self.park(home);
+        for (fd, _) in fds {
+            home.unwatch(*fd, self);
+        }
+        0
+    }
+
     pub(super) fn block_os(&self, io: Io<'_>, limit: Option<Instant>) {
         let Kind::Os { polling, bell, .. } = &self.kind else {
             unreachable!("checked by block")
         };
         let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
-        match io {
+        let one;
+        let fds = match io {
+            Io::None | Io::Green(_) => &[],
             Io::Poll(fd, interest) => {
-                let bell = bell.get_or_init(sys::bell);
-                polling.store(true, Ordering::SeqCst);
-                if !self.token.load(Ordering::SeqCst) {
-                    sys::poll(fd, interest, bell, left);
-                }
-                polling.store(false, Ordering::SeqCst);
+                one = [(fd, interest)];
+                &one[..]
             }
-            Io::None | Io::Green(_) => {
-                if !self.token.load(Ordering::SeqCst) {
-                    match left {
-                        Some(left) => std::thread::park_timeout(left),
-                        None => std::thread::park(),
-                    }
+            Io::PollAny(fds) => fds,
+        };
+        if fds.is_empty() {
+            if !self.token.load(Ordering::SeqCst) {
+                match left {
+                    Some(left) => std::thread::park_timeout(left),
+                    None => std::thread::park(),
                 }
             }
+        } else {
+            let bell = bell.get_or_init(sys::bell);
+            polling.store(true, Ordering::SeqCst);
+            if !self.token.load(Ordering::SeqCst) {
+                sys::poll(fds, bell, left);
+            }
+            polling.store(false, Ordering::SeqCst);
         }
         self.token.store(false, Ordering::SeqCst);
     }

@@ -133,7 +133,10 @@ impl<T> Job<T> {
         self.join_until(deadline_in(timeout)).ok()
     }
 
-    fn join_until(&self, deadline: Option<Instant>) -> Result<Result<T, JoinError>, TimedOut> {
+    pub(super) fn join_until(
+        &self,
+        deadline: Option<Instant>,
+    ) -> Result<Result<T, JoinError>, TimedOut> {
         let ended = |state: &mut State<T>| {
             if !state.has_ended() {
                 return None;

@@ -16,13 +16,15 @@ mod job;
 pub use job::Job;
 
 use self::job::{Ran, Run};
+use super::greenlet::JoinError;
 use super::line::lock;
 use super::permits::Permits;
 use super::spawn::discard;
+use super::timeout::TimedOut;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a thread stays that has nothing to do.
 const IDLE: Duration = Duration::from_secs(10);
@@ -197,6 +199,28 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        if std::thread::panicking() {
+            return closure();
+        }
+        match self.apply_until(None, closure) {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => error.resume(),
+            // There is no deadline, and the thread is not unwinding.
+            Err(TimedOut) => unreachable!("a wait without a deadline ends by what it waits for"),
+        }
+    }
+
+    /// As [`apply`](Self::apply), at most until `deadline`: then the closure is taken back if it is
+    /// still queued, or runs for nobody.
+    pub(super) fn apply_until<F, T>(
+        &self,
+        deadline: Option<Instant>,
+        closure: F,
+    ) -> Result<Result<T, JoinError>, TimedOut>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         /// Takes the closure back if the caller does not wait for it any more.
         struct TakeBack<'a, T>(&'a Job<T>);
         impl<T> Drop for TakeBack<'_, T> {
@@ -204,19 +228,11 @@ impl ThreadPool {
                 self.0.kill();
             }
         }
-        if std::thread::panicking() {
-            return closure();
-        }
-        let job = self.spawn(closure);
-        let waiting = TakeBack(&job);
-        let outcome = job.join_timeout(Duration::MAX);
-        drop(waiting); // has no effect on one that has ended
-        match outcome {
-            Some(Ok(value)) => value,
-            Some(Err(error)) => error.resume(),
-            // `Duration::MAX` is no deadline, and the thread is not unwinding.
-            None => unreachable!("a wait without a deadline ends by what it waits for"),
-        }
+        self.entrance.shared.room.acquire(deadline)?;
+        let job = Job::new(closure);
+        self.submit(job.runner());
+        let _in_the_end = TakeBack(&job); // has no effect on one that has ended
+        job.join_until(deadline)
     }
 
     /// What the pool does and has done.

@@ -1,17 +1,18 @@
-//! A TCP connection whose reads and writes are waits like any other.
+//! A connection that the server serves: reads and writes are waits like any other.
 //!
-//! Made on a green thread it belongs to that thread's worker, whose epoll watches it; made on an
-//! OS thread it is polled by whichever OS thread uses it. `may`'s `TcpStream` does the watching
-//! (its `CoIo` closes descriptors before it forgets them, and can lose a wake-up); reading and
-//! writing is done on the plain non-blocking socket, so that a wait can be ended early.
+//! Made on a green thread it belongs to that thread's worker, whose epoll watches it for good;
+//! made on an OS thread it is polled by whichever OS thread uses it. So a connection that is read
+//! and written on one worker costs no system call but the read and the write. What handlers use
+//! is [`TcpStream`](super::TcpStream), which may be anywhere.
 
-use super::sys;
-use super::thread::{Interest, Io, TimedOut, wait_for};
-use super::worker;
+use crate::green::registered::Registered;
+use crate::green::sys;
+use crate::green::thread::{Interest, Io, TimedOut, wait_for};
+use crate::green::worker;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -30,7 +31,7 @@ pub(crate) struct Stream {
 }
 
 enum Socket {
-    Green(may::net::TcpStream),
+    Green(Registered<StdStream>),
     Plain(StdStream),
 }
 
@@ -58,7 +59,7 @@ impl Stream {
                 } else {
                     sys::dup_for_worker(stream.as_fd(), here.index(), count)?.into()
                 };
-                Socket::Green(green_stream(stream)?)
+                Socket::Green(Registered::new(stream)?)
             }
         };
         Ok(Self {
@@ -75,7 +76,7 @@ impl Stream {
 
     pub(crate) fn std(&self) -> &StdStream {
         match &self.socket {
-            Socket::Green(stream) => stream.inner(),
+            Socket::Green(stream) => stream.get(),
             Socket::Plain(stream) => stream,
         }
     }
@@ -90,7 +91,7 @@ impl Stream {
 
     fn io(&self, interest: Interest) -> Io<'_> {
         match &self.socket {
-            Socket::Green(stream) => Io::Green(stream),
+            Socket::Green(stream) => stream.io(),
             Socket::Plain(stream) => Io::Poll(stream.as_fd(), interest),
         }
     }
@@ -203,58 +204,5 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,
         }
-    }
-}
-
-/// `may` panics when epoll refuses a descriptor, which it does when the kernel's limit on
-/// watches is reached.
-pub(super) fn green_stream(stream: StdStream) -> io::Result<may::net::TcpStream> {
-    use std::os::fd::FromRawFd;
-    let fd = stream.into_raw_fd();
-    // SAFETY: the descriptor is open, and from here on owned by the new stream alone.
-    std::panic::catch_unwind(|| unsafe { may::net::TcpStream::from_raw_fd(fd) }).map_err(
-        |payload| {
-            super::spawn::discard(payload);
-            io::Error::other("epoll does not take the descriptor")
-        },
-    )
-}
-
-/// Waits for connections on the worker that it was made for.
-pub(crate) struct Listener {
-    listener: may::io::CoIo<std::net::TcpListener>,
-}
-
-impl std::fmt::Debug for Listener {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Listener({:?})", self.listener.inner().local_addr())
-    }
-}
-
-impl Listener {
-    /// A listener of the worker that calls, which shares its queue of connections with `listener`.
-    ///
-    /// # Errors
-    /// When the process is out of descriptors or epoll refuses.
-    pub(crate) fn new(listener: &std::net::TcpListener) -> io::Result<Self> {
-        let here = worker::current().expect("made on a green thread");
-        let copy = sys::dup_for_worker(listener.as_fd(), here.index(), worker::workers().len())?;
-        let listener = may::io::CoIo::new(copy.into()).map_err(io::Error::from)?;
-        Ok(Self { listener })
-    }
-
-    /// Waits until a connection comes.
-    ///
-    /// # Errors
-    /// Whatever `accept` reports.
-    pub(crate) fn accept(&self) -> io::Result<StdStream> {
-        let result = wait_for(None, Io::Green(&self.listener), |_, _| {
-            match self.listener.inner().accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                Ok((stream, _)) => Some(Ok(stream)),
-                Err(error) => Some(Err(error)),
-            }
-        });
-        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
     }
 }
