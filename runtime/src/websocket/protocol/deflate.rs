@@ -309,6 +309,11 @@ impl Deflater {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.is_none()
+    }
+
     /// Whether a message of this length is compressed.
     pub(super) fn is_worth(&self, length: usize) -> bool {
         length >= self.threshold

@@ -125,6 +125,14 @@ impl Encoder {
         self.control(Control::Close, &payload, out);
     }
 
+    /// Whether it owns no compressor.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.deflater
+            .as_ref()
+            .is_none_or(|deflater| deflater.is_idle())
+    }
+
     fn open(&mut self, kind: Kind, compressed: bool) {
         assert!(self.open.is_none(), "a message inside a message");
         self.open = Some(Open {

@@ -36,6 +36,11 @@ impl Inflater {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.is_none()
+    }
+
     /// Inflates the next piece of a message behind `out`, which gets no longer than one chunk
     /// beyond `limit` before the message is refused. `check` sees what `out` holds, up to the
     /// limit, each time that it has grown.

@@ -145,6 +145,30 @@ impl Receiver {
         self.partial.is_some()
     }
 
+    /// Bytes of memory for the message that has begun.
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.partial
+            .as_ref()
+            .map_or(0, |partial| partial.data.capacity())
+    }
+
+    /// Bytes that are there of the message that has begun.
+    #[cfg(test)]
+    pub(super) fn inside(&self) -> usize {
+        self.partial
+            .as_ref()
+            .map_or(0, |partial| partial.data.len())
+    }
+
+    /// Whether it owns no decompressor.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.inflater
+            .as_ref()
+            .is_none_or(|inflater| inflater.is_idle())
+    }
+
     fn end(&mut self, state: State) {
         self.state = state;
         self.partial = None;

@@ -3,6 +3,8 @@
 mod battery;
 mod cases;
 mod examples;
+mod faults;
+mod properties;
 
 use super::{Event, Failure, Limits, Negotiated, Receiver, Role};
 use bytes::BytesMut;
