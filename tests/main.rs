@@ -34,6 +34,8 @@ mod scale;
 #[path = "suite/stop.rs"]
 mod stop;
 // What is sent to many, and for long.
+#[path = "suite/broadcast.rs"]
+mod broadcast;
 #[path = "suite/sse.rs"]
 mod sse;
 // RFC 9110 and 9112, point by point: docs/src/http.md is the table.

@@ -204,7 +204,8 @@ impl std::error::Error for BadField {}
 
 /// A response that carries events. Its head is sent at once, so that the page
 /// learns that it is connected before the first event, and it is neither cached
-/// nor, by nginx, buffered.
+/// nor, by nginx, buffered. When the server stops it is ended at once
+/// ([`Out::end_at_stop`](crate::Out::end_at_stop)): its client comes again.
 ///
 /// The body's chunks are events. Nothing is sent while it waits; a stream with
 /// heartbeats is `greenway::sse::Sse`.
@@ -219,7 +220,11 @@ impl std::error::Error for BadField {}
 /// ```
 #[must_use]
 pub fn response(events: impl IntoBody) -> Response {
-    Response::new(events.into_body().head_first())
+    let body = events.into_body().after(|out| {
+        out.end_at_stop("")?;
+        out.start()
+    });
+    Response::new(body)
         .with_header(header::CONTENT_TYPE, CONTENT_TYPE)
         .with_header(header::CACHE_CONTROL, "no-store")
         .with_header(HeaderName::from_static("x-accel-buffering"), "no")

@@ -47,6 +47,7 @@ pub mod fuzz;
 #[allow(unsafe_code)]
 pub mod green;
 mod http1;
+pub mod room;
 mod server;
 pub mod sse;
 pub mod websocket;

@@ -6,7 +6,8 @@
 //!
 //! What must stay true: nothing is silent for longer than a heartbeat, so that proxies (60 s in
 //! nginx) and the server's own `--timeout` (30 s) do not take the stream for dead; clients that
-//! lose their connection all at once do not come back all at once.
+//! lose their connection all at once do not come back all at once; a stream does not hold up the
+//! server's stop.
 
 pub use greenway_app::sse::*;
 
@@ -48,7 +49,8 @@ type Source = Box<dyn FnMut(Duration) -> Result<Option<Bytes>, TimedOut>>;
 /// ```
 ///
 /// The head is sent at once. The stream ends with the queue's end mark, and the queue is closed
-/// when the client has left. While nothing comes, a comment is sent every 25 seconds.
+/// when the client has left. While nothing comes, a comment is sent every 25 seconds. When the
+/// server stops, the stream is ended at once; its client comes again.
 pub struct Sse {
     source: Source,
     heartbeat: Duration,
@@ -94,7 +96,9 @@ impl Sse {
     }
 
     fn send_to(mut self, out: &mut Out<'_>) -> Result<(), BodyError> {
-        out.send(Event::reconnect_after(spread(self.reconnect)))?;
+        let when_to_come = Event::reconnect_after(spread(self.reconnect)).encode();
+        out.end_at_stop(when_to_come.clone())?;
+        out.send(when_to_come)?;
         loop {
             match (self.source)(self.heartbeat) {
                 Ok(Some(events)) => out.send(events)?,

@@ -356,7 +356,16 @@ fn one_room_has_unsafe_code() {
 #[test]
 fn green_threads_know_no_server() {
     let sources = Source::under("runtime/src/green");
-    for room in ["http1", "connection", "engine", "server", "config", "cli"] {
+    for room in [
+        "http1",
+        "connection",
+        "engine",
+        "server",
+        "config",
+        "cli",
+        "room",
+        "sse",
+    ] {
         nobody(&sources, &format!("green knows {room}"), |source| {
             source.names(&format!("crate::{room}"))
         });

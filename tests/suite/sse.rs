@@ -12,7 +12,8 @@ on_green_and_threads!(
     events_come_as_they_are_put,
     a_client_that_leaves_closes_the_queue,
     silence_is_filled_and_outlives_the_handlers_clock,
-    the_last_id_comes_back
+    the_last_id_comes_back,
+    a_stop_does_not_wait_for_streams
 );
 
 fn start(engine: Engine, app: impl FnOnce(&mut App)) -> TestServer {
@@ -101,4 +102,29 @@ fn the_last_id_comes_back(engine: Engine) {
     client.head();
     assert!(client.chunk().starts_with("retry: "));
     assert_eq!(client.chunk(), "data: ä-7\n\n");
+}
+
+/// Its clients are told when to come again, and for them the response is whole.
+fn a_stop_does_not_wait_for_streams(engine: Engine) {
+    let long = Duration::from_secs(600);
+    let server = start(engine, |app| {
+        app.get("/events", |_: Request| {
+            Sse::new(Queue::new(1)).reconnect_after(Duration::from_secs(60))
+        });
+        app.get("/body", |_: Request| sse::response(Queue::<Event>::new(1)));
+    });
+    let mut clients: Vec<_> = (0..5).map(|_| listen(&server)).collect();
+    let mut plain = server.connect();
+    plain.send(get("/body")).head();
+    let stopped = server.stop_within(long);
+    assert_eq!(stopped.cut, 0);
+    for client in &mut clients {
+        let farewell = client.chunk();
+        let pause = farewell.strip_prefix("retry: ").map(str::trim_end);
+        let pause = pause.and_then(|pause| pause.parse().ok());
+        assert!(pause.is_some_and(|ms: u64| ms >= 60_000), "{farewell:?}");
+        assert_eq!(client.chunk(), "", "the end of the response");
+        client.end();
+    }
+    assert_eq!(plain.chunk(), "");
 }

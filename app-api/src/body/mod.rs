@@ -206,12 +206,21 @@ impl Body {
     /// no other answer can be given. The length becomes unknown.
     #[must_use]
     pub fn head_first(self) -> Self {
+        self.after(|out| out.start())
+    }
+
+    /// This body, after something else was done with the way out.
+    pub(crate) fn after<F>(self, first: F) -> Self
+    where
+        F: FnOnce(&mut Out<'_>) -> Result<(), BodyError> + 'static,
+    {
         Self::stream(move |out| {
-            out.start()?;
-            self.send_to(&mut sink::Mapped {
-                out,
-                f: std::convert::identity,
-            })
+            first(out)?;
+            match self.0 {
+                Kind::Empty => Ok(()),
+                Kind::Full(bytes) => out.send(bytes),
+                Kind::Stream { producer, .. } => producer(out),
+            }
         })
     }
 

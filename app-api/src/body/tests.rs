@@ -258,6 +258,10 @@ fn a_head_may_go_first() {
     let body = stream(witness, || Ok(())).head_first();
     assert!(body.send_to(&mut small()).unwrap_err().is_gone());
     assert_eq!(drops.get(), 1);
+
+    let mut probe = Probe::default();
+    Body::full("x").head_first().send_to(&mut probe).unwrap();
+    assert_eq!((probe.starts, probe.chunks.concat()), (1, b"x".to_vec()));
 }
 
 #[test]

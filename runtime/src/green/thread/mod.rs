@@ -143,7 +143,7 @@ impl Thread {
     }
 
     /// A number that no other thread has or has had.
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.id
     }
 

@@ -1,0 +1,344 @@
+//! Rooms: one message to many, over whatever connects them.
+//!
+//! A chat, a scoreboard, a price that changes: what is said once has to reach everybody who is
+//! there, and whoever was away for a moment must not have missed it. In a [`Room`] it does not
+//! matter how somebody listens:
+//!
+//! | Listener | is made by | gets messages |
+//! |---|---|---|
+//! | long poll | [`Room::poll`] | when it asks; the handler waits if there are none |
+//! | server-sent events | [`Room::join`], [`Member::into_events`] | as events, with the cursor as id |
+//! | a thread | [`Room::join`] | one by one from its queue |
+//!
+//! What must stay true:
+//! - Nobody waits for a slow member. Each has a bounded queue, and what happens when it is full is
+//!   a policy of the room ([`Slow`]).
+//! - All members see all messages in one order, and one that comes back with a [`Cursor`] gets
+//!   what it has missed, or is told that something is missing ([`News::gap`]).
+//! - Everything is bounded: members, queues, history.
+//! - Works from green threads of any worker and from OS threads; no lock is held over a wait.
+//!
+//! # Implementation
+//!
+//! Who publishes appends to the history, wakes the long polls, and hands the message to a green
+//! thread per worker that puts it into the queues of that worker's members ([`delivery`]). Those
+//! threads exist while there is something to deliver.
+
+mod builder;
+mod cursor;
+mod delivery;
+mod history;
+mod inbox;
+mod member;
+mod people;
+mod post;
+#[cfg(test)]
+mod tests;
+
+pub use builder::RoomBuilder;
+pub use cursor::{BadCursor, Cursor, Since};
+pub use history::News;
+pub use inbox::Slow;
+pub use member::Member;
+pub use people::{Change, Presence, RoomFull, Via};
+pub use post::{Message, Post};
+
+use self::builder::Hook;
+use self::delivery::Delivery;
+use self::history::History;
+use self::people::People;
+use crate::green::spawn::{discard, panic_message};
+use crate::green::thread::{Io, Thread, deadline_in, wait_for};
+use crate::green::{TimedOut, sleep, spawn, take_turn};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// A place where what one says reaches all. Clones are the same room.
+///
+/// ```
+/// use greenway::room::{Room, Since};
+/// use std::time::Duration;
+///
+/// let room = Room::new();
+/// let ada = room.join("Ada", Since::Now)?;
+/// let cursor = room.publish("hello");
+/// room.publish("is anybody here?");
+///
+/// // A member that waits for what comes:
+/// assert_eq!(ada.next().unwrap().text(), Some("hello"));
+/// // A client that asks for what it has not seen:
+/// let news = room.poll("Grace", cursor.into(), Duration::from_secs(25))?;
+/// assert_eq!(news.messages[0].text(), Some("is anybody here?"));
+/// # Ok::<(), greenway::room::RoomFull>(())
+/// ```
+#[derive(Clone)]
+pub struct Room {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Locked before the shards of `delivery`, never after.
+    line: Mutex<Line>,
+    delivery: Delivery,
+    people: People,
+    on_change: Option<Hook>,
+}
+
+/// The order of things: the history, and those who wait for it to go on.
+struct Line {
+    history: History,
+    /// By the number of the thread.
+    waiting: HashMap<u64, Arc<Thread>>,
+}
+
+/// What a room has seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoomStats {
+    /// Members that are present now.
+    pub members: usize,
+    /// Messages that were published.
+    pub published: u64,
+    /// Messages that some member did not get because its queue was full.
+    pub dropped: u64,
+    /// Members that were put out because they were slow.
+    pub put_out: u64,
+}
+
+/// Locks a part of a room. Such a lock is held for a few instructions and never over a wait, and
+/// nothing under it can panic half-way through a change: poison says nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Room {
+    /// An empty room with the defaults of [`RoomBuilder`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A room to be furnished.
+    pub fn builder() -> RoomBuilder {
+        RoomBuilder::default()
+    }
+
+    /// Says something to all, and gives its place in the room.
+    ///
+    /// Never waits for a member. A green thread that publishes in a loop gives way to others now
+    /// and then, and waits when messages come faster than they can be put into queues at all.
+    pub fn publish(&self, post: impl Into<Post>) -> Cursor {
+        let post = post.into();
+        self.publish_with(|_| post)
+    }
+
+    /// As [`publish`](Self::publish), for a post that shows its own place: a client that gets it
+    /// over a WebSocket can name it when it comes back.
+    ///
+    /// ```
+    /// # let room = greenway::room::Room::new();
+    /// room.publish_with(|cursor| format!(r#"{{"id":"{cursor}","text":"hello"}}"#));
+    /// ```
+    ///
+    /// `make` runs while nobody else can publish: it must not wait, nor use this room.
+    ///
+    /// # Panics
+    /// When `make` panics; nothing is published then.
+    pub fn publish_with<P: Into<Post>>(&self, make: impl FnOnce(Cursor) -> P) -> Cursor {
+        take_turn();
+        self.shared.delivery.wait_for_room();
+        let mut line = lock(&self.shared.line);
+        let post = make(line.history.next()).into();
+        let message = line.history.add(post);
+        // Under the lock, so that all get messages in the order of their numbers.
+        self.shared.delivery.post(&message);
+        let waiting = std::mem::take(&mut line.waiting);
+        drop(line);
+        for thread in waiting.into_values() {
+            thread.wake();
+        }
+        message.cursor()
+    }
+
+    /// The place of the last message.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        lock(&self.shared.line).history.last()
+    }
+
+    /// What there is since then, without waiting.
+    #[must_use]
+    pub fn since(&self, since: Since) -> News {
+        lock(&self.shared.line).history.since(since)
+    }
+
+    /// What there is since then, waiting at most `patience` if there is nothing. Comes back at
+    /// once with [`Since::Start`], and with a cursor behind which there is a gap.
+    ///
+    /// This is [`poll`](Self::poll) for those who are not to be seen.
+    #[must_use]
+    pub fn wait_since(&self, since: Since, patience: Duration) -> News {
+        let since = match since {
+            Since::Now => Since::Cursor(self.cursor()),
+            other => other,
+        };
+        let waiting = Waiting {
+            line: &self.shared.line,
+            number: std::cell::Cell::new(None),
+        };
+        let news = wait_for(deadline_in(patience), Io::None, |me, _| {
+            let mut line = lock(&self.shared.line);
+            if line.history.has_news(since) {
+                return Some(line.history.since(since));
+            }
+            line.waiting.insert(me.id(), me.clone());
+            waiting.number.set(Some(me.id()));
+            None
+        });
+        news.unwrap_or_else(|TimedOut| self.since(since))
+    }
+
+    /// A long poll: what there is since then, waiting at most `patience` if there is nothing.
+    ///
+    /// Its client is a member of that name meanwhile, and for a while afterwards, so that it is
+    /// there when it asks again ([`RoomBuilder::linger`]). Polls of the same name are one member.
+    /// Keep `patience` below the server's `--timeout`; 25 seconds are below the limits of most
+    /// proxies, too.
+    ///
+    /// # Errors
+    /// [`RoomFull`], which is a 503 for a client.
+    pub fn poll(&self, name: &str, since: Since, patience: Duration) -> Result<News, RoomFull> {
+        let _poll = Poll::begin(self, name)?;
+        Ok(self.wait_since(since, patience))
+    }
+
+    /// Becomes a member with a queue of its own, which has what there is since then in it.
+    ///
+    /// # Errors
+    /// [`RoomFull`], which is a 503 for a client.
+    pub fn join(&self, name: &str, since: Since) -> Result<Member, RoomFull> {
+        Member::join(self, name, since)
+    }
+
+    /// Who is there, in the order in which they have come.
+    #[must_use]
+    pub fn members(&self) -> Vec<Presence> {
+        self.shared.people.list()
+    }
+
+    /// How many are there.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.people.len()
+    }
+
+    /// Whether nobody is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Figures.
+    #[must_use]
+    pub fn stats(&self) -> RoomStats {
+        let counts = self.shared.delivery.counts();
+        RoomStats {
+            members: self.len(),
+            published: self.cursor().number(),
+            dropped: counts.dropped.load(Ordering::Relaxed),
+            put_out: counts.put_out.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells the hook, which may do what it likes: it may be called from a destructor.
+    fn tell(&self, change: Change) {
+        let Some(hook) = &self.shared.on_change else {
+            return;
+        };
+        // Unwind safety: the hook is as exposed as a handler, and what is ours is not locked.
+        let result = catch_unwind(AssertUnwindSafe(|| hook.0(self, change)));
+        if let Err(payload) = result {
+            // An interrupt comes again at the next wait.
+            if crate::green::thread::Unwind::of(&*payload).is_none() {
+                log::error!("a room's hook panicked: {}", panic_message(&*payload));
+            }
+            discard(payload);
+        }
+    }
+
+    /// Sees to it that those who poll no more leave.
+    fn sweep(&self) {
+        let room = Arc::downgrade(&self.shared);
+        spawn(move || sweep(&room));
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+fn sweep(room: &Weak<Shared>) {
+    while let Some(shared) = room.upgrade() {
+        let room = Room { shared };
+        let (left, next) = room.shared.people.sweep(Instant::now());
+        for presence in left {
+            room.tell(Change::Left(presence));
+        }
+        drop(room); // not held while we sleep
+        let Some(pause) = next else { return };
+        sleep(pause);
+    }
+}
+
+/// Somebody who waits for the history to go on; off the list when dropped.
+struct Waiting<'a> {
+    line: &'a Mutex<Line>,
+    number: std::cell::Cell<Option<u64>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number.get() {
+            lock(self.line).waiting.remove(&number);
+        }
+    }
+}
+
+/// A long poll under way.
+struct Poll<'a> {
+    room: &'a Room,
+    name: &'a str,
+}
+
+impl<'a> Poll<'a> {
+    fn begin(room: &'a Room, name: &'a str) -> Result<Self, RoomFull> {
+        let new = room.shared.people.begin_poll(name)?;
+        let poll = Self { room, name };
+        if let Some(presence) = new {
+            room.tell(Change::Joined(presence));
+        }
+        Ok(poll)
+    }
+}
+
+impl Drop for Poll<'_> {
+    fn drop(&mut self) {
+        if self.room.shared.people.end_poll(self.name) {
+            self.room.sweep();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Who is in a room.
+//!
+//! A queue or a WebSocket is present while its member exists. A client that polls is there only
+//! half of the time, so it stays present for a while after each poll; when it does not come
+//! again, it has left.
+//!
+//! What must stay true: whoever has joined leaves exactly once, and is told to the hook so; no
+//! lock is held while a hook runs, so it may use the room.
+
+use super::lock;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How a member gets its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Via {
+    /// By its own thread, out of a queue: also as a stream of events.
+    Queue,
+    /// By asking again and again.
+    Poll,
+}
+
+/// One who is in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Presence {
+    /// Another one for each member of the room, growing.
+    pub number: u64,
+    /// The name under which it has joined. Several members may have the same.
+    pub name: Arc<str>,
+    /// How it gets its messages.
+    pub via: Via,
+}
+
+/// Somebody has come or gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is a member now.
+    Joined(Presence),
+    /// It is none any more.
+    Left(Presence),
+}
+
+/// As many are in the room as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomFull;
+
+impl fmt::Display for RoomFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the room is full")
+    }
+}
+
+impl Error for RoomFull {}
+
+/// 503 with Retry-After.
+impl From<RoomFull> for greenway_app::HttpError {
+    fn from(full: RoomFull) -> Self {
+        Self::new(503, full.to_string()).with_header("retry-after", "5")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct People {
+    capacity: usize,
+    linger: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    present: BTreeMap<u64, Presence>,
+    /// Those who poll, by name: any number of polls of one name are one.
+    pollers: HashMap<Arc<str>, Poller>,
+    /// When to look whether somebody has come again; once for each at most.
+    lingering: BTreeSet<(Instant, Arc<str>)>,
+    /// Somebody does that.
+    swept: bool,
+}
+
+#[derive(Debug)]
+struct Poller {
+    number: u64,
+    /// Polls that wait now.
+    waiting: usize,
+    /// Present at least until then.
+    until: Instant,
+    lingering: bool,
+}
+
+impl People {
+    pub(super) fn new(capacity: usize, linger: Duration) -> Self {
+        Self {
+            capacity,
+            linger,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn enter(&self, name: &str, via: Via) -> Result<Presence, RoomFull> {
+        lock(&self.state).enter(name, via, self.capacity)
+    }
+
+    pub(super) fn leave(&self, number: u64) {
+        lock(&self.state).present.remove(&number);
+    }
+
+    /// A poll begins. Says who has come by it, if it was not there.
+    pub(super) fn begin_poll(&self, name: &str) -> Result<Option<Presence>, RoomFull> {
+        let mut state = lock(&self.state);
+        if let Some(poller) = state.pollers.get_mut(name) {
+            poller.waiting += 1;
+            return Ok(None);
+        }
+        let presence = state.enter(name, Via::Poll, self.capacity)?;
+        let poller = Poller {
+            number: presence.number,
+            waiting: 1,
+            until: Instant::now(),
+            lingering: false,
+        };
+        state.pollers.insert(presence.name.clone(), poller);
+        Ok(Some(presence))
+    }
+
+    /// A poll is over. True if somebody has to be found who [sweeps](Self::sweep) from now on.
+    pub(super) fn end_poll(&self, name: &str) -> bool {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        // It is there: one who polls is not taken out.
+        let Some(poller) = state.pollers.get_mut(name) else {
+            return false;
+        };
+        poller.waiting -= 1;
+        poller.until = Instant::now() + self.linger;
+        if poller.waiting > 0 || std::mem::replace(&mut poller.lingering, true) {
+            return false;
+        }
+        state.lingering.insert((poller.until, name.into()));
+        !std::mem::replace(&mut state.swept, true)
+    }
+
+    /// Takes out those who did not come again. Says who they were, and how long it is until
+    /// somebody has to look again; `None` when there is no need, and nobody sweeps any more.
+    pub(super) fn sweep(&self, now: Instant) -> (Vec<Presence>, Option<Duration>) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        let mut left = Vec::new();
+        while state.lingering.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, name)) = state.lingering.pop_first()
+            && let Some(poller) = state.pollers.get_mut(&name)
+        {
+            if poller.waiting > 0 {
+                poller.lingering = false; // the end of that poll will see to it
+            } else if poller.until > now {
+                state.lingering.insert((poller.until, name));
+            } else {
+                left.extend(state.present.remove(&poller.number));
+                state.pollers.remove(&name);
+            }
+        }
+        let next = state.lingering.first();
+        let next = next.map(|(due, _)| due.saturating_duration_since(now));
+        state.swept = next.is_some();
+        (left, next)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.state).present.len()
+    }
+
+    pub(super) fn list(&self) -> Vec<Presence> {
+        lock(&self.state).present.values().cloned().collect()
+    }
+}
+
+impl State {
+    fn enter(&mut self, name: &str, via: Via, capacity: usize) -> Result<Presence, RoomFull> {
+        if self.present.len() >= capacity {
+            return Err(RoomFull);
+        }
+        self.last += 1;
+        let presence = Presence {
+            number: self.last,
+            name: name.into(),
+            via,
+        };
+        self.present.insert(self.last, presence.clone());
+        Ok(presence)
+    }
+}
