@@ -38,6 +38,8 @@ mod stop;
 mod broadcast;
 #[path = "suite/sse.rs"]
 mod sse;
+#[path = "suite/websocket.rs"]
+mod websocket;
 // RFC 9110 and 9112, point by point: docs/src/http.md is the table.
 #[path = "suite/rfc_body.rs"]
 mod rfc_body;

@@ -4,6 +4,7 @@ use crate::config::{Config, Engine};
 use crate::departure::HalfClose;
 use crate::green;
 use crate::server::{Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, inherited_sockets};
+use crate::websocket::CloseCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use greenway_app::Application;
 use std::process::exit;
@@ -39,6 +40,16 @@ struct Flags {
     /// Requests that the threads engine serves at once.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     threads: usize,
+
+    /// WebSockets that may be open at once on the threads engine, where each holds a thread; more
+    /// are answered with 503. Default: half of the threads.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    websocket_threads: Option<usize>,
+
+    /// The close code that WebSockets are told when the server stops, such as 1001 (going away) or
+    /// 1012 (restart).
+    #[arg(long, value_name = "CODE", default_value = "1001", value_parser = close_code)]
+    websocket_stop_code: CloseCode,
 
     /// Connections that may be open at once; more are answered with 503. Default: as many as
     /// the limits on descriptors and memory mappings have room for.
@@ -167,6 +178,12 @@ fn parsed<T: FromStr<Err = String>>(text: &str) -> Result<T, String> {
     text.parse()
 }
 
+fn close_code(text: &str) -> Result<CloseCode, String> {
+    let code = text.parse().ok().map(u16::into);
+    code.filter(|code: &CloseCode| code.is_sendable())
+        .ok_or_else(|| "a close code that may be sent, such as 1001, 1012 or 4000".to_owned())
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("a whole number from 1".to_owned()),
@@ -181,6 +198,8 @@ impl Flags {
             bind: self.bind,
             backlog: self.backlog,
             threads: self.threads,
+            websocket_threads: self.websocket_threads,
+            websocket_stop_code: self.websocket_stop_code,
             connections: self.worker_connections,
             body_limit: self.limit_request_body,
             graceful_timeout: self.graceful_timeout,

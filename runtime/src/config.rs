@@ -3,6 +3,7 @@
 use crate::departure::HalfClose;
 use crate::http1::HeadLimits;
 use crate::server::{Format, Trust};
+use crate::websocket::CloseCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -55,6 +56,9 @@ pub(crate) struct Config {
     pub(crate) bind: Vec<String>,
     pub(crate) backlog: u32,
     pub(crate) threads: usize,
+    /// Threads of the pool that WebSockets may hold. `None`: half of them.
+    pub(crate) websocket_threads: Option<usize>,
+    pub(crate) websocket_stop_code: CloseCode,
     pub(crate) connections: Option<usize>,
     /// Handlers that may run at once.
     pub(crate) handlers: Option<usize>,
@@ -98,6 +102,8 @@ impl Default for Config {
             bind: Vec::new(),
             backlog: 2048,
             threads: 20,
+            websocket_threads: None,
+            websocket_stop_code: CloseCode::GOING_AWAY,
             connections: None,
             handlers: None,
             head_limits: HeadLimits::default(),

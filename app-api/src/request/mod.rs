@@ -12,6 +12,7 @@ pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
@@ -66,6 +67,12 @@ pub trait Peer {
     ///
     /// When the client cannot be written to.
     fn early_hints(&self, headers: &HeaderMap) -> io::Result<()>;
+
+    /// The connection, for a protocol that is to take the place of HTTP on it.
+    /// What it is, the server's own crate knows. Default: `None`.
+    fn upgrade(self: Rc<Self>) -> Option<Rc<dyn Any>> {
+        None
+    }
 }
 
 impl Request {
@@ -152,6 +159,14 @@ impl Request {
             Some(peer) => peer.early_hints(headers),
             None => Ok(()),
         }
+    }
+
+    /// For protocols that take the place of HTTP on a connection (RFC 9110,
+    /// 7.8), such as WebSocket: what the server gives for it. Nothing has
+    /// changed until somebody uses it. `None` where the server cannot.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Rc<dyn Any>> {
+        self.inner.peer.clone()?.upgrade()
     }
 
     /// Waits at most `timeout` for the client to leave. True if it has; this

@@ -22,7 +22,7 @@ use std::time::Instant;
 const DRAIN_BYTES: usize = 64 * 1024;
 
 /// How the application's part of an exchange ended.
-enum Outcome {
+pub(super) enum Outcome {
     Sent,
     /// Nothing can be added to what was sent, or nobody is there to send it to.
     Cut,
@@ -39,9 +39,7 @@ impl<T: Transport> Connection<T> {
             keep_alive: request.keep_alive && !self.service.lifecycle.is_stopping(),
         };
         let line = RequestLine::of(&request);
-        if request.upgrade {
-            log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
-        }
+        let asks_upgrade = request.upgrade;
         self.wire.begin(&request);
         if !self.wire.stream.may_hold_back() && self.wire.flush().is_err() {
             return After::Close;
@@ -56,6 +54,9 @@ impl<T: Transport> Connection<T> {
         let (outcome, status, sent, response) = {
             let timeout = config.clocks.handler;
             let limit = LimitGuard::new(started + timeout);
+            if asks_upgrade {
+                self.wire.offer_upgrade(limit.number());
+            }
             let mut writer = ResponseWriter::new(self, facts, &limit);
             writer.keep_head(logs.response);
             let outcome = match &told {
@@ -78,6 +79,9 @@ impl<T: Transport> Connection<T> {
             )
         };
         self.wire.end();
+        if asks_upgrade && self.wire.upgraded.get().is_none() {
+            log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
+        }
         let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
         let entry = Entry {
             facts: client,
@@ -125,12 +129,15 @@ impl<T: Transport> Connection<T> {
             let _noted = panics::Noted::new();
             catch_unwind(AssertUnwindSafe(|| {
                 let response = self.service.app.call(request);
+                if self.wire.upgraded.get().is_some() {
+                    return Ok(()); // nobody is there to read a response
+                }
                 writer.send(response)
             }))
         };
         match result {
-            Ok(Ok(())) => Outcome::Sent,
-            failed => self.conclude(failed, writer, line, limit),
+            Ok(Ok(())) if self.wire.upgraded.get().is_none() => Outcome::Sent,
+            other => self.conclude(other, writer, line, limit),
         }
     }
 
@@ -152,6 +159,9 @@ impl<T: Transport> Connection<T> {
         line: &RequestLine,
         limit: &LimitGuard,
     ) -> Outcome {
+        if let Some(upgraded) = self.wire.upgraded.get() {
+            return self.finish_upgraded(upgraded, result.err(), writer, line);
+        }
         let payload = match result {
             Ok(Ok(())) => return Outcome::Sent,
             Ok(Err(error)) if error.is_gone() => {

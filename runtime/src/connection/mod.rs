@@ -23,10 +23,11 @@ mod output;
 mod presence;
 #[cfg(test)]
 mod tests;
+pub(crate) mod upgrade;
 mod wire;
 
 pub(crate) use exchange::{RequestLine, call_catching};
-pub(crate) use wire::{Incoming, Transport, Wire};
+pub(crate) use wire::{Incoming, Transport, Wire, at_least_rate};
 
 use crate::green::thread::{self, BeforeBlock, Interrupt, Thread, deadline_in};
 use crate::http1::{self, Reject, RequestHead};

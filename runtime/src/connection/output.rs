@@ -81,6 +81,11 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         self.status = StatusCode::from_u16(499).expect("three digits");
     }
 
+    /// Another protocol has taken over after its 101, and is over.
+    pub(super) fn note_upgrade(&mut self) {
+        self.status = StatusCode::SWITCHING_PROTOCOLS;
+    }
+
     pub(super) fn body_bytes(&self) -> u64 {
         self.body_bytes
     }

@@ -1,6 +1,7 @@
 //! The client, while its request is being served: is it still there, and what can it be told
 //! before the response? Asked whenever a handler is about to wait, and by handlers.
 
+use super::upgrade::Upgradable;
 use super::wire::{Transport, Wire};
 use crate::departure::{HalfClose, Watch};
 use crate::green::sys::{PeerNews, peer_news};
@@ -8,14 +9,16 @@ use crate::green::thread::{self, Interrupt, Io, TimedOut, deadline_in, wait_for}
 use crate::http1;
 use greenway_app::Peer;
 use http::{HeaderMap, StatusCode};
+use std::any::Any;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 impl<T: Transport> Wire<T> {
     /// What this connection does whenever its thread is about to block.
     pub(super) fn before_block(&self) {
         self.flush_before_block();
-        if self.is_serving() && self.news_of_peer() {
+        if self.is_serving() && !self.is_receiving() && self.news_of_peer() {
             let me = thread::current();
             me.interrupt(Interrupt::Departed);
             me.raise_if_over();
@@ -28,7 +31,12 @@ impl<T: Transport> Wire<T> {
             return false;
         };
         let has_news = self.with_incoming(|incoming| match &incoming.watch {
-            Some(watch) => watch.has_news(),
+            Some(watch) => {
+                if self.upgraded.get().is_some() {
+                    watch.attach(thread::current()); // it is left alone while input is waited for
+                }
+                watch.has_news()
+            }
             None => {
                 match Watch::new(socket, thread::current()) {
                     Ok(watch) => incoming.watch = Some(watch),
@@ -48,6 +56,9 @@ impl<T: Transport> Wire<T> {
         match (peer_news(socket), self.half_close) {
             (Some(PeerNews::Gone), _) | (Some(PeerNews::Finished), HalfClose::Leave) => true,
             (None, _) | (Some(PeerNews::Finished), HalfClose::Serve) => false,
+            (Some(PeerNews::Finished), HalfClose::Auto) if self.upgraded.get().is_some() => {
+                self.upgraded_peer_has_left()
+            }
             (Some(PeerNews::Finished), HalfClose::Auto) => {
                 self.is_answering() || (self.take_probe() && !self.probe())
             }
@@ -87,5 +98,10 @@ impl<T: Transport> Peer for Wire<T> {
             self.flush()?;
         }
         Ok(())
+    }
+
+    fn upgrade(self: Rc<Self>) -> Option<Rc<dyn Any>> {
+        self.stream.handle()?;
+        Some(Rc::new(Upgradable(self)))
     }
 }

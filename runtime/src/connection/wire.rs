@@ -1,19 +1,22 @@
 //! The two directions of a connection: bytes that came and are not used yet, and bytes that
 //! are to go. Shared, on one thread, by the connection, a request's `Input` and a response.
 
-use crate::config::Config;
+use super::upgrade::Upgraded;
 use crate::departure::{HalfClose, Watch};
+use crate::green::handle::Handle;
 use crate::green::net::Stream;
 use crate::green::take_turn;
 use crate::green::thread::{self, deadline_in};
 use crate::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
+use crate::server::Service;
 use bytes::BytesMut;
 use http::Version;
 use socket2::SockRef;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -25,7 +28,7 @@ const INTERIMS: u8 = 8;
 const LEAST_RATE: u64 = 500;
 
 /// How long `bytes` take at the least rate.
-fn at_least_rate(bytes: u64) -> Duration {
+pub(crate) fn at_least_rate(bytes: u64) -> Duration {
     Duration::from_millis(bytes.saturating_mul(1000) / LEAST_RATE)
 }
 
@@ -53,6 +56,10 @@ pub(crate) trait Transport: 'static {
     /// Whether the threads that serve it wait through `green` only, so that finished responses
     /// may be held back until a wait.
     fn may_hold_back(&self) -> bool;
+    /// A way to the socket from other threads; a protocol that takes the place of HTTP needs it.
+    fn handle(&self) -> Option<Arc<Handle>> {
+        None
+    }
 }
 
 impl Transport for Stream {
@@ -83,6 +90,9 @@ impl Transport for Stream {
     fn may_hold_back(&self) -> bool {
         Self::is_green(self)
     }
+    fn handle(&self) -> Option<Arc<Handle>> {
+        Some(Self::handle(self))
+    }
 }
 
 pub(crate) struct Wire<T> {
@@ -97,6 +107,9 @@ pub(crate) struct Wire<T> {
     writing: Cell<bool>,
     pub(super) half_close: HalfClose,
     exchange: Cell<Exchange>,
+    pub(super) service: Arc<Service>,
+    /// What has taken the place of HTTP; for good.
+    pub(super) upgraded: OnceCell<Upgraded>,
 }
 
 /// Where in an exchange the connection is.
@@ -110,6 +123,10 @@ struct Exchange {
     may_probe: bool,
     /// Interim responses that the application may still send.
     interims: u8,
+    /// The request asks for another protocol; the number of the handler's clock.
+    upgrade: Option<u64>,
+    /// The protocol that has taken over waits for input itself, and will see the client's end.
+    receiving: bool,
 }
 
 /// What has come.
@@ -137,7 +154,8 @@ pub(super) struct Body {
 }
 
 impl<T: Transport> Wire<T> {
-    pub(crate) fn new(stream: T, incoming: Incoming, config: &Config) -> Self {
+    pub(crate) fn new(stream: T, incoming: Incoming, service: &Arc<Service>) -> Self {
+        let config = &service.config;
         let (write_timeout, half_close) = (config.clocks.write, config.half_close);
         Self {
             stream,
@@ -148,6 +166,8 @@ impl<T: Transport> Wire<T> {
             writing: Cell::new(false),
             half_close,
             exchange: Cell::default(),
+            service: service.clone(),
+            upgraded: OnceCell::new(),
         }
     }
 
@@ -178,12 +198,49 @@ impl<T: Transport> Wire<T> {
             answering: false,
             may_probe,
             interims: if may_probe { INTERIMS } else { 0 },
+            ..Exchange::default()
         });
         let mut incoming = self.incoming.borrow_mut();
         incoming.begin(request);
         if let Some(watch) = &incoming.watch {
             watch.attach(thread::current());
         }
+    }
+
+    /// The present request asks for another protocol: whoever takes it up takes the handler's
+    /// clock, by its number, out of the way.
+    pub(super) fn offer_upgrade(&self, clock: u64) {
+        self.exchange.set(Exchange {
+            upgrade: Some(clock),
+            ..self.exchange.get()
+        });
+    }
+
+    /// Another protocol begins. Gives the number of the handler's clock; `None` if the request
+    /// did not ask for one, or its response has begun.
+    pub(super) fn take_upgrade(&self) -> Option<u64> {
+        let exchange = self.exchange.get();
+        if exchange.answering {
+            return None;
+        }
+        let clock = exchange.upgrade?;
+        self.exchange.set(Exchange {
+            answering: true,
+            upgrade: None,
+            ..exchange
+        });
+        Some(clock)
+    }
+
+    pub(super) fn is_receiving(&self) -> bool {
+        self.exchange.get().receiving
+    }
+
+    pub(super) fn set_receiving(&self, receiving: bool) {
+        self.exchange.set(Exchange {
+            receiving,
+            ..self.exchange.get()
+        });
     }
 
     /// Bytes of the present request's body that were read.
@@ -266,7 +323,8 @@ impl<T: Transport> Wire<T> {
             may_probe: false,
             ..exchange
         });
-        exchange.may_probe && exchange.serving && !exchange.answering
+        let may_answer = !exchange.answering || self.upgraded.get().is_some();
+        exchange.may_probe && exchange.serving && may_answer
     }
 
     /// Whether the application may send an interim response now; counts it.

@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
         };
         CALLS.set(0);
         let service = service();
-        let wire = Wire::new(memory, Incoming::default(), &service.config);
+        let wire = Wire::new(memory, Incoming::default(), &service);
         let facts = Arc::new(Facts::default());
         Connection::new(service, Seat::new(Place::Busy), facts, wire).serve(Duration::MAX);
         Served {

@@ -94,7 +94,7 @@ impl<T: ?Sized> Lock<T> {
         self.lock_until(deadline_in(timeout))
     }
 
-    pub(super) fn lock_until(
+    pub(crate) fn lock_until(
         &self,
         deadline: Option<Instant>,
     ) -> Result<LockGuard<'_, T>, TimedOut> {

@@ -48,6 +48,7 @@ mod event;
 pub mod fs;
 mod greenlet;
 mod group;
+pub(crate) mod handle;
 mod line;
 mod local;
 mod lock;

@@ -7,6 +7,7 @@ use super::running::Running;
 use super::{Lifecycle, Metrics, Service, metrics, panics};
 use crate::config::{Config, Engine};
 use crate::departure::HalfClose;
+use crate::websocket::{CloseCode, Sockets};
 use crate::{engine, green};
 use greenway_app::Application;
 use std::io;
@@ -110,6 +111,22 @@ impl Server {
     /// Requests that [`Engine::Threads`] serves at once. Default: 20.
     pub fn threads(self, threads: usize) -> Self {
         self.set(|config| config.threads = threads)
+    }
+
+    /// WebSockets that may be open at once on [`Engine::Threads`], where each holds a thread; more
+    /// are answered with 503. Default: half of the threads, but at least one.
+    pub fn websocket_threads(self, count: usize) -> Self {
+        self.set(|config| config.websocket_threads = Some(count))
+    }
+
+    /// The close code that WebSockets are told when the server stops: 1001 (going away), or 1012
+    /// (restart) for clients that know it. Default: 1001.
+    ///
+    /// # Panics
+    /// When the code [must not be sent](CloseCode::is_sendable).
+    pub fn websocket_stop_code(self, code: CloseCode) -> Self {
+        assert!(code.is_sendable(), "close code {code} must not be sent");
+        self.set(|config| config.websocket_stop_code = code)
     }
 
     /// Connections that may be open at once; more are answered with 503. Default: as many as
@@ -277,9 +294,11 @@ impl Server {
             addrs.extend(listening.addr);
             files.extend(listening.file);
         }
+        let metrics = Arc::new(Metrics::new(config.handlers));
         let service = Arc::new(Service {
             app,
-            metrics: Metrics::new(config.handlers),
+            websockets: Sockets::new(metrics.clone(), &config),
+            metrics,
             config,
             lifecycle: Arc::new(Lifecycle::new(budget.connections)),
             access_log,

@@ -28,6 +28,7 @@ pub(crate) use task::Task;
 pub(crate) use trust::Trust;
 
 use crate::config::Config;
+use crate::websocket::Sockets;
 use access_log::AccessLog;
 use greenway_app::{Application, Connection as Facts, Head};
 use http::StatusCode;
@@ -39,7 +40,8 @@ pub(crate) struct Service {
     pub(crate) app: Box<dyn Application>,
     pub(crate) config: Config,
     pub(crate) lifecycle: Arc<Lifecycle>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) websockets: Arc<Sockets>,
     access_log: Option<AccessLog>,
     /// Removed when the server stops, and not before: its engine may outlive a dropped handle.
     socket_files: Mutex<Vec<SocketFile>>,
@@ -59,9 +61,11 @@ impl Service {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn bare(app: impl Application, config: Config) -> Arc<Self> {
         let lifecycle = Arc::new(Lifecycle::new(1));
+        let metrics = Arc::new(Metrics::new(config.handlers));
         Arc::new(Self {
             app: Box::new(app),
-            metrics: Metrics::new(config.handlers),
+            websockets: Sockets::new(metrics.clone(), &config),
+            metrics,
             config,
             lifecycle,
             access_log: None,

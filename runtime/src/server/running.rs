@@ -117,6 +117,7 @@ impl Running {
             // First, so that nobody new finds us; then whoever has is taken in.
             self.service.remove_socket_files();
             engine.stop_accepting();
+            let closing = self.service.websockets.stop(grace);
             lifecycle.end_idle();
             if !lifecycle.wait_until_empty(deadline_in(grace)) {
                 engine.end_all();
@@ -124,6 +125,9 @@ impl Running {
                 if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
                     log::warn!("{} connections do not end", lifecycle.connections());
                 }
+            }
+            if let Some(closing) = closing {
+                closing.kill();
             }
             engine.join();
             self.service.flush_logs();

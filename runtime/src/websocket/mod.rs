@@ -1,14 +1,27 @@
 //! WebSockets (RFC 6455): the primer's last chapter.
 
-// The sockets that stand on these are still to come.
-#![allow(dead_code, unused_imports)]
+// The client is still to come.
+#![allow(dead_code)]
 
 mod encoded;
+mod error;
 pub(crate) mod handshake;
+mod heart;
 mod message;
+mod options;
+mod outbox;
 pub(crate) mod protocol;
+mod sender;
+mod shared;
+mod socket;
+mod sockets;
 
 pub use self::encoded::Encoded;
+pub use self::error::{ErrorKind, WebSocketError};
 pub use self::handshake::Origins;
 pub use self::message::{CloseCode, CloseFrame, Message};
+pub use self::options::{Options, Upgrade};
 pub use self::protocol::Deflate;
+pub use self::sender::{Pieces, Sender, ToSend};
+pub use self::socket::{Messages, Receiver, WebSocket};
+pub(crate) use self::sockets::{Closed, Sockets};

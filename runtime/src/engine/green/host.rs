@@ -131,7 +131,7 @@ impl Parked {
         let host = counted.0.clone();
         let seat = Seat::new(Place::Busy);
         admission.take_seat(seat.clone());
-        let wire = Wire::new(stream, incoming, &host.service.config);
+        let wire = Wire::new(stream, incoming, &host.service);
         let connection = Connection::new(host.service.clone(), seat, facts, wire);
         (host, admission, connection)
     }
@@ -175,7 +175,7 @@ fn open(
     if service.expects_proxy(&facts) {
         facts = read_proxy_header(service, &seat, &facts, &stream, &mut incoming)?;
     }
-    let wire = Wire::new(stream, incoming, &service.config);
+    let wire = Wire::new(stream, incoming, &service);
     let connection = Connection::new(service.clone(), seat, facts, wire);
     Some((admission, connection))
 }

@@ -50,7 +50,7 @@ fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
     let stream = Stream::new(stream)
         .inspect_err(|error| log::error!("a connection is lost: {error}"))
         .ok()?;
-    let wire = Wire::new(stream, incoming, &service.config);
+    let wire = Wire::new(stream, incoming, service);
     let connection = Connection::new(service.clone(), seat.clone(), facts.clone(), wire);
     let hook = connection.before_block();
     let mut request = Some(request);

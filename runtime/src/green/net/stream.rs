@@ -5,14 +5,16 @@
 //! and written on one worker costs no system call but the read and the write. What handlers use
 //! is [`TcpStream`](super::TcpStream), which may be anywhere.
 
+use crate::green::handle::{Handle, Opened};
 use crate::green::registered::Registered;
 use crate::green::sys;
 use crate::green::thread::{Interest, Io, TimedOut, wait_for};
 use crate::green::worker;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -24,6 +26,8 @@ const SCRATCH_LEN: usize = 64 * 1024;
 
 /// A connected stream.
 pub(crate) struct Stream {
+    /// Before the socket: it is to know of its end before the descriptor is closed.
+    opened: OnceCell<Opened>,
     socket: Socket,
     /// The last read came back short, so there is nothing to read before the next event.
     drained: Cell<bool>,
@@ -63,10 +67,19 @@ impl Stream {
             }
         };
         Ok(Self {
+            opened: OnceCell::new(),
             socket,
             drained: Cell::new(false),
             ended: Cell::new(false),
         })
+    }
+
+    /// The socket, for all threads, until the stream is dropped.
+    pub(crate) fn handle(&self) -> Arc<Handle> {
+        let opened = self
+            .opened
+            .get_or_init(|| Opened::new(self.std().as_raw_fd()));
+        opened.handle().clone()
     }
 
     /// Whether it belongs to a worker.
@@ -85,7 +98,7 @@ impl Stream {
     pub(crate) fn into_plain(self) -> Option<StdStream> {
         match self.socket {
             Socket::Green(_) => None,
-            Socket::Plain(stream) => Some(stream),
+            Socket::Plain(stream) => Some(stream), // from here on, handles reach nothing
         }
     }
 

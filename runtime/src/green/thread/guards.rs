@@ -37,6 +37,15 @@ impl LimitGuard {
         }
     }
 
+    /// Takes a limit of this thread back, by its number; the guard then guards nothing.
+    pub(crate) fn lift(number: u64) {
+        let me = current();
+        // SAFETY: called by the thread itself.
+        unsafe { me.own() }
+            .limits
+            .retain(|(_, other)| *other != number);
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

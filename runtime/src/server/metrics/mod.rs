@@ -15,6 +15,7 @@ mod text;
 pub(super) use lag::LagProbes;
 pub(super) use responder::start;
 
+use crate::websocket::Closed;
 use http::StatusCode;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -84,6 +85,10 @@ struct Shard {
     accepted: AtomicU64,
     /// Begun minus ended; a handler ends on the OS thread on which it has begun.
     handlers: AtomicUsize,
+    /// WebSocket messages.
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+    websockets_closed: [AtomicU64; Closed::ALL.len()],
 }
 
 impl Shard {
@@ -97,6 +102,9 @@ impl Shard {
             sent: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             handlers: AtomicUsize::new(0),
+            messages_in: AtomicU64::new(0),
+            messages_out: AtomicU64::new(0),
+            websockets_closed: [const { AtomicU64::new(0) }; Closed::ALL.len()],
         }
     }
 }
@@ -142,6 +150,21 @@ impl Metrics {
     /// A client was sent away.
     pub(crate) fn refused(&self, why: Refused) {
         self.refused[why as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A WebSocket message has come, or was sent.
+    pub(crate) fn websocket_message(&self, received: bool) {
+        let shard = self.shard();
+        let count = if received {
+            &shard.messages_in
+        } else {
+            &shard.messages_out
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn websocket_closed(&self, how: Closed) {
+        self.shard().websockets_closed[how as usize].fetch_add(1, Relaxed);
     }
 
     /// A request is over. Sizes in bytes.

@@ -5,6 +5,7 @@ use crate::config::Engine;
 use crate::connection::Place;
 use crate::green::worker;
 use crate::server::Service;
+use crate::websocket::Closed;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,6 +27,7 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
     connections(service, &mut out);
     handlers(service, &mut out);
     requests(metrics, &mut out);
+    websockets(service, &mut out);
     workers(lag, &mut out);
     if let Some(log) = &service.access_log {
         out.one(
@@ -159,6 +161,37 @@ fn requests(metrics: &Metrics, out: &mut Text) {
         "Bytes of response bodies, without their framing.",
         metrics.sum(|shard| shard.sent.load(Relaxed)),
     );
+}
+
+fn websockets(service: &Service, out: &mut Text) {
+    let metrics = &service.metrics;
+    out.one(
+        "greenway_websockets",
+        "gauge",
+        "WebSockets that are open.",
+        service.websockets.open(),
+    );
+    let name = "greenway_websocket_messages_total";
+    out.family(
+        name,
+        "counter",
+        "WebSocket messages, without pings, pongs and close frames.",
+    );
+    let received = metrics.sum(|shard| shard.messages_in.load(Relaxed));
+    out.sample(name, "direction=\"in\"", received);
+    let sent = metrics.sum(|shard| shard.messages_out.load(Relaxed));
+    out.sample(name, "direction=\"out\"", sent);
+    let name = "greenway_websockets_closed_total";
+    out.family(
+        name,
+        "counter",
+        "WebSockets that are over, by how: normal (1000, 1001), abnormal (1006: without a close \
+         frame), failed (any other code of the protocol), application (from 3000).",
+    );
+    for (how, label) in Closed::ALL {
+        let count = metrics.sum(|shard| shard.websockets_closed[how as usize].load(Relaxed));
+        out.sample(name, &format!("how=\"{label}\""), count);
+    }
 }
 
 fn durations(metrics: &Metrics, out: &mut Text) {

@@ -1,0 +1,458 @@
+//! What all who use a WebSocket share: its outbox, what has come, and its clocks.
+
+use super::error::{ErrorKind, WebSocketError};
+use super::heart::{self, Pulse};
+use super::options::Options;
+use super::outbox::{Bounds, Outbox};
+use super::protocol::{Encoder, Event, Negotiated, Receiver, Role};
+use super::sockets::{Closed, Place, Sockets};
+use super::{CloseCode, CloseFrame, Message};
+use crate::connection::upgrade::{End, Link, Protocol};
+use crate::green::handle::Handle;
+use crate::green::thread::{TimedOut, deadline_in};
+use crate::green::{Lock, LockGuard, take_turn};
+use bytes::BytesMut;
+use socket2::SockRef;
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What is read of one who broke the protocol and is still sending, so that the close frame is not
+/// overtaken by a reset.
+const LINGER_BYTES: usize = 256 * 1024;
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What the heart reads for one who does not, at a time.
+const PULL_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) role: Role,
+    pub(super) protocol: Option<String>,
+    pub(super) deflate: Option<Negotiated>,
+    pub(super) outbox: Arc<Outbox>,
+    /// Whoever has the lock may send data; it is held while a message is sent in pieces.
+    pub(super) turn: Lock<Encoder>,
+    pub(super) inbound: Lock<Inbound>,
+    close_timeout: Duration,
+    /// The server's; `None` for a client's.
+    pub(super) sockets: Option<Arc<Sockets>>,
+    pulse: Mutex<Pulse>,
+    /// Something has come since the heart last looked.
+    heard: AtomicBool,
+    /// A message has come since the heart last looked.
+    used: AtomicBool,
+    /// Given back when the connection is over, however long senders live.
+    place: Mutex<Option<Place>>,
+}
+
+/// What has come.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    receiver: Receiver,
+    pub(super) buf: BytesMut,
+    /// What the heart has read on behalf of one who does not.
+    ready: Option<Message>,
+    /// The application was told of the end.
+    told: bool,
+}
+
+/// What is next in the bytes that have come.
+enum Next {
+    Message(Message),
+    More,
+    Over,
+}
+
+impl Shared {
+    pub(super) fn new(
+        handle: Arc<Handle>,
+        role: Role,
+        options: &Options,
+        write_timeout: Duration,
+        accepted: (Option<String>, Option<Negotiated>),
+        sockets: Option<(Arc<Sockets>, Place)>,
+    ) -> Arc<Self> {
+        let (protocol, deflate) = accepted;
+        let bounds = Bounds {
+            messages: options.queue_messages,
+            bytes: options.queue_bytes,
+        };
+        let write_timeout = options.write_timeout.unwrap_or(write_timeout);
+        let encoder = Encoder::new(role, deflate.as_ref()).with_fragments(options.fragment);
+        let (sockets, place) = sockets.unzip();
+        Arc::new(Self {
+            role,
+            outbox: Arc::new(Outbox::new(handle, role, bounds, write_timeout)),
+            turn: Lock::new(encoder),
+            inbound: Lock::new(Inbound {
+                receiver: Receiver::new(role, options.limits, deflate.as_ref()),
+                buf: BytesMut::new(),
+                ready: None,
+                told: false,
+            }),
+            close_timeout: options.close_timeout,
+            sockets,
+            pulse: Mutex::new(Pulse::new(options.heartbeat, options.idle_timeout)),
+            heard: AtomicBool::new(false),
+            used: AtomicBool::new(false),
+            place: Mutex::new(place),
+            protocol,
+            deflate,
+        })
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        // Nothing under the lock can panic half-way through a change.
+        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the heart look after this socket, and the server's stop find it.
+    pub(super) fn register(self: &Arc<Self>) {
+        if let Some(sockets) = &self.sockets {
+            sockets.enter(self);
+        }
+        if let Some(first) = self.pulse().first(Instant::now()) {
+            heart::watch(self, first);
+        }
+    }
+
+    /// The connection is over.
+    pub(super) fn end(self: &Arc<Self>) {
+        self.outbox.gone();
+        heart::forget(self);
+        let place = self
+            .place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(sockets) = place.is_some().then_some(self.sockets.as_ref()).flatten() {
+            let code = self.close_code().unwrap_or(CloseCode::ABNORMAL);
+            sockets.leave(self, Closed::by(code));
+        }
+    }
+
+    /// Once it has ended.
+    pub(super) fn close_code(&self) -> Option<CloseCode> {
+        let state = self.outbox.lock();
+        match (&state.fault, &state.theirs) {
+            (Some(fault), _) => Some(fault.code()),
+            (None, Some(frame)) => Some(frame.code),
+            (None, None) => None,
+        }
+    }
+
+    /// Begins to close, and sees to it that the peer does so in time.
+    pub(super) fn close(self: &Arc<Self>, frame: CloseFrame) {
+        self.outbox.close(frame);
+        let by = Instant::now() + self.close_timeout;
+        self.pulse().close_by(by);
+        heart::watch(self, by);
+    }
+
+    /// Takes the next message, waiting for it until `deadline`. `None` once, at a clean end.
+    pub(super) fn receive(
+        self: &Arc<Self>,
+        link: &dyn Link,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Message>, WebSocketError> {
+        take_turn(); // a peer that sends as fast as we can is not to keep a worker to itself
+        let timed_out = |TimedOut| WebSocketError::timed_out();
+        let mut inbound = self.inbound.lock_until(deadline).map_err(timed_out)?;
+        loop {
+            match self.next(&mut inbound) {
+                Next::Message(message) => {
+                    if let Some(sockets) = &self.sockets {
+                        sockets.received();
+                    }
+                    return Ok(Some(message));
+                }
+                Next::More => match self.read(link, &mut inbound, deadline) {
+                    Ok(()) => {}
+                    Err(TimedOut) => return Err(WebSocketError::timed_out()),
+                },
+                Next::Over => {
+                    link.receiving(true); // it was told of the end: no need to interrupt it
+                    return self.tell(&mut inbound);
+                }
+            }
+        }
+    }
+
+    /// Reads once.
+    fn read(
+        self: &Arc<Self>,
+        link: &dyn Link,
+        inbound: &mut Inbound,
+        deadline: Option<Instant>,
+    ) -> Result<(), TimedOut> {
+        if inbound.buf.is_empty() {
+            inbound.buf = BytesMut::new(); // who waits for a message keeps no buffer
+        }
+        let receiving = Receiving::begin(link);
+        let buf = &mut inbound.buf;
+        let result = link.read(deadline, &mut |bytes| buf.extend_from_slice(bytes));
+        drop(receiving);
+        self.note_read(result)
+    }
+
+    fn note_read(&self, result: io::Result<usize>) -> Result<(), TimedOut> {
+        match result {
+            Ok(0) => self.outbox.lost(ErrorKind::Lost, "the peer has left"),
+            Ok(_) => self.heard.store(true, Relaxed),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(TimedOut),
+            Err(_) => self.outbox.lost(ErrorKind::Lost, "the peer has left"),
+        }
+        Ok(())
+    }
+
+    /// What is next in what has come. Control frames are dealt with.
+    fn next(self: &Arc<Self>, inbound: &mut Inbound) -> Next {
+        if let Some(message) = inbound.ready.take() {
+            return Next::Message(message);
+        }
+        loop {
+            {
+                let state = self.outbox.lock();
+                if state.fault.is_some() || state.theirs.is_some() {
+                    return Next::Over;
+                }
+            }
+            let Inbound { receiver, buf, .. } = inbound;
+            match receiver.next(buf) {
+                Ok(Some(Event::Message(message))) => {
+                    self.used.store(true, Relaxed);
+                    return Next::Message(message);
+                }
+                Ok(Some(Event::Ping(payload))) => self.outbox.pong(&payload),
+                Ok(Some(Event::Pong(_))) => {} // whatever comes says that the peer is there
+                Ok(Some(Event::Close(frame))) => {
+                    self.outbox.peer_closed(frame);
+                    inbound.buf = BytesMut::new(); // nothing counts behind it
+                }
+                Ok(None) => return Next::More,
+                Err(failure) => {
+                    self.outbox.peer_failed(failure.code, failure.reason);
+                    inbound.buf = BytesMut::new();
+                }
+            }
+        }
+    }
+
+    /// The end, as `receive` tells it.
+    fn tell(&self, inbound: &mut Inbound) -> Result<Option<Message>, WebSocketError> {
+        let state = self.outbox.lock();
+        if let Some(fault) = &state.fault {
+            return Err(fault.clone());
+        }
+        if let Some(frame) = &state.theirs
+            && std::mem::replace(&mut inbound.told, true)
+        {
+            return Err(WebSocketError::closed(frame));
+        }
+        Ok(None)
+    }
+
+    /// Reads on behalf of one who does not, without waiting: pings are to be answered and pongs
+    /// to be seen. One message is kept for it at most.
+    pub(super) fn pull(self: &Arc<Self>) -> Pulled {
+        let Some(mut inbound) = self.inbound.try_lock() else {
+            return Pulled::Awake; // it is in `receive`
+        };
+        let mut left = PULL_BYTES;
+        loop {
+            match self.next(&mut inbound) {
+                Next::Message(message) => {
+                    inbound.ready = Some(message);
+                    return Pulled::Unread;
+                }
+                Next::Over => return Pulled::Over,
+                Next::More if left == 0 => return Pulled::Unread,
+                Next::More => {}
+            }
+            match self.read_now(&mut inbound) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Pulled::Awake,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => {
+                    left = left.saturating_sub(*result.as_ref().unwrap_or(&0));
+                    let _in_time = self.note_read(result);
+                }
+            }
+        }
+    }
+
+    fn read_now(&self, inbound: &mut Inbound) -> io::Result<usize> {
+        let mut bytes = [0; 4096];
+        let read = self.outbox.handle().with(|fd| {
+            use std::io::Read;
+            (&*SockRef::from(&fd)).read(&mut bytes)
+        });
+        let n = read.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))?;
+        inbound.buf.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    /// The heart looks after this socket. Gives when to come again; `None` if never.
+    pub(super) fn beat(self: &Arc<Self>, now: Instant) -> Option<Instant> {
+        let pulled = self.pull();
+        if pulled == Pulled::Over {
+            return None;
+        }
+        let heard = self.heard.swap(false, Relaxed) || pulled == Pulled::Unread;
+        let used = self.used.swap(false, Relaxed);
+        let closing = self.outbox.lock().ours.is_some();
+        let mut pulse = self.pulse();
+        let beat = pulse.beat(now, heard, used, closing);
+        drop(pulse);
+        match beat {
+            heart::Beat::Rest(next) => next,
+            heart::Beat::Ping(next) => {
+                // One that has something else to take is asked by that.
+                if self.outbox.is_empty() {
+                    let _over_by_now = self.outbox.ping(b"");
+                }
+                next
+            }
+            heart::Beat::Silent => {
+                self.outbox.lost(ErrorKind::Silent, "no answer to pings");
+                None
+            }
+            heart::Beat::Unclosed => {
+                self.outbox
+                    .lost(ErrorKind::Lost, "no answer to the close frame");
+                None
+            }
+            heart::Beat::Idle => {
+                self.close(CloseFrame::new(CloseCode::NORMAL, "idle"));
+                self.pulse().next()
+            }
+        }
+    }
+
+    /// Ends the WebSocket after its handler, or its client.
+    fn finish_now(self: &Arc<Self>, link: &dyn Link, end: End) {
+        match end {
+            End::Departed => self.outbox.lost(ErrorKind::Lost, "the peer has left"),
+            End::Returned => self.close(CloseFrame::new(CloseCode::NORMAL, "")),
+            End::Failed => self.close(CloseFrame::new(CloseCode::INTERNAL_ERROR, "")),
+            End::Stopped => {
+                let code = self
+                    .sockets
+                    .as_ref()
+                    .map_or(CloseCode::GOING_AWAY, |all| all.stop_code());
+                self.close(CloseFrame::new(code, ""));
+                return; // the grace period is over
+            }
+        }
+        let deadline = deadline_in(self.close_timeout);
+        if let Ok(mut inbound) = self.inbound.lock_until(deadline) {
+            self.await_close(link, &mut inbound, deadline);
+        }
+        self.outbox.wait_empty(deadline);
+        let broke_rules = {
+            let state = self.outbox.lock();
+            state
+                .fault
+                .as_ref()
+                .is_some_and(|fault| fault.kind() == ErrorKind::Protocol)
+        };
+        if broke_rules {
+            self.linger(link);
+        }
+    }
+
+    /// Reads and throws away until the peer's close frame comes.
+    fn await_close(
+        self: &Arc<Self>,
+        link: &dyn Link,
+        inbound: &mut LockGuard<'_, Inbound>,
+        deadline: Option<Instant>,
+    ) {
+        loop {
+            match self.next(inbound) {
+                Next::Message(_) => {}
+                Next::Over => return,
+                Next::More => {
+                    if self.read(link, inbound, deadline).is_err() {
+                        return self
+                            .outbox
+                            .lost(ErrorKind::Lost, "no answer to the close frame");
+                    }
+                }
+            }
+            take_turn();
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return self
+                    .outbox
+                    .lost(ErrorKind::Lost, "no answer to the close frame");
+            }
+        }
+    }
+
+    /// Lets a peer that is still sending read why it is closed (as RFC 9112 section 9.6 for HTTP).
+    fn linger(&self, link: &dyn Link) {
+        self.outbox.handle().with(|fd| {
+            let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Write);
+        });
+        let deadline = deadline_in(self.close_timeout.min(LINGER));
+        let mut left = LINGER_BYTES;
+        while let Ok(n @ 1..) = link.read(deadline, &mut |_| {})
+            && left > n
+        {
+            left -= n;
+        }
+    }
+}
+
+/// What the heart has found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulled {
+    /// Whatever has come is seen.
+    Awake,
+    /// A message waits that nobody takes, so what is behind it is not looked at.
+    Unread,
+    Over,
+}
+
+/// The protocol that a server's connection is told to finish.
+#[derive(Debug)]
+pub(super) struct Ending(pub(super) Arc<Shared>);
+
+impl Protocol for Ending {
+    fn finish(&self, link: &dyn Link, end: End) {
+        struct Over<'a>(&'a Arc<Shared>);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.end();
+            }
+        }
+        let _over = Over(&self.0);
+        self.0.finish_now(link, end);
+    }
+
+    fn ask_peer(&self) -> bool {
+        let open = self.0.outbox.lock().check_open().is_ok();
+        if open {
+            let _is_asked_by_what_waits = self.0.outbox.ping(b"");
+        }
+        open
+    }
+}
+
+/// Tells the connection that its thread waits for input.
+struct Receiving<'a>(&'a dyn Link);
+
+impl<'a> Receiving<'a> {
+    fn begin(link: &'a dyn Link) -> Self {
+        link.receiving(true);
+        Self(link)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.receiving(false);
+    }
+}
