@@ -175,7 +175,7 @@ fn open(
     if service.expects_proxy(&facts) {
         facts = read_proxy_header(service, &seat, &facts, &stream, &mut incoming)?;
     }
-    let wire = Wire::new(stream, incoming, &service);
+    let wire = Wire::new(stream, incoming, service);
     let connection = Connection::new(service.clone(), seat, facts, wire);
     Some((admission, connection))
 }
