@@ -55,6 +55,8 @@ mod command_line;
 #[path = "suite/minihttp.rs"]
 mod minihttp;
 // Green threads.
+#[path = "suite/blocking.rs"]
+mod blocking;
 #[path = "suite/green.rs"]
 mod green;
 #[path = "suite/migration.rs"]

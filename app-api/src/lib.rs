@@ -107,6 +107,7 @@ pub use crate::connection::Connection;
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
 pub use crate::input::{Input, InputSource};
+pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Html, IntoResponse, Response, ResponseParts};

@@ -36,6 +36,7 @@
 // One room owns `may`, and its reasons; see its modules.
 #![deny(unsafe_code)]
 
+mod blocking;
 mod cli;
 mod config;
 mod connection;
@@ -52,6 +53,7 @@ mod server;
 pub mod sse;
 pub mod websocket;
 
+pub use blocking::{Blocking, blocking};
 pub use cli::serve;
 pub use config::Engine;
 pub use departure::HalfClose;

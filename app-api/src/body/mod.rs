@@ -161,6 +161,25 @@ impl Body {
         Self(Kind::Stream { producer, length })
     }
 
+    /// This body, which is known to have `length` bytes: a stream then has that
+    /// Content-Length, and the server makes an error of any other number of
+    /// bytes. No effect on one whose bytes are there already.
+    ///
+    /// ```
+    /// use greenway_app::{Body, Request, testing::Client};
+    ///
+    /// let app = |_: Request| Body::iter(["ab", "c"]).with_length(3);
+    /// assert_eq!(Client::new(app).get("/").send().text(), "abc");
+    /// assert_eq!(Body::iter(["ab", "c"]).with_length(3).length(), Some(3));
+    /// ```
+    #[must_use]
+    pub fn with_length(mut self, bytes: u64) -> Self {
+        if let Kind::Stream { length, .. } = &mut self.0 {
+            *length = Some(bytes);
+        }
+        self
+    }
+
     /// The length in bytes, if it is known before the body is sent.
     #[must_use]
     pub fn length(&self) -> Option<u64> {

@@ -8,6 +8,7 @@
 //! here; text accessors never fail, because [`Request::new`] has refused what
 //! they could fail on.
 
+pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
@@ -33,7 +34,8 @@ use crate::{Connection, Environ, HttpError, Input};
 /// One request.
 ///
 /// It is `!Send`: it lives and dies on the thread that serves the connection.
-/// What another thread needs is copied out of it.
+/// What another thread needs is copied out of it, or
+/// [`detach`](Request::detach)ed.
 pub struct Request {
     inner: Box<Inner>,
 }
@@ -51,6 +53,22 @@ struct Inner {
     environ: OnceCell<Box<Environ>>,
     extensions: Extensions,
     peer: Option<Rc<dyn Peer>>,
+}
+
+impl Inner {
+    fn new(head: Box<Head>, input: Input, connection: Arc<Connection>) -> Self {
+        Self {
+            head,
+            decoded: None,
+            matched: None,
+            input,
+            connection,
+            headers: OnceCell::new(),
+            environ: OnceCell::new(),
+            extensions: Extensions::new(),
+            peer: None,
+        }
+    }
 }
 
 /// The client of a request, as far as the server knows it.
@@ -109,15 +127,8 @@ impl Request {
             return Err(HttpError::new(400, "the request-target is not UTF-8"));
         }
         let inner = Inner {
-            head,
             decoded,
-            matched: None,
-            input,
-            connection,
-            headers: OnceCell::new(),
-            environ: OnceCell::new(),
-            extensions: Extensions::new(),
-            peer: None,
+            ..Inner::new(head, input, connection)
         };
         Ok(Request {
             inner: Box::new(inner),
