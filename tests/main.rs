@@ -61,6 +61,8 @@ mod blocking;
 mod green;
 #[path = "suite/migration.rs"]
 mod migration;
+#[path = "suite/request_values.rs"]
+mod request_values;
 #[path = "suite/signals.rs"]
 mod signals;
 // The workspace: what people see of it, and how it is built.

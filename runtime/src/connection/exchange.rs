@@ -4,6 +4,7 @@ use super::input::BodySource;
 use super::output::ResponseWriter;
 use super::wire::Transport;
 use super::{After, Connection};
+use crate::green::local;
 use crate::green::spawn::{discard, panic_message};
 use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::http1::{self, RequestFacts, RequestHead};
@@ -135,6 +136,7 @@ impl<T: Transport> Connection<T> {
                 writer.send(response)
             }))
         };
+        local::end_of_work(&self.seat.thread);
         match result {
             Ok(Ok(())) if self.wire.upgraded.get().is_none() => Outcome::Sent,
             other => self.conclude(other, writer, line, limit),
@@ -326,6 +328,7 @@ pub(crate) fn call_catching(
         let _noted = panics::Noted::new();
         catch_unwind(AssertUnwindSafe(|| app.call(request)))
     };
+    local::end_of_work(&thread::current());
     result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
         Ok(error) => error.into_response(),
         Err(payload) => {

@@ -11,7 +11,7 @@
 //! somebody looks at it.
 
 use super::spawn::discard;
-use super::thread;
+use super::thread::{self, Thread};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,6 +25,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// It is made at a thread's first access and dropped when that thread ends. Usually a `static`;
 /// values of a `Local` that is dropped live until their threads end.
+///
+/// In a handler and in the body that it returns, it is a value of the request: the next request
+/// of the connection, or of the OS thread, begins without it. It is dropped when the response has
+/// been sent, by whatever end the request comes to.
 ///
 /// ```
 /// use greenway::green::{Local, spawn};
@@ -91,6 +95,7 @@ impl<T: 'static> Local<T> {
         let value = found.unwrap_or_else(|| {
             // Not under the borrow: `init` may use other values, and may wait.
             let made: Rc<dyn Any> = Rc::new((self.init)());
+            thread::current().mark_locals(true);
             with_values(|values| values.borrow_mut().entry(key).or_insert(made).clone())
         });
         // A key belongs to one `Local` for ever, which has put a `T` there.
@@ -122,6 +127,7 @@ impl<T: 'static> Local<T> {
     /// As [`with`](Self::with).
     pub fn set(&self, value: T) {
         let (key, value) = (self.key(), Rc::new(value));
+        thread::current().mark_locals(true);
         // Dropped outside the borrow: its destructor may use other values.
         let old = with_values(|values| values.borrow_mut().insert(key, value));
         drop(old);
@@ -140,7 +146,7 @@ impl<T: 'static> Local<T> {
 
 /// Runs `block` with a new set of local values, which are dropped at its end; afterwards the
 /// thread has its former ones again. For values that belong to one piece of work of several that
-/// a thread does one after the other, such as the requests of a connection.
+/// a thread does one after the other. (A request begins without any as it is.)
 ///
 /// ```
 /// use greenway::green::{Local, with_fresh_locals};
@@ -174,6 +180,15 @@ pub(super) struct EndOfThread;
 
 impl Drop for EndOfThread {
     fn drop(&mut self) {
+        end_of_work(&thread::current());
+    }
+}
+
+/// Drops the values of the thread that calls, which is `me`: it has done one of the things that it
+/// does one after the other, such as the requests of a connection, and each is to begin without
+/// any. Next to nothing if it has used none.
+pub(crate) fn end_of_work(me: &Thread) {
+    if me.mark_locals(false) {
         drop_values();
     }
 }

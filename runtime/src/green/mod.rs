@@ -50,7 +50,7 @@ mod greenlet;
 mod group;
 pub(crate) mod handle;
 mod line;
-mod local;
+pub(crate) mod local;
 mod lock;
 pub(crate) mod lot;
 pub mod net;

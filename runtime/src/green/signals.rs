@@ -26,16 +26,16 @@
 //! other end is waited for like any socket. Several signals of a number that come before they are
 //! looked at are one, as in the kernel.
 
-use super::descriptor::Descriptor;
+use super::Greenlet;
 use super::spawn::{Builder, discard};
-use super::thread::{Interest, Unwind, deadline_in};
-use super::{Greenlet, sleep};
+use super::thread::{Interest, Io, Unwind, deadline_in, wait_for};
 use signal_hook::consts::FORBIDDEN;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -44,9 +44,6 @@ pub use signal_hook::consts::signal::*;
 
 /// The largest number that `signal-hook` takes.
 const LARGEST: i32 = 127;
-
-/// Where the descriptor cannot be watched: how often we look all the same.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Signals of certain numbers, in the order in which they are seen. Dropping it ends that.
 ///
@@ -62,7 +59,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// ```
 pub struct Signals {
     /// What `delivery` is woken by.
-    bell: Descriptor<UnixStream>,
+    bell: UnixStream,
     delivery: SignalDelivery<UnixStream, SignalOnly>,
     /// Seen, and not yet given.
     seen: VecDeque<i32>,
@@ -84,7 +81,7 @@ impl Signals {
         }
         let (read, write) = UnixStream::pair()?;
         Ok(Self {
-            bell: Descriptor::new(read.try_clone()?)?,
+            bell: read.try_clone()?,
             delivery: SignalDelivery::with_pipe(read, write, SignalOnly::default(), signals)?,
             seen: VecDeque::new(),
         })
@@ -107,24 +104,16 @@ impl Signals {
     }
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Option<i32> {
-        loop {
-            let Self {
-                bell,
-                delivery,
-                seen,
-            } = self;
-            let result = bell.wait(Interest::Readable, deadline, |_| {
-                seen.extend(delivery.pending()); // also empties the pipe
-                seen.pop_front()
-                    .ok_or_else(|| io::ErrorKind::WouldBlock.into())
-            });
-            match result {
-                Ok(signal) => return Some(signal),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return None,
-                // Out of descriptors, most likely. A signal must not be missed for that.
-                Err(_) => sleep(LOOK),
-            }
-        }
+        let Self {
+            bell,
+            delivery,
+            seen,
+        } = self;
+        let look = |_: &_, _| {
+            seen.extend(delivery.pending()); // also empties the socket
+            seen.pop_front()
+        };
+        wait_for(deadline, Io::Poll(bell.as_fd(), Interest::Readable), look).ok()
     }
 }
 

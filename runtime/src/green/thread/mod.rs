@@ -80,6 +80,8 @@ struct Own {
     before_block: Option<Rc<dyn Fn()>>,
     /// What the thread has done since it last gave way: see [`Thread::did`].
     done: u32,
+    /// There may be [`Local`](super::Local) values of this thread.
+    locals: bool,
     /// Panics are to be noted here instead of being printed.
     noting: bool,
     note: Option<String>,
@@ -136,6 +138,7 @@ impl Thread {
                 limits: Vec::new(),
                 before_block: None,
                 done: 0,
+                locals: false,
                 noting: false,
                 note: None,
             }),
@@ -292,6 +295,12 @@ impl Thread {
         let done = &mut unsafe { self.own() }.done;
         *done += 1;
         *done >= PIECES_PER_TURN
+    }
+
+    /// Notes whether it may have local values, and tells whether it had.
+    pub(super) fn mark_locals(&self, present: bool) -> bool {
+        // SAFETY: called by the thread itself.
+        std::mem::replace(&mut unsafe { self.own() }.locals, present)
     }
 
     /// Whether this thread's panics are to be noted. For the thread itself, as the next three.
