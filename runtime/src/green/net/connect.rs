@@ -1,13 +1,16 @@
 //! Connecting: "happy eyeballs" over TCP (RFC 8305), and unix sockets.
 
 use super::dns::{self, ToSocketAddrs};
+use super::socket::until_room;
 use crate::green::sys;
 use crate::green::thread::{Interest, Io, TimedOut, wait_for};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long an attempt has for itself before the next one joins it (RFC 8305, section 5:
@@ -21,6 +24,16 @@ const MOST: usize = 8;
 pub(super) fn tcp(target: &impl ToSocketAddrs, deadline: Option<Instant>) -> io::Result<TcpStream> {
     let addrs = dns::addresses(target, deadline)?;
     Race::new(addrs).run(deadline).map(TcpStream::from)
+}
+
+/// Connects to a unix socket. The socket is non-blocking.
+pub(super) fn unix(path: &Path, deadline: Option<Instant>) -> io::Result<UnixStream> {
+    let addr = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // Unlike TCP, a connection is made at once, or not at all (`EAGAIN`).
+    until_room(deadline, || socket.connect(&addr))?;
+    Ok(socket.into())
 }
 
 /// Attempts to connect to several addresses.
@@ -140,5 +153,39 @@ fn outcome(socket: &Socket) -> io::Result<()> {
     match socket.take_error()? {
         Some(error) => Err(error),
         None => socket.peer_addr().map(|_addr| ()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(addrs: &[&str]) -> Vec<String> {
+        let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+        let order = interleave(addrs);
+        order
+            .into_iter()
+            .map(|addr| addr.ip().to_string())
+            .collect()
+    }
+
+    #[test]
+    fn families_take_turns_from_that_of_the_first() {
+        let (v4, v6) = (
+            ["10.0.0.1:1", "10.0.0.2:1"],
+            ["[::1]:1", "[::2]:1", "[::3]:1"],
+        );
+        let six_first: Vec<_> = v6.into_iter().chain(v4).collect();
+        assert_eq!(
+            order(&six_first),
+            ["::1", "10.0.0.1", "::2", "10.0.0.2", "::3"]
+        );
+        let four_first: Vec<_> = v4.into_iter().chain(v6).collect();
+        assert_eq!(
+            order(&four_first),
+            ["10.0.0.1", "::1", "10.0.0.2", "::2", "::3"]
+        );
+        assert_eq!(order(&v4), ["10.0.0.1", "10.0.0.2"]);
+        assert!(order(&[]).is_empty());
     }
 }

@@ -204,3 +204,45 @@ impl Target for String {
         self.as_str().target()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::green::{Event, JoinError, Timeout, spawn};
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    /// As a name server that does not answer would have it.
+    #[test]
+    fn a_resolver_that_hangs_holds_up_names_and_nothing_else() {
+        let answer = Event::new();
+        let hanging: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let answer = answer.clone();
+                pool().spawn(move || answer.wait())
+            })
+            .collect();
+        let error = resolve_timeout("localhost", 1, SHORT).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("localhost"), "{error}");
+        let limited = Timeout::run(SHORT, || resolve("localhost", 1));
+        assert_eq!(limited.unwrap_err(), TimedOut);
+        let killed = spawn(|| resolve("localhost", 1).is_ok());
+        // The two look-ups that were given up are still counted.
+        let start = Instant::now();
+        while pool().stats().queued < 3 && start.elapsed() < Duration::from_secs(60) {
+            crate::green::yield_now();
+        }
+        killed.kill();
+        assert!(matches!(killed.join(), Err(JoinError::Killed)));
+        let literal = spawn(|| resolve("127.0.0.1", 1).unwrap());
+        literal.join().unwrap();
+        crate::green::unblock(|| ()); // is elsewhere
+        answer.set();
+        for job in hanging {
+            job.join().unwrap();
+        }
+        assert!(!resolve("localhost", 1).unwrap().is_empty());
+        assert_eq!(pool().stats().panicked, 0);
+    }
+}

@@ -3,6 +3,8 @@
 //! | For | there is |
 //! |---|---|
 //! | TCP | [`TcpStream`], [`TcpListener`] |
+//! | UDP | [`UdpSocket`] |
+//! | unix sockets | [`UnixStream`], [`UnixListener`], [`UnixDatagram`] |
 //! | names | [`resolve`], [`resolve_timeout`], [`ToSocketAddrs`] |
 //! | several at once | [`Ready`], [`readable`], [`writable`] |
 //!
@@ -30,13 +32,18 @@
 mod acceptor;
 mod connect;
 mod dns;
+mod methods;
 mod ready;
 mod socket;
 mod stream;
 mod tcp;
+mod udp;
+mod unix;
 
 pub(crate) use acceptor::{Listener, accept_now};
 pub use dns::{ToSocketAddrs, resolve, resolve_timeout};
 pub use ready::{Ready, readable, writable};
 pub(crate) use stream::Stream;
 pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -2,9 +2,9 @@
 
 use super::connect;
 use super::dns::ToSocketAddrs;
-use super::socket::{Socket, listener, plumbing, stream, timeouts};
+use super::methods::{listener, plumbing, stream, timeouts};
+use super::socket::Socket;
 use crate::green::thread::{Interest, deadline_in};
-use socket2::SockRef;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
@@ -152,7 +152,7 @@ pub struct TcpListener {
 }
 
 plumbing!(TcpListener, net::TcpListener);
-listener!(TcpListener, TcpStream, SocketAddr);
+listener!(TcpListener, TcpStream, net::TcpStream, SocketAddr);
 
 impl TcpListener {
     /// Listens on the first of the addresses that can be had; port 0 lets the kernel choose. The
@@ -167,15 +167,6 @@ impl TcpListener {
         Ok(Self {
             socket: Socket::take_over(std),
         })
-    }
-
-    fn accepted(
-        (stream, addr): (socket2::Socket, socket2::SockAddr),
-    ) -> io::Result<(TcpStream, SocketAddr)> {
-        let addr = addr
-            .as_socket()
-            .ok_or_else(|| io::Error::other("not the address of a TCP socket"))?;
-        Ok((TcpStream::connected(stream.into()), addr))
     }
 
     /// The address that it listens on.

@@ -2,6 +2,8 @@
 //! behaviours of gevent's own tests that apply (listed in the guide for gevent's users).
 
 mod conditions;
+mod connects;
+mod datagrams;
 mod events;
 mod files;
 mod greenlets;
@@ -18,10 +20,12 @@ mod storms;
 mod subprocesses;
 mod threadpools;
 mod timeouts;
+mod unix_sockets;
 mod unwinding;
 mod waits;
 
 use super::{Builder, Config, Doing, Greenlet, Sight, config, green_threads, start};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
@@ -64,6 +68,41 @@ fn everywhere(body: fn()) {
         }
     }
     body();
+}
+
+/// A listener whose queue is full, so that a connection to it hangs; and what fills it.
+struct FullListener {
+    listener: socket2::Socket,
+    addr: SocketAddr,
+    guests: Vec<TcpStream>,
+}
+
+impl FullListener {
+    fn new() -> Self {
+        use socket2::{Domain, Socket, Type};
+        let addr: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&addr.into()).unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut guests = Vec::new();
+        while let Ok(guest) = TcpStream::connect_timeout(&addr, ms(100)) {
+            guests.push(guest);
+            assert!(guests.len() < 100, "the queue has no end");
+        }
+        Self {
+            listener,
+            addr,
+            guests,
+        }
+    }
+
+    /// Lets everybody in who comes from now on, for as long as what this gives is kept.
+    fn open(&self) -> Vec<socket2::Socket> {
+        self.listener.listen(100).unwrap();
+        let guests = self.guests.iter();
+        guests.map(|_| self.listener.accept().unwrap().0).collect()
+    }
 }
 
 /// Waits until `condition`, for a bounded time.

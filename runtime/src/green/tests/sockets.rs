@@ -1,4 +1,6 @@
-use super::{LONG, OnDrop, SHORT, eventually, everywhere, ms, on_worker, until_waiting};
+use super::{
+    FullListener, LONG, OnDrop, SHORT, eventually, everywhere, ms, on_worker, until_waiting,
+};
 use crate::green::net::{TcpListener, TcpStream, readable};
 use crate::green::{
     Event, JoinError, Queue, TimedOut, Timeout, select, sleep, spawn, spawn_later, wait,
@@ -110,29 +112,11 @@ fn an_enclosing_timeout_ends_any_operation() {
         assert_eq!(writing.unwrap_err(), TimedOut);
         let accepting = Timeout::run(SHORT, || listener.accept());
         assert_eq!(accepting.unwrap_err(), TimedOut);
-        let (_full, addr) = full_listener();
+        let full = FullListener::new();
+        let addr = full.addr;
         let connecting = Timeout::run(SHORT, || TcpStream::connect(addr));
         assert_eq!(connecting.unwrap_err(), TimedOut);
     });
-}
-
-/// A listener whose queue is full, so that a connection to it hangs, and what fills it.
-fn full_listener() -> ((socket2::Socket, Vec<std::net::TcpStream>), SocketAddr) {
-    full_listener_at("127.0.0.1:0".parse().unwrap())
-}
-
-fn full_listener_at(addr: SocketAddr) -> ((socket2::Socket, Vec<std::net::TcpStream>), SocketAddr) {
-    use socket2::{Domain, Socket, Type};
-    let listener = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
-    listener.bind(&addr.into()).unwrap();
-    listener.listen(0).unwrap();
-    let addr = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut guests = Vec::new();
-    while let Ok(guest) = std::net::TcpStream::connect_timeout(&addr, ms(100)) {
-        guests.push(guest);
-        assert!(guests.len() < 100, "the queue has no end");
-    }
-    ((listener, guests), addr)
 }
 
 #[test]
@@ -140,7 +124,8 @@ fn a_kill_ends_any_operation_and_runs_destructors() {
     for worker in 0..2 {
         let (client, _server) = pair();
         let client = Arc::new(client);
-        let (_full, addr) = full_listener();
+        let full = FullListener::new();
+        let addr = full.addr;
         let dropped = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let count = |dropped: &Arc<std::sync::atomic::AtomicUsize>| {
             let dropped = dropped.clone();
@@ -411,14 +396,15 @@ fn refused_and_senseless_addresses_are_errors_that_name_them() {
 fn unwinding_destructors_do_not_wait_for_sockets() {
     let (client, _server) = pair();
     let seen = Queue::new(4);
-    let (_full, full) = full_listener();
+    let full = FullListener::new();
+    let addr = full.addr;
     let thread = {
         let seen = seen.clone();
         spawn(move || {
             let _at_end = OnDrop(|| {
                 let kind = (&client).read(&mut [0; 1]).unwrap_err().kind();
                 seen.try_put(kind).unwrap();
-                let kind = TcpStream::connect(full).unwrap_err().kind();
+                let kind = TcpStream::connect(addr).unwrap_err().kind();
                 seen.try_put(kind).unwrap();
             });
             sleep(LONG);
