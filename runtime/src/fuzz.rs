@@ -13,11 +13,13 @@
 //! # Input
 //!
 //! The first byte of an input is not part of the stream: it says how the stream is cut. Reads
-//! bring `1 + high nibble` and `1 + low nibble` bytes by turns; 0xff means all at once.
+//! bring `1 + high nibble` and `1 + low nibble` bytes by turns; 0xff means all at once. For
+//! WebSockets the second byte says who we are and what was agreed on.
 
 pub(crate) mod memory;
 mod reference;
 pub(crate) mod replies;
+mod websocket;
 
 use crate::http1::play::{Event, Seen, events};
 use crate::http1::{BodyLength, Decoder, HeadLimits, Step};
@@ -119,6 +121,15 @@ pub(crate) fn check_connection(stream: &[u8], cuts: Cuts) {
         replies::mask_dates(&cut.output).starts_with(&replies::mask_dates(&left.output)),
         "a client that leaves has seen something else"
     );
+}
+
+/// Reads a stream of WebSocket frames, compares with a second receiver, and sends what it found
+/// once more.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn websocket(input: &[u8]) {
+    websocket::check(input);
 }
 
 fn methods(seen: &[Event]) -> Vec<&str> {

@@ -37,3 +37,8 @@ fn chunked_bodies() {
 fn connections() {
     replay("connection", fuzz::connection);
 }
+
+#[test]
+fn websockets() {
+    replay("websocket", fuzz::websocket);
+}

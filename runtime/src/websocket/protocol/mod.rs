@@ -15,6 +15,7 @@
 //! | `spare` | compressors that wait for the next message, shared by a thread's sockets |
 //! | `extensions` | the grammar of `Sec-WebSocket-Extensions` |
 //! | `mask` | masking, in bulk |
+//! | `play` | for tests and fuzz targets: a whole stream as a list of events |
 //!
 //! # Use
 //!
@@ -46,6 +47,8 @@ mod encode;
 mod extensions;
 mod inflate;
 mod mask;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod play;
 mod receive;
 mod spare;
 
