@@ -1,10 +1,13 @@
 //! One cell: one scenario, one contender, one round. A fresh process, a warm-up, a
 //! measurement, and figures or the reason why there are none.
 
+mod first_byte;
 mod hog;
 mod publish;
 mod requests;
+mod room;
 mod slow;
+mod wrk;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +21,7 @@ use crate::load::crowd::Form;
 use crate::load::{self, Job, Moment, Outcome, Plan};
 use crate::machine::Cores;
 use crate::probe;
+use crate::programs::Program;
 use crate::results::{Metric, Sample};
 use crate::scenario::{CLIENTS, DEPTH, Scenario};
 use crate::server::Server;
@@ -60,9 +64,14 @@ impl Pace {
             Scenario::Slow(Form::Body, _) => 0.4 + ramp + 3.0 * clock,
             Scenario::Slow(..) => 0.4 + ramp + 2.2 * clock,
             Scenario::Publish(_) => 0.6 + 4.0 * ramp,
+            Scenario::SocketRoom(_) => 0.5 + 4.0 * ramp + room::window(*self).as_secs_f64(),
             Scenario::Idle(_) | Scenario::Parked(_) => 0.9 + ramp,
+            Scenario::SocketIdle(_) => 0.9 + 2.0 * ramp,
             Scenario::LongPoll(_) => 0.2 + 3.5 * poll + ramp,
-            _ => 0.1 + self.warmup.as_secs_f64() + self.window.as_secs_f64(),
+            _ => {
+                let windows = f64::from(scenario.windows());
+                0.15 + windows * (self.warmup.as_secs_f64() + self.window.as_secs_f64())
+            }
         }
     }
 }
@@ -74,13 +83,14 @@ impl Pace {
 pub fn run(
     scenario: Scenario,
     contender: Contender,
-    program: &Path,
+    program: &Program,
     cores: &Cores,
+    files: &Path,
     pace: Pace,
     log: &Path,
 ) -> Result<Sample, String> {
     let clock = matches!(scenario, Scenario::Slow(..)).then_some(pace.clock);
-    let server = Server::start(contender, program, &cores.server, clock, log)?;
+    let server = Server::start(contender, &program.path, &cores.server, clock, files, log)?;
     let cell = Cell {
         scenario,
         server: &server,
@@ -89,7 +99,10 @@ pub fn run(
     };
     let mut sample = match scenario {
         Scenario::StartUp => cell.start_up(program),
-        Scenario::Idle(_) | Scenario::Parked(_) => cell.hold(),
+        Scenario::Idle(_) | Scenario::Parked(_) | Scenario::SocketIdle(_) => cell.hold(),
+        Scenario::SocketRoom(clients) => room::run(&cell, clients),
+        Scenario::FirstByte => first_byte::run(&cell),
+        Scenario::Wrk => wrk::run(&cell),
         Scenario::Slow(form, clients) => slow::run(&cell, form, clients),
         Scenario::Publish(clients) => publish::run(&cell, clients),
         Scenario::Hog(_) => hog::beside(&cell, || cell.flow()),
@@ -114,6 +127,11 @@ impl Cell<'_> {
             target: self.server.address,
             plan,
             requests,
+            upgrade: match self.scenario {
+                Scenario::SocketRoom(_) => Some(probe::upgrade("/room")),
+                scenario if scenario.upgrades() => Some(probe::upgrade("/ws")),
+                _ => None,
+            },
             connections,
             threads: self.cores.generator.len().min(connections),
             cores: self.cores.generator.clone(),
@@ -124,15 +142,16 @@ impl Cell<'_> {
         }
     }
 
-    fn start_up(&self, program: &Path) -> Result<Sample, String> {
-        let size = fs::metadata(program)
-            .map_err(|error| format!("no size: {error}"))?
-            .len();
-        Ok(BTreeMap::from([
+    fn start_up(&self, program: &Program) -> Result<Sample, String> {
+        let mut sample = BTreeMap::from([
             (Metric::StartUp, self.server.started_in.as_secs_f64() * 1e3),
-            (Metric::BinarySize, size as f64),
             (Metric::Resident, self.resident()?),
-        ]))
+        ]);
+        if let Some(binary) = &program.binary {
+            let file = fs::metadata(binary).map_err(|error| format!("no size: {error}"))?;
+            sample.insert(Metric::BinarySize, file.len() as f64);
+        }
+        Ok(sample)
     }
 
     /// Requests that flow: closed loops, the open loop, and long polls.
@@ -160,18 +179,18 @@ impl Cell<'_> {
             job.warmup = self.pace.poll / 2;
             job.window = self.pace.poll * 2;
         }
-        let pid = self.server.pid();
+        let pids = self.server.pids();
         let mut machine = None;
         let (mut before, mut after, mut resident) = (Ok(Duration::ZERO), Ok(Duration::ZERO), None);
         let outcome = load::run(&job, &stopped, &mut |moment| match moment {
             Moment::Start => {
                 machine = probe::machine_cpu_time().ok();
-                before = probe::cpu_time(pid);
+                before = probe::cpu_time(pids);
             }
-            Moment::Middle if polls => resident = Some(probe::resident(pid)),
+            Moment::Middle if polls => resident = Some(probe::resident(pids)),
             Moment::Middle => {}
             Moment::End => {
-                after = probe::cpu_time(pid);
+                after = probe::cpu_time(pids);
                 machine = probe::machine_cpu_time()
                     .ok()
                     .zip(machine)
@@ -212,11 +231,11 @@ impl Cell<'_> {
         };
         job.warmup = Duration::ZERO;
         job.window = Duration::from_millis(50);
-        let (pid, address) = (self.server.pid(), self.server.address);
+        let (pids, address) = (self.server.pids(), self.server.address);
         let (mut held, mut alive) = (Err("never held".to_owned()), Ok(()));
         let outcome = load::run(&job, &stopped, &mut |moment| match moment {
             Moment::Start => {
-                held = match probe::settle(pid, SETTLE_LIMIT) {
+                held = match probe::settle(pids, SETTLE_LIMIT) {
                     Ok(_) => self.resident(),
                     Err(error) => Err(format!("the server is gone: {error}")),
                 };
@@ -259,19 +278,20 @@ impl Cell<'_> {
             per_connection: None,
         };
         let mut job = self.job(plan, vec![probe::request("/", &[])]);
+        job.upgrade = None;
         // Few enough that what they leave behind is not mistaken for the held ones'.
         job.connections = (job.connections / 50).clamp(1, CLIENTS);
         job.threads = 1;
         job.warmup = Duration::ZERO;
         job.window = Duration::from_millis(100);
         load::run(&job, &stopped, &mut |_| {}).map_err(|error| error.to_string())?;
-        probe::settle(self.server.pid(), SETTLE_LIMIT)
+        probe::settle(self.server.pids(), SETTLE_LIMIT)
             .map_err(|error| format!("the server is gone: {error}"))?;
         Ok(())
     }
 
     fn resident(&self) -> Result<f64, String> {
-        match probe::resident(self.server.pid()) {
+        match probe::resident(self.server.pids()) {
             Ok(bytes) => Ok(bytes as f64),
             Err(error) => Err(format!("no resident size: {error}")),
         }

@@ -1,14 +1,13 @@
 //! The command line: which contenders and scenarios, at which pace.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
 
 use crate::cell::Pace;
 use crate::contender::{Contender, Engine, Peer};
-use crate::load::crowd::Form;
-use crate::scenario::Scenario;
+use crate::mode::Mode;
+use crate::scenario::{Bounds, Scenario};
 
 /// Compares Greenway's engines and other servers on this machine.
 ///
@@ -20,7 +19,7 @@ pub struct Flags {
     /// Under two minutes, once everything is built (the default)
     #[arg(long, group = "mode")]
     pub quick: bool,
-    /// Every scenario and contender, five rounds: plan an hour and a half
+    /// Every scenario and contender: under 25 minutes, once everything is built
     #[arg(long, group = "mode")]
     pub full: bool,
     /// Under half a minute, engines only: does the suite itself work?
@@ -55,142 +54,6 @@ pub struct Flags {
     pub list: bool,
 }
 
-/// What a mode stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Does the suite work?
-    Smoke,
-    /// Two minutes.
-    Quick,
-    /// All of it.
-    Full,
-}
-
-impl Mode {
-    /// The flag.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Smoke => "smoke",
-            Self::Quick => "quick",
-            Self::Full => "full",
-        }
-    }
-
-    fn scenarios(self) -> Vec<Scenario> {
-        use Scenario::{
-            ChunkedIn, Churn, Headers, Hog, Idle, Json, KeepAlive, Latency, LongPoll, Mixed,
-            Parked, Pipelined, Post, Publish, Routing, Slow, StartUp, Stream,
-        };
-        match self {
-            Self::Smoke => vec![
-                KeepAlive,
-                Pipelined,
-                Json,
-                Routing,
-                Post(1 << 10),
-                Post(1 << 20),
-                ChunkedIn,
-                Stream,
-                Churn(10),
-                Mixed(50),
-                Latency(2_000),
-                Hog(200),
-                Slow(Form::Head, 100),
-                Slow(Form::Body, 15),
-                Slow(Form::Reader, 15),
-                Idle(200),
-                Parked(200),
-                LongPoll(20),
-                LongPoll(100),
-                Publish(200),
-                StartUp,
-            ],
-            Self::Quick => vec![
-                KeepAlive,
-                Pipelined,
-                Churn(10),
-                Latency(10_000),
-                Idle(2_000),
-                Parked(2_000),
-                LongPoll(20),
-                LongPoll(100),
-                LongPoll(1_000),
-                StartUp,
-            ],
-            Self::Full => vec![
-                KeepAlive,
-                Pipelined,
-                Headers,
-                Json,
-                Routing,
-                Post(1 << 10),
-                Post(1 << 20),
-                ChunkedIn,
-                Stream,
-                Churn(10),
-                Churn(1),
-                Mixed(1_000),
-                Latency(10_000),
-                Latency(30_000),
-                Hog(1_000),
-                Slow(Form::Head, 5_000),
-                Slow(Form::Body, 5_000),
-                Slow(Form::Reader, 5_000),
-                Idle(8_000),
-                Parked(8_000),
-                LongPoll(20),
-                LongPoll(100),
-                LongPoll(1_000),
-                LongPoll(10_000),
-                Publish(10_000),
-                StartUp,
-            ],
-        }
-    }
-
-    fn contenders(self) -> (Vec<Engine>, Vec<Peer>) {
-        match self {
-            Self::Smoke => (
-                vec![Engine::Green, Engine::Threads, Engine::MiniHttp],
-                Vec::new(),
-            ),
-            Self::Quick => (
-                vec![Engine::Green, Engine::Threads],
-                vec![Peer::Floor, Peer::MiniHttp, Peer::Hyper],
-            ),
-            Self::Full => (
-                vec![Engine::Green, Engine::Threads, Engine::MiniHttp],
-                vec![
-                    Peer::Floor,
-                    Peer::MiniHttp,
-                    Peer::Hyper,
-                    Peer::Axum,
-                    Peer::Actix,
-                    Peer::Tiny,
-                ],
-            ),
-        }
-    }
-
-    fn rounds(self) -> u32 {
-        match self {
-            Self::Smoke => 1,
-            Self::Quick => 3,
-            Self::Full => 5,
-        }
-    }
-
-    /// What the whole run may take, where the mode promises something.
-    fn budget(self) -> Option<f64> {
-        match self {
-            Self::Smoke => Some(22.0),
-            Self::Quick => Some(105.0),
-            Self::Full => None,
-        }
-    }
-}
-
 /// A run, decided.
 #[derive(Debug, Clone)]
 pub struct Choice {
@@ -207,22 +70,15 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Rounds of a scenario: what holds memory or waits varies less than what hurries,
-    /// so the quick modes give it fewer.
+    /// Rounds of a scenario; see [`Mode::rounds_of`].
     #[must_use]
     pub fn rounds_of(&self, scenario: Scenario) -> u32 {
-        match (self.mode, scenario) {
-            (Mode::Full, _) => self.rounds,
-            (_, Scenario::LongPoll(_) | Scenario::Publish(_) | Scenario::Slow(..)) => {
-                self.rounds.min(1)
-            }
-            (_, Scenario::Idle(_) | Scenario::Parked(_)) => self.rounds.min(2),
-            _ => self.rounds,
-        }
+        self.mode.rounds_of(scenario, self.rounds)
     }
 
     /// Why the mode leaves a contender out of a scenario, if so: a smoke run shows that
-    /// every scenario works on one engine, and that every engine works.
+    /// every scenario works on one engine, and that every engine works. Peers are in it only
+    /// when they are named, and then they are to be tried.
     #[must_use]
     pub fn leaves_out(&self, scenario: Scenario, contender: Contender) -> Option<&'static str> {
         let everybody = matches!(
@@ -234,16 +90,20 @@ impl Choice {
                 | Scenario::StartUp
         );
         let first = self.contenders.first() == Some(&contender);
-        (self.mode == Mode::Smoke && !everybody && !first)
-            .then_some("a smoke run asks only the first contender for this")
+        (self.mode == Mode::Smoke && contender.is_ours() && !everybody && !first)
+            .then_some("a smoke run asks only the first engine for this")
     }
 
-    /// Cells of a scenario, before anybody is found unable to take part.
+    /// Cells of a scenario, as far as the machine allows all of them.
     fn cells(&self, scenario: Scenario) -> f64 {
-        let taking_part = self
-            .contenders
-            .iter()
-            .filter(|&&contender| self.leaves_out(scenario, contender).is_none());
+        let bounds = Bounds {
+            descriptors: u64::MAX,
+            cores: 1,
+        };
+        let taking_part = self.contenders.iter().filter(|&&contender| {
+            self.leaves_out(scenario, contender).is_none()
+                && scenario.obstacle(contender, bounds).is_none()
+        });
         f64::from(self.rounds_of(scenario)) * taking_part.count() as f64
     }
 }
@@ -259,11 +119,17 @@ impl Flags {
             (_, true) => Mode::Full,
             _ => Mode::Quick,
         };
-        let (engines, peers) = mode.contenders();
-        let engines = self.engines.clone().unwrap_or(engines);
-        let peers = self.peers.clone().unwrap_or(peers);
-        let mut contenders: Vec<_> = engines.into_iter().map(Contender::Engine).collect();
-        contenders.extend(peers.into_iter().map(Contender::Peer));
+        let (mut engines, mut peers): (Vec<_>, Vec<_>) = mode
+            .contenders()
+            .into_iter()
+            .partition(|contender| contender.is_ours());
+        if let Some(named) = &self.engines {
+            engines = named.iter().copied().map(Contender::Engine).collect();
+        }
+        if let Some(named) = &self.peers {
+            peers = named.iter().copied().map(Contender::Peer).collect();
+        }
+        let mut contenders = [engines, peers].concat();
         let mut seen = std::collections::HashSet::new();
         contenders.retain(|contender| seen.insert(*contender));
         if contenders.is_empty() {
@@ -280,10 +146,10 @@ impl Flags {
             scenarios: self.scenarios(mode)?,
             contenders,
             rounds: self.rounds.unwrap_or_else(|| mode.rounds()),
-            pace: pace(mode, 3.0),
+            pace: mode.pace(3.0),
         };
         let window = window.unwrap_or_else(|| choice.affordable_window());
-        choice.pace = pace(mode, window);
+        choice.pace = mode.pace(window);
         Ok(choice)
     }
 
@@ -302,8 +168,10 @@ impl Flags {
             };
             // What the mode leaves out can still be asked for by name.
             let mut found = matching(&all);
-            if found.is_empty() {
-                found = matching(&Mode::Full.scenarios());
+            for other in [Mode::Full, Mode::Quick, Mode::Smoke] {
+                if found.is_empty() {
+                    found = matching(&other.scenarios());
+                }
             }
             if found.is_empty() {
                 return Err(format!(
@@ -318,34 +186,17 @@ impl Flags {
     }
 }
 
-fn pace(mode: Mode, window: f64) -> Pace {
-    let (warmup, poll, clock) = match mode {
-        Mode::Smoke => (100, 200, 600),
-        Mode::Quick => (200, 500, 3_000),
-        Mode::Full => (500, 1_000, 3_000),
-    };
-    Pace {
-        warmup: Duration::from_millis(warmup),
-        window: Duration::from_secs_f64(window),
-        poll: Duration::from_millis(poll),
-        clock: Duration::from_millis(clock),
-    }
-}
-
 impl Choice {
     /// The window that fits the mode's promise, whatever was chosen to run.
     fn affordable_window(&self) -> f64 {
-        let Some(budget) = self.mode.budget() else {
-            return 3.0;
-        };
-        let bare = pace(self.mode, 0.0);
+        let bare = self.mode.pace(0.0);
         let (mut fixed, mut cells) = (0.0, 0.0);
         for &scenario in &self.scenarios {
             let count = self.cells(scenario);
             fixed += bare.estimate(scenario) * count;
-            cells += if scenario.is_timed() { count } else { 0.0 };
+            cells += f64::from(scenario.windows()) * count;
         }
-        ((budget - fixed) / f64::max(cells, 1.0)).clamp(0.2, 3.0)
+        ((self.mode.budget() - fixed) / f64::max(cells, 1.0)).clamp(0.2, 3.0)
     }
 }
 
@@ -368,9 +219,10 @@ mod tests {
     #[test]
     fn the_modes_keep_their_promises() {
         assert_eq!(choice("").unwrap().mode, Mode::Quick);
-        assert!(seconds(&choice("--quick").unwrap()) < 115.0);
-        assert!(seconds(&choice("--smoke").unwrap()) < 26.0);
-        assert!(seconds(&choice("--full").unwrap()) < 5_400.0);
+        for (mode, most) in [("--quick", 115.0), ("--smoke", 26.0), ("--full", 1_500.0)] {
+            let planned = seconds(&choice(mode).unwrap());
+            assert!(planned < most, "{mode}: {planned}");
+        }
         assert!(choice("--quick --full").is_err());
         let smoke = choice("--smoke").unwrap();
         assert!(smoke.contenders.iter().all(|each| each.is_ours()));
@@ -383,6 +235,10 @@ mod tests {
                 .any(|each| kind(each) == kind(&scenario));
             assert!(tried || scenario == Scenario::Headers, "{scenario:?}");
         }
+        for mode in ["--smoke", "--quick", "--full"] {
+            let choice = choice(mode).unwrap();
+            assert!(choice.pace.window.as_millis() >= 200, "{mode}");
+        }
     }
 
     #[test]
@@ -393,7 +249,13 @@ mod tests {
         let ids: Vec<_> = chosen.scenarios.iter().map(|each| each.id()).collect();
         assert_eq!(
             ids,
-            ["headers", "longpoll-20", "longpoll-100", "longpoll-1000"]
+            [
+                "headers",
+                "longpoll-20",
+                "longpoll-100",
+                "longpoll-1000",
+                "longpoll-10000"
+            ]
         );
         assert_eq!(
             choice("--peers --engines green").unwrap().contenders.len(),
@@ -403,7 +265,7 @@ mod tests {
             "--only fast",
             "--peers --engines",
             "--window 0",
-            "--peers nginx",
+            "--peers apache",
         ] {
             assert!(choice(bad).is_err(), "{bad}");
         }

@@ -45,6 +45,25 @@ pub enum Peer {
     Actix,
     /// `tiny_http` with a pool of threads.
     Tiny,
+    /// Go's net/http; WebSockets by gorilla.
+    Go,
+    /// nginx, with what it can say without a program behind it.
+    Nginx,
+    /// Bottle on gevent: what Greenway is named after.
+    Gevent,
+    /// Bottle on gunicorn's pool of threads.
+    Gthread,
+}
+
+/// How a program comes to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A package of Greenway's workspace.
+    Workspace,
+    /// A package of the peers' workspace, and the crate whose version is told.
+    Peers(Option<&'static str>),
+    /// What `benches/peers/prepare` makes of the system's, or Python's, packages.
+    System,
 }
 
 impl Engine {
@@ -57,6 +76,26 @@ impl Engine {
     }
 }
 
+impl Peer {
+    /// Name in tables, program, and where it comes from.
+    fn facts(self) -> (&'static str, &'static str, Source) {
+        let krate = |name| (name, Source::Peers(Some(name)));
+        let (program, (name, source)) = match self {
+            Self::Floor => ("peer-floor", ("floor", Source::Peers(None))),
+            Self::MiniHttp => ("peer-minihttp", krate("may_minihttp")),
+            Self::Hyper => ("peer-hyper", krate("hyper")),
+            Self::Axum => ("peer-axum", krate("axum")),
+            Self::Actix => ("peer-actix", krate("actix-web")),
+            Self::Tiny => ("peer-tiny", krate("tiny_http")),
+            Self::Go => ("go", ("Go net/http", Source::System)),
+            Self::Nginx => ("nginx", ("nginx", Source::System)),
+            Self::Gevent => ("gevent", ("Bottle gevent", Source::System)),
+            Self::Gthread => ("gthread", ("Bottle gthread", Source::System)),
+        };
+        (name, program, source)
+    }
+}
+
 impl Contender {
     /// The name in tables, plots and JSON.
     #[must_use]
@@ -65,12 +104,7 @@ impl Contender {
             Self::Engine(Engine::Green) => "greenway green",
             Self::Engine(Engine::Threads) => "greenway threads",
             Self::Engine(Engine::MiniHttp) => "greenway minihttp",
-            Self::Peer(Peer::Floor) => "floor",
-            Self::Peer(Peer::MiniHttp) => "may_minihttp",
-            Self::Peer(Peer::Hyper) => "hyper",
-            Self::Peer(Peer::Axum) => "axum",
-            Self::Peer(Peer::Actix) => "actix-web",
-            Self::Peer(Peer::Tiny) => "tiny_http",
+            Self::Peer(peer) => peer.facts().0,
         }
     }
 
@@ -80,26 +114,21 @@ impl Contender {
         matches!(self, Self::Engine(_))
     }
 
-    /// The binary: `subject` of this package, or one of the peers' workspace.
+    /// The binary, or what `benches/peers/prepare` calls it.
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
             Self::Engine(_) => "subject",
-            Self::Peer(Peer::Floor) => "peer-floor",
-            Self::Peer(Peer::MiniHttp) => "peer-minihttp",
-            Self::Peer(Peer::Hyper) => "peer-hyper",
-            Self::Peer(Peer::Axum) => "peer-axum",
-            Self::Peer(Peer::Actix) => "peer-actix",
-            Self::Peer(Peer::Tiny) => "peer-tiny",
+            Self::Peer(peer) => peer.facts().1,
         }
     }
 
-    /// The crate whose version stands for this contender; `None` for what is ours.
+    /// Where the program comes from.
     #[must_use]
-    pub fn measured_crate(self) -> Option<&'static str> {
+    pub fn source(self) -> Source {
         match self {
-            Self::Engine(_) | Self::Peer(Peer::Floor) => None,
-            Self::Peer(_) => Some(self.name()),
+            Self::Engine(_) => Source::Workspace,
+            Self::Peer(peer) => peer.facts().2,
         }
     }
 
@@ -131,11 +160,22 @@ impl Contender {
         arguments
     }
 
+    /// How many processes serve on so many cores, a master included: to be counted before
+    /// anything is measured. Servers that have threads are one process.
+    #[must_use]
+    pub fn processes(self, cores: usize) -> usize {
+        match self {
+            Self::Peer(Peer::Nginx | Peer::Gthread) => 1 + cores,
+            Self::Peer(Peer::Gevent) => cores,
+            Self::Engine(_) | Self::Peer(_) => 1,
+        }
+    }
+
     /// How many handlers can wait at once; `None` when memory is the only bound.
     #[must_use]
     pub fn waiting_handlers(self) -> Option<usize> {
         match self {
-            Self::Engine(Engine::Threads) | Self::Peer(Peer::Tiny) => Some(POOL),
+            Self::Engine(Engine::Threads) | Self::Peer(Peer::Tiny | Peer::Gthread) => Some(POOL),
             Self::Peer(Peer::Floor) => Some(0),
             Self::Engine(Engine::Green | Engine::MiniHttp) | Self::Peer(_) => None,
         }

@@ -54,6 +54,7 @@ const GREEN: Contender = Contender::Engine(Engine::Green);
 const THREADS: Contender = Contender::Engine(Engine::Threads);
 const FLOOR: Contender = Contender::Peer(Peer::Floor);
 const MINIHTTP: Contender = Contender::Peer(Peer::MiniHttp);
+const AXUM: Contender = Contender::Peer(Peer::Axum);
 const HYPER: Contender = Contender::Peer(Peer::Hyper);
 
 /// Held connections from which on bytes per connection are about connections.
@@ -72,6 +73,9 @@ pub fn judge(results: &Results) -> Vec<Goal> {
     let polls = find(|scenario| scenario == Scenario::LongPoll(1_000));
     let most = find(|scenario| scenario == Scenario::LongPoll(10_000));
     let publish = find(|scenario| matches!(scenario, Scenario::Publish(10_000..)));
+    let echo = find(|scenario| scenario == Scenario::SocketEcho(1_000));
+    let sockets = find(|scenario| matches!(scenario, Scenario::SocketIdle(ENOUGH..)));
+    let chunks = find(|scenario| scenario == Scenario::FirstByte);
     let slow = |form| {
         let mut tables = results.tables.iter();
         let table = tables
@@ -103,13 +107,39 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         at_most(
             "an idle keep-alive connection: at most 9 kB resident",
             idle,
+            Metric::BytesEach,
             9_000.0,
         ),
-        at_most("a parked handler: at most 12 kB resident", parked, 12_000.0),
+        at_most(
+            "a parked handler: at most 12 kB resident",
+            parked,
+            Metric::BytesEach,
+            12_000.0,
+        ),
         stall(polls),
         nobody_starves(most),
         all_hear(publish),
         all_unwind(publish),
+        against(
+            "WebSocket echo to 1,000 clients: less CPU per message than axum",
+            echo,
+            Metric::CpuPerRequest,
+            &[AXUM],
+            1.0,
+        ),
+        at_most(
+            "an idle WebSocket: at most 16 kB resident",
+            sockets,
+            Metric::BytesEach,
+            16_000.0,
+        ),
+        // The head goes with the first chunk; the end of the body may take one of its own.
+        at_most(
+            "a streamed chunk: one write, so one segment",
+            chunks,
+            Metric::Segments,
+            1.02,
+        ),
         calm(
             "5,000 slow heads: each is cut, and another client's median at most doubles",
             slow(Form::Head),
@@ -170,18 +200,17 @@ fn against(
     }
 }
 
-fn at_most(what: &'static str, table: Option<&Table>, bound: f64) -> Goal {
-    let metric = Metric::BytesEach;
+fn at_most(what: &'static str, table: Option<&Table>, metric: Metric, bound: f64) -> Goal {
     let ours = table.and_then(|table| Some(table.row(GREEN)?.summary(metric)?.median));
     let verdict = match ours {
         None => Verdict::NotMeasured,
-        Some(bytes) if bytes <= bound => Verdict::Reached,
+        Some(value) if value <= bound => Verdict::Reached,
         Some(_) => Verdict::Missed,
     };
     let wanted = metric.show(bound);
     Goal {
         what,
-        ours: ours.map(|bytes| metric.show(bytes)),
+        ours: ours.map(|value| metric.show(value)),
         wanted,
         limit: None,
         verdict,

@@ -1,16 +1,20 @@
 //! `cargo run --release -p greenway-bench -- --help`
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use greenway_bench::cli::{Choice, Flags};
+use greenway_bench::files::Files;
 use greenway_bench::machine::{self, Cores};
+use greenway_bench::mode::Mode;
 use greenway_bench::programs::Programs;
 use greenway_bench::results::Results;
 use greenway_bench::runner::{self, Setting};
+use greenway_bench::scenario::{Bounds, Scenario};
 use greenway_bench::{compare, goals, load, report, stop};
 use serde_json::json;
 
@@ -42,12 +46,14 @@ fn run(flags: &Flags) -> Result<ExitCode, String> {
         .parent()
         .unwrap_or(Path::new("."));
     let programs = Programs::build(workspace, &choice.contenders);
+    let files = Files::create().map_err(|error| format!("no files to be served: {error}"))?;
     let logs = flags.out.join("logs");
     let setting = Setting {
         choice: &choice,
         programs: &programs,
         cores: &cores,
         descriptors,
+        files: files.folder(),
         logs: &logs,
     };
     let tables = runner::run(&setting);
@@ -91,10 +97,29 @@ fn verdict(results: &Results) -> ExitCode {
 }
 
 fn list(choice: &Choice) {
+    let bounds = Bounds {
+        descriptors: load::raise_descriptor_limit(),
+        cores: 1,
+    };
     println!("scenarios:");
     for scenario in &choice.scenarios {
-        println!("  {:<14} {}", scenario.id(), scenario.story());
+        println!("  {:<16} {}", scenario.id(), scenario.story());
+        let absent = choice
+            .contenders
+            .iter()
+            .filter_map(|&who| Some((who, scenario.obstacle(who, bounds)?)));
+        for (who, why) in absent {
+            println!("  {:<16}   without {who}: {why}", "");
+        }
     }
+    let modes = [Mode::Smoke, Mode::Quick, Mode::Full];
+    let more: BTreeSet<Scenario> = modes
+        .iter()
+        .flat_map(|mode| mode.scenarios())
+        .filter(|scenario| !choice.scenarios.contains(scenario))
+        .collect();
+    let more: Vec<String> = more.into_iter().map(Scenario::id).collect();
+    println!("by name, with --only: {}", more.join(", "));
     println!("contenders:");
     for contender in &choice.contenders {
         println!("  {contender}");

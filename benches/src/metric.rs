@@ -56,15 +56,45 @@ pub enum Metric {
     Remaining,
     /// Cores kept busy by programs that have no part in this, or by the hypervisor.
     Others,
+    /// Server CPU time per answer as `wrk` asks, microseconds.
+    WrkCpuPerRequest,
+    /// Answers per second as `wrk` counts them.
+    WrkPerSecond,
+    /// TCP segments with data that the server sent for each chunk.
+    Segments,
     /// Milliseconds to the first answer.
     StartUp,
     /// Bytes of the binary.
     BinarySize,
 }
 
+/// Which direction is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Better {
+    Less,
+    More,
+    Neither,
+}
+
+/// How a figure is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Micros,
+    /// Microseconds, in the unit that suits them.
+    Latency,
+    Millis,
+    Seconds,
+    Count,
+    Plain,
+    Share,
+    Status,
+    Kilobytes,
+    Megabytes,
+}
+
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::CpuPerRequest,
         Self::PerSecond,
         Self::P50,
@@ -91,118 +121,91 @@ impl Metric {
         Self::Unwound,
         Self::Remaining,
         Self::Others,
+        Self::WrkCpuPerRequest,
+        Self::WrkPerSecond,
+        Self::Segments,
         Self::StartUp,
         Self::BinarySize,
     ];
 
+    /// Key in JSON, head of a column, direction and unit.
+    fn facts(self) -> (&'static str, &'static str, Better, Unit) {
+        use Better::{Less, More, Neither};
+        use Unit::{
+            Count, Kilobytes, Latency, Megabytes, Micros, Millis, Plain, Seconds, Share, Status,
+        };
+        match self {
+            Self::CpuPerRequest => ("cpu_us_per_request", "CPU/request", Less, Micros),
+            Self::PerSecond => ("per_second", "answers/s", More, Count),
+            Self::P50 => ("p50_us", "p50", Less, Latency),
+            Self::P99 => ("p99_us", "p99", Less, Latency),
+            Self::P999 => ("p99_9_us", "p99.9", Less, Latency),
+            Self::Max => ("max_us", "max", Less, Latency),
+            Self::ServerCores => ("server_cores", "server cores", Neither, Plain),
+            Self::GeneratorBusy => ("generator_busy", "generator", Neither, Share),
+            Self::BytesEach => ("bytes_each", "bytes each", Less, Kilobytes),
+            Self::Resident => ("resident_bytes", "resident", Less, Megabytes),
+            Self::Starved => ("starved", "starved", Less, Count),
+            Self::Unanswered => ("unanswered", "unanswered", Less, Count),
+            Self::Errors => ("errors", "errors", Less, Count),
+            Self::P50Alone => ("p50_alone_us", "p50 alone", Less, Latency),
+            Self::P99Alone => ("p99_alone_us", "p99 alone", Less, Latency),
+            Self::Held => ("slow_held", "slow held", Neither, Count),
+            Self::Cut => ("slow_cut", "cut", More, Share),
+            Self::CutAfter => ("slow_cut_after_s", "after", Less, Seconds),
+            Self::CutLast => ("slow_cut_last_s", "last after", Less, Seconds),
+            Self::CutStatus => ("slow_cut_status", "told", Neither, Status),
+            Self::Freed => ("slow_freed_s", "all freed", Less, Seconds),
+            Self::AllAnswered => ("all_answered_ms", "all answered", Less, Millis),
+            Self::Lost => ("lost", "lost", Less, Count),
+            Self::Unwound => ("unwound_ms", "unwound", Less, Millis),
+            Self::Remaining => ("remaining", "left behind", Less, Count),
+            Self::Others => ("other_cores", "others", Neither, Plain),
+            Self::WrkCpuPerRequest => ("wrk_cpu_us_per_request", "CPU/request, wrk", Less, Micros),
+            Self::WrkPerSecond => ("wrk_per_second", "answers/s, wrk", More, Count),
+            Self::Segments => ("segments_per_chunk", "segments/chunk", Less, Plain),
+            Self::StartUp => ("start_up_ms", "first answer", Less, Millis),
+            Self::BinarySize => ("binary_bytes", "binary", Less, Megabytes),
+        }
+    }
+
     /// The key in JSON.
     #[must_use]
     pub fn key(self) -> &'static str {
-        match self {
-            Self::CpuPerRequest => "cpu_us_per_request",
-            Self::PerSecond => "per_second",
-            Self::P50 => "p50_us",
-            Self::P99 => "p99_us",
-            Self::P999 => "p99_9_us",
-            Self::Max => "max_us",
-            Self::ServerCores => "server_cores",
-            Self::GeneratorBusy => "generator_busy",
-            Self::BytesEach => "bytes_each",
-            Self::Resident => "resident_bytes",
-            Self::Starved => "starved",
-            Self::Unanswered => "unanswered",
-            Self::Errors => "errors",
-            Self::P50Alone => "p50_alone_us",
-            Self::P99Alone => "p99_alone_us",
-            Self::Held => "slow_held",
-            Self::Cut => "slow_cut",
-            Self::CutAfter => "slow_cut_after_s",
-            Self::CutLast => "slow_cut_last_s",
-            Self::CutStatus => "slow_cut_status",
-            Self::Freed => "slow_freed_s",
-            Self::AllAnswered => "all_answered_ms",
-            Self::Lost => "lost",
-            Self::Unwound => "unwound_ms",
-            Self::Remaining => "remaining",
-            Self::Others => "other_cores",
-            Self::StartUp => "start_up_ms",
-            Self::BinarySize => "binary_bytes",
-        }
+        self.facts().0
     }
 
     /// The head of a column.
     #[must_use]
     pub fn title(self) -> &'static str {
-        match self {
-            Self::CpuPerRequest => "CPU/request",
-            Self::PerSecond => "answers/s",
-            Self::P50 => "p50",
-            Self::P99 => "p99",
-            Self::P999 => "p99.9",
-            Self::Max => "max",
-            Self::ServerCores => "server cores",
-            Self::GeneratorBusy => "generator",
-            Self::BytesEach => "bytes each",
-            Self::Resident => "resident",
-            Self::Starved => "starved",
-            Self::Unanswered => "unanswered",
-            Self::Errors => "errors",
-            Self::P50Alone => "p50 alone",
-            Self::P99Alone => "p99 alone",
-            Self::Held => "slow held",
-            Self::Cut => "cut",
-            Self::CutAfter => "after",
-            Self::CutLast => "last after",
-            Self::CutStatus => "told",
-            Self::Freed => "all freed",
-            Self::AllAnswered => "all answered",
-            Self::Lost => "lost",
-            Self::Unwound => "unwound",
-            Self::Remaining => "left behind",
-            Self::Others => "others",
-            Self::StartUp => "first answer",
-            Self::BinarySize => "binary",
-        }
+        self.facts().1
     }
 
     /// Whether a smaller figure is the better one; `None` where neither is.
     #[must_use]
     pub fn smaller_is_better(self) -> Option<bool> {
-        match self {
-            Self::PerSecond | Self::Cut => Some(false),
-            Self::ServerCores
-            | Self::GeneratorBusy
-            | Self::Others
-            | Self::Held
-            | Self::CutStatus => None,
-            _ => Some(true),
+        match self.facts().2 {
+            Better::Less => Some(true),
+            Better::More => Some(false),
+            Better::Neither => None,
         }
     }
 
     /// A figure as people read it, with its unit.
     #[must_use]
     pub fn show(self, value: f64) -> String {
-        match self {
-            Self::CpuPerRequest => format!("{value:.2} us"),
-            Self::PerSecond => thousands(value),
-            Self::P50 | Self::P99 | Self::P999 | Self::Max | Self::P50Alone | Self::P99Alone => {
-                latency(value)
-            }
-            Self::CutAfter | Self::CutLast | Self::Freed => format!("{value:.1} s"),
-            Self::CutStatus if value == 0.0 => "nothing".to_owned(),
-            Self::CutStatus => format!("{value:.0}"),
-            Self::Cut => format!("{:.0} %", value * 100.0),
-            Self::ServerCores | Self::Others => format!("{value:.2}"),
-            Self::GeneratorBusy => format!("{:.0} %", value * 100.0),
-            Self::BytesEach => format!("{:.2} kB", value / 1e3),
-            Self::Resident | Self::BinarySize => format!("{:.1} MB", value / 1e6),
-            Self::Starved
-            | Self::Unanswered
-            | Self::Errors
-            | Self::Held
-            | Self::Lost
-            | Self::Remaining => thousands(value),
-            Self::StartUp | Self::AllAnswered | Self::Unwound => format!("{value:.1} ms"),
+        match self.facts().3 {
+            Unit::Micros => format!("{value:.2} us"),
+            Unit::Latency => latency(value),
+            Unit::Millis => format!("{value:.1} ms"),
+            Unit::Seconds => format!("{value:.1} s"),
+            Unit::Count => thousands(value),
+            Unit::Plain => format!("{value:.2}"),
+            Unit::Share => format!("{:.0} %", value * 100.0),
+            Unit::Status if value == 0.0 => "nothing".to_owned(),
+            Unit::Status => format!("{value:.0}"),
+            Unit::Kilobytes => format!("{:.2} kB", value / 1e3),
+            Unit::Megabytes => format!("{:.1} MB", value / 1e6),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Looking at a server process from outside: CPU time and resident memory from `/proc`,
-//! and single requests that must be answered in time.
+//! Looking at a server from outside: CPU time and resident memory of its processes from
+//! `/proc`, and single requests that must be answered in time.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,15 +9,39 @@ use std::time::{Duration, Instant};
 /// Longest answer that a probe reads.
 const MAX_ANSWER: u64 = 64 * 1024;
 
-/// User and system time that the process has used, all its threads together.
+/// The processes of a process group: a server and the workers that it started.
+///
+/// # Errors
+/// When there is no `/proc`.
+pub fn group(leader: u32) -> io::Result<Vec<u32>> {
+    let pids = fs::read_dir("/proc")?.filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        // One that has ended since is of no group.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        (group_of(&stat)? == leader).then_some(pid)
+    });
+    Ok(pids.collect())
+}
+
+/// Field 5 of proc_pid_stat(5), of a process that still runs.
+fn group_of(stat: &str) -> Option<u32> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let running = fields.next()? != "Z";
+    fields.nth(1)?.parse().ok().filter(|_| running)
+}
+
+/// User and system time that the processes have used, all their threads together.
 ///
 /// The kernel counts in ticks of (usually) 10 ms, which is the resolution.
 ///
 /// # Errors
-/// When the process is gone.
-pub fn cpu_time(pid: u32) -> io::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let ticks = cpu_ticks(&stat).ok_or_else(|| unreadable("stat"))?;
+/// When one of them is gone.
+pub fn cpu_time(pids: &[u32]) -> io::Result<Duration> {
+    let mut ticks = 0;
+    for pid in pids {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        ticks += cpu_ticks(&stat).ok_or_else(|| unreadable("stat"))?;
+    }
     Ok(Duration::from_secs_f64(
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
     ))
@@ -57,26 +81,36 @@ fn machine_ticks(stat: &str) -> Option<u64> {
     busy.sum()
 }
 
-/// Resident bytes of the process (`Rss` of `smaps_rollup`: exact, unlike `statm`).
+/// Resident bytes of the processes (`smaps_rollup`: exact, unlike `statm`): `Rss` of one,
+/// and of several `Pss`, which counts a page that they share once.
 ///
 /// # Errors
-/// When the process is gone or may not be looked at.
-pub fn resident(pid: u32) -> io::Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    rss(&rollup).ok_or_else(|| unreadable("smaps_rollup"))
+/// When one of them is gone or may not be looked at.
+pub fn resident(pids: &[u32]) -> io::Result<u64> {
+    let field = if pids.len() > 1 { "Pss:" } else { "Rss:" };
+    let mut bytes = 0;
+    for pid in pids {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        bytes += rolled_up(&rollup, field).ok_or_else(|| unreadable("smaps_rollup"))?;
+    }
+    Ok(bytes)
 }
 
-fn rss(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+fn rolled_up(rollup: &str, field: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
-/// Sockets that the process has open: whatever a server says, this is what it holds.
+/// Sockets that the processes have open: whatever a server says, this is what it holds.
 ///
 /// # Errors
-/// When the process is gone or may not be looked at.
-pub fn sockets(pid: u32) -> io::Result<usize> {
+/// When one of them is gone or may not be looked at.
+pub fn sockets(pids: &[u32]) -> io::Result<usize> {
+    pids.iter().map(|&pid| sockets_of(pid)).sum()
+}
+
+fn sockets_of(pid: u32) -> io::Result<usize> {
     let all = fs::read_dir(format!("/proc/{pid}/fd"))?;
     // Other descriptors come and go with what a server makes lazily. One that was closed
     // since it was listed cannot be read any more.
@@ -99,17 +133,17 @@ fn unreadable(what: &str) -> io::Error {
     )
 }
 
-/// Waits until the process uses no CPU for two looks in a row, at most `limit`.
-/// Returns whether it came to rest.
+/// Waits until the processes use no CPU for two looks in a row, at most `limit`.
+/// Returns whether they came to rest.
 ///
 /// # Errors
-/// When the process is gone.
-pub fn settle(pid: u32, limit: Duration) -> io::Result<bool> {
+/// When one of them is gone.
+pub fn settle(pids: &[u32], limit: Duration) -> io::Result<bool> {
     let started = Instant::now();
-    let (mut before, mut calm) = (cpu_time(pid)?, 0);
+    let (mut before, mut calm) = (cpu_time(pids)?, 0);
     while started.elapsed() < limit && !crate::stop::stopped() {
         std::thread::sleep(Duration::from_millis(60));
-        let time = cpu_time(pid)?;
+        let time = cpu_time(pids)?;
         calm = if time == before { calm + 1 } else { 0 };
         before = time;
         if calm == 2 {
@@ -177,6 +211,18 @@ pub fn request(target: &str, fields: &[&str]) -> Vec<u8> {
     head.into_bytes()
 }
 
+/// A WebSocket's opening handshake (RFC 6455, 4.1), with the key of that section's example.
+#[must_use]
+pub fn upgrade(target: &str) -> Vec<u8> {
+    let fields = [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+    ];
+    request(target, &fields)
+}
+
 /// A POST request as bytes, with a body of `length` bytes.
 #[must_use]
 pub fn post(target: &str, length: usize) -> Vec<u8> {
@@ -213,6 +259,8 @@ mod tests {
     fn the_name_of_a_process_cannot_confuse_its_cpu_time() {
         let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 9 0 0 0 70 30 0 0 20 0 1 0 5 6 7";
         assert_eq!(cpu_ticks(stat), Some(100));
+        assert_eq!(group_of(stat), Some(12));
+        assert_eq!(group_of(&stat.replace(") S ", ") Z ")), None);
         assert_eq!(cpu_ticks("12 (a"), None);
     }
 
@@ -226,11 +274,10 @@ mod tests {
 
     #[test]
     fn resident_bytes_are_found() {
-        assert_eq!(
-            rss("55-66 ---p 0 [rollup]\nRss:    1024 kB\nPss: 3 kB\n"),
-            Some(1024 * 1024)
-        );
-        assert_eq!(rss("Pss: 3 kB\n"), None);
+        let rollup = "55-66 ---p 0 [rollup]\nRss:    1024 kB\nPss: 3 kB\n";
+        assert_eq!(rolled_up(rollup, "Rss:"), Some(1024 * 1024));
+        assert_eq!(rolled_up(rollup, "Pss:"), Some(3 * 1024));
+        assert_eq!(rolled_up("Pss: 3 kB\n", "Rss:"), None);
     }
 
     #[test]
@@ -245,17 +292,17 @@ mod tests {
 
     #[test]
     fn our_own_process_can_be_read() {
-        let pid = std::process::id();
+        let pid = [std::process::id()];
         let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(sockets(pid).unwrap() >= 1);
-        assert!(resident(pid).unwrap() > 100_000);
-        let before = cpu_time(pid).unwrap();
+        assert!(sockets(&pid).unwrap() >= 1);
+        assert!(resident(&pid).unwrap() > 100_000);
+        let before = cpu_time(&pid).unwrap();
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(80) {
             std::hint::black_box(started);
         }
         // Other threads of the test process only add to it.
-        assert!(cpu_time(pid).unwrap() > before);
+        assert!(cpu_time(&pid).unwrap() > before);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Building what a run needs, and finding it: cargo itself says where it put things.
+//! Building what a run needs, and finding it: cargo, and the script that makes the peers
+//! that are no crates, say where they put things.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,68 +9,65 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Source};
+
+/// A program that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// What is started.
+    pub path: PathBuf,
+    /// What was measured.
+    pub version: String,
+    /// The file whose size tells how large the server is; scripts have none.
+    pub binary: Option<PathBuf>,
+}
 
 /// The programs of a run: built, or the reason why not.
 #[derive(Debug, Default)]
-pub struct Programs {
-    found: BTreeMap<&'static str, Result<PathBuf, String>>,
-    locked: String,
-}
+pub struct Programs(BTreeMap<&'static str, Result<Program, String>>);
 
 impl Programs {
     /// Builds the programs of `contenders` in the release profile. What fails is told
-    /// by [`Programs::path`]; the others run nevertheless.
+    /// by [`Programs::get`]; the others run nevertheless.
     #[must_use]
     pub fn build(workspace: &Path, contenders: &[Contender]) -> Self {
         let mut found = BTreeMap::new();
         let peers = workspace.join("benches/peers");
         for contender in contenders {
-            found.entry(contender.program()).or_insert_with(|| {
-                eprintln!("building {} ...", contender.program());
-                let at = if contender.is_ours() {
-                    workspace
-                } else {
-                    &peers
-                };
-                build_one(at, contender)
+            let name = contender.program();
+            found.entry(name).or_insert_with(|| {
+                eprintln!("building {name} ...");
+                match contender.source() {
+                    Source::Workspace => cargo(workspace, "greenway-bench-subject", name, None),
+                    Source::Peers(measured) => cargo(&peers, name, name, measured),
+                    Source::System => prepare(&peers, name),
+                }
             });
         }
-        let locked = fs::read_to_string(peers.join("Cargo.lock")).unwrap_or_default();
-        Self { found, locked }
+        Self(found)
     }
 
-    /// Where the program of a contender is.
+    /// The program of a contender.
     ///
     /// # Errors
     /// Why it is not there.
-    pub fn path(&self, contender: Contender) -> Result<&Path, String> {
-        match self.found.get(contender.program()) {
-            Some(Ok(path)) => Ok(path),
+    pub fn get(&self, contender: Contender) -> Result<&Program, String> {
+        match self.0.get(contender.program()) {
+            Some(Ok(program)) => Ok(program),
             Some(Err(why)) => Err(why.clone()),
             None => Err("was not built".to_owned()),
         }
     }
-
-    /// The version that is measured.
-    #[must_use]
-    pub fn version(&self, contender: Contender) -> String {
-        match contender.measured_crate() {
-            None => env!("CARGO_PKG_VERSION").to_owned(),
-            Some(name) => locked_version(&self.locked, name)
-                .unwrap_or("unknown")
-                .to_owned(),
-        }
-    }
 }
 
-fn build_one(workspace: &Path, contender: &Contender) -> Result<PathBuf, String> {
+/// Builds a binary of a workspace; its version is that of the crate `measured`, or ours.
+fn cargo(
+    workspace: &Path,
+    package: &str,
+    binary: &str,
+    measured: Option<&str>,
+) -> Result<Program, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let package = if contender.is_ours() {
-        "greenway-bench-subject"
-    } else {
-        contender.program()
-    };
     let mut command = Command::new(cargo);
     command.args([
         "build",
@@ -77,20 +75,55 @@ fn build_one(workspace: &Path, contender: &Contender) -> Result<PathBuf, String>
         "--message-format=json-render-diagnostics",
         "--quiet",
     ]);
-    command.args(["-p", package, "--bin", contender.program()]);
-    command
-        .current_dir(workspace)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
+    command.args(["-p", package, "--bin", binary]);
+    let messages = output(command.current_dir(workspace), "cargo's messages are above")?;
+    let path = executable(&messages, binary)
+        .ok_or_else(|| "was built, but cargo named no executable".to_owned())?;
+    let version = match measured {
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+        Some(name) => {
+            let lock = fs::read_to_string(workspace.join("Cargo.lock")).unwrap_or_default();
+            locked_version(&lock, name).unwrap_or("unknown").to_owned()
+        }
+    };
+    let binary = Some(path.clone());
+    Ok(Program {
+        path,
+        version,
+        binary,
+    })
+}
+
+/// Has a peer made that is no crate: from the system's packages, or Python's.
+fn prepare(peers: &Path, name: &str) -> Result<Program, String> {
+    let mut command = Command::new(peers.join("prepare"));
+    let told = output(command.arg(name), "prepare's messages are above")?;
+    let value = |key| {
+        told.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    let path = value("program").ok_or_else(|| "prepare named no program".to_owned())?;
+    Ok(Program {
+        path: PathBuf::from(path),
+        version: value("version").unwrap_or("unknown").to_owned(),
+        binary: value("binary").map(PathBuf::from),
+    })
+}
+
+/// What a command that builds something prints; its messages go to our standard error. One
+/// that fails may print `reason=`, a sentence for the report.
+fn output(command: &mut Command, see: &str) -> Result<String, String> {
     let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
-    if !output.status.success() {
-        return Err("could not be built (cargo's messages are above)".to_owned());
+        .map_err(|error| format!("what builds it cannot be run: {error}"))?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(told);
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
-    executable(&messages, contender.program())
-        .ok_or_else(|| "was built, but cargo named no executable".to_owned())
+    let why = told.lines().find_map(|line| line.strip_prefix("reason="));
+    Err(why.map_or_else(|| format!("could not be built ({see})"), str::to_owned))
 }
 
 /// The executable of `name` in cargo's JSON messages, one per line.
@@ -123,6 +156,15 @@ mod tests {
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"x\"},\"executable\":\"/t/x\"}\n";
         assert_eq!(executable(messages, "x"), Some(PathBuf::from("/t/x")));
         assert_eq!(executable(messages, "lib"), None);
+    }
+
+    #[test]
+    fn a_builder_tells_why_it_cannot() {
+        let run = |script: &str| output(Command::new("/bin/sh").args(["-c", script]), "above");
+        assert_eq!(run("echo program=/x").unwrap(), "program=/x\n");
+        assert_eq!(run("exit 1").unwrap_err(), "could not be built (above)");
+        let why = run("echo reason=no compiler; exit 1").unwrap_err();
+        assert_eq!(why, "no compiler");
     }
 
     #[test]

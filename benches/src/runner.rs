@@ -9,7 +9,7 @@ use crate::contender::Contender;
 use crate::machine::Cores;
 use crate::programs::Programs;
 use crate::results::{Row, Table};
-use crate::scenario::Scenario;
+use crate::scenario::{Bounds, Scenario};
 use crate::stop::stopped;
 
 /// What every cell needs to know.
@@ -23,8 +23,19 @@ pub struct Setting<'a> {
     pub cores: &'a Cores,
     /// Descriptors that a process may open.
     pub descriptors: u64,
+    /// What servers serve from disk.
+    pub files: &'a Path,
     /// Where the servers' own output goes.
     pub logs: &'a Path,
+}
+
+impl Setting<'_> {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            descriptors: self.descriptors,
+            cores: self.cores.server.len().max(1),
+        }
+    }
 }
 
 /// Runs everything that was chosen. A signal ends it early with what there is.
@@ -81,13 +92,16 @@ pub fn run(setting: &Setting<'_>) -> Vec<Table> {
 /// A table without figures: who takes part, and who does not and why.
 fn plan(setting: &Setting<'_>, scenario: Scenario) -> Table {
     let rows = setting.choice.contenders.iter().map(|&contender| {
-        let unbuilt = setting.programs.path(contender).err();
+        let (version, unbuilt) = match setting.programs.get(contender) {
+            Ok(program) => (program.version.clone(), None),
+            Err(why) => (String::new(), Some(why)),
+        };
         Row {
             contender,
-            version: setting.programs.version(contender),
+            version,
             rounds: Vec::new(),
             skipped: unbuilt
-                .or_else(|| scenario.obstacle(contender, setting.descriptors))
+                .or_else(|| scenario.obstacle(contender, setting.bounds()))
                 .or_else(|| Some(setting.choice.leaves_out(scenario, contender)?.to_owned())),
         }
     });
@@ -102,15 +116,16 @@ fn one(
     scenario: Scenario,
     contender: Contender,
 ) -> Result<crate::results::Sample, String> {
-    let program = setting.programs.path(contender)?;
+    let program = setting.programs.get(contender)?;
     let log = setting
         .logs
-        .join(format!("{}.log", contender.name().replace(' ', "-")));
+        .join(format!("{}.log", contender.name().replace([' ', '/'], "-")));
     cell::run(
         scenario,
         contender,
         program,
         setting.cores,
+        setting.files,
         setting.choice.pace,
         &log,
     )

@@ -1,20 +1,23 @@
-//! One server process: started on cores of its own, ready when it answers, gone when
-//! the value is dropped.
+//! One server: a process with the workers that it starts, on cores of its own, ready when
+//! it answers, gone when the value is dropped.
 //!
-//! Three things see to it that none is left behind: `Drop` kills and waits; INT and
-//! TERM only raise a flag (see [`crate::stop`]), so that `Drop` runs; and where
-//! util-linux is there, the kernel itself kills the server when we die in any other
-//! way (`setpriv --pdeathsig`). The last works per *thread*, so servers are started
-//! from the main thread, which lives as long as the run.
+//! Three things see to it that none is left behind: `Drop` kills the server's process
+//! group and waits; INT and TERM only raise a flag (see [`crate::stop`]), so that `Drop`
+//! runs; and where util-linux is there, the kernel itself tells the server to end when we
+//! die in any other way (`setpriv --pdeathsig`): TERM, which a master passes on to its
+//! workers. The last works per *thread*, so servers are started from the main thread,
+//! which lives as long as the run.
 
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::contender::Contender;
@@ -32,6 +35,7 @@ const PORTS: u32 = 14_000;
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    pids: Vec<u32>,
     /// Where it listens.
     pub address: SocketAddr,
     /// From the start of the process to its first correct answer.
@@ -40,7 +44,8 @@ pub struct Server {
 
 impl Server {
     /// Starts a contender on `cores` and waits until `GET /` is answered as agreed.
-    /// What the server writes goes to `log`; `clock` is that of [`Contender::arguments`].
+    /// What the server writes goes to `log`; `clock` is that of [`Contender::arguments`];
+    /// `files` is the folder of what it serves from disk ([`crate::programs::Files`]).
     ///
     /// # Errors
     /// A sentence that says what went wrong, with the last line that the server wrote.
@@ -49,15 +54,17 @@ impl Server {
         program: &Path,
         cores: &[usize],
         clock: Option<Duration>,
+        files: &Path,
         log: &Path,
     ) -> Result<Self, String> {
         let address = free_address().map_err(|error| format!("no free port: {error}"))?;
         let started = Instant::now();
         let arguments = contender.arguments(address, cores.len().max(1), clock);
-        let child = spawn(program, &arguments, cores, log)
+        let child = spawn(program, &arguments, cores, files, log)
             .map_err(|error| format!("could not be started: {error}"))?;
         // From here on, every way out drops `server` and with it the process.
         let mut server = Self {
+            pids: vec![child.id()],
             child,
             address,
             started_in: Duration::ZERO,
@@ -80,25 +87,56 @@ impl Server {
             }
         }
         server.started_in = started.elapsed();
+        server.gather(contender.processes(cores.len().max(1)))?;
         Ok(server)
     }
 
-    /// The process id.
+    /// Waits until so many processes are there: the first worker answers before the last
+    /// one is started.
+    fn gather(&mut self, processes: usize) -> Result<(), String> {
+        if processes == 1 {
+            return Ok(());
+        }
+        let started = Instant::now();
+        loop {
+            self.pids = probe::group(self.child.id())
+                .map_err(|error| format!("no list of processes: {error}"))?;
+            if self.pids.len() >= processes {
+                return Ok(());
+            }
+            if started.elapsed() > START_LIMIT || crate::stop::stopped() {
+                let there = self.pids.len();
+                return Err(format!("{there} of {processes} processes were started"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The processes, workers included.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when the process has ended and been waited for already.
-        let _ = self.child.kill();
+        // Both fail only when all have ended and been waited for already. The kernel does not
+        // give the number away while a worker is left in the group, nor before we have waited.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }
 
-fn spawn(program: &Path, arguments: &[String], cores: &[usize], log: &Path) -> io::Result<Child> {
+fn spawn(
+    program: &Path,
+    arguments: &[String],
+    cores: &[usize],
+    files: &Path,
+    log: &Path,
+) -> io::Result<Child> {
     if let Some(folder) = log.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -106,7 +144,7 @@ fn spawn(program: &Path, arguments: &[String], cores: &[usize], log: &Path) -> i
     let mut command = match setpriv() {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command.args(["--pdeathsig", "TERM", "--"]).arg(program);
             command
         }
         None => Command::new(program),
@@ -114,6 +152,8 @@ fn spawn(program: &Path, arguments: &[String], cores: &[usize], log: &Path) -> i
     command
         .args(arguments)
         .env_remove("PORT")
+        .env("BENCH_FILES", files)
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
@@ -179,28 +219,37 @@ mod tests {
     fn a_program_that_ends_or_is_not_there_is_told() {
         let log = log("false");
         let contender = Contender::Peer(Peer::Floor);
-        let error = Server::start(contender, Path::new("/bin/false"), &[], None, &log).unwrap_err();
+        let start = |program| Server::start(contender, program, &[], None, Path::new("/"), &log);
+        let error = start(Path::new("/bin/false")).unwrap_err();
         assert!(error.contains("ended at start"), "{error}");
-        let missing = Path::new("/nonexistent/server");
-        let error = Server::start(contender, missing, &[], None, &log).unwrap_err();
+        let error = start(Path::new("/nonexistent/server")).unwrap_err();
         assert!(error.contains("start"), "{error}");
         let _ = fs::remove_file(log);
     }
 
     #[test]
     fn dropping_kills() {
-        let child = Command::new("/bin/sleep").arg("600").spawn().unwrap();
-        let pid = child.id();
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let server = Server {
+        let log = log("sleep");
+        let script = ["-c".to_owned(), "sleep 600 & wait".to_owned()];
+        let child = spawn(Path::new("/bin/sh"), &script, &[], Path::new("/"), &log).unwrap();
+        let mut server = Server {
+            pids: vec![child.id()],
             child,
-            address,
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
             started_in: Duration::ZERO,
         };
-        assert_eq!(server.pid(), pid);
+        server.gather(2).unwrap();
+        let leader = server.child.id();
+        assert_eq!(server.pids().len(), 2);
         drop(server);
-        // Killed and waited for: the kernel has forgotten it.
-        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        // The shell was waited for; its child belongs to init, which waits when it likes, and
+        // does not count as running.
+        let started = Instant::now();
+        while !probe::group(leader).unwrap().is_empty() {
+            assert!(started.elapsed() < Duration::from_secs(5), "still running");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = fs::remove_file(log);
     }
 
     #[test]

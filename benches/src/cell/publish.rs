@@ -77,7 +77,7 @@ fn depart(cell: &Cell<'_>, clients: usize) -> Result<(Option<Duration>, usize), 
     .map_err(|error| error.to_string())?;
     waiting?;
     loop {
-        let remaining = count(cell)?;
+        let remaining = count(cell, "/waiting")?;
         let elapsed = left.elapsed();
         if remaining == 0 {
             return Ok((Some(elapsed), 0));
@@ -91,28 +91,33 @@ fn depart(cell: &Cell<'_>, clients: usize) -> Result<(Option<Duration>, usize), 
 
 /// Waits until that many handlers wait: a connection that was taken is not yet one.
 fn all_wait(cell: &Cell<'_>, clients: usize) -> Result<(), String> {
+    await_count(cell, "/waiting", clients)
+}
+
+/// Waits until a count of the server has come to so many.
+pub(super) fn await_count(cell: &Cell<'_>, target: &str, wanted: usize) -> Result<(), String> {
     let started = Instant::now();
     loop {
-        let waiting = count(cell)?;
-        if waiting >= clients {
+        let there = count(cell, target)?;
+        if there >= wanted {
             return Ok(());
         }
         if started.elapsed() > LIMIT || stopped() {
-            return Err(format!("only {waiting} of {clients} handlers wait"));
+            return Err(format!("only {there} of {wanted} handlers wait"));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-fn count(cell: &Cell<'_>) -> Result<usize, String> {
-    let body = ask(cell, "/waiting")?;
+fn count(cell: &Cell<'_>, target: &str) -> Result<usize, String> {
+    let body = ask(cell, target)?;
     let number = std::str::from_utf8(&body).ok();
     number
         .and_then(|number| number.trim().parse().ok())
-        .ok_or_else(|| "/waiting gave no number".to_owned())
+        .ok_or_else(|| format!("{target} gave no number"))
 }
 
-fn ask(cell: &Cell<'_>, target: &str) -> Result<Vec<u8>, String> {
+pub(super) fn ask(cell: &Cell<'_>, target: &str) -> Result<Vec<u8>, String> {
     match probe::get(cell.server.address, target, PATIENCE) {
         Ok(answer) if answer.status == 200 => Ok(answer.body),
         Ok(answer) => Err(format!("{target} gave {}", answer.status)),

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use crate::load::frame;
 use crate::probe::{post, post_chunked, request};
-use crate::scenario::{BROWSER, CHUNKED_BODY, CHUNKS, PIECE, ROUTES, Scenario};
+use crate::scenario::{BROWSER, CHUNKED_BODY, CHUNKS, MESSAGE, PIECE, ROUTES, Scenario};
 
 /// What the clients of a scenario send, in turn; `poll` is the sleep of a long poll.
 pub(super) fn of(scenario: Scenario, poll: Duration) -> Vec<Vec<u8>> {
@@ -16,6 +17,11 @@ pub(super) fn of(scenario: Scenario, poll: Duration) -> Vec<Vec<u8>> {
             .collect(),
         Scenario::Post(length) => vec![post("/echo", length)],
         Scenario::ChunkedIn => vec![post_chunked("/echo", CHUNKED_BODY, PIECE)],
+        Scenario::Static(length) => {
+            let name = if length < 1 << 20 { "1k" } else { "1m" };
+            vec![request(&format!("/file/{name}"), &[])]
+        }
+        Scenario::SocketEcho(_) => vec![frame(&[b'x'; MESSAGE])],
         Scenario::Stream => vec![request(&format!("/stream?n={CHUNKS}"), &[])],
         Scenario::Mixed(_) => {
             let hello = request("/", &[]);

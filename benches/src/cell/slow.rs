@@ -28,9 +28,9 @@ pub(super) fn run(cell: &Cell<'_>, form: Form, clients: usize) -> Result<Sample,
     let clock = cell.pace.clock;
     let alone = good_client(cell)?;
     judge(&alone)?;
-    let pid = cell.server.pid();
+    let pids = cell.server.pids();
     let gone = |error: std::io::Error| format!("the server is gone: {error}");
-    let before = probe::sockets(pid).map_err(gone)?;
+    let before = probe::sockets(pids).map_err(gone)?;
     let job = CrowdJob {
         target: cell.server.address,
         form,
@@ -85,7 +85,7 @@ fn beside(
         std::thread::sleep(Duration::from_millis(2));
     }
     let all_there = Instant::now();
-    let held_by_server = || match probe::sockets(cell.server.pid()) {
+    let held_by_server = || match probe::sockets(cell.server.pids()) {
         Ok(now) => Ok(now.saturating_sub(before).min(clients)),
         Err(error) => Err(format!("the server is gone: {error}")),
     };

@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 
+use super::frames::Reader;
 use super::reply::ReplyReader;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// Tells events of an earlier socket in the same slot from those of this one.
     pub(super) generation: u32,
-    pub(super) reader: ReplyReader,
+    pub(super) reader: Reader,
     /// Answers that are owed to us.
     pub(super) asked: usize,
     /// When the batch was sent (closed loop) or due (open loop).
@@ -40,7 +41,7 @@ impl Connection {
             stream: None,
             state: State::Closed,
             generation: 0,
-            reader: ReplyReader::new(),
+            reader: Reader::Http(ReplyReader::new()),
             asked: 0,
             since: 0,
             turn: slot,

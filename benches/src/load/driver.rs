@@ -2,9 +2,12 @@
 //!
 //! A connection goes through three states, `Closed -> Connecting -> Open`, and back
 //! to `Closed` when it breaks or, under churn, when its requests are used up; closed
-//! ones wait in a queue to be opened again. At most [`CONNECTING`] handshakes are in
+//! ones wait in a queue to be opened again. One that is to be a WebSocket is open while
+//! it shakes hands, and its reader says how far it is. At most [`CONNECTING`] handshakes are in
 //! flight, so that no backlog overflows and the ramp measures the server, not SYN
 //! retransmissions.
+
+mod due;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,7 +22,8 @@ use rustix::time::Timespec;
 
 use super::connect;
 use super::connection::{Connection, State};
-use super::lane::{Lane, Phase, Shared, now, thread_cpu};
+use super::frames::{Reader, stamp};
+use super::lane::{Lane, Phase, Shared, now, thread_cpu, wall};
 use super::reply::{BadReply, HeadCache, ReplyReader};
 use super::timing::{Alarm, Schedule, Thinkers};
 use super::{Job, Plan, empty_histogram};
@@ -109,7 +113,7 @@ impl<'a> Driver<'a> {
             job.connections / job.threads + usize::from(index < job.connections % job.threads);
         let depth = match job.plan {
             Plan::Closed { pipeline, .. } => pipeline,
-            Plan::Think { .. } | Plan::Open { .. } | Plan::Idle | Plan::Park => 1,
+            _ => 1,
         };
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
         let (mut alarm, mut thinkers, mut interval) = (None, None, 0.0);
@@ -122,7 +126,7 @@ impl<'a> Driver<'a> {
                 alarm = Some(Alarm::new(&poll, TIMER)?);
                 thinkers = Some(Thinkers::new(least, most, index as u64));
             }
-            Plan::Closed { .. } | Plan::Idle | Plan::Park => {}
+            _ => {}
         }
         let connections = (0..share).map(Connection::closed).collect();
         Ok(Self {
@@ -214,7 +218,10 @@ impl<'a> Driver<'a> {
             let connection = &mut self.connections[slot];
             connection.generation = connection.generation.wrapping_add(1);
             connection.state = State::Connecting;
-            connection.reader = ReplyReader::new();
+            connection.reader = match self.job.upgrade {
+                None => Reader::Http(ReplyReader::new()),
+                Some(_) => Reader::Upgrading(Vec::new()),
+            };
             connection.asked = 0;
             connection.unsent = 0;
             connection.left = match self.job.plan {
@@ -243,7 +250,12 @@ impl<'a> Driver<'a> {
             if connection.state == State::Connecting {
                 connection.state = State::Open;
                 self.connecting -= 1;
-                self.opened(slot)?;
+                if let Some(upgrade) = &self.job.upgrade {
+                    self.connections[slot].unsent = upgrade.len();
+                    self.flush(slot)?;
+                } else {
+                    self.opened(slot)?;
+                }
             } else {
                 self.flush(slot)?;
             }
@@ -254,8 +266,17 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// The connection, or the WebSocket on it, stands.
     fn opened(&mut self, slot: usize) -> io::Result<()> {
         match self.job.plan {
+            Plan::Listen => {
+                self.mark_ready(slot);
+                Ok(())
+            }
+            Plan::Idle if self.job.upgrade.is_some() => {
+                self.mark_ready(slot);
+                Ok(())
+            }
             Plan::Open { .. } => {
                 self.idle.push_back(slot);
                 self.mark_ready(slot);
@@ -296,7 +317,10 @@ impl<'a> Driver<'a> {
             return Ok(());
         };
         if connection.unsent > 0 {
-            let batch = &self.batches[connection.turn % self.batches.len()];
+            let batch = match (&connection.reader, &self.job.upgrade) {
+                (Reader::Upgrading(_), Some(upgrade)) => upgrade,
+                _ => &self.batches[connection.turn % self.batches.len()],
+            };
             match stream.write(&batch[batch.len() - connection.unsent..]) {
                 Ok(n) => connection.unsent -= n,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -331,23 +355,53 @@ impl<'a> Driver<'a> {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return self.broken(slot, &error),
         };
+        let read = &self.buffer[..n];
         let (mut answers, mut refused) = (0, 0);
-        let fed = connection
-            .reader
-            .feed(&self.buffer[..n], &mut self.cache, |status| {
+        let (mut upgraded, mut time) = (false, 0);
+        let listens = matches!(self.job.plan, Plan::Listen);
+        let fed = match &mut connection.reader {
+            Reader::Http(reader) => reader.feed(read, &mut self.cache, |status| {
                 answers += 1;
                 refused += u64::from(!(200..300).contains(&status));
-            });
+            }),
+            reader => {
+                let (latency, window) = (&mut self.latency, &self.window);
+                let fed = reader.feed(read, |message| {
+                    answers += 1;
+                    if !listens {
+                        return;
+                    }
+                    time = now();
+                    if let Some(stamp) = stamp(message)
+                        && window.contains(&time)
+                    {
+                        latency.saturating_record(wall().saturating_sub(stamp).max(1));
+                    }
+                });
+                fed.map(|now_open| upgraded = now_open)
+            }
+        };
         let fed = match fed {
-            Ok(()) if answers > connection.asked => Err(BadReply("more answers than requests")),
+            Ok(()) if answers > connection.asked && !listens => {
+                Err(BadReply("more answers than requests"))
+            }
             fed => fed,
         };
         if let Err(BadReply(why)) = fed {
             return self.broken(slot, &io::Error::new(ErrorKind::InvalidData, why));
         }
+        if upgraded {
+            self.opened(slot)?;
+        }
         if answers == 0 {
             return Ok(());
         }
+        if listens {
+            self.lane.completed.add(answers as u64);
+            self.lane.last.set(time);
+            return Ok(());
+        }
+        let connection = &mut self.connections[slot];
         let time = now();
         self.lane.completed.add(answers as u64);
         self.lane.last.set(time);
@@ -392,7 +446,7 @@ impl<'a> Driver<'a> {
                 self.mark_ready(slot);
                 Ok(())
             }
-            Plan::Park => Ok(()),
+            Plan::Park | Plan::Listen => Ok(()),
         }
     }
 
@@ -400,76 +454,6 @@ impl<'a> Driver<'a> {
         let generation = self.connections[slot].generation;
         if let Some(thinkers) = self.thinkers.as_mut() {
             thinkers.think(time, slot, generation);
-        }
-    }
-
-    /// Sends what is due by now, and arms the timer for what comes next.
-    fn dispatch(&mut self, time: u64) -> io::Result<()> {
-        match self.job.plan {
-            Plan::Open { .. } => self.dispatch_schedule(time),
-            Plan::Think { .. } => self.dispatch_thinkers(time),
-            Plan::Closed { .. } | Plan::Idle | Plan::Park => Ok(()),
-        }
-    }
-
-    fn dispatch_thinkers(&mut self, time: u64) -> io::Result<()> {
-        while let Some(thinkers) = self.thinkers.as_mut() {
-            match thinkers.next(time) {
-                Ok((due, slot, generation)) => {
-                    let connection = &self.connections[slot];
-                    // It may have broken while it thought.
-                    if connection.state == State::Open && connection.generation == generation {
-                        self.ask(slot, due)?;
-                    }
-                }
-                Err(None) => break,
-                Err(Some(due)) => return self.arm(due),
-            }
-        }
-        Ok(())
-    }
-
-    fn dispatch_schedule(&mut self, time: u64) -> io::Result<()> {
-        if self.schedule.is_none() {
-            if self.lane.ready.get() < self.connections.len() as u64 {
-                return Ok(());
-            }
-            let (start, interval) = (time + self.offset, self.interval);
-            self.schedule = Some(Schedule {
-                start,
-                interval,
-                next: 0,
-            });
-        }
-        while let Some(schedule) = self.schedule.as_mut() {
-            let due = schedule.due();
-            if due >= self.window.end {
-                return Ok(());
-            }
-            let Some(&slot) = self.idle.front() else {
-                return Ok(());
-            };
-            if due > time {
-                return self.arm(due);
-            }
-            self.idle.pop_front();
-            let connection = &self.connections[slot];
-            // It may have broken since it was put here, and be in the queue twice then.
-            if connection.state == State::Open && connection.asked == 0 {
-                schedule.next += 1;
-                self.ask(slot, due)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn arm(&mut self, due: u64) -> io::Result<()> {
-        self.alarm.as_mut().map_or(Ok(()), |alarm| alarm.arm(due))
-    }
-
-    fn take_timer(&mut self) {
-        if let Some(alarm) = self.alarm.as_mut() {
-            alarm.take();
         }
     }
 
@@ -487,7 +471,7 @@ impl<'a> Driver<'a> {
             )));
         }
         self.not_before = now() + BACK_OFF;
-        let holds = matches!(self.job.plan, Plan::Idle | Plan::Park);
+        let holds = matches!(self.job.plan, Plan::Idle | Plan::Park | Plan::Listen);
         if holds && std::mem::take(&mut self.connections[slot].ready) {
             self.lane.ready.set(self.lane.ready.get() - 1);
         }
@@ -508,63 +492,6 @@ impl<'a> Driver<'a> {
         connection.unsent = 0;
         // Closing the descriptor takes it out of epoll.
         connection.stream = None;
-    }
-
-    fn drained(&self) -> bool {
-        match &self.schedule {
-            None => true,
-            Some(schedule) => {
-                schedule.due() >= self.window.end
-                    && !self
-                        .connections
-                        .iter()
-                        .any(|connection| connection.asked > 0)
-            }
-        }
-    }
-
-    fn finish(mut self) -> Part {
-        let time = now();
-        let (mut unanswered, mut starved) = (0, 0);
-        let open_loop = matches!(self.job.plan, Plan::Open { .. });
-        for connection in &self.connections {
-            if connection.asked == 0 {
-                continue;
-            }
-            if open_loop && self.window.contains(&connection.since) {
-                unanswered += 1;
-                self.latency
-                    .saturating_record(time.saturating_sub(connection.since).max(1));
-            }
-            if connection.since < self.window.start {
-                starved += 1;
-            }
-        }
-        // Due in the window and never sent, because every connection was busy.
-        while let Some(schedule) = self.schedule.as_mut() {
-            let due = schedule.due();
-            if due >= self.window.end || self.window.end == u64::MAX {
-                break;
-            }
-            if self.window.contains(&due) {
-                unanswered += 1;
-                self.latency
-                    .saturating_record(time.saturating_sub(due).max(1));
-            }
-            schedule.next += 1;
-        }
-        let open = self
-            .connections
-            .iter()
-            .filter(|each| each.state == State::Open)
-            .count();
-        Part {
-            latency: self.latency,
-            unanswered,
-            starved: if open_loop { 0 } else { starved },
-            open,
-            last_error: self.last_error,
-        }
     }
 }
 

@@ -24,8 +24,10 @@ mod connect;
 mod connection;
 pub mod crowd;
 mod driver;
+mod frames;
 mod lane;
 mod reply;
+pub mod ticks;
 mod timing;
 
 use std::fmt;
@@ -37,6 +39,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 pub use connect::raise_descriptor_limit;
+pub use frames::frame;
 pub(crate) use lane::now;
 use lane::{Lane, Phase, Shared};
 
@@ -70,6 +73,9 @@ pub enum Plan {
     Idle,
     /// Each connection sends one request whose answer will not come for a while.
     Park,
+    /// Each WebSocket takes the messages that come, which tell when they were sent: latencies
+    /// are from then. Needs [`Job::upgrade`].
+    Listen,
 }
 
 /// One piece of work for the generator.
@@ -82,6 +88,9 @@ pub struct Job {
     /// The requests, head and body, as they go on the wire; each connection sends one
     /// after the other, and the connections begin at different ones.
     pub requests: Vec<Vec<u8>>,
+    /// The request that makes a WebSocket of each connection: `requests` are frames then
+    /// ([`frame`]), and answers are messages.
+    pub upgrade: Option<Vec<u8>>,
     /// Connections held open at once (at most [`MAX_CONNECTIONS`]).
     pub connections: usize,
     /// Generator threads.
@@ -278,9 +287,8 @@ fn check(job: &Job) -> Result<(), LoadError> {
         Plan::Open { rate } if !(1.0..=10_000_000.0).contains(&rate) => {
             refuse("the rate is out of bounds")
         }
-        Plan::Closed { .. } | Plan::Think { .. } | Plan::Open { .. } | Plan::Idle | Plan::Park => {
-            Ok(())
-        }
+        Plan::Listen if job.upgrade.is_none() => refuse("nobody speaks without an upgrade"),
+        _ => Ok(()),
     }
 }
 
@@ -309,7 +317,7 @@ fn measure(
         }
         let failed = lanes.iter().any(|lane| lane.over.get() > 0);
         if now() > deadline || failed {
-            let verb = if matches!(job.plan, Plan::Idle) {
+            let verb = if matches!(job.plan, Plan::Idle) || job.upgrade.is_some() {
                 "answered"
             } else {
                 "taken"

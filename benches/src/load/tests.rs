@@ -48,6 +48,7 @@ fn job(target: SocketAddr, plan: Plan) -> Job {
         target,
         plan,
         requests: vec![b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_vec()],
+        upgrade: None,
         connections: 4,
         threads: 2,
         cores: Vec::new(),

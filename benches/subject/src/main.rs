@@ -7,9 +7,11 @@
 //! `peer-common`.
 #![forbid(unsafe_code)]
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use greenway::green::{self, Event};
@@ -46,6 +48,21 @@ fn main() {
         let chunks = (0..n).map(|_| Bytes::from_static(CHUNK));
         Ok::<_, HttpError>(octets(Body::iter(chunks)))
     });
+    app.get("/ticks", |request: Request| {
+        let n = number(&request, "n")?.min(MAX_CHUNKS);
+        let pause = Duration::from_millis(number(&request, "ms")?).min(MAX_SLEEP);
+        Ok::<_, HttpError>(octets(Body::stream(move |out| {
+            for _ in 0..n {
+                green::sleep(pause);
+                out.send(tick())?;
+            }
+            Ok(())
+        })))
+    });
+    let files = PathBuf::from(std::env::var_os("BENCH_FILES").unwrap_or_default());
+    app.get("/file/<name>", move |request: Request| {
+        file(&files, request.param("name"))
+    });
     app.get("/large", |_: Request| {
         octets(Body::full(Bytes::from_static(&LARGE)))
     });
@@ -72,6 +89,23 @@ fn number(request: &Request, name: &str) -> Result<u64, HttpError> {
 
 fn octets(body: Body) -> Response {
     Response::new(body).with_header("content-type", "application/octet-stream")
+}
+
+/// A chunk of 32 bytes that tells when it was made: nanoseconds since 1970.
+fn tick() -> String {
+    // Before 1970 the figures would be wrong, and nothing else.
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("t={:<29}\n", now.as_nanos())
+}
+
+/// A file, read in the worker's own thread while it is sent: right for what the kernel has in
+/// its cache.
+fn file(folder: &Path, name: &str) -> Result<Response, HttpError> {
+    let missing = |_| HttpError::new(404, "no such file");
+    // A parameter of the route has no slash in it.
+    let file = File::open(folder.join(name)).map_err(missing)?;
+    let length = file.metadata().map_err(missing)?.len();
+    Ok(octets(Body::from_reader(file, Some(length))))
 }
 
 #[derive(Serialize)]

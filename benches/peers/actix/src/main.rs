@@ -26,6 +26,16 @@ async fn with_number(request: HttpRequest) -> HttpResponse {
     match peer_common::ask(target) {
         Ask::Sleep(time) => actix_web::rt::time::sleep(time).await,
         Ask::Compute(time) => peer_common::compute(time),
+        Ask::Ticks(n, pause) => {
+            let ticks = futures_util::stream::unfold(n, move |left| async move {
+                let rest = left.checked_sub(1)?;
+                actix_web::rt::time::sleep(pause).await;
+                Some((Ok::<_, Infallible>(Bytes::from(peer_common::tick())), rest))
+            });
+            return HttpResponse::Ok()
+                .content_type("application/octet-stream")
+                .streaming(Box::pin(ticks));
+        }
         Ask::Stream(n) => {
             let chunk = |_| Ok::<_, Infallible>(Bytes::from_static(peer_common::CHUNK));
             return HttpResponse::Ok()
@@ -67,6 +77,8 @@ fn routes(app: &mut ServiceConfig) {
         .route("/sleep", web::get().to(with_number))
         .route("/compute", web::get().to(with_number))
         .route("/stream", web::get().to(with_number))
+        .route("/ticks", web::get().to(with_number))
+        .service(actix_files::Files::new("/file", peer_common::files()))
         .route("/json", web::get().to(async || web::Json(Message::HELLO)))
         .route("/echo", web::post().to(async |body: Bytes| octets(body)))
         .route(

@@ -1,6 +1,8 @@
 //! Peer: axum on tokio's multi-thread runtime, `axum::serve` with `TCP_NODELAY`, as
 //! its docs and examples have it.
 
+mod sockets;
+
 use std::convert::Infallible;
 use std::io;
 
@@ -14,6 +16,7 @@ use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use peer_common::{Ask, Message, Waiting};
 use tokio::sync::Notify;
+use tower_http::services::ServeDir;
 
 /// Waked by `/publish`.
 static NEWS: Notify = Notify::const_new();
@@ -31,6 +34,14 @@ async fn with_number(uri: Uri) -> Response {
     match peer_common::ask(target) {
         Ask::Sleep(time) => tokio::time::sleep(time).await,
         Ask::Compute(time) => peer_common::compute(time),
+        Ask::Ticks(n, pause) => {
+            let ticks = futures_util::stream::unfold(n, move |left| async move {
+                let rest = left.checked_sub(1)?;
+                tokio::time::sleep(pause).await;
+                Some((Ok::<_, Infallible>(peer_common::tick()), rest))
+            });
+            return (OCTETS, Body::from_stream(ticks)).into_response();
+        }
         Ask::Stream(n) => {
             let chunk = |_| Ok::<_, Infallible>(Bytes::from_static(peer_common::CHUNK));
             let body = Body::from_stream(futures_util::stream::iter((0..n).map(chunk)));
@@ -60,6 +71,9 @@ fn app() -> Router {
         .route("/sleep", get(with_number))
         .route("/compute", get(with_number))
         .route("/stream", get(with_number))
+        .route("/ticks", get(with_number))
+        .nest_service("/file", ServeDir::new(peer_common::files()))
+        .merge(sockets::routes())
         .route("/json", get(async || Json(Message::HELLO)))
         .route("/echo", post(async |body: Bytes| (OCTETS, body)))
         .route("/large", get(async || (OCTETS, &peer_common::LARGE[..])))

@@ -12,13 +12,18 @@
 //! | `GET /json` | [`json`] |
 //! | `POST /echo` | the body, at most [`MAX_ECHO`] bytes |
 //! | `GET /stream?n=N` | N times [`CHUNK`], each handed to the server by itself |
+//! | `GET /ticks?n=N&ms=M` | N times [`tick`], M milliseconds apart |
 //! | `GET /large` | [`LARGE`] |
+//! | `GET /file/NAME` | that file of [`files`], in servers that have files |
 //! | `GET /poll` | [`HELLO`] after the next `GET /publish`; `GET /waiting` counts them |
 //! | `GET /rNN/<id>/<name>` | id and name; [`ROUTES`] routes, in servers that have a router |
+//! | `GET /ws` | a WebSocket whose messages are echoed, in servers that have them |
+//! | `GET /room` | one that hears of each `GET /room/publish` with [`tick`]; `GET /room/members` counts them |
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -122,6 +127,8 @@ pub enum Ask {
     Echo,
     /// `/stream?n=N`, at most [`MAX_CHUNKS`].
     Stream(u64),
+    /// `/ticks?n=N&ms=M`: how many, and the pause before each.
+    Ticks(u64, Duration),
     /// `/large`.
     Large,
     /// `/poll`.
@@ -149,6 +156,15 @@ pub fn ask(target: &str) -> Ask {
                 Ask::Sleep(Duration::from_millis(ms).min(MAX_SLEEP))
             } else if let Some(ms) = number("/compute?ms=") {
                 Ask::Compute(Duration::from_millis(ms))
+            } else if let Some((n, pause)) = target
+                .strip_prefix("/ticks?n=")
+                .and_then(|rest| rest.split_once("&ms="))
+                .and_then(|(n, ms)| Some((n.parse::<u64>().ok()?, ms.parse().ok()?)))
+            {
+                Ask::Ticks(
+                    n.min(MAX_CHUNKS),
+                    Duration::from_millis(pause).min(MAX_SLEEP),
+                )
             } else if let Some(n) = number("/stream?n=") {
                 Ask::Stream(n.min(MAX_CHUNKS))
             } else {
@@ -156,6 +172,20 @@ pub fn ask(target: &str) -> Ask {
             }
         }
     }
+}
+
+/// A chunk, or message, of 32 bytes that tells when it was made: nanoseconds since 1970.
+#[must_use]
+pub fn tick() -> String {
+    // Before 1970 the figures would be wrong, and nothing else.
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    format!("t={:<29}\n", now.as_nanos())
+}
+
+/// The folder of the files that are served; empty when nobody named one.
+#[must_use]
+pub fn files() -> PathBuf {
+    std::env::var_os("BENCH_FILES").unwrap_or_default().into()
 }
 
 /// TechEmpower's JSON object.
@@ -258,10 +288,18 @@ mod tests {
         assert_eq!(ask("/compute?ms=50"), Ask::Compute(ms(50)));
         assert_eq!(ask("/stream?n=7"), Ask::Stream(7));
         assert_eq!(ask("/stream?n=99999999999"), Ask::Stream(MAX_CHUNKS));
+        assert_eq!(ask("/ticks?n=7&ms=2"), Ask::Ticks(7, ms(2)));
+        assert_eq!(ask("/ticks?n=7"), Ask::Hello);
         assert_eq!(ask("/poll"), Ask::Poll);
         for other in ["/", "/sleep", "/sleep?ms=", "/sleep?ms=-1", "/stream?n=x"] {
             assert_eq!(ask(other), Ask::Hello, "{other}");
         }
+    }
+
+    #[test]
+    fn ticks_have_32_bytes() {
+        let tick = tick();
+        assert!(tick.len() == 32 && tick.starts_with("t=1") && tick.ends_with(" \n"));
     }
 
     #[test]

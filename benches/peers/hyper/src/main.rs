@@ -7,9 +7,11 @@ use std::io;
 use std::iter::Map;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use futures_util::stream::Iter;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -27,7 +29,9 @@ static NEWS: Notify = Notify::const_new();
 
 type Chunk = Result<Frame<Bytes>, Infallible>;
 type Chunks = Map<Range<u64>, fn(u64) -> Chunk>;
-type Answer = Response<Either<Full<Bytes>, StreamBody<Iter<Chunks>>>>;
+type Ticks = Pin<Box<dyn Stream<Item = Chunk>>>;
+type Streamed = Either<StreamBody<Iter<Chunks>>, StreamBody<Ticks>>;
+type Answer = Response<Either<Full<Bytes>, Streamed>>;
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -37,6 +41,20 @@ fn full(content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
     let mut response = Response::new(Either::Left(Full::new(body.into())));
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+fn streamed(body: Streamed) -> Answer {
+    let mut response = Response::new(Either::Right(body));
+    response.headers_mut().insert(CONTENT_TYPE, OCTETS);
+    response
+}
+
+fn ticks(n: u64, pause: Duration) -> Ticks {
+    Box::pin(futures_util::stream::unfold(n, move |left| async move {
+        let rest = left.checked_sub(1)?;
+        tokio::time::sleep(pause).await;
+        Some((Ok(Frame::data(peer_common::tick().into())), rest))
+    }))
 }
 
 fn chunk(_: u64) -> Chunk {
@@ -60,9 +78,10 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
         Ask::Stream(n) => {
             let chunks = (0..n).map(chunk as fn(u64) -> Chunk);
             let body = StreamBody::new(futures_util::stream::iter(chunks));
-            let mut response = Response::new(Either::Right(body));
-            response.headers_mut().insert(CONTENT_TYPE, OCTETS);
-            return Ok(response);
+            return Ok(streamed(Either::Left(body)));
+        }
+        Ask::Ticks(n, pause) => {
+            return Ok(streamed(Either::Right(StreamBody::new(ticks(n, pause)))));
         }
         Ask::Large => return Ok(full(OCTETS, &peer_common::LARGE[..])),
         Ask::Poll => {

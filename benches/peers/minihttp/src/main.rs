@@ -54,7 +54,7 @@ impl HttpService for Hello {
                 return Ok(());
             }
             // It cannot stream.
-            Ask::Hello | Ask::Stream(_) => {}
+            Ask::Hello | Ask::Stream(_) | Ask::Ticks(..) => {}
         }
         response
             .header("Content-Type: text/plain")

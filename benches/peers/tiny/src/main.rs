@@ -2,7 +2,9 @@
 //! docs show. `/sleep` holds one thread of the pool, so `--threads` (20 by default)
 //! is how many can sleep at once; `--cores` means nothing to it.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use peer_common::Ask;
@@ -25,7 +27,8 @@ impl Read for Chunks {
     }
 }
 
-/// Answers a request. Nobody can wait for news in a pool of twenty: no `/poll`.
+/// Answers a request. Nobody can wait for news in a pool of twenty: no
+/// `/poll`; and chunks are gathered: no `/ticks`.
 fn answer(mut request: Request, plain: &Header) -> io::Result<()> {
     match peer_common::ask(request.url()) {
         Ask::Sleep(time) => std::thread::sleep(time),
@@ -43,7 +46,12 @@ fn answer(mut request: Request, plain: &Header) -> io::Result<()> {
             return request.respond(response);
         }
         Ask::Large => return request.respond(Response::from_data(&peer_common::LARGE[..])),
-        Ask::Hello | Ask::Poll | Ask::Publish | Ask::Waiting => {}
+        Ask::Hello if request.url().starts_with("/file/") => {
+            let name = Path::new(request.url()).file_name().unwrap_or_default();
+            let file = File::open(peer_common::files().join(name))?;
+            return request.respond(Response::from_file(file));
+        }
+        Ask::Hello | Ask::Ticks(..) | Ask::Poll | Ask::Publish | Ask::Waiting => {}
     }
     request.respond(Response::from_string(peer_common::HELLO).with_header(plain.clone()))
 }
