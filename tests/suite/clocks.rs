@@ -22,6 +22,10 @@ on_green_and_threads!(
     a_stream_that_goes_on_is_not_cut,
     a_client_that_does_not_read_is_cut,
     a_client_that_reads_slowly_is_served,
+    a_slow_reader_does_not_use_up_the_handlers_time,
+    a_slow_upload_does_not_use_up_the_handlers_time,
+    a_body_that_was_quick_may_not_drip_afterwards,
+    a_body_that_is_always_quick_enough_is_served,
 );
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -121,6 +125,11 @@ fn a_body_that_drips_is_answered_with_408(engine: Engine) {
     let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
     let mut client = server.connect();
     client.send(with("POST", "/", "Content-Length: 1000\r\n", ""));
+    assert_drip_is_408(&mut client);
+}
+
+#[track_caller]
+fn assert_drip_is_408(client: &mut Client) {
     let begun = Instant::now();
     while client.is_silent_for(SHORT / 20) {
         assert!(begun.elapsed() < DEADLINE, "it drips for ever");
@@ -229,4 +238,56 @@ fn a_client_that_reads_slowly_is_served(engine: Engine) {
         started.elapsed() > SHORT * 5,
         "slower than the limit for one write"
     );
+}
+
+fn a_slow_reader_does_not_use_up_the_handlers_time(engine: Engine) {
+    let size = 8_000_000; // more than the kernel keeps for a connection
+    let app = move |request: Request| match request.path() {
+        "/whole" => Body::full("x".repeat(size)),
+        _ => Body::stream(move |out| {
+            out.send("x".repeat(size))?;
+            sleep(SHORT); // the clock goes on from where it stood
+            out.send("END")
+        }),
+    };
+    let server = TestServer::start(patient(engine, app).timeout(SHORT * 4));
+    let mut whole = server.connect();
+    whole.send(get("/whole"));
+    let mut stream = server.connect();
+    stream.send(get("/stream"));
+    sleep(SHORT * 8);
+    assert_eq!(whole.reply().body.len(), size);
+    assert!(stream.reply().text().ends_with("END"));
+}
+
+fn a_slow_upload_does_not_use_up_the_handlers_time(engine: Engine) {
+    let app = |mut request: Request| request.body(1024);
+    let server = TestServer::start(patient(engine, app).timeout(SHORT * 2));
+    let mut client = server.connect();
+    client.send(with("POST", "/", "Content-Length: 10\r\n", "12345"));
+    sleep(SHORT * 4);
+    client.send("67890");
+    assert_eq!(client.reply().text(), "1234567890");
+}
+
+/// What came in the first moment is worth no more than the pause that any client may make.
+fn a_body_that_was_quick_may_not_drip_afterwards(engine: Engine) {
+    let app = |mut request: Request| request.body(1024 * 1024);
+    let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
+    let mut client = server.connect();
+    let quick = "x".repeat(100_000); // three minutes at the least rate
+    client.send(with("POST", "/", "Content-Length: 200000\r\n", &quick));
+    assert_drip_is_408(&mut client);
+}
+
+fn a_body_that_is_always_quick_enough_is_served(engine: Engine) {
+    let app = |mut request: Request| request.body(1024 * 1024);
+    let server = TestServer::start(patient(engine, app).body_timeout(SHORT * 5));
+    let mut client = server.connect();
+    client.send(with("POST", "/", "Content-Length: 20000\r\n", ""));
+    for _ in 0..20 {
+        client.send("x".repeat(1000));
+        sleep(SHORT / 2);
+    }
+    assert_eq!(client.reply().text().len(), 20_000);
 }

@@ -55,6 +55,7 @@ impl<T: Transport> Connection<T> {
         let (outcome, status, sent, response) = {
             let timeout = config.clocks.handler;
             let limit = LimitGuard::new(started + timeout);
+            self.wire.set_handlers_clock(Some(limit.number()));
             if asks_upgrade {
                 self.wire.offer_upgrade(limit.number());
             }
@@ -79,6 +80,7 @@ impl<T: Transport> Connection<T> {
                 writer.take_head(),
             )
         };
+        self.wire.set_handlers_clock(None);
         self.wire.end();
         if asks_upgrade && self.wire.upgraded.get().is_none() {
             log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
@@ -239,8 +241,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn body_source(&self) -> BodySource<T> {
-        let config = &self.service.config;
-        BodySource::new(self.wire.clone(), config.body_limit, config.clocks.body)
+        BodySource::new(self.wire.clone(), self.service.config.body_limit)
     }
 
     /// Sends an error instead of a response, if nothing was sent; else the connection is cut, so

@@ -7,7 +7,6 @@ use greenway_app::{HttpError, InputSource};
 use http::StatusCode;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The source behind an `Input`. It may outlive the request (in a body, in another green
 /// thread); then it reads nothing.
@@ -17,12 +16,11 @@ pub(super) struct BodySource<T> {
     length: Option<u64>,
     /// Most bytes that are accepted.
     limit: u64,
-    timeout: Duration,
     chunk: Bytes,
 }
 
 impl<T: Transport> BodySource<T> {
-    pub(super) fn new(wire: Rc<Wire<T>>, limit: u64, timeout: Duration) -> Self {
+    pub(super) fn new(wire: Rc<Wire<T>>, limit: u64) -> Self {
         let (request, length) = wire.with_incoming(|incoming| {
             (
                 incoming.request,
@@ -37,7 +35,6 @@ impl<T: Transport> BodySource<T> {
             request,
             length,
             limit,
-            timeout,
             chunk: Bytes::new(),
         }
     }
@@ -55,7 +52,7 @@ impl<T: Transport> BodySource<T> {
                     }
                     // What has been answered so far must not wait for what the client sends next.
                     self.wire.flush()?;
-                    match self.wire.fill_body(self.timeout) {
+                    match self.wire.fill_body() {
                         Ok(0) => return Err(self.fail(truncated())),
                         Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -20,6 +20,7 @@
 mod exchange;
 mod input;
 mod output;
+mod pace;
 mod presence;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,8 @@ pub(crate) mod upgrade;
 mod wire;
 
 pub(crate) use exchange::{RequestLine, call_catching};
-pub(crate) use wire::{Incoming, Transport, Wire, at_least_rate};
+pub(crate) use pace::at_least_rate;
+pub(crate) use wire::{Incoming, Transport, Wire};
 
 use crate::green::thread::{self, BeforeBlock, Interrupt, Thread, deadline_in};
 use crate::http1::{self, Reject, RequestHead};

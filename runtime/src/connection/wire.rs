@@ -1,12 +1,14 @@
 //! The two directions of a connection: bytes that came and are not used yet, and bytes that
 //! are to go. Shared, on one thread, by the connection, a request's `Input` and a response.
 
+use super::pace::{Patience, WritePace};
 use super::upgrade::Upgraded;
 use crate::departure::{HalfClose, Watch};
 use crate::green::handle::Handle;
 use crate::green::net::Stream;
+use crate::green::sys::unsent;
 use crate::green::take_turn;
-use crate::green::thread::{self, deadline_in};
+use crate::green::thread::{self, LimitNumber, deadline_in};
 use crate::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
 use crate::server::Service;
 use bytes::BytesMut;
@@ -22,15 +24,6 @@ use std::time::{Duration, Instant};
 
 /// Interim responses that an application may send in one exchange.
 const INTERIMS: u8 = 8;
-
-/// Bytes that a client must send or take in a second, on average, besides the pause that it may
-/// make: one that trickles is as slow as one that stops. Apache's figure.
-const LEAST_RATE: u64 = 500;
-
-/// How long `bytes` take at the least rate.
-pub(crate) fn at_least_rate(bytes: u64) -> Duration {
-    Duration::from_millis(bytes.saturating_mul(1000) / LEAST_RATE)
-}
 
 /// More than this is not held back for company.
 const FLUSH_AT: usize = 64 * 1024;
@@ -48,6 +41,10 @@ pub(crate) trait Transport: 'static {
     ) -> io::Result<usize>;
     /// Writes some of `bufs`; `TimedOut` at the deadline.
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
+    /// As `write`, without waiting: `WouldBlock` if there is no room.
+    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Bytes that were written and that the client has not confirmed, if that is known.
+    fn unsent(&self) -> Option<u64>;
     fn shutdown(&self, how: Shutdown);
     /// Makes the coming close a reset: the client is to see that something is missing.
     fn reset(&self);
@@ -77,6 +74,12 @@ impl Transport for Stream {
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
         self.write_vectored(bufs, deadline)
     }
+    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::write_now(self, bufs)
+    }
+    fn unsent(&self) -> Option<u64> {
+        unsent(self.std().as_fd())
+    }
     fn shutdown(&self, how: Shutdown) {
         Self::shutdown(self, how);
     }
@@ -99,8 +102,9 @@ pub(crate) struct Wire<T> {
     pub(crate) stream: T,
     incoming: RefCell<Incoming>,
     outgoing: RefCell<Vec<u8>>,
-    /// How long the client may take to accept a piece of a response.
-    write_timeout: Duration,
+    pub(super) write_pace: Cell<WritePace>,
+    /// The clock of the handler that is served.
+    pub(super) handlers_limit: Cell<Option<LimitNumber>>,
     /// Nothing more can be said to this client: writing has failed, or it is to see a reset.
     broken: Cell<bool>,
     /// A write is under way; or it has ended by unwinding, and nobody knows how far it came.
@@ -149,22 +153,24 @@ pub(super) struct Body {
     pub(super) continue_expected: bool,
     /// It cannot be read to its end: the connection ends with this request.
     pub(super) failed: bool,
-    /// How long it has been waited for, altogether.
-    waited: Duration,
+    /// How long it may still be waited for.
+    patience: Patience,
+    /// Bytes of it that have been counted for that.
+    counted: u64,
 }
 
 impl<T: Transport> Wire<T> {
     pub(crate) fn new(stream: T, incoming: Incoming, service: &Arc<Service>) -> Self {
         let config = &service.config;
-        let (write_timeout, half_close) = (config.clocks.write, config.half_close);
         Self {
             stream,
             incoming: RefCell::new(incoming),
             outgoing: RefCell::new(Vec::new()),
-            write_timeout,
+            write_pace: Cell::new(WritePace::new(config.clocks.write)),
+            handlers_limit: Cell::new(None),
             broken: Cell::new(false),
             writing: Cell::new(false),
-            half_close,
+            half_close: config.half_close,
             exchange: Cell::default(),
             service: service.clone(),
             upgraded: OnceCell::new(),
@@ -201,7 +207,7 @@ impl<T: Transport> Wire<T> {
             ..Exchange::default()
         });
         let mut incoming = self.incoming.borrow_mut();
-        incoming.begin(request);
+        incoming.begin(request, self.service.config.clocks.body);
         if let Some(watch) = &incoming.watch {
             watch.attach(thread::current());
         }
@@ -261,21 +267,21 @@ impl<T: Transport> Wire<T> {
             .is_none_or(|body| !body.failed && !body.continue_expected)
     }
 
-    /// Reads once, waiting for more of the body; at most `pause` at a time, and not longer
-    /// altogether than the least rate allows.
-    pub(super) fn fill_body(&self, pause: Duration) -> io::Result<usize> {
+    /// Reads once, waiting for more of the body for as long as there is patience.
+    pub(super) fn fill_body(&self) -> io::Result<usize> {
         let patience = self.with_incoming(|incoming| {
-            let Some(body) = &incoming.body else {
-                return pause;
-            };
-            let allowed = pause + at_least_rate(body.decoder.total());
-            allowed.saturating_sub(body.waited).min(pause)
+            let body = incoming.body.as_mut().expect("its source has asked for it");
+            let moved = body.decoder.total() - body.counted;
+            body.counted += moved;
+            body.patience = body.patience.moved(moved);
+            body.patience.left()
         });
+        let _handlers_clock = self.stop_handlers_clock();
         let begun = Instant::now();
         let result = self.fill(begun.checked_add(patience));
         self.with_incoming(|incoming| {
             if let Some(body) = &mut incoming.body {
-                body.waited += begun.elapsed();
+                body.patience = body.patience.waited(begun.elapsed());
             }
         });
         result
@@ -426,8 +432,6 @@ impl<T: Transport> Wire<T> {
     }
 
     fn write_all(&self, parts: &mut [&[u8]]) -> io::Result<()> {
-        let length = parts.iter().map(|part| part.len() as u64).sum();
-        let at_last = deadline_in(self.write_timeout + at_least_rate(length));
         loop {
             let mut slices = [IoSlice::new(&[]); 4];
             let mut count = 0;
@@ -438,11 +442,7 @@ impl<T: Transport> Wire<T> {
             if count == 0 {
                 return Ok(());
             }
-            let deadline = [deadline_in(self.write_timeout), at_last]
-                .into_iter()
-                .flatten()
-                .min();
-            let mut written = self.stream.write(&slices[..count], deadline)?;
+            let mut written = self.write_some(&slices[..count])?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -499,13 +499,14 @@ impl Incoming {
     }
 
     /// Begins the body of a request.
-    fn begin(&mut self, request: &RequestHead) {
+    fn begin(&mut self, request: &RequestHead, pause: Duration) {
         self.request += 1;
         self.body = (request.body != http1::BodyLength::None).then(|| Body {
             decoder: Decoder::new(request.body),
             continue_expected: request.expect_continue,
             failed: false,
-            waited: Duration::ZERO,
+            patience: Patience::new(pause),
+            counted: 0,
         });
     }
 }

@@ -179,6 +179,14 @@ impl Transport for Memory {
         Ok(output.len() - before)
     }
 
+    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(bufs, None)
+    }
+
+    fn unsent(&self) -> Option<u64> {
+        None
+    }
+
     fn shutdown(&self, how: Shutdown) {
         if how != Shutdown::Read {
             self.shared.shut.set(true);

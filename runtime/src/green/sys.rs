@@ -240,6 +240,14 @@ pub(crate) fn peer_news(fd: BorrowedFd<'_>) -> Option<PeerNews> {
     )
 }
 
+/// Bytes that were written to a socket and that its peer has not confirmed.
+pub(crate) fn unsent(fd: BorrowedFd<'_>) -> Option<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ writes one int, which lives over the call.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then(|| u64::try_from(bytes).unwrap_or(0))
+}
+
 /// An epoll of our own, beside those of `may`'s workers. What it watches is told under numbers.
 #[derive(Debug)]
 pub(super) struct Epoll(OwnedFd);

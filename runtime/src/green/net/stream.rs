@@ -192,16 +192,23 @@ impl Stream {
                 // The event may have told of input as well, which a read would otherwise miss.
                 self.drained.set(false);
             }
-            let written = match bufs {
-                [one] => retry(|| self.std().write(one)),
-                many => retry(|| self.std().write_vectored(many)),
-            };
-            match written {
+            match self.write_now(bufs) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 done => Some(done),
             }
         });
         result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// As [`write_vectored`](Self::write_vectored), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; whatever the socket reports.
+    pub(crate) fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match bufs {
+            [one] => retry(|| self.std().write(one)),
+            many => retry(|| self.std().write_vectored(many)),
+        }
     }
 
     /// Ends one or both directions.

@@ -3,7 +3,7 @@
 use super::current;
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A time limit around whatever runs until the guard is dropped. When it is over, the next
 /// wait unwinds with [`Unwind::LimitPassed`] and the guard's number.
@@ -29,12 +29,7 @@ impl LimitGuard {
 
     /// Moves the limit.
     pub(crate) fn set(&self, at: Instant) {
-        let me = current();
-        // SAFETY: called by the thread itself.
-        let limits = unsafe { &mut me.own().limits };
-        if let Some(limit) = limits.iter_mut().find(|(_, number)| *number == self.number) {
-            limit.0 = at;
-        }
+        replace(self.number, |_| Some(at));
     }
 
     /// Takes a limit of this thread back, by its number; the guard then guards nothing.
@@ -46,8 +41,55 @@ impl LimitGuard {
             .retain(|(_, other)| *other != number);
     }
 
-    pub(crate) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> LimitNumber {
         self.number
+    }
+}
+
+/// What a limit of the running thread is known by.
+pub(crate) type LimitNumber = u64;
+
+/// Replaces when a limit of the running thread is over, and gives what it was. `None` if there
+/// is no such limit, or it stays.
+fn replace(number: LimitNumber, by: impl FnOnce(Instant) -> Option<Instant>) -> Option<Instant> {
+    let me = current();
+    // SAFETY: called by the thread itself; `by` does not reach `own`.
+    let limits = unsafe { &mut me.own().limits };
+    let limit = limits.iter_mut().find(|limit| limit.1 == number)?;
+    let at = by(limit.0)?;
+    Some(std::mem::replace(&mut limit.0, at))
+}
+
+/// While it lives, the time of a limit stands still: what the thread waits for is not the fault
+/// of whoever is limited.
+#[derive(Debug)]
+pub(crate) struct Standstill {
+    number: LimitNumber,
+    begun: Instant,
+    was: Instant,
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl Standstill {
+    /// `None` if the running thread has no such limit.
+    pub(crate) fn new(number: LimitNumber) -> Option<Self> {
+        /// Longer than anything is waited for.
+        const AGE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        let begun = Instant::now();
+        let was = replace(number, |_| begun.checked_add(AGE))?;
+        Some(Self {
+            number,
+            begun,
+            was,
+            _not_send: std::marker::PhantomData,
+        })
+    }
+}
+
+impl Drop for Standstill {
+    fn drop(&mut self) {
+        let stood = self.begun.elapsed();
+        replace(self.number, |_| self.was.checked_add(stood));
     }
 }
 

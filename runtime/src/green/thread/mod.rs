@@ -26,7 +26,7 @@ mod interrupt;
 
 pub(crate) use super::timeout::TimedOut;
 pub(crate) use block::{Interest, Io};
-pub(crate) use guards::{BeforeBlock, LimitGuard};
+pub(crate) use guards::{BeforeBlock, LimitGuard, LimitNumber, Standstill};
 pub(crate) use interrupt::{Interrupt, Unwind};
 
 use super::worker::{self, Worker};
