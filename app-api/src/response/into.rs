@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode};
 
 use super::Response;
 use crate::{Body, HttpError, IntoBody};
@@ -52,19 +52,11 @@ pub trait IntoResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Html<T>(pub T);
 
-fn typed(body: impl IntoBody, content_type: HeaderValue) -> Response {
-    let mut response = Response::new(body);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
-    response
-}
-
 macro_rules! typed {
     ($content_type:ident: $($type:ty),*) => {$(
         impl IntoResponse for $type {
             fn into_response(self) -> Response {
-                typed(self, content_type::$content_type)
+                Response::typed(self, content_type::$content_type)
             }
         }
     )*};
@@ -75,13 +67,13 @@ typed!(BYTES: Bytes, Vec<u8>, &'static [u8]);
 
 impl<const N: usize> IntoResponse for &'static [u8; N] {
     fn into_response(self) -> Response {
-        typed(self, content_type::BYTES)
+        Response::typed(self, content_type::BYTES)
     }
 }
 
 impl<T: IntoBody> IntoResponse for Html<T> {
     fn into_response(self) -> Response {
-        typed(self.0, content_type::HTML)
+        Response::typed(self.0, content_type::HTML)
     }
 }
 
@@ -96,7 +88,7 @@ impl IntoResponse for Body {
         if self.is_full() && self.is_empty() {
             return Response::new(self);
         }
-        typed(self, content_type::TEXT)
+        Response::typed(self, content_type::TEXT)
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod into;
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -33,7 +34,11 @@ use crate::{Body, HttpError, IntoBody};
 #[derive(Debug, Default)]
 pub struct Response {
     status: StatusCode,
-    headers: HeaderMap,
+    /// The Content-Type that a conversion has chosen. It counts as long as there is no map.
+    content_type: Option<HeaderValue>,
+    /// Made when somebody looks: most responses have a Content-Type and nothing else, and a map
+    /// for it would cost as much as all else that is done for them.
+    headers: OnceCell<HeaderMap>,
     body: Body,
     extensions: Extensions,
 }
@@ -114,13 +119,24 @@ impl Response {
     /// The headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        self.headers.get_or_init(|| only(self.content_type.clone()))
     }
 
     /// The headers, to be changed. A second Set-Cookie is added with
     /// [`append`](HeaderMap::append).
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.headers
+        if self.headers.get().is_none() {
+            self.headers = only(self.content_type.take()).into();
+        }
+        self.headers.get_mut().expect("it was set just now")
+    }
+
+    /// A 200 with this body and this Content-Type.
+    pub(crate) fn typed(body: impl IntoBody, content_type: HeaderValue) -> Self {
+        Self {
+            content_type: Some(content_type),
+            ..Self::new(body)
+        }
     }
 
     /// The body.
@@ -150,18 +166,30 @@ impl Response {
     pub fn into_parts(self) -> (ResponseParts, Body) {
         let Self {
             status,
+            content_type,
             headers,
             body,
             extensions,
         } = self;
+        let headers = headers.into_inner();
         (
             ResponseParts {
                 status,
-                headers,
+                headers: headers.unwrap_or_else(|| only(content_type)),
                 extensions,
             },
             body,
         )
+    }
+
+    /// For servers: a Content-Type that stands alone is taken out, so that no map has to be made
+    /// for it. The response that is left has the other headers, if there are any.
+    #[must_use]
+    pub fn take_lone_content_type(&mut self) -> Option<HeaderValue> {
+        match self.headers.get() {
+            None => self.content_type.take(),
+            Some(_) => None,
+        }
     }
 
     /// Puts a body on.
@@ -174,7 +202,8 @@ impl Response {
         } = parts;
         Self {
             status,
-            headers,
+            content_type: None,
+            headers: headers.into(),
             body,
             extensions,
         }
@@ -208,7 +237,7 @@ impl Response {
         V: TryInto<HeaderValue, Error: fmt::Display>,
     {
         match checked_header(name, value) {
-            Ok((name, value)) => self.headers.insert(name, value),
+            Ok((name, value)) => self.headers_mut().insert(name, value),
             Err(problem) => panic!("Response::with_header: {problem}"),
         };
         self
@@ -227,9 +256,18 @@ impl Response {
     {
         let (name, value) = checked_header(name, value)
             .map_err(|problem| HttpError::new(500, "").with_source(problem))?;
-        self.headers.insert(name, value);
+        self.headers_mut().insert(name, value);
         Ok(self)
     }
+}
+
+/// A map with this Content-Type, or an empty one.
+fn only(content_type: Option<HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(value) = content_type {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    headers
 }
 
 /// What a Location cannot hold (RFC 3986, 2). `%` stays: the rest of the string
@@ -351,6 +389,29 @@ mod tests {
         assert_eq!(response.headers()["a"], "1");
         assert_eq!(response.extensions().get::<u8>(), Some(&7));
         assert_eq!(response.body().length(), Some(1));
+    }
+
+    #[test]
+    fn a_content_type_is_a_header_like_others_once_one_looks() {
+        let mut lone = "x".into_response();
+        assert_eq!(
+            lone.take_lone_content_type(),
+            Some(content_type::TEXT.clone())
+        );
+        assert!(lone.headers().is_empty());
+
+        let mut seen = "x".into_response();
+        assert_eq!(seen.headers()["content-type"], content_type::TEXT);
+        assert_eq!(seen.take_lone_content_type(), None);
+        assert_eq!(seen.into_parts().0.headers.len(), 1);
+
+        let mut changed = "x".into_response();
+        changed.headers_mut().remove("content-type");
+        assert_eq!(changed.take_lone_content_type(), None);
+        assert!(changed.into_parts().0.headers.is_empty());
+
+        let parts = "x".into_response().into_parts().0;
+        assert_eq!(parts.headers["content-type"], content_type::TEXT);
     }
 
     #[test]

@@ -12,12 +12,13 @@
 //! only the rules found there. A thousand routes cost as much as the few that
 //! share a prefix.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use http::Method;
+use rustc_hash::FxHashMap;
 
 use super::rule::Rule;
 use crate::Application;
@@ -25,11 +26,12 @@ use crate::Application;
 /// The table of an [`App`](super::App).
 #[derive(Default)]
 pub(super) struct Router {
-    statics: HashMap<Box<str>, Vec<Route>>,
+    // The keys are the program's own, so a hash that strangers could collide does no harm.
+    statics: FxHashMap<Box<str>, Vec<Route>>,
     /// In the order of definition.
     dynamics: Vec<Route>,
     /// Positions in `dynamics`, ascending, by [`Rule::prefix`].
-    index: HashMap<Box<str>, Vec<usize>>,
+    index: FxHashMap<Box<str>, Vec<usize>>,
     /// Length of the longest key in `index`.
     deepest: usize,
 }

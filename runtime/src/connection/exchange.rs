@@ -54,7 +54,7 @@ impl<T: Transport> Connection<T> {
 
         let (outcome, status, sent, response) = {
             let timeout = config.clocks.handler;
-            let limit = LimitGuard::new(started + timeout);
+            let limit = LimitGuard::on(self.seat.thread.clone(), started + timeout);
             self.wire.set_handlers_clock(Some(limit.number()));
             if asks_upgrade {
                 self.wire.offer_upgrade(limit.number());
@@ -86,13 +86,15 @@ impl<T: Transport> Connection<T> {
             log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
         }
         let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
+        let ended = Instant::now();
+        self.last.set(ended);
         let entry = Entry {
             facts: client,
             line: Some(&line),
             status,
             sent,
             received: line.head.len() as u64 + self.wire.body_total(),
-            duration: Some(started.elapsed()),
+            duration: Some(ended.saturating_duration_since(started)),
             head: head.as_deref(),
             response: response.as_deref(),
         };
@@ -129,7 +131,7 @@ impl<T: Transport> Connection<T> {
         // Unwind safety: the application is shared by all requests and must stand this in any
         // engine (a panicking OS thread leaves it in the same state); the writer is ours.
         let result = {
-            let _noted = panics::Noted::new();
+            let _noted = panics::Noted::new(&self.seat.thread);
             catch_unwind(AssertUnwindSafe(|| {
                 let response = self.service.app.call(request);
                 if self.wire.upgraded.get().is_some() {
@@ -326,7 +328,8 @@ pub(crate) fn call_catching(
     line: &dyn std::fmt::Display,
 ) -> Response {
     let result = {
-        let _noted = panics::Noted::new();
+        let me = thread::current();
+        let _noted = panics::Noted::new(&me);
         catch_unwind(AssertUnwindSafe(|| app.call(request)))
     };
     local::end_of_work(&thread::current());

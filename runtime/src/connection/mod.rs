@@ -35,6 +35,7 @@ use crate::green::thread::{self, BeforeBlock, Interrupt, Thread, deadline_in};
 use crate::http1::{self, Reject, RequestHead};
 use crate::server::{Lifecycle, Service};
 use greenway_app::Connection as Facts;
+use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -170,6 +171,8 @@ pub(crate) struct Connection<T: Transport> {
     seat: Arc<Seat>,
     facts: Arc<Facts>,
     wire: Rc<Wire<T>>,
+    /// When the last exchange ended, or the connection began.
+    last: Cell<Instant>,
 }
 
 impl<T: Transport> Connection<T> {
@@ -184,6 +187,7 @@ impl<T: Transport> Connection<T> {
             seat,
             facts,
             wire: Rc::new(wire),
+            last: Cell::new(Instant::now()),
         }
     }
 
@@ -252,7 +256,7 @@ impl<T: Transport> Connection<T> {
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.wire.release_buffers();
         self.seat.set(Place::Idle);
-        let now = Instant::now();
+        let now = self.last.get();
         let until = now.checked_add(self.service.config.clocks.keep_alive);
         let pause = now.checked_add(patience);
         // Whoever holds the wire (an `Input` that was put elsewhere) keeps the thread, too.

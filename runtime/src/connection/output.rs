@@ -8,7 +8,7 @@ use crate::http1::{self, Framing, Plan, RequestFacts};
 use crate::server::Lifecycle;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,8 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
     }
 
     /// Sends a response. Its body is dropped before this returns.
-    pub(super) fn send(&mut self, response: Response) -> Result<(), BodyError> {
+    pub(super) fn send(&mut self, mut response: Response) -> Result<(), BodyError> {
+        let content_type = response.take_lone_content_type();
         let (
             ResponseParts {
                 status, headers, ..
@@ -121,6 +122,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let length = body.length();
         let mut stream = Streaming {
             writer: self,
+            content_type: content_type.as_ref(),
             headers: &headers,
             length,
         };
@@ -218,6 +220,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 /// A body that comes in pieces, and the head that is still to go before the first of them.
 struct Streaming<'w, 'a, 'h, T: Transport> {
     writer: &'w mut ResponseWriter<'a, T>,
+    content_type: Option<&'h HeaderValue>,
     headers: &'h HeaderMap,
     length: Option<u64>,
 }
@@ -240,6 +243,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
                     out,
                     writer.facts.version,
                     writer.status,
+                    self.content_type,
                     self.headers,
                     &plan,
                 );

@@ -101,7 +101,7 @@ impl<T: Transport> Link for Wire<T> {
         };
         let status = StatusCode::SWITCHING_PROTOCOLS;
         let plan = http1::plan(&facts, status, headers, None);
-        self.queue(|out| http1::write_head(out, facts.version, status, headers, &plan));
+        self.queue(|out| http1::write_head(out, facts.version, status, None, headers, &plan));
         self.flush()?;
         LimitGuard::lift(clock);
         let thread = thread::current();

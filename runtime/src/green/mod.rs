@@ -142,8 +142,14 @@ pub fn yield_now() {
 /// Notes a piece of work that did not wait, and gives way to others after enough of them. What
 /// ought to end this thread is raised here, as in a wait.
 pub(crate) fn take_turn() {
-    thread::checkpoint();
-    if !std::thread::panicking() && thread::current().did() {
+    if std::thread::panicking() {
+        return;
+    }
+    let enough = thread::with_current(|me| {
+        me.raise_if_over();
+        me.did()
+    });
+    if enough {
         yield_now();
     }
 }

@@ -236,7 +236,8 @@ fn frame(
 
 /// Appends the head of a response to `out`.
 ///
-/// `plan` must have been made from the same `status` and `headers`. Adds
+/// `plan` must have been made from the same `status` and `headers`; `content_type` comes on top of
+/// these. Adds
 /// `Server` and `Date` unless the application set them, the framing field, and
 /// `Connection` where it says something: `close`, `keep-alive` for HTTP/1.0,
 /// `upgrade` with an `Upgrade` of the application. Fields that appear more than
@@ -249,6 +250,7 @@ pub(crate) fn write_head(
     out: &mut Vec<u8>,
     version: Version,
     status: StatusCode,
+    content_type: Option<&HeaderValue>,
     headers: &HeaderMap,
     plan: &Plan,
 ) {
@@ -269,6 +271,11 @@ pub(crate) fn write_head(
         Framing::Length(length) => write_length(out, length),
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framing::Close | Framing::None => {}
+    }
+    if let Some(value) = content_type {
+        out.extend_from_slice(b"content-type: ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
     for (name, value) in headers {
         if !plan.filter || !is_ours(name.as_str()) {

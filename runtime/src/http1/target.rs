@@ -153,23 +153,38 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 /// A `reg-name` of RFC 3986 section 3.2.2 that is not empty; IPv4 addresses
 /// are among them.
 fn is_reg_name(name: &[u8]) -> bool {
+    let plain = |byte: &u8| REG_NAME_BYTES[usize::from(*byte)];
+    !name.is_empty() && (name.iter().all(plain) || is_escaped_reg_name(name))
+}
+
+#[cold]
+fn is_escaped_reg_name(name: &[u8]) -> bool {
     let mut bytes = name.iter();
     while let Some(&byte) = bytes.next() {
-        let ok = match byte {
-            b'%' => {
-                let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
-                hex() && hex()
-            }
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
-            _ => false,
-        };
-        if !ok {
+        let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
+        if !(REG_NAME_BYTES[usize::from(byte)] || byte == b'%' && hex() && hex()) {
             return false;
         }
     }
-    !name.is_empty()
+    true
 }
+
+/// `unreserved` and `sub-delims` of RFC 3986.
+static REG_NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 128 {
+        let byte = at as u8;
+        table[at] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~')
+            || matches!(
+                byte,
+                b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            );
+        at += 1;
+    }
+    table
+};
 
 /// `1*DIGIT` that fits 64 bits: no sign, no space, no list.
 pub(super) fn decimal(digits: &[u8]) -> Option<u64> {

@@ -1,24 +1,26 @@
 //! A handler's panic is one line in the log, with request and backtrace, instead of a message
 //! from the panic hook that does not say whose it is.
 
-use crate::green::thread;
+use crate::green::thread::{self, Thread};
 use std::backtrace::Backtrace;
+use std::marker::PhantomData;
 use std::sync::Once;
 
-/// While it lives, a panic of this thread is noted instead of printed.
+/// While it lives, a panic of its thread is noted instead of printed.
 #[derive(Debug)]
-pub(crate) struct Noted(std::marker::PhantomData<*const ()>);
+pub(crate) struct Noted<'a>(&'a Thread, PhantomData<*const ()>);
 
-impl Noted {
-    pub(crate) fn new() -> Self {
-        thread::current().set_noting(true);
-        Self(std::marker::PhantomData)
+impl<'a> Noted<'a> {
+    /// `me` is the thread that calls.
+    pub(crate) fn new(me: &'a Thread) -> Self {
+        me.set_noting(true);
+        Self(me, PhantomData)
     }
 }
 
-impl Drop for Noted {
+impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        thread::current().set_noting(false);
+        self.0.set_noting(false);
     }
 }
 

@@ -1,35 +1,48 @@
 //! What holds for a thread until a guard is dropped: time limits, and what it does before it blocks.
 
-use super::current;
+use super::{Thread, current, with_current};
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A time limit around whatever runs until the guard is dropped. When it is over, the next
 /// wait unwinds with [`Unwind::LimitPassed`] and the guard's number.
 #[derive(Debug)]
 pub(crate) struct LimitGuard {
+    me: Arc<Thread>,
     number: u64,
-    _not_send: std::marker::PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
 impl LimitGuard {
     pub(crate) fn new(at: Instant) -> Self {
+        Self::on(current(), at)
+    }
+
+    /// As [`new`](Self::new), for a caller that knows which thread it is on.
+    ///
+    /// # Panics
+    /// When it is mistaken.
+    pub(crate) fn on(me: Arc<Thread>, at: Instant) -> Self {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
         // Numbers need only differ among the limits of one thread, and a thread stays put.
         let number = NEXT.with(|next| next.replace(next.get() + 1));
-        let me = current();
-        // SAFETY: called by the thread itself.
+        me.assert_here();
+        // SAFETY: called on the thread itself, or at least on its OS thread and by nobody who
+        // has a reference to it.
         unsafe { me.own() }.limits.push((at, number));
         Self {
+            me,
             number,
-            _not_send: std::marker::PhantomData,
+            _not_send: PhantomData,
         }
     }
 
     /// Moves the limit.
     pub(crate) fn set(&self, at: Instant) {
-        replace(self.number, |_| Some(at));
+        replace(&self.me, self.number, |_| Some(at));
     }
 
     /// Takes a limit of this thread back, by its number; the guard then guards nothing.
@@ -51,8 +64,11 @@ pub(crate) type LimitNumber = u64;
 
 /// Replaces when a limit of the running thread is over, and gives what it was. `None` if there
 /// is no such limit, or it stays.
-fn replace(number: LimitNumber, by: impl FnOnce(Instant) -> Option<Instant>) -> Option<Instant> {
-    let me = current();
+fn replace(
+    me: &Thread,
+    number: LimitNumber,
+    by: impl FnOnce(Instant) -> Option<Instant>,
+) -> Option<Instant> {
     // SAFETY: called by the thread itself; `by` does not reach `own`.
     let limits = unsafe { &mut me.own().limits };
     let limit = limits.iter_mut().find(|limit| limit.1 == number)?;
@@ -67,7 +83,7 @@ pub(crate) struct Standstill {
     number: LimitNumber,
     begun: Instant,
     was: Instant,
-    _not_send: std::marker::PhantomData<*const ()>,
+    _not_send: PhantomData<*const ()>,
 }
 
 impl Standstill {
@@ -76,12 +92,12 @@ impl Standstill {
         /// Longer than anything is waited for.
         const AGE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
         let begun = Instant::now();
-        let was = replace(number, |_| begun.checked_add(AGE))?;
+        let was = with_current(|me| replace(me, number, |_| begun.checked_add(AGE)))?;
         Some(Self {
             number,
             begun,
             was,
-            _not_send: std::marker::PhantomData,
+            _not_send: PhantomData,
         })
     }
 }
@@ -89,39 +105,35 @@ impl Standstill {
 impl Drop for Standstill {
     fn drop(&mut self) {
         let stood = self.begun.elapsed();
-        replace(self.number, |_| self.was.checked_add(stood));
+        with_current(|me| replace(me, self.number, |_| self.was.checked_add(stood)));
     }
 }
 
 impl Drop for LimitGuard {
     fn drop(&mut self) {
-        let me = current();
-        // SAFETY: called by the thread itself.
-        unsafe { me.own() }
-            .limits
-            .retain(|(_, number)| *number != self.number);
+        // SAFETY: as in `set`.
+        let limits = &mut unsafe { self.me.own() }.limits;
+        limits.retain(|(_, number)| *number != self.number);
     }
 }
 
 /// Something to do whenever this thread is about to block, until the guard is dropped: the
 /// connection uses it to send finished responses that it has held back for company.
 #[derive(Debug)]
-pub(crate) struct BeforeBlock(std::marker::PhantomData<*const ()>);
+pub(crate) struct BeforeBlock(PhantomData<*const ()>);
 
 impl BeforeBlock {
     pub(crate) fn new(hook: Rc<dyn Fn()>) -> Self {
-        let me = current();
         // SAFETY: called by the thread itself.
-        unsafe { me.own() }.before_block = Some(hook);
-        Self(std::marker::PhantomData)
+        with_current(|me| unsafe { me.own() }.before_block = Some(hook));
+        Self(PhantomData)
     }
 }
 
 impl Drop for BeforeBlock {
     fn drop(&mut self) {
-        let me = current();
         // SAFETY: called by the thread itself.
-        let hook = unsafe { me.own() }.before_block.take();
+        let hook = with_current(|me| unsafe { me.own() }.before_block.take());
         drop(hook);
     }
 }

@@ -50,7 +50,7 @@ fn respond(
     let status = StatusCode::from_u16(status).unwrap();
     let plan = plan(&request, status, &headers, length);
     let mut out = b"before".to_vec();
-    write_head(&mut out, request.version, status, &headers, &plan);
+    write_head(&mut out, request.version, status, None, &headers, &plan);
     let text = String::from_utf8(out).unwrap();
     let head = text
         .strip_prefix("before")
@@ -209,7 +209,14 @@ fn server_and_date_of_the_application_stay() {
     let headers = headers(&[("date", date)]);
     let mut out = Vec::new();
     let plan = plan(&GET, StatusCode::OK, &headers, Some(0));
-    write_head(&mut out, Version::HTTP_11, StatusCode::OK, &headers, &plan);
+    write_head(
+        &mut out,
+        Version::HTTP_11,
+        StatusCode::OK,
+        None,
+        &headers,
+        &plan,
+    );
     assert!(String::from_utf8(out).unwrap().contains(date));
 }
 
@@ -375,7 +382,14 @@ fn closing_may_be_decided_late() {
     let mut plan = plan(&GET, StatusCode::OK, &headers, Some(0));
     plan.keep_alive = false;
     let mut out = Vec::new();
-    write_head(&mut out, Version::HTTP_11, StatusCode::OK, &headers, &plan);
+    write_head(
+        &mut out,
+        Version::HTTP_11,
+        StatusCode::OK,
+        None,
+        &headers,
+        &plan,
+    );
     assert!(
         String::from_utf8(out)
             .unwrap()
@@ -415,7 +429,14 @@ fn obs_text_goes_out_as_it_is() {
     headers.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
     let plan = plan(&GET, StatusCode::OK, &headers, Some(0));
     let mut out = Vec::new();
-    write_head(&mut out, Version::HTTP_11, StatusCode::OK, &headers, &plan);
+    write_head(
+        &mut out,
+        Version::HTTP_11,
+        StatusCode::OK,
+        None,
+        &headers,
+        &plan,
+    );
     assert!(out.ends_with(b"\r\nx-latin: caf\xe9\r\n\r\n"));
 }
 

@@ -244,7 +244,7 @@ proptest! {
         let status = StatusCode::from_u16(status).unwrap();
         let plan = plan(&RequestFacts { head, version, keep_alive }, status, &headers, body);
         let mut out = Vec::new();
-        write_head(&mut out, version, status, &headers, &plan);
+        write_head(&mut out, version, status, None, &headers, &plan);
 
         let mut slots = [httparse::EMPTY_HEADER; 16];
         let mut response = httparse::Response::new(&mut slots);
