@@ -63,6 +63,8 @@ mod green;
 mod migration;
 #[path = "suite/request_values.rs"]
 mod request_values;
+#[path = "suite/seeing.rs"]
+mod seeing;
 #[path = "suite/signals.rs"]
 mod signals;
 // The workspace: what people see of it, and how it is built.

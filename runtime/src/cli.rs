@@ -119,6 +119,16 @@ struct Flags {
     #[arg(long, value_name = "BYTES", value_parser = at_least_one)]
     stack_size: Option<usize>,
 
+    /// Find out how much of its stack each route uses, and show it with USR2 and at /threads.
+    /// Always on in debug builds.
+    #[arg(long)]
+    stack_marks: bool,
+
+    /// Seconds that a handler may run without a wait, holding up its worker, before it is reported
+    /// in the log with its stack; 0 for never. Default: 1 (0.1 in debug builds).
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    max_blocking_time: Option<Duration>,
+
     /// Where to write the access log; - is the standard output. Default: nowhere.
     #[arg(long, value_name = "FILE")]
     access_logfile: Option<String>,
@@ -231,6 +241,8 @@ impl Flags {
         config.green = green::Config {
             workers: self.cores.unwrap_or(defaults.workers),
             stack_size: self.stack_size.unwrap_or(defaults.stack_size),
+            max_blocking_time: self.max_blocking_time.unwrap_or(defaults.max_blocking_time),
+            stack_marks: self.stack_marks || defaults.stack_marks,
         };
         config
     }
@@ -255,8 +267,8 @@ fn refuse_flags(error: &clap::Error) -> ! {
 /// Logs to the standard error, unless the program has set a logger of its own. TERM and INT stop
 /// gracefully: whoever has connected is served, idle connections are closed, and requests may go
 /// on for `--graceful-timeout`. A second signal ends them at once. USR1 and HUP open the log files
-/// anew. [`green::at_exit`] is for what is to be done after that; [`green::signals`] for signals
-/// that the program wants itself, these among them.
+/// anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
+/// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
 /// to cut requests short at its stop, or with 2 when a flag is wrong; what was wrong is said in
@@ -310,6 +322,8 @@ pub fn serve(app: impl Application) -> ! {
             let _ = first_signal.try_send(());
         }
         Told::Stop(_) => ending.end_now(),
+        // A warning, since whoever asks wants to see it.
+        Told::Show => log::warn!("what everyone does: {}", green::run_info()),
         Told::Reopen => {
             ending.reopen_logs();
             if let Some(log) = &error_log

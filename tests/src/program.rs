@@ -4,6 +4,7 @@ use crate::{Client, DEADLINE, until};
 use rustix::process::{Pid, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,8 @@ pub struct Program {
 pub struct Ended {
     /// Its exit status; `None` when a signal has killed it.
     pub code: Option<i32>,
+    /// The signal that has killed it.
+    pub signal: Option<i32>,
     /// What it wrote to the standard output, line by line.
     pub stdout: Vec<String>,
     /// What it wrote to the standard error, line by line.
@@ -85,6 +88,12 @@ impl Program {
         self.stdout.wait_for(text)
     }
 
+    /// The lines of the standard error so far.
+    #[must_use]
+    pub fn lines_so_far(&self) -> Vec<String> {
+        self.stderr.so_far()
+    }
+
     /// Waits for the line with which a server says where it listens.
     ///
     /// # Panics
@@ -128,6 +137,7 @@ impl Program {
         let status = self.wait_status();
         Ended {
             code: status.code(),
+            signal: status.signal(),
             stdout: self.stdout.all(),
             stderr: self.stderr.all(),
         }

@@ -91,6 +91,10 @@ pub trait Peer {
     fn upgrade(self: Rc<Self>) -> Option<Rc<dyn Any>> {
         None
     }
+
+    /// Notes which route the request has found, by its rule, so that the
+    /// operator sees what it is about.
+    fn routed(&self, _rule: &Arc<str>) {}
 }
 
 impl Request {
@@ -439,6 +443,9 @@ impl Request {
     }
 
     pub(crate) fn set_matched(&mut self, matched: Matched) {
+        if let Some(peer) = &self.inner.peer {
+            peer.routed(matched.rule.shared_text());
+        }
         self.inner.matched = Some(matched);
     }
 }

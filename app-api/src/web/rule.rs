@@ -15,11 +15,12 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A parsed rule.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    text: Box<str>,
+    text: Arc<str>,
     lead: Box<str>,
     wilds: Box<[Wild]>,
     /// Whether some wildcard needs the table.
@@ -177,6 +178,10 @@ impl Rule {
 
     /// The rule as it was written.
     pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn shared_text(&self) -> &Arc<str> {
         &self.text
     }
 

@@ -4,8 +4,10 @@ use super::input::BodySource;
 use super::output::ResponseWriter;
 use super::wire::Transport;
 use super::{After, Connection};
+use crate::green::errand::Errand;
 use crate::green::local;
 use crate::green::spawn::{discard, panic_message};
+use crate::green::stack::Measure;
 use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::http1::{self, RequestFacts, RequestHead};
 use crate::server::{Entry, panics};
@@ -46,10 +48,12 @@ impl<T: Transport> Connection<T> {
             return After::Close;
         }
 
+        let measure = Measure::begin();
         let told = self.service.client_of(&mut request.head, &self.facts);
         let logs = self.service.log_wants();
         let head = logs.variables.then(|| request.head.clone());
         let client = told.as_ref().ok().and_then(Option::as_ref);
+        self.seat.set_request(Some(line.clone()), client.cloned());
         let client = client.unwrap_or(&self.facts);
 
         let (outcome, status, sent, response) = {
@@ -85,6 +89,8 @@ impl<T: Transport> Connection<T> {
         if asks_upgrade && self.wire.upgraded.get().is_none() {
             log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
         }
+        measure.end(|| self.seat.serving().kind());
+        self.seat.set_request(None, None);
         let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
         let ended = Instant::now();
         self.last.set(ended);
@@ -277,6 +283,7 @@ impl<T: Transport> Connection<T> {
 }
 
 /// What a log says of a request; keeps its head alive instead of copying from it.
+#[derive(Debug, Clone)]
 pub(crate) struct RequestLine {
     head: Bytes,
     end: usize,

@@ -22,6 +22,7 @@ mod input;
 mod output;
 mod pace;
 mod presence;
+mod seat;
 #[cfg(test)]
 mod tests;
 pub(crate) mod upgrade;
@@ -29,113 +30,19 @@ mod wire;
 
 pub(crate) use exchange::{RequestLine, call_catching};
 pub(crate) use pace::at_least_rate;
+pub(crate) use seat::{Place, Seat};
 pub(crate) use wire::{Incoming, Transport, Wire};
 
-use crate::green::thread::{self, BeforeBlock, Interrupt, Thread, deadline_in};
+use crate::green::thread::{BeforeBlock, deadline_in};
 use crate::http1::{self, Reject, RequestHead};
-use crate::server::{Lifecycle, Service};
+use crate::server::Service;
 use greenway_app::Connection as Facts;
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
-
-/// What the server's lifecycle knows of a thread that serves connections.
-#[derive(Debug)]
-pub(crate) struct Seat {
-    pub(crate) thread: Arc<Thread>,
-    place: AtomicU8,
-}
-
-/// Where in a connection's life a thread is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Place {
-    /// It serves a request.
-    Busy,
-    /// It waits for a connection's next request: it may be ended at once when the server stops.
-    Idle,
-    /// It waits for the rest of a request's head.
-    Reading,
-    /// It has no connection (a thread of the pool).
-    Free,
-    /// It serves a stream that may be ended at once when the server stops.
-    Willing,
-    /// It is being ended: it was willing, and its interrupt has come or is about to.
-    Ending,
-}
-
-impl Seat {
-    /// A seat for the thread that calls.
-    pub(crate) fn new(place: Place) -> Arc<Self> {
-        Arc::new(Self {
-            thread: thread::current(),
-            place: AtomicU8::new(place as u8),
-        })
-    }
-
-    pub(crate) fn place(&self) -> Place {
-        match self.place.load(Ordering::SeqCst) {
-            0 => Place::Busy,
-            1 => Place::Idle,
-            2 => Place::Reading,
-            3 => Place::Free,
-            4 => Place::Willing,
-            _ => Place::Ending,
-        }
-    }
-
-    pub(crate) fn set(&self, place: Place) {
-        self.place.store(place as u8, Ordering::SeqCst);
-    }
-
-    /// Interrupts the thread if it is willing to be ended. Whoever has been asked and did not get
-    /// to its wait takes that back in [`unwilling`](Self::unwilling), so nobody else is hit.
-    pub(crate) fn end_if_willing(&self) {
-        let (willing, ending) = (Place::Willing as u8, Place::Ending as u8);
-        let asked =
-            self.place
-                .compare_exchange(willing, ending, Ordering::SeqCst, Ordering::SeqCst);
-        if asked.is_ok() {
-            self.thread.interrupt(Interrupt::Stop);
-        }
-    }
-
-    /// The thread may be ended at its wait as soon as the server stops.
-    fn willing(&self, lifecycle: &Lifecycle) {
-        self.set(Place::Willing);
-        // Whoever stops the server does it the other way round.
-        if lifecycle.is_stopping() {
-            self.end_if_willing();
-        }
-    }
-
-    /// The thread goes on with what must not be ended at once.
-    fn unwilling(&self, lifecycle: &Lifecycle) {
-        let before = self.place.swap(Place::Busy as u8, Ordering::SeqCst);
-        if before == Place::Ending as u8 {
-            self.take_back(lifecycle);
-        }
-    }
-
-    #[cold]
-    fn take_back(&self, lifecycle: &Lifecycle) {
-        // Who has asked us to end is between that and the interrupt, at most.
-        while !matches!(
-            self.thread.interrupted(),
-            Some(Interrupt::Stop | Interrupt::Kill)
-        ) {
-            std::thread::yield_now();
-        }
-        self.thread.clear_stop();
-        if lifecycle.is_ending() {
-            self.thread.interrupt(Interrupt::Stop); // it was, or might have been, the last call
-        }
-    }
-}
 
 /// Whether a connection can be used for another request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +89,8 @@ impl<T: Transport> Connection<T> {
         facts: Arc<Facts>,
         wire: Wire<T>,
     ) -> Self {
+        seat.set_client(Some(facts.clone()));
+        wire.sit_down(seat.clone());
         Self {
             service,
             seat,

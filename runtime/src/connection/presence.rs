@@ -5,13 +5,14 @@ use super::upgrade::Upgradable;
 use super::wire::{Transport, Wire};
 use crate::departure::{HalfClose, Watch};
 use crate::green::sys::{PeerNews, peer_news};
-use crate::green::thread::{self, Interrupt, Io, TimedOut, deadline_in, wait_for};
+use crate::green::thread::{self, Awaited, Interrupt, Io, TimedOut, deadline_in, wait_for};
 use crate::http1;
 use greenway_app::Peer;
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl<T: Transport> Wire<T> {
@@ -86,10 +87,19 @@ impl<T: Transport> Peer for Wire<T> {
 
     fn wait_until_left(&self, timeout: Duration) -> bool {
         // About to block, the thread begins to watch the client if it does not yet.
-        let result = wait_for(deadline_in(timeout), Io::None, |_, _| {
-            self.peer_has_left().then_some(())
-        });
+        let result = wait_for(
+            Awaited::Departure,
+            deadline_in(timeout),
+            Io::None,
+            |_, _| self.peer_has_left().then_some(()),
+        );
         !matches!(result, Err(TimedOut))
+    }
+
+    fn routed(&self, rule: &Arc<str>) {
+        if let Some(seat) = self.seat() {
+            seat.set_route(rule);
+        }
     }
 
     fn early_hints(&self, headers: &HeaderMap) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The two directions of a connection: bytes that came and are not used yet, and bytes that
 //! are to go. Shared, on one thread, by the connection, a request's `Input` and a response.
 
+use super::Seat;
 use super::pace::{Patience, WritePace};
 use super::upgrade::Upgraded;
 use crate::departure::{HalfClose, Watch};
@@ -114,6 +115,8 @@ pub(crate) struct Wire<T> {
     pub(super) service: Arc<Service>,
     /// What has taken the place of HTTP; for good.
     pub(super) upgraded: OnceCell<Upgraded>,
+    /// Of the thread that serves; none before one does.
+    seat: OnceCell<Arc<Seat>>,
 }
 
 /// Where in an exchange the connection is.
@@ -174,7 +177,18 @@ impl<T: Transport> Wire<T> {
             exchange: Cell::default(),
             service: service.clone(),
             upgraded: OnceCell::new(),
+            seat: OnceCell::new(),
         }
+    }
+
+    /// Somebody serves this connection from now on.
+    pub(super) fn sit_down(&self, seat: Arc<Seat>) {
+        // A wire has one connection.
+        let _ = self.seat.set(seat);
+    }
+
+    pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
+        self.seat.get()
     }
 
     pub(crate) fn into_parts(self) -> (T, Incoming) {

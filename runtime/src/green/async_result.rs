@@ -1,7 +1,7 @@
 //! [`AsyncResult`]: a value that is there once, for any number of threads that wait for it.
 
 use super::line::{Line, Ticket, lock, wait_in};
-use super::thread::{Thread, deadline_in};
+use super::thread::{Awaited, Thread, deadline_in};
 use super::timeout::TimedOut;
 use super::wait::Lookout;
 use super::wait::sealed::{Watch, Watched};
@@ -148,7 +148,13 @@ impl<T> AsyncResult<T> {
             Some(value) => Some(Ok(value)),
             None => state.abandoned.then_some(Err(GetError::Abandoned)),
         };
-        wait_in(&self.shared, |state| &mut state.waiting, deadline, found)?
+        wait_in(
+            Awaited::AsyncResult,
+            &self.shared,
+            |state| &mut state.waiting,
+            deadline,
+            found,
+        )?
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Barrier`]: nobody goes on before all have come.
 
 use super::line::{Line, lock, wait_in};
-use super::thread::deadline_in;
+use super::thread::{Awaited, deadline_in};
 use super::timeout::TimedOut;
 use std::error::Error;
 use std::fmt;
@@ -131,7 +131,13 @@ impl Barrier {
             round: &round,
         };
         let decided = |_: &mut State| round.get().copied();
-        let all_here = wait_in(&self.state, |state| &mut state.waiting, deadline, decided);
+        let all_here = wait_in(
+            Awaited::Barrier,
+            &self.state,
+            |state| &mut state.waiting,
+            deadline,
+            decided,
+        );
         drop(leaving);
         match all_here {
             Ok(true) => Ok(Passed { last: false }),

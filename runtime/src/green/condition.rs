@@ -2,7 +2,7 @@
 
 use super::line::{Line, Ticket, lock};
 use super::lock::LockGuard;
-use super::thread::{Io, deadline_in, wait_for};
+use super::thread::{Awaited, Io, deadline_in, wait_for};
 use super::timeout::TimedOut;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ impl Condition {
             ticket: Some(lock(&self.line).enter(super::thread::current())),
         };
         drop(guard);
-        let noticed = wait_for(deadline, Io::None, |_, _| {
+        let noticed = wait_for(Awaited::Condition, deadline, Io::None, |_, _| {
             // Taken below, where the wait is over.
             let ticket = place.ticket?;
             lock(&self.line).redeem(ticket).then(|| place.ticket = None)

@@ -1,7 +1,7 @@
 //! What is known of a green thread from outside, whatever its value is.
 
 use super::line::{Line, Ticket, lock, wait_in};
-use super::thread::{Interrupt, Thread};
+use super::thread::{self, Awaited, Interrupt, Thread};
 use super::timeout::TimedOut;
 use super::wait::Lookout;
 use super::worker::{Worker, workers};
@@ -31,6 +31,8 @@ pub(super) struct Control {
     number: u64,
     name: Option<Box<str>>,
     home: &'static Worker,
+    /// The number of the greenlet that has spawned it.
+    parent: Option<u64>,
     born: Instant,
     life: Mutex<Life>,
 }
@@ -51,6 +53,7 @@ impl Control {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             name,
             home,
+            parent: thread::parent(),
             born: Instant::now(),
             life: Mutex::default(),
         });
@@ -70,8 +73,20 @@ impl Control {
         }
     }
 
+    /// Shows its name and number, without any memory of its own: for signal handlers.
+    pub(super) fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(out, "green thread {name:?} (#{})", self.number),
+            None => write!(out, "green thread #{}", self.number),
+        }
+    }
+
     pub(super) fn home(&self) -> &'static Worker {
         self.home
+    }
+
+    pub(super) fn parent(&self) -> Option<u64> {
+        self.parent
     }
 
     pub(super) fn born(&self) -> Instant {
@@ -84,7 +99,8 @@ impl Control {
     }
 
     /// Notes that it runs. False if it has been killed before that, and must not.
-    pub(super) fn begin(&self, thread: Arc<Thread>) -> bool {
+    pub(super) fn begin(self: &Arc<Self>, thread: Arc<Thread>) -> bool {
+        thread.begin(self.clone());
         let mut life = lock(&self.life);
         life.thread = Some(thread);
         !life.killed
@@ -105,7 +121,13 @@ impl Control {
 
     pub(super) fn wait_end(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let ended = |life: &mut Life| life.ended.then_some(());
-        wait_in(&self.life, |life| &mut life.joiners, deadline, ended)
+        wait_in(
+            Awaited::Join,
+            &self.life,
+            |life| &mut life.joiners,
+            deadline,
+            ended,
+        )
     }
 
     pub(super) fn kill(&self) {
@@ -191,14 +213,20 @@ impl Crowd {
     /// Waits until nobody is left.
     pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let empty = |members: &mut Members| members.present.is_empty().then_some(());
-        wait_in(&self.0, |members| &mut members.waiting, deadline, empty)
+        wait_in(
+            Awaited::Join,
+            &self.0,
+            |members| &mut members.waiting,
+            deadline,
+            empty,
+        )
     }
 
     /// As [`wait_empty`](Self::wait_empty), and nothing ends this wait early. The caller is not
     /// unwinding.
     pub(super) fn wait_empty_through(&self) {
         let mut ticket = None;
-        super::thread::wait_through(|me| {
+        super::thread::wait_through(Awaited::Join, |me| {
             let mut members = lock(&self.0);
             let empty = members.present.is_empty();
             match ticket {

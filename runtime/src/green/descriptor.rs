@@ -5,7 +5,7 @@
 //! and nothing else. A wait is the worker's business (see [`watch`](super::watch)), or in an OS
 //! thread that of `poll(2)`.
 
-use super::thread::{Interest, Io, TimedOut, wait_for};
+use super::thread::{Awaited, Interest, Io, TimedOut, wait_for};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -66,13 +66,22 @@ impl<F: AsFd> Descriptor<F> {
             return done;
         }
         let mut attempted = true;
-        let result = wait_for(deadline, Io::Poll(self.0.as_fd(), interest), |_, _| {
-            // What became ready since then is told as well.
-            if std::mem::take(&mut attempted) {
-                return None;
-            }
-            attempt()
-        });
+        let what = match interest {
+            Interest::Readable => Awaited::Readable,
+            Interest::Writable => Awaited::Writable,
+        };
+        let result = wait_for(
+            what,
+            deadline,
+            Io::Poll(self.0.as_fd(), interest),
+            |_, _| {
+                // What became ready since then is told as well.
+                if std::mem::take(&mut attempted) {
+                    return None;
+                }
+                attempt()
+            },
+        );
         result.unwrap_or_else(|TimedOut| Err(TimedOut.into()))
     }
 }

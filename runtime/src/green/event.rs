@@ -1,7 +1,7 @@
 //! [`Event`]: one thread tells, any number wait.
 
 use super::line::{Line, Ticket, lock, wait_in};
-use super::thread::{Thread, deadline_in};
+use super::thread::{Awaited, Thread, deadline_in};
 use super::timeout::TimedOut;
 use super::wait::Lookout;
 use super::wait::sealed::{Watch, Watched};
@@ -91,6 +91,7 @@ impl Event {
             (state.set || state.times != before).then_some(())
         };
         wait_in(
+            Awaited::Event,
             &self.shared,
             |state| &mut state.waiting,
             deadline,

@@ -6,7 +6,7 @@
 //! Where all who wait are to look again at once (an event, the end of a thread), nobody is granted
 //! anything: [`Line::wake_all`] wakes them and [`wait_in`] is the wait.
 
-use super::thread::{Io, Thread, wait_for};
+use super::thread::{Awaited, Io, Thread, wait_for};
 use super::timeout::TimedOut;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,6 +121,7 @@ impl<K> Line<K> {
 /// # Errors
 /// [`TimedOut`] at the deadline, or at once when the thread is unwinding.
 pub(super) fn wait_in<S, T>(
+    what: Awaited,
     shared: &Mutex<S>,
     line: impl Fn(&mut S) -> &mut Line,
     deadline: Option<Instant>,
@@ -143,7 +144,7 @@ pub(super) fn wait_in<S, T>(
         line,
         ticket: None,
     };
-    wait_for(deadline, Io::None, |me, _| {
+    wait_for(what, deadline, Io::None, |me, _| {
         let mut state = lock(shared);
         let found = check(&mut state);
         if found.is_none() && place.ticket.is_none() {

@@ -11,7 +11,7 @@
 use super::registered::Registered;
 use super::spawn::Builder;
 use super::sys::{self, Epoll};
-use super::thread::{Io, Thread, TimedOut, current, wait_for};
+use super::thread::{Awaited, Io, Thread, TimedOut, current, wait_for};
 use super::worker::{self, Worker};
 use super::{Greenlet, yield_now};
 use std::collections::{BTreeSet, HashMap};
@@ -145,7 +145,7 @@ impl<T: Send + 'static> Shared<T> {
                 (state.earliest(), state.closed)
             };
             if !closed {
-                let (Ok(()) | Err(TimedOut)) = wait_for(earliest, io, |_, flags| {
+                let (Ok(()) | Err(TimedOut)) = wait_for(Awaited::Lot, earliest, io, |_, flags| {
                     let state = self.lock();
                     let changed = state.closed || state.earliest() != earliest;
                     (flags != 0 || changed).then_some(())

@@ -12,7 +12,7 @@
 //! | meeting | [`Event`], [`Semaphore`], [`BoundedSemaphore`], [`Lock`], [`RLock`], [`RwLock`], [`Condition`], [`Barrier`] |
 //! | several at once | [`wait`], [`iwait`], [`select`] |
 //! | one's own values | [`Local`], [`with_fresh_locals`] |
-//! | seeing what goes on | [`green_threads`], [`ThreadPool::stats`] |
+//! | seeing what goes on | [`green_threads`], [`run_info`], [`on_blocked`], [`stack_marks`], [`ThreadPool::stats`] |
 //! | sockets and names | [`net`] |
 //! | what blocks | [`unblock`], [`ThreadPool`] |
 //! | files | [`fs`] |
@@ -44,26 +44,32 @@ mod barrier;
 mod condition;
 mod control;
 mod descriptor;
+pub(crate) mod errand;
 mod event;
 pub mod fs;
 mod greenlet;
 mod group;
 pub(crate) mod handle;
+mod handlers;
 mod line;
 pub(crate) mod local;
 mod lock;
 pub(crate) mod lot;
+mod monitor;
 pub mod net;
+mod overflow;
 mod permits;
 mod queue;
 mod registered;
 mod rlock;
+mod run_info;
 mod rwlock;
 mod scope;
 mod seeing;
 mod semaphore;
 pub mod signals;
 pub(crate) mod spawn;
+pub(crate) mod stack;
 pub mod subprocess;
 pub(crate) mod sys;
 pub(crate) mod thread;
@@ -81,20 +87,25 @@ pub use async_result::{AsyncResult, GetError, Setter};
 pub use at_exit::{at_exit, at_exit_within, run_at_exit};
 pub use barrier::{Barrier, BarrierBroken, Passed};
 pub use condition::Condition;
+pub use errand::Serving;
 pub use event::Event;
 pub use greenlet::{Greenlet, JoinError, joinall, killall};
 pub use group::{Group, Pool};
 pub use local::{Local, with_fresh_locals};
 pub use lock::{Lock, LockGuard};
+pub use monitor::{Blocked, on_blocked};
 pub use queue::{
     Channel, Closed, Empty, JoinableQueue, LifoQueue, Peer, PriorityQueue, PutError, Queue, Task,
 };
 pub use rlock::{RLock, RLockGuard};
+pub use run_info::{RunInfo, WorkerSight, run_info};
 pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use scope::{Scope, ScopedGreenlet, scope};
 pub use seeing::{Doing, Sight, green_threads};
 pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
 pub use spawn::{Builder, spawn, spawn_balanced, spawn_later, spawn_local};
+pub use stack::{StackMark, stack_marks};
+pub use thread::Awaited;
 pub use threadpool::{Job, ThreadPool, ThreadPoolStats, threadpool, unblock};
 pub use timeout::{TimedOut, Timeout, with_timeout};
 pub use wait::{Iwait, Waitable, iwait, select, wait};
@@ -116,7 +127,7 @@ use thread::{Io, deadline_in, wait_for};
 /// ```
 pub fn sleep(duration: Duration) {
     let deadline = deadline_in(duration);
-    let (Ok(()) | Err(TimedOut)) = wait_for(deadline, Io::None, |_, _| None::<()>);
+    let (Ok(()) | Err(TimedOut)) = wait_for(Awaited::Time, deadline, Io::None, |_, _| None::<()>);
 }
 
 /// Lets all others of this worker run that can run, after a look at which sockets are ready.
@@ -129,7 +140,7 @@ pub fn yield_now() {
         return std::thread::yield_now();
     };
     let mut asked = false;
-    let (Ok(()) | Err(TimedOut)) = wait_for(None, Io::None, |me, _| {
+    let (Ok(()) | Err(TimedOut)) = wait_for(Awaited::Turn, None, Io::None, |me, _| {
         if asked {
             return Some(());
         }

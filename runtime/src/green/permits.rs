@@ -4,7 +4,7 @@
 //! moment. One who gives up (a timeout, a kill) after that hands it on, so none is ever lost.
 
 use super::line::{Line, Ticket, lock};
-use super::thread::{Io, Thread, wait_for};
+use super::thread::{Awaited, Io, Thread, wait_for};
 use super::timeout::TimedOut;
 use super::wait::Lookout;
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,7 @@ impl Permits {
             permits: self,
             ticket: None,
         };
-        wait_for(deadline, Io::None, |me, _| {
+        wait_for(Awaited::Permit, deadline, Io::None, |me, _| {
             let mut state = lock(&self.0);
             let mine = match place.ticket {
                 None if state.free > 0 => {

@@ -8,7 +8,7 @@
 //! therefore never contended. No poison, for the reason given at [`Lock`](super::Lock).
 
 use super::line::{Line, Ticket, lock};
-use super::thread::{Io, deadline_in, wait_for};
+use super::thread::{Awaited, Io, deadline_in, wait_for};
 use super::timeout::TimedOut;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -178,7 +178,7 @@ impl<T: ?Sized> RwLock<T> {
             kind,
             ticket: None,
         };
-        wait_for(deadline, Io::None, |me, _| {
+        wait_for(Awaited::RwLock, deadline, Io::None, |me, _| {
             let mut state = lock(&self.state);
             let ticket = *place.ticket.get_or_insert_with(|| {
                 let ticket = state.line.enter_for(me.clone(), kind);

@@ -1,15 +1,15 @@
 //! What is everyone doing? A list of all green threads.
+//!
+//! Nobody is asked: each thread notes for itself what it waits for, where all can see it. So the
+//! answer is the same, and comes as soon, when a worker is held up.
 
 use super::control::{Control, alive_on};
-use super::spawn::spawn_on;
-use super::wait::{Waitable, wait};
-use super::worker;
+use super::errand::Serving;
+use super::thread::{Awaited, Thread};
+use super::worker::{self, Worker};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a worker has time to say what its green threads do.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A green thread at the moment of a [`green_threads`] call. Shown, it is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,96 +21,84 @@ pub struct Sight {
     pub name: String,
     /// The number of its worker.
     pub worker: usize,
+    /// The number of the green thread that has spawned it; `None` if an OS thread has.
+    pub parent: Option<u64>,
     /// The time since it was spawned.
     pub age: Duration,
     /// What it does.
     pub doing: Doing,
+    /// The time since it began to wait; 0 if it does not.
+    pub since: Duration,
+    /// For a connection of a server: whom it serves.
+    pub serving: Option<Serving>,
 }
 
 /// What a green thread does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Doing {
     /// It has not begun.
     Starting,
-    /// It could run, and does when its turn comes.
+    /// It runs, and all others of its worker wait for it to come to a wait.
     Running,
-    /// It waits: for a time, or for another thread.
-    Waiting,
-    /// It waits for a socket.
-    WaitingForIo,
-    /// Its worker did not answer: some green thread there does not come to a wait, and this one
-    /// may be it.
-    Unknown,
+    /// It could run, and does when its turn comes.
+    Ready,
+    /// It waits.
+    Waiting(Awaited),
 }
 
 /// Tells of all green threads that have not ended, worker by worker, oldest first.
 ///
-/// Each worker is asked, since only it can say what its threads do. One that does not answer
-/// within a second is held up by one of its threads, and their doing is [`Doing::Unknown`].
+/// A look at threads that go on meanwhile: each line was true at some moment of the call.
 ///
 /// ```
-/// use greenway::green::{Builder, Doing, green_threads, sleep};
+/// use greenway::green::{Awaited, Builder, Doing, green_threads, sleep};
 /// use std::time::Duration;
 ///
 /// let sleeper = Builder::new().name("sleeper").spawn(|| sleep(Duration::MAX));
 /// sleep(Duration::from_millis(5));
 /// let sight = green_threads().into_iter().find(|sight| sight.name == "sleeper").unwrap();
-/// assert_eq!(sight.doing, Doing::Waiting);
+/// assert_eq!(sight.doing, Doing::Waiting(Awaited::Time));
 /// sleeper.kill();
 /// ```
 pub fn green_threads() -> Vec<Sight> {
     let now = Instant::now();
-    let asked: Vec<_> = worker::workers()
+    worker::workers()
         .iter()
-        .map(|&worker| {
-            let present = alive_on(worker);
-            let look = present.clone();
-            let answer = spawn_on(worker, move || {
-                look.iter()
-                    .map(|control| doing(control))
-                    .collect::<Vec<_>>()
-            });
-            (present, answer)
-        })
-        .collect();
-    let answers: Vec<&dyn Waitable> = asked.iter().map(|(_, answer)| answer as _).collect();
-    wait(&answers, Some(PATIENCE), None);
-    let mut sights = Vec::new();
-    for (present, answer) in asked {
-        answer.kill(); // of no use when it comes later
-        let doing = match answer.join_timeout(Duration::ZERO) {
-            Some(Ok(doing)) => doing,
-            _ => vec![Some(Doing::Unknown); present.len()],
-        };
-        for (control, doing) in present.iter().zip(doing) {
-            sights.extend(doing.map(|doing| sight(control, now, doing)));
-        }
-    }
-    sights
+        .flat_map(|worker| sights_on(worker, now))
+        .collect()
 }
 
-fn sight(control: &Arc<Control>, now: Instant, doing: Doing) -> Sight {
-    Sight {
+pub(super) fn sights_on(worker: &Worker, now: Instant) -> impl Iterator<Item = Sight> {
+    let (_, running) = worker.turn().look();
+    alive_on(worker)
+        .into_iter()
+        .filter_map(move |control| sight(&control, running, now))
+}
+
+/// `None` for one that has ended meanwhile.
+fn sight(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<Sight> {
+    let thread = control.thread();
+    let (doing, since) = match &thread {
+        None if control.has_ended() => return None,
+        None => (Doing::Starting, Duration::ZERO),
+        Some(thread) if Arc::as_ptr(thread) == running => (Doing::Running, Duration::ZERO),
+        Some(thread) => match thread.waiting_for() {
+            Some((what, since)) if !thread.is_woken() => (Doing::Waiting(what), since),
+            _ => (Doing::Ready, Duration::ZERO),
+        },
+    };
+    let errand = thread.as_ref().and_then(|thread| thread.errand());
+    Some(Sight {
         number: control.number(),
         name: control.name().into_owned(),
         worker: control.home().index(),
+        parent: control.parent(),
         age: now.saturating_duration_since(control.born()),
         doing,
-    }
-}
-
-/// Runs on the home worker; `None` for one that has ended meanwhile.
-fn doing(control: &Control) -> Option<Doing> {
-    match control.thread() {
-        Some(thread) => Some(match thread.blocked() {
-            None => Doing::Running,
-            Some(false) => Doing::Waiting,
-            Some(true) => Doing::WaitingForIo,
-        }),
-        None if control.has_ended() => None,
-        None => Some(Doing::Starting),
-    }
+        since,
+        serving: errand.map(|errand| errand.serving()),
+    })
 }
 
 impl fmt::Display for Sight {
@@ -121,22 +109,30 @@ impl fmt::Display for Sight {
             worker,
             age,
             doing,
+            ..
         } = self;
-        write!(
-            f,
-            "#{number} {name:?} on worker {worker}, {age:.1?} old: {doing}"
-        )
+        write!(f, "#{number} {name:?} on worker {worker}, {age:.1?} old")?;
+        if let Some(parent) = self.parent {
+            write!(f, ", of #{parent}")?;
+        }
+        write!(f, ": {doing}")?;
+        if matches!(doing, Doing::Waiting(_)) {
+            write!(f, " for {:.1?}", self.since)?;
+        }
+        match &self.serving {
+            Some(serving) => write!(f, "; {serving}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Starting => "about to begin",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::WaitingForIo => "waiting for a socket",
-            Self::Unknown => "unknown, its worker is held up",
-        })
+        match self {
+            Self::Starting => f.write_str("about to begin"),
+            Self::Running => f.write_str("running"),
+            Self::Ready => f.write_str("about to go on"),
+            Self::Waiting(what) => write!(f, "{what}"),
+        }
     }
 }

@@ -28,7 +28,7 @@
 
 use super::Greenlet;
 use super::spawn::{Builder, discard};
-use super::thread::{Interest, Io, Unwind, deadline_in, wait_for};
+use super::thread::{Awaited, Interest, Io, Unwind, deadline_in, wait_for};
 use signal_hook::consts::FORBIDDEN;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
@@ -113,7 +113,8 @@ impl Signals {
             seen.extend(delivery.pending()); // also empties the socket
             seen.pop_front()
         };
-        wait_for(deadline, Io::Poll(bell.as_fd(), Interest::Readable), look).ok()
+        let io = Io::Poll(bell.as_fd(), Interest::Readable);
+        wait_for(Awaited::Signal, deadline, io, look).ok()
     }
 }
 

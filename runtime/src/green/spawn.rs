@@ -7,6 +7,8 @@
 
 use super::control::{Control, Crowd};
 use super::greenlet::{Greenlet, JoinError, Outcome};
+use super::monitor::{self, Running};
+use super::stack::Measure;
 use super::thread::{self, Unwind};
 use super::worker::{self, Message, Worker};
 use super::{local, sleep};
@@ -276,19 +278,24 @@ impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
             body,
         } = self;
         let me = thread::current();
+        let running = Running::begin(&me);
         let outcome = if end.control().begin(me.clone()) {
-            run(move || {
+            let measure = Measure::begin();
+            let outcome = run(move || {
                 if let Some(delay) = delay {
                     sleep(delay);
                 }
                 body()
-            })
+            });
+            measure.end(|| Some(monitor::kind(None, &end.control().name())));
+            outcome
         } else {
             discard(body);
             Err(JoinError::Killed)
         };
         me.finish();
         end.settle(outcome);
+        drop(running);
     }
 }
 
@@ -327,7 +334,7 @@ struct Parts<T, A> {
 }
 
 impl<T, A: FnOnce(&Control)> End<T, A> {
-    fn control(&self) -> &Control {
+    fn control(&self) -> &Arc<Control> {
         &self.0.as_ref().expect("only settle() takes it").control
     }
 

@@ -36,6 +36,18 @@ pub(super) fn ring(bell: &impl AsRawFd) {
     unsafe { libc::write(bell.as_raw_fd(), one.as_ptr().cast(), one.len()) };
 }
 
+/// Milliseconds of the kernel's coarse monotonic clock: a few milliseconds late, and a few
+/// nanoseconds to look at.
+pub(super) fn coarse_ms() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` lives over the call, which cannot fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
 pub(super) fn timerfd() -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed.
     owned(unsafe {

@@ -5,7 +5,7 @@
 //! somebody else may have been faster, so act with the `try_` function of the object and go round.
 
 use super::line::Ticket;
-use super::thread::{Interest, Io, Thread, deadline_in, wait_for};
+use super::thread::{Awaited, Interest, Io, Thread, deadline_in, wait_for};
 use super::timeout::TimedOut;
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -140,18 +140,23 @@ impl Iterator for Iwait<'_> {
         let mut watches = Vec::new();
         let objects = left.iter().map(|(_, object)| object);
         let descriptors: Vec<_> = objects.filter_map(|object| object.descriptor()).collect();
-        let found = wait_for(self.deadline, Io::PollAny(&descriptors), |me, _| {
-            if let Some(place) = first_ready(&left) {
-                return Some(place);
-            }
-            if watches.is_empty() {
-                let watch = |(_, object): &(usize, _)| Watching(*object, object.watch(me));
-                watches.extend(left.iter().map(watch));
-                // One that has become ready before it was watched will not wake us.
-                return first_ready(&left);
-            }
-            None
-        });
+        let found = wait_for(
+            Awaited::Several,
+            self.deadline,
+            Io::PollAny(&descriptors),
+            |me, _| {
+                if let Some(place) = first_ready(&left) {
+                    return Some(place);
+                }
+                if watches.is_empty() {
+                    let watch = |(_, object): &(usize, _)| Watching(*object, object.watch(me));
+                    watches.extend(left.iter().map(watch));
+                    // One that has become ready before it was watched will not wake us.
+                    return first_ready(&left);
+                }
+                None
+            },
+        );
         drop(watches);
         let place = found.ok()?;
         self.reported[place] = true;

@@ -16,17 +16,19 @@
 //! starve all others of I/O. Therefore after [`WAKES_PER_ROUND`] such wakes the next ones
 //! wait for the bell, that is, for a round of epoll.
 
+use super::monitor::{self, Held, Snapshot, Turn};
 use super::sys::{self, Epoll, Events};
 use super::thread::{Interest, Thread};
 use super::timer::{Key, Timers};
 use super::watch::Watches;
+use super::{handlers, overflow};
 use may::io::{CoIo, WaitIo};
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many green threads of a worker may wake one another before I/O gets its turn.
 const WAKES_PER_ROUND: u32 = 128;
@@ -42,6 +44,14 @@ pub struct Config {
     /// Bytes of address space for each green thread's stack, rounded up to whole pages. Only
     /// pages that are touched use memory. Default: 256 KiB in release, 1 MiB in debug builds.
     pub stack_size: usize,
+    /// How long a green thread may run without a wait before it is reported as holding up its
+    /// worker (see [`on_blocked`](super::on_blocked)); 0: nobody is watched. Default: 1 s in
+    /// release, 100 ms in debug builds.
+    pub max_blocking_time: Duration,
+    /// Whether to find out how much of its stack each green thread and each request has used (see
+    /// [`run_info`](super::run_info)): two or three system calls for each of them. Default: only
+    /// in debug builds.
+    pub stack_marks: bool,
 }
 
 impl Default for Config {
@@ -53,6 +63,12 @@ impl Default for Config {
             } else {
                 256 * 1024
             },
+            max_blocking_time: Duration::from_millis(if cfg!(debug_assertions) {
+                100
+            } else {
+                1000
+            }),
+            stack_marks: cfg!(debug_assertions),
         }
     }
 }
@@ -76,6 +92,11 @@ pub(crate) struct Worker {
     news: CoIo<OwnedFd>,
     /// Green threads that live here.
     population: AtomicUsize,
+    turn: Turn,
+    held: Held,
+    snapshot: Snapshot,
+    /// The number of its OS thread.
+    tid: AtomicI32,
     here: UnsafeCell<Here>,
 }
 
@@ -154,6 +175,11 @@ pub fn config() -> Config {
     runtime().config
 }
 
+/// As [`config`]; `None` if no workers run yet.
+pub(super) fn config_now() -> Option<Config> {
+    RUNTIME.get().map(|runtime| runtime.config)
+}
+
 /// All workers; starts them if none run yet.
 pub(crate) fn workers() -> &'static [&'static Worker] {
     &runtime().workers
@@ -174,10 +200,13 @@ impl Runtime {
             !may::coroutine::is_coroutine(),
             "greenway::green::start() must be called before the first `may` coroutine waits"
         );
+        // Before `may` puts its own in its place.
+        let before = overflow::present_handler()?;
         let page = 4096;
         let config = Config {
             workers: config.workers.max(1),
             stack_size: config.stack_size.max(4 * page).next_multiple_of(page),
+            ..config
         };
         may::config()
             .set_workers(config.workers)
@@ -204,6 +233,10 @@ impl Runtime {
                 news: on_worker(epoll.as_fd())?,
                 epoll,
                 population: AtomicUsize::new(0),
+                turn: Turn::default(),
+                held: Held::default(),
+                snapshot: Snapshot::default(),
+                tid: AtomicI32::new(0),
                 here: UnsafeCell::new(Here {
                     timers: Timers::new(),
                     watches: Watches::default(),
@@ -227,6 +260,10 @@ impl Runtime {
             unsafe {
                 builder().spawn(move || {
                     WORKER.set(Some(worker));
+                    worker
+                        .tid
+                        .store(handlers::thread_number(), Ordering::Relaxed);
+                    handlers::use_signal_stack();
                     let (count, changed) = &*announce;
                     *lock(count) += 1;
                     changed.notify_all();
@@ -239,6 +276,8 @@ impl Runtime {
         let (count, changed) = &*ready;
         let all_here = changed.wait_while(lock(count), |count| *count < config.workers);
         drop(all_here.unwrap_or_else(PoisonError::into_inner));
+        overflow::install(before)?;
+        monitor::start(workers.clone(), config.max_blocking_time)?;
         Ok(Self { config, workers })
     }
 }
@@ -256,6 +295,25 @@ impl Worker {
     /// Green threads that live on this worker.
     pub(crate) fn population(&self) -> usize {
         self.population.load(Ordering::Relaxed)
+    }
+
+    /// Who runs here.
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// How long it is and was held up.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The number of its OS thread.
+    pub(super) fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
     }
 
     /// Counts a green thread that is about to live here, or `-1` for one that has ended.

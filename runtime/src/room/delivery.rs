@@ -16,7 +16,7 @@ use super::inbox::{Bounds, Inbox, Put};
 use super::lock;
 use super::post::Message;
 use crate::green::spawn::spawn_on;
-use crate::green::thread::{Io, Thread, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, wait_for};
 use crate::green::{TimedOut, worker, yield_now};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -130,7 +130,7 @@ impl Delivery {
     /// Waits while too much is pending, which is never for a member's sake.
     pub(super) fn wait_for_room(&self) {
         for shard in self.shards.get().into_iter().flatten() {
-            let result = wait_for(None, Io::None, |me, _| {
+            let result = wait_for(Awaited::Room, None, Io::None, |me, _| {
                 let mut state = lock(&shard.0);
                 if state.pending.len() < MOST_PENDING || !state.delivering {
                     return Some(());

@@ -48,7 +48,7 @@ use self::delivery::Delivery;
 use self::history::History;
 use self::people::People;
 use crate::green::spawn::{discard, panic_message};
-use crate::green::thread::{Io, Thread, deadline_in, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, deadline_in, wait_for};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
 use std::collections::HashMap;
 use std::fmt;
@@ -190,7 +190,7 @@ impl Room {
             line: &self.shared.line,
             number: std::cell::Cell::new(None),
         };
-        let news = wait_for(deadline_in(patience), Io::None, |me, _| {
+        let news = wait_for(Awaited::Room, deadline_in(patience), Io::None, |me, _| {
             let mut line = lock(&self.shared.line);
             if line.history.has_news(since) {
                 return Some(line.history.since(since));

@@ -108,6 +108,19 @@ impl Server {
         self.set(|config| config.green.stack_size = bytes)
     }
 
+    /// How long a handler may run without a wait, holding up its worker, before it is reported in
+    /// the log with its stack (see [`green::on_blocked`]); 0 for never. Default: 1 s (100 ms in
+    /// debug builds). The first server of a process decides.
+    pub fn max_blocking_time(self, time: Duration) -> Self {
+        self.set(|config| config.green.max_blocking_time = time)
+    }
+
+    /// Whether to find out how much of its stack each route uses (see [`green::stack_marks`]).
+    /// Default: only in debug builds. The first server of a process decides.
+    pub fn stack_marks(self, wanted: bool) -> Self {
+        self.set(|config| config.green.stack_marks = wanted)
+    }
+
     /// Requests that [`Engine::Threads`] serves at once. Default: 20.
     pub fn threads(self, threads: usize) -> Self {
         self.set(|config| config.threads = threads)

@@ -4,7 +4,7 @@
 //! [`Seat`] here, through which a stop reaches it.
 
 use crate::connection::{Place, Seat};
-use crate::green::thread::{Interrupt, Io, Thread, TimedOut, wait_for};
+use crate::green::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -142,7 +142,7 @@ impl Lifecycle {
     /// Waits until no connection is open. False if some still are at the deadline.
     pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
         let mut asked = false;
-        let result = wait_for(deadline, Io::None, |me, _| {
+        let result = wait_for(Awaited::Connections, deadline, Io::None, |me, _| {
             let mut state = self.lock();
             if self.connections() == 0 {
                 return Some(());

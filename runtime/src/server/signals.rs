@@ -1,6 +1,6 @@
-//! TERM and INT stop, USR1 and HUP open the logs anew.
+//! TERM and INT stop, USR1 and HUP open the logs anew, USR2 tells what all green threads do.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
 use std::thread::JoinHandle;
@@ -12,6 +12,8 @@ pub(crate) enum Told {
     Stop(u32),
     /// USR1 or HUP.
     Reopen,
+    /// USR2.
+    Show,
 }
 
 /// Acts on signals on a thread of its own, until the value is dropped.
@@ -30,18 +32,20 @@ impl OnSignal {
     /// # Errors
     /// When the handlers cannot be installed or the thread cannot be started.
     pub(crate) fn new(mut act: impl FnMut(Told) + Send + 'static) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP])?;
         let handle = signals.handle();
         let thread = std::thread::Builder::new()
             .name("greenway-signals".into())
             .spawn(move || {
                 let mut stops = 0;
                 for signal in signals.forever() {
-                    if matches!(signal, SIGUSR1 | SIGHUP) {
-                        act(Told::Reopen);
-                    } else {
-                        stops += 1;
-                        act(Told::Stop(stops));
+                    match signal {
+                        SIGUSR1 | SIGHUP => act(Told::Reopen),
+                        SIGUSR2 => act(Told::Show),
+                        _ => {
+                            stops += 1;
+                            act(Told::Stop(stops));
+                        }
                     }
                 }
             })?;

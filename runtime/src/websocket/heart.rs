@@ -7,7 +7,7 @@
 use super::shared::Shared;
 use crate::green::Builder;
 use crate::green::take_turn;
-use crate::green::thread::{Io, Thread, TimedOut, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, TimedOut, wait_for};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -223,7 +223,7 @@ fn run() {
                     return;
                 }
                 drop(heart);
-                let news = wait_for(next, Io::None, |me, _| {
+                let news = wait_for(Awaited::Time, next, Io::None, |me, _| {
                     let mut heart = lock();
                     if heart.thread.is_none() {
                         heart.thread = Some(me.clone());

@@ -21,7 +21,7 @@ use crate::connection::at_least_rate;
 use crate::green::handle::Handle;
 use crate::green::net::Stream;
 use crate::green::spawn::spawn_on;
-use crate::green::thread::{Io, Thread, TimedOut, deadline_in, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, TimedOut, deadline_in, wait_for};
 use crate::green::worker::{self, Worker};
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
@@ -154,7 +154,7 @@ impl Outbox {
         deadline: Option<Instant>,
         mut check: impl FnMut(&mut State) -> Option<R>,
     ) -> Result<R, TimedOut> {
-        wait_for(deadline, Io::None, |me, _| {
+        wait_for(Awaited::Writable, deadline, Io::None, |me, _| {
             let mut state = self.lock();
             let found = check(&mut state);
             // Whoever wakes us takes us off the list.

@@ -19,6 +19,7 @@ pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Comm
         // requests; the connection is closed by it, and the thread goes on.
         let back = catch_unwind(AssertUnwindSafe(|| serve(service, &seat, job)));
         seat.set(Place::Free);
+        seat.set_client(None);
         seat.thread.clear_interrupt();
         match back {
             Ok(Some(parked)) => commands.send(Command::Back(Box::new(parked))),

@@ -2,7 +2,7 @@
 
 use crate::green::registered::Registered;
 use crate::green::sys;
-use crate::green::thread::{TimedOut, wait_for};
+use crate::green::thread::{Awaited, TimedOut, wait_for};
 use crate::green::worker;
 use socket2::SockRef;
 use std::io;
@@ -35,7 +35,9 @@ impl Listener {
     /// # Errors
     /// Whatever `accept` reports.
     pub(crate) fn accept(&self) -> io::Result<TcpStream> {
-        let result = wait_for(None, self.0.io(), |_, _| match accept_now(self.0.get()) {
+        let result = wait_for(Awaited::Accept, None, self.0.io(), |_, _| match accept_now(
+            self.0.get(),
+        ) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             done => Some(done),
         });

@@ -3,7 +3,7 @@
 use super::dns::{self, ToSocketAddrs};
 use super::socket::until_room;
 use crate::green::sys;
-use crate::green::thread::{Interest, Io, TimedOut, wait_for};
+use crate::green::thread::{Awaited, Interest, Io, TimedOut, wait_for};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
@@ -108,7 +108,7 @@ impl Race {
             .iter()
             .map(|(_, socket)| (socket.as_fd(), Interest::Writable))
             .collect();
-        wait_for(deadline, Io::PollAny(&fds), |_, _| {
+        wait_for(Awaited::Connect, deadline, Io::PollAny(&fds), |_, _| {
             fds.iter().position(|(fd, what)| sys::is_ready(*fd, *what))
         })
     }

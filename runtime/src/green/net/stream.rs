@@ -8,7 +8,7 @@
 use crate::green::handle::{Handle, Opened};
 use crate::green::registered::Registered;
 use crate::green::sys;
-use crate::green::thread::{Interest, Io, TimedOut, wait_for};
+use crate::green::thread::{Awaited, Interest, Io, TimedOut, wait_for};
 use crate::green::worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
@@ -137,20 +137,27 @@ impl Stream {
         deadline: Option<Instant>,
         mut take: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
-        let result = wait_for(deadline, self.io(Interest::Readable), |_, flags| {
-            if flags & ENDED != 0 {
-                self.ended.set(true);
-            }
-            let stopped = stop.load(Ordering::SeqCst);
-            // A green socket tells when something comes, so an empty one need not be asked.
-            if self.drained.get() && flags == 0 && !stopped {
-                return None;
-            }
-            match self.read_now(&mut take) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stopped.then_some(Ok(0)),
-                done => Some(done),
-            }
-        });
+        let result = wait_for(
+            Awaited::Readable,
+            deadline,
+            self.io(Interest::Readable),
+            |_, flags| {
+                if flags & ENDED != 0 {
+                    self.ended.set(true);
+                }
+                let stopped = stop.load(Ordering::SeqCst);
+                // A green socket tells when something comes, so an empty one need not be asked.
+                if self.drained.get() && flags == 0 && !stopped {
+                    return None;
+                }
+                match self.read_now(&mut take) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        stopped.then_some(Ok(0))
+                    }
+                    done => Some(done),
+                }
+            },
+        );
         result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -187,16 +194,21 @@ impl Stream {
         bufs: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> io::Result<usize> {
-        let result = wait_for(deadline, self.io(Interest::Writable), |_, flags| {
-            if flags != 0 {
-                // The event may have told of input as well, which a read would otherwise miss.
-                self.drained.set(false);
-            }
-            match self.write_now(bufs) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                done => Some(done),
-            }
-        });
+        let result = wait_for(
+            Awaited::Writable,
+            deadline,
+            self.io(Interest::Writable),
+            |_, flags| {
+                if flags != 0 {
+                    // The event may have told of input as well, which a read would otherwise miss.
+                    self.drained.set(false);
+                }
+                match self.write_now(bufs) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    done => Some(done),
+                }
+            },
+        );
         result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
     }
 

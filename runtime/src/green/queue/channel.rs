@@ -10,7 +10,7 @@
 use super::errors::{Closed, Empty, PutError};
 use super::peer::{Close, Peer};
 use crate::green::line::{Line, Ticket, lock};
-use crate::green::thread::{Io, Thread, deadline_in, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, deadline_in, wait_for};
 use crate::green::timeout::TimedOut;
 use crate::green::wait::Lookout;
 use crate::green::wait::sealed::{Watch, Watched};
@@ -130,7 +130,7 @@ impl<T> Channel<T> {
             channel: self,
             number,
         };
-        let ended = wait_for(deadline, Io::None, |_, _| {
+        let ended = wait_for(Awaited::QueuePut, deadline, Io::None, |_, _| {
             let state = lock(&self.shared);
             let open = state
                 .offers
@@ -165,7 +165,7 @@ impl<T> Channel<T> {
             channel: self,
             ticket: None,
         };
-        wait_for(deadline, Io::None, |me, _| {
+        wait_for(Awaited::QueueGet, deadline, Io::None, |me, _| {
             let mut state = lock(&self.shared);
             if state.closed {
                 return Some(None);

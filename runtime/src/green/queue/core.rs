@@ -6,7 +6,7 @@
 
 use super::errors::{Closed, Empty, PutError};
 use crate::green::line::{Line, Ticket, lock, wait_in};
-use crate::green::thread::{Io, Thread, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, wait_for};
 use crate::green::timeout::TimedOut;
 use crate::green::wait::Lookout;
 use std::cmp::Reverse;
@@ -148,7 +148,7 @@ impl<S: Store> Core<S> {
     ) -> Result<(), PutError<S::Item>> {
         let mut item = Some(item);
         let mut place = Place::new(self, Side::Put);
-        let put = wait_for(deadline, Io::None, |me, _| {
+        let put = wait_for(Awaited::QueuePut, deadline, Io::None, |me, _| {
             let mut state = lock(&self.0);
             if state.closed {
                 return Some(false);
@@ -182,7 +182,7 @@ impl<S: Store> Core<S> {
 
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Result<Option<S::Item>, TimedOut> {
         let mut place = Place::new(self, Side::Get);
-        wait_for(deadline, Io::None, |me, _| {
+        wait_for(Awaited::QueueGet, deadline, Io::None, |me, _| {
             let mut state = lock(&self.0);
             if place.has_turn(&mut state, me) {
                 return Some(state.pop());
@@ -210,7 +210,13 @@ impl<S: Store> Core<S> {
             Some(item) => Some(Some(item.clone())),
             None => state.closed.then_some(None),
         };
-        wait_in(&self.0, |state| &mut state.watchers, deadline, look)
+        wait_in(
+            Awaited::QueuePeek,
+            &self.0,
+            |state| &mut state.watchers,
+            deadline,
+            look,
+        )
     }
 
     /// Notes that an item is done; false if none is left that was not.
@@ -230,7 +236,13 @@ impl<S: Store> Core<S> {
 
     pub(super) fn wait_all_done(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let done = |state: &mut State<S>| (state.unfinished == 0).then_some(());
-        wait_in(&self.0, |state| &mut state.watchers, deadline, done)
+        wait_in(
+            Awaited::QueueDone,
+            &self.0,
+            |state| &mut state.watchers,
+            deadline,
+            done,
+        )
     }
 
     pub(super) fn close(&self) {

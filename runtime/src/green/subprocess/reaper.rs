@@ -53,6 +53,7 @@ fn work() {
         let deadline = deadline_in(pause);
         // Ended by the clock, or by a new child; without children only by the latter.
         let (Ok(()) | Err(TimedOut)) = thread::wait_for(
+            thread::Awaited::Child,
             (known > 0).then_some(deadline).flatten(),
             thread::Io::None,
             |me, _| {

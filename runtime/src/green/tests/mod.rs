@@ -117,7 +117,7 @@ fn eventually(condition: impl Fn() -> bool) {
 /// Waits until the green thread of this name waits.
 fn until_waiting(name: &str) {
     eventually(|| {
-        let waits = |sight: &Sight| sight.name == name && sight.doing == Doing::Waiting;
+        let waits = |sight: &Sight| sight.name == name && matches!(sight.doing, Doing::Waiting(_));
         green_threads().iter().any(waits)
     });
 }

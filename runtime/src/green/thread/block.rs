@@ -1,6 +1,6 @@
 //! How a thread blocks: a green thread in `may`, an OS thread in the kernel.
 
-use super::{Kind, Thread, Waiting};
+use super::{Awaited, Kind, Thread, Waiting};
 use crate::green::{
     sys,
     worker::{self, Worker},
@@ -53,7 +53,12 @@ impl<T: WaitIo> DynWaitIo for T {
 impl Thread {
     /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
     /// Returns the epoll flags of a green wait for I/O.
-    pub(super) fn block(self: &Arc<Self>, io: Io<'_>, deadline: Option<Instant>) -> usize {
+    pub(super) fn block(
+        self: &Arc<Self>,
+        what: Awaited,
+        io: Io<'_>,
+        deadline: Option<Instant>,
+    ) -> usize {
         // SAFETY: called by the thread itself. The borrow ends with the statement.
         unsafe { self.own() }.done = 0;
         // SAFETY: called by the thread itself. The borrow ends with the statement.
@@ -67,9 +72,9 @@ impl Thread {
             .chain(deadline)
             .min();
         match &self.kind {
-            Kind::Green { home, .. } => self.block_green(home, io, limit),
+            Kind::Green { home, .. } => self.block_green(home, what, io, limit),
             Kind::Os { .. } => {
-                self.block_os(io, limit);
+                self.block_os(what, io, limit);
                 0
             }
         }
@@ -78,6 +83,7 @@ impl Thread {
     pub(super) fn block_green(
         self: &Arc<Self>,
         home: &'static Worker,
+        what: Awaited,
         io: Io<'_>,
         limit: Option<Instant>,
     ) -> usize {
@@ -87,6 +93,8 @@ impl Thread {
         if let Some(limit) = limit {
             self.wake_at(home, limit);
         }
+        self.waiting_for.begin(what);
+        let turn = home.turn().give();
         let flags = match io {
             Io::Green(io) => {
                 // SAFETY: as above; the borrow ends before the thread blocks.
@@ -101,6 +109,8 @@ impl Thread {
             Io::PollAny(fds) => self.park_watching(home, fds),
         };
         self.check_home(home);
+        home.turn().take(turn);
+        self.waiting_for.end();
         // SAFETY: as above.
         unsafe { self.own() }.waiting = Waiting::No;
         self.token.store(false, Ordering::Release);
@@ -145,10 +155,11 @@ impl Thread {
         0
     }
 
-    pub(super) fn block_os(&self, io: Io<'_>, limit: Option<Instant>) {
+    pub(super) fn block_os(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) {
         let Kind::Os { polling, bell, .. } = &self.kind else {
             unreachable!("checked by block")
         };
+        self.waiting_for.begin(what);
         let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
         let one;
         let fds = match io {
@@ -175,6 +186,7 @@ impl Thread {
             polling.store(false, Ordering::SeqCst);
         }
         self.token.store(false, Ordering::SeqCst);
+        self.waiting_for.end();
     }
 
     /// Cargo unifies features: any crate that depends on `may` with its default features turns

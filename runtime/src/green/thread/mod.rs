@@ -20,23 +20,30 @@
 //! ends any of these early. On the home worker it acts at once; from elsewhere it leaves a
 //! message in the home worker's mailbox (see [`worker`](super::worker)).
 
+mod awaited;
 mod block;
 mod guards;
 mod interrupt;
+mod os;
 
 pub(crate) use super::timeout::TimedOut;
+pub use awaited::Awaited;
+use awaited::WaitNote;
 pub(crate) use block::{Interest, Io};
 pub(crate) use guards::{BeforeBlock, LimitGuard, LimitNumber, Standstill};
 pub(crate) use interrupt::{Interrupt, Unwind};
+pub(super) use os::{OsSight, os_errands};
 
+use super::control::Control;
+use super::errand::Errand;
 use super::worker::{self, Worker};
 use may::io::WaitIoWaker;
 use std::cell::{OnceCell, UnsafeCell};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// The point in time `timeout` from now; `None` (wait for ever) if the clock cannot show it.
@@ -56,6 +63,14 @@ pub(crate) struct Thread {
     /// A wake message is on its way through the home worker's mailbox.
     posted: AtomicBool,
     interrupt: AtomicU8,
+    /// What it waits for, for others to see.
+    waiting_for: WaitNote,
+    /// Where the stack of a green thread was when it began; 0 for an OS thread.
+    anchor: AtomicUsize,
+    /// What its greenlet is called, and more; for a green thread that is one.
+    control: OnceLock<Arc<Control>>,
+    /// What the layers above do on it.
+    errand: Mutex<Option<Weak<dyn Errand>>>,
     /// Only touched by the thread itself and, for a green thread, by its home worker.
     own: UnsafeCell<Own>,
 }
@@ -115,6 +130,14 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Thread>) -> R) -> R {
     CURRENT.with(|cell| look(cell.get_or_init(|| Arc::new(Thread::adopt()))))
 }
 
+/// The number of the greenlet that calls.
+pub(super) fn parent() -> Option<u64> {
+    let here = worker::current()?;
+    // SAFETY: we run on that worker.
+    let running = unsafe { here.turn().running() }?;
+    running.control().map(|control| control.number())
+}
+
 impl Thread {
     fn adopt() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -138,6 +161,10 @@ impl Thread {
             token: AtomicBool::new(false),
             posted: AtomicBool::new(false),
             interrupt: AtomicU8::new(0),
+            waiting_for: WaitNote::default(),
+            anchor: AtomicUsize::new(0),
+            control: OnceLock::new(),
+            errand: Mutex::new(None),
             own: UnsafeCell::new(Own {
                 waiting: Waiting::No,
                 timer: None,
@@ -226,21 +253,33 @@ impl Thread {
         }
     }
 
-    /// Whether a green thread is blocked, and if so, whether in a wait for a descriptor.
-    ///
-    /// # Panics
-    /// When called elsewhere than on its home worker.
-    pub(super) fn blocked(&self) -> Option<bool> {
-        assert!(
-            self.home().is_some_and(worker::is_current),
-            "only a green thread's home worker can look at it"
-        );
-        // SAFETY: we are on the home worker; nothing below reaches `own` again.
-        match unsafe { &self.own().waiting } {
-            Waiting::No => None,
-            Waiting::Parked => Some(false),
-            Waiting::Io(_) => Some(true),
-        }
+    /// What it waits for, and for how long already; `None` when it runs. Callable from anywhere.
+    pub(crate) fn waiting_for(&self) -> Option<(Awaited, Duration)> {
+        self.waiting_for.look()
+    }
+
+    /// Whether a wake has come, so that it only waits for its worker. Callable from anywhere.
+    pub(super) fn is_woken(&self) -> bool {
+        self.token.load(Ordering::Relaxed) || self.posted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it is a greenlet, which has just begun. For the thread itself.
+    pub(super) fn begin(&self, control: Arc<Control>) {
+        let here = 0u8;
+        self.anchor
+            .store((&raw const here).addr(), Ordering::Relaxed);
+        // It begins once.
+        let _ = self.control.set(control);
+    }
+
+    /// What it is called, and more, if it is a greenlet.
+    pub(super) fn control(&self) -> Option<&Arc<Control>> {
+        self.control.get()
+    }
+
+    /// An address at the upper end of its stack; 0 if that is not known.
+    pub(super) fn anchor(&self) -> usize {
+        self.anchor.load(Ordering::Relaxed)
     }
 
     /// Part of a timer's end that runs on the home worker.
@@ -370,6 +409,7 @@ impl fmt::Debug for Thread {
 /// # Errors
 /// [`TimedOut`] when the deadline has passed, or at once when the thread is unwinding.
 pub(crate) fn wait_for<T>(
+    what: Awaited,
     deadline: Option<Instant>,
     io: Io<'_>,
     mut ready: impl FnMut(&Arc<Thread>, usize) -> Option<T>,
@@ -387,7 +427,7 @@ pub(crate) fn wait_for<T>(
         if deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(TimedOut);
         }
-        flags = me.block(io, deadline);
+        flags = me.block(what, io, deadline);
     }
 }
 
@@ -397,7 +437,7 @@ pub(crate) fn wait_for<T>(
 /// # Panics
 /// When the thread is unwinding. A green thread must not block there: its worker's count of
 /// panics would be seen by all others of the worker.
-pub(super) fn wait_through(mut ready: impl FnMut(&Arc<Thread>) -> bool) {
+pub(super) fn wait_through(what: Awaited, mut ready: impl FnMut(&Arc<Thread>) -> bool) {
     assert!(
         !std::thread::panicking(),
         "an unwinding thread must not block"
@@ -408,9 +448,9 @@ pub(super) fn wait_through(mut ready: impl FnMut(&Arc<Thread>) -> bool) {
         // might panic.
         match &me.kind {
             Kind::Green { home, .. } => {
-                me.block_green(home, Io::None, None);
+                me.block_green(home, what, Io::None, None);
             }
-            Kind::Os { .. } => me.block_os(Io::None, None),
+            Kind::Os { .. } => me.block_os(what, Io::None, None),
         }
     }
 }

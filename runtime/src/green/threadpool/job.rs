@@ -2,7 +2,7 @@
 
 use crate::green::greenlet::JoinError;
 use crate::green::line::{Line, Ticket, lock, wait_in};
-use crate::green::thread::{Thread, current, deadline_in};
+use crate::green::thread::{Awaited, Thread, current, deadline_in};
 use crate::green::timeout::TimedOut;
 use crate::green::wait::Lookout;
 use crate::green::wait::sealed::{Watch, Watched};
@@ -149,7 +149,13 @@ impl<T> Job<T> {
                 _ => Some(Err(JoinError::Taken)),
             }
         };
-        wait_in(&self.shared, |state| &mut state.waiting, deadline, ended)
+        wait_in(
+            Awaited::Job,
+            &self.shared,
+            |state| &mut state.waiting,
+            deadline,
+            ended,
+        )
     }
 
     /// Whether it has ended.

@@ -6,7 +6,8 @@
 
 use super::{LagProbes, text};
 use crate::green::net::Stream;
-use crate::green::thread::{Interest, Io, TimedOut, deadline_in, wait_for};
+use crate::green::run_info;
+use crate::green::thread::{Awaited, Interest, Io, TimedOut, deadline_in, wait_for};
 use crate::http1::{HeadLimits, HeadReader, error_response};
 use crate::server::{Service, task::Task};
 use bytes::BytesMut;
@@ -47,7 +48,7 @@ pub(in crate::server) fn start(service: Arc<Service>, listener: TcpListener) -> 
 
 fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let io = Io::Poll(listener.as_fd(), Interest::Readable);
-    let result = wait_for(None, io, |_, _| match listener.accept() {
+    let result = wait_for(Awaited::Accept, None, io, |_, _| match listener.accept() {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         Ok((stream, _)) => Some(Ok(stream)),
         Err(error) => Some(Err(error)),
@@ -77,15 +78,18 @@ fn serve(service: &Service, lag: &LagProbes, stream: TcpStream) -> io::Result<()
             let status = StatusCode::METHOD_NOT_ALLOWED;
             error_response(&mut response, status, "only GET and HEAD", None);
         }
-        Ok(head) if head.text(head.path) != "/metrics" => {
-            error_response(&mut response, StatusCode::NOT_FOUND, "see /metrics", None);
-        }
         Ok(head) => {
-            let body = text::render(service, lag);
+            let path = head.text(head.path);
+            let query = head.query.map(|query| head.text(query));
+            let Some((kind, body)) = page(path, query, service, lag) else {
+                let status = StatusCode::NOT_FOUND;
+                error_response(&mut response, status, "see /metrics and /threads", None);
+                return send(&stream, &response, deadline);
+            };
             let length = body.len();
             response = format!(
                 "HTTP/1.1 200 OK\r\nserver: greenway\r\nconnection: close\r\n\
-                 content-type: text/plain; version=0.0.4; charset=utf-8\r\n\
+                 content-type: {kind}; charset=utf-8\r\n\
                  cache-control: no-store\r\ncontent-length: {length}\r\n\r\n"
             )
             .into_bytes();
@@ -94,7 +98,26 @@ fn serve(service: &Service, lag: &LagProbes, stream: TcpStream) -> io::Result<()
             }
         }
     }
-    write_all(&stream, &response, deadline)?;
+    send(&stream, &response, deadline)
+}
+
+/// What is shown under a path: its content type, and the text.
+fn page(
+    path: &str,
+    query: Option<&str>,
+    service: &Service,
+    lag: &LagProbes,
+) -> Option<(&'static str, String)> {
+    match (path, query) {
+        ("/metrics", _) => Some(("text/plain; version=0.0.4", text::render(service, lag))),
+        ("/threads", Some("all")) => Some(("text/plain", format!("{:#}", run_info()))),
+        ("/threads", _) => Some(("text/plain", run_info().to_string())),
+        _ => None,
+    }
+}
+
+fn send(stream: &Stream, response: &[u8], deadline: Option<Instant>) -> io::Result<()> {
+    write_all(stream, response, deadline)?;
     stream.shutdown(Shutdown::Write);
     Ok(())
 }

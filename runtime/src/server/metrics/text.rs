@@ -3,7 +3,7 @@
 use super::{BUCKETS, CODES, FIRST_CODE, LagProbes, Metrics, Refused};
 use crate::config::Engine;
 use crate::connection::Place;
-use crate::green::worker;
+use crate::green::worker::{self, Worker};
 use crate::server::Service;
 use crate::websocket::Closed;
 use std::fmt::{Display, Write as _};
@@ -29,6 +29,7 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
     requests(metrics, &mut out);
     websockets(service, &mut out);
     workers(lag, &mut out);
+    held_up(&mut out);
     if let Some(log) = &service.access_log {
         out.one(
             "greenway_access_log_lines_waiting",
@@ -235,6 +236,28 @@ fn workers(lag: &LagProbes, out: &mut Text) {
     );
     for (index, lag) in lag.take_worst().enumerate() {
         out.sample(name, &format!("worker=\"{index}\""), lag.as_secs_f64());
+    }
+}
+
+fn held_up(out: &mut Text) {
+    let name = "greenway_worker_held_up_total";
+    let help = "Times that a green thread ran for longer than --max-blocking-time without a wait.";
+    out.family(name, "counter", help);
+    let label = |worker: &Worker| format!("worker=\"{}\"", worker.index());
+    for worker in worker::workers() {
+        out.sample(name, &label(worker), worker.held().times());
+    }
+    let name = "greenway_worker_held_up_seconds_total";
+    out.family(name, "counter", "Time that these add up to.");
+    for worker in worker::workers() {
+        let total = worker.held().total().as_secs_f64();
+        out.sample(name, &label(worker), total);
+    }
+    let name = "greenway_worker_held_up_longest_seconds";
+    out.family(name, "gauge", "The longest of them since the last scrape.");
+    for worker in worker::workers() {
+        let longest = worker.held().take_longest().as_secs_f64();
+        out.sample(name, &label(worker), longest);
     }
 }
 

@@ -1,0 +1,182 @@
+//! Where in a connection's life a thread is, and whom it serves: for the lifecycle, which ends it,
+//! and for those who look from outside.
+
+use super::RequestLine;
+use crate::green::errand::{Errand, Serving};
+use crate::green::thread::{self, Interrupt, Thread};
+use crate::server::Lifecycle;
+use greenway_app::Connection as Facts;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the server knows of a thread that serves connections.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) thread: Arc<Thread>,
+    place: AtomicU8,
+    guest: Mutex<Guest>,
+}
+
+/// Whom the thread serves.
+#[derive(Debug, Default)]
+struct Guest {
+    client: Option<Arc<Facts>>,
+    /// The client of the request, as a proxy that is the connection's client tells of it.
+    proxied: Option<Arc<Facts>>,
+    line: Option<RequestLine>,
+    route: Option<Arc<str>>,
+}
+
+/// Where in a connection's life a thread is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Place {
+    /// It serves a request.
+    Busy,
+    /// It waits for a connection's next request: it may be ended at once when the server stops.
+    Idle,
+    /// It waits for the rest of a request's head.
+    Reading,
+    /// It has no connection (a thread of the pool).
+    Free,
+    /// It serves a stream that may be ended at once when the server stops.
+    Willing,
+    /// It is being ended: it was willing, and its interrupt has come or is about to.
+    Ending,
+}
+
+impl Seat {
+    /// A seat for the thread that calls.
+    pub(crate) fn new(place: Place) -> Arc<Self> {
+        let seat = Arc::new(Self {
+            thread: thread::current(),
+            place: AtomicU8::new(place as u8),
+            guest: Mutex::default(),
+        });
+        let errand: Arc<dyn Errand> = seat.clone();
+        seat.thread.set_errand(Arc::downgrade(&errand));
+        seat
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        match self.place.load(Ordering::SeqCst) {
+            0 => Place::Busy,
+            1 => Place::Idle,
+            2 => Place::Reading,
+            3 => Place::Free,
+            4 => Place::Willing,
+            _ => Place::Ending,
+        }
+    }
+
+    pub(crate) fn set(&self, place: Place) {
+        self.place.store(place as u8, Ordering::SeqCst);
+    }
+
+    /// Interrupts the thread if it is willing to be ended. Whoever has been asked and did not get
+    /// to its wait takes that back in [`unwilling`](Self::unwilling), so nobody else is hit.
+    pub(crate) fn end_if_willing(&self) {
+        let (willing, ending) = (Place::Willing as u8, Place::Ending as u8);
+        let asked =
+            self.place
+                .compare_exchange(willing, ending, Ordering::SeqCst, Ordering::SeqCst);
+        if asked.is_ok() {
+            self.thread.interrupt(Interrupt::Stop);
+        }
+    }
+
+    /// The thread may be ended at its wait as soon as the server stops.
+    pub(super) fn willing(&self, lifecycle: &Lifecycle) {
+        self.set(Place::Willing);
+        // Whoever stops the server does it the other way round.
+        if lifecycle.is_stopping() {
+            self.end_if_willing();
+        }
+    }
+
+    /// The thread goes on with what must not be ended at once.
+    pub(super) fn unwilling(&self, lifecycle: &Lifecycle) {
+        let before = self.place.swap(Place::Busy as u8, Ordering::SeqCst);
+        if before == Place::Ending as u8 {
+            self.take_back(lifecycle);
+        }
+    }
+
+    #[cold]
+    fn take_back(&self, lifecycle: &Lifecycle) {
+        // Who has asked us to end is between that and the interrupt, at most.
+        while !matches!(
+            self.thread.interrupted(),
+            Some(Interrupt::Stop | Interrupt::Kill)
+        ) {
+            std::thread::yield_now();
+        }
+        self.thread.clear_stop();
+        if lifecycle.is_ending() {
+            self.thread.interrupt(Interrupt::Stop); // it was, or might have been, the last call
+        }
+    }
+
+    fn guest(&self) -> MutexGuard<'_, Guest> {
+        // Nothing under the lock can panic half-way through a change.
+        self.guest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client of the connection that the thread has, if it has one.
+    pub(crate) fn set_client(&self, client: Option<Arc<Facts>>) {
+        *self.guest() = Guest {
+            client,
+            ..Guest::default()
+        };
+    }
+
+    /// A request begins, with its own client if that is not the connection's; or it is over.
+    pub(super) fn set_request(&self, line: Option<RequestLine>, client: Option<Arc<Facts>>) {
+        let mut guest = self.guest();
+        guest.line = line;
+        guest.proxied = client;
+        guest.route = None;
+    }
+
+    /// The request has found its route.
+    pub(super) fn set_route(&self, route: &Arc<str>) {
+        self.guest().route = Some(route.clone());
+    }
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Busy | Self::Willing | Self::Ending => "busy",
+            Self::Idle => "idle",
+            Self::Reading => "reading",
+            Self::Free => "free",
+        }
+    }
+}
+
+impl Errand for Seat {
+    fn serving(&self) -> Serving {
+        let guest = self.guest();
+        let peer = guest.proxied.as_ref().or(guest.client.as_ref());
+        let peer = peer.and_then(|client| client.peer);
+        let request = guest.line.as_ref().map(|line| line.text().to_owned());
+        let route = guest.route.as_deref().map(str::to_owned);
+        Serving::new(self.place().name(), peer, request, route)
+    }
+
+    fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str(self.place().name())?;
+        let Ok(guest) = self.guest.try_lock() else {
+            return Ok(());
+        };
+        if let Some(line) = &guest.line {
+            write!(out, " with {:?}", line.text())?;
+        }
+        match &guest.route {
+            Some(route) => write!(out, " (route {route})"),
+            None => Ok(()),
+        }
+    }
+}
