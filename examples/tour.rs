@@ -22,6 +22,9 @@ pub(crate) mod hello;
 #[path = "limits.rs"]
 pub(crate) mod limits;
 #[allow(dead_code)]
+#[path = "rooms.rs"]
+pub(crate) mod rooms;
+#[allow(dead_code)]
 #[path = "stream.rs"]
 pub(crate) mod stream;
 
@@ -44,6 +47,7 @@ pub(crate) fn app() -> App {
     stream::routes(&mut app);
     fetch::routes(&mut app);
     chat::routes(&mut app);
+    rooms::routes(&mut app);
     limits::routes(&mut app);
     app
 }
@@ -64,6 +68,7 @@ fn page() -> String {
         ("{{listing:stream}}", include_str!("stream.rs"), "stream"),
         ("{{listing:fetch}}", include_str!("fetch.rs"), "fetch"),
         ("{{listing:chat}}", include_str!("chat.rs"), "poll"),
+        ("{{listing:rooms}}", include_str!("rooms.rs"), "room"),
         ("{{listing:limits}}", include_str!("limits.rs"), "gate"),
     ];
     listings.iter().fold(

@@ -1,6 +1,6 @@
 //! What each listing answers, in-process and without its long pauses.
 
-use crate::tour::{self, chat, fetch, hello, limits, stream};
+use crate::tour::{self, chat, fetch, hello, limits, rooms, stream};
 use greenway::testing::{Client, Reply};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -196,6 +196,89 @@ fn the_chat_refuses_what_it_cannot_show() {
     assert!(get(&client, "/chat").text().contains("aria-live"));
 }
 
+fn say_in_room(client: &Client, name: &str, text: &str) -> Value {
+    let reply = client
+        .post("/rooms/say")
+        .header("content-type", "application/json")
+        .body(json!({ "name": name, "text": text }).to_string())
+        .send();
+    assert_eq!(reply.status(), 201, "{}", reply.text());
+    serde_json::from_str::<Value>(&reply.text()).unwrap()["id"].take()
+}
+
+#[test]
+fn a_room_tells_pollers_and_streams_the_same() {
+    let client = Client::new(rooms::app());
+    let poll = |rest: &str| json_of(&get(&client, &format!("/rooms/poll?name=Ada{rest}")));
+    let start = poll("")["last"].clone();
+    let first = say_in_room(&client, " Ada\n", "Is anybody <i>here</i>?");
+    let second = say_in_room(&client, "Grace", "I am");
+
+    let news = poll(&format!("&after={}", start.as_str().unwrap()));
+    let messages = news["messages"].as_array().unwrap();
+    let texts: Vec<_> = messages.iter().map(|m| (&m["name"], &m["text"])).collect();
+    assert_eq!(texts[0], (&json!("Ada"), &json!("Is anybody <i>here</i>?")));
+    assert_eq!(texts[1], (&json!("Grace"), &json!("I am")));
+    assert_eq!((&messages[0]["id"], &news["last"]), (&first, &second));
+
+    // The same as events; the page goes on where it was over another transport.
+    let first = first.as_str().unwrap();
+    for reply in [
+        client
+            .get("/rooms/events?name=Edsger")
+            .header("last-event-id", first),
+        client.get(&format!("/rooms/events?name=Edsger&after={first}")),
+    ] {
+        let reply = reply.leave_after(2).send();
+        let event = String::from_utf8_lossy(&reply.chunks()[1]).into_owned();
+        let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+        let data: Value = serde_json::from_str(data.unwrap()).unwrap();
+        assert_eq!((&data["text"], &data["id"]), (&json!("I am"), &second));
+        assert!(event.starts_with(&format!("id: {}\n", second.as_str().unwrap())));
+    }
+    assert_eq!(poll("&after=junk")["gap"], true);
+    let people = json_of(&get(&client, "/rooms/people"));
+    assert_eq!(people["people"][0], json!({ "name": "Ada", "via": "poll" }));
+}
+
+#[test]
+fn a_room_announces_who_comes_and_goes() {
+    let client = Client::new(rooms::app());
+    let news = json_of(&get(&client, "/rooms/poll?name=Ada"));
+    let after = news["last"].as_str().unwrap();
+    client.get("/rooms/events?name=Grace").leave_after(1).send();
+    let news = json_of(&get(
+        &client,
+        &format!("/rooms/poll?name=Ada&after={after}"),
+    ));
+    assert_eq!(news["messages"][0]["joined"], "Grace");
+    assert_eq!(news["messages"][1]["left"], "Grace");
+    assert_eq!(json_of(&get(&client, "/rooms/people"))["count"], 1);
+}
+
+#[test]
+fn a_room_refuses_what_it_cannot_show() {
+    let client = Client::new(rooms::app());
+    let post = |kind: &str, body: String| {
+        let post = client.post("/rooms/say").header("content-type", kind);
+        post.body(body).send().status()
+    };
+    let message = |name: &str, text: &str| json!({ "name": name, "text": text }).to_string();
+    let json = "application/json";
+    assert_eq!(post("text/plain", message("Ada", "hi")), 415);
+    assert_eq!(post(json, "{".into()), 400);
+    assert_eq!(post(json, message("Ada", " \n ")), 400);
+    assert_eq!(post(json, message("", "hi")), 400);
+    assert_eq!(post(json, message("Ada", &"a".repeat(501))), 400);
+    assert_eq!(post(json, message("Ada", &"a".repeat(9000))), 413);
+    for path in ["/rooms/poll", "/rooms/events"] {
+        assert_eq!(get(&client, path).status(), 400, "who are you?");
+        let long = format!("{path}?name={}", "a".repeat(33));
+        assert_eq!(get(&client, &long).status(), 400);
+    }
+    assert!(get(&client, "/rooms").text().contains("aria-live"));
+}
+
 #[test]
 fn the_tour_shows_all_listings() {
     let client = Client::new(tour::app());
@@ -210,6 +293,7 @@ fn the_tour_shows_all_listings() {
         "fn stream(second: Duration) -&gt; Body {",
         "fn fetch()",
         "fn poll(",
+        "fn room() -&gt; Room {",
         "struct Gate {",
     ] {
         assert!(page.contains(line), "{line}");
@@ -220,6 +304,7 @@ fn the_tour_shows_all_listings() {
         "/stream?scale=0.01",
         "/fetch",
         "/chat",
+        "/rooms",
         "/limits",
     ] {
         assert_eq!(get(&client, target).status(), 200, "{target}");

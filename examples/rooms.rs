@@ -1,0 +1,169 @@
+//! The chat once more, on a [`Room`]: over long polls and server-sent events side by side, with its
+//! page at `/rooms`. Who listens in which way makes no difference to the others.
+//!
+//! ```text
+//! curl -N 'http://127.0.0.1:8000/rooms/events?name=Grace'
+//! curl 'http://127.0.0.1:8000/rooms/poll?name=Edsger'
+//! curl --json '{"name":"Ada","text":"Hello"}' http://127.0.0.1:8000/rooms/say
+//! ```
+//!
+//! Compare [`chat.rs`](chat.rs), where the room is made by hand.
+//!
+//! What must stay true: each message shows its own place in the room as its `id`, whatever carries
+//! it, so a client goes on where it was, also over another transport.
+
+#![forbid(unsafe_code)]
+
+use greenway::room::{Change, Cursor, Post, Room, Since};
+use greenway::sse::{self, Sse};
+use greenway::{App, Html, HttpError, Request, Response};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a poll may wait. Below the server's `--timeout` of 30 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
+/// In a room with more people than this, coming and going is not announced: that would be more
+/// messages than what people say.
+const CROWD: usize = 100;
+/// Characters.
+const LONGEST_NAME: usize = 32;
+const LONGEST_TEXT: usize = 500;
+/// Bytes of a posted message: room for the longest text with every character escaped.
+const LONGEST_POST: usize = 8 * 1024;
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    app.get("/", |_: Request| Response::redirect("/rooms", 302));
+    routes(&mut app);
+    app
+}
+
+pub(crate) fn routes(app: &mut App) {
+    let room = room();
+    let [polls, streams, posts, people] = [(); 4].map(|()| room.clone());
+    app.get("/rooms", |_: Request| {
+        Html(include_str!("pages/rooms.html"))
+    });
+    app.get("/rooms/poll", move |req: Request| poll(&polls, &req));
+    app.get("/rooms/events", move |req: Request| events(&streams, &req));
+    app.post("/rooms/say", move |req: Request| post(&posts, req));
+    app.get("/rooms/people", move |_: Request| {
+        json_response(200, &who_is_there(&people))
+    });
+}
+
+// ANCHOR: room
+/// A room that remembers 200 messages, and announces who comes and goes.
+fn room() -> Room {
+    Room::builder()
+        .history(200)
+        .on_change(|room, change| {
+            let (what, who) = match change {
+                Change::Joined(who) => ("joined", who.name),
+                Change::Left(who) => ("left", who.name),
+            };
+            if room.len() <= CROWD {
+                room.publish_with(|id| {
+                    let news = json!({ "id": id.to_string(), what: *who });
+                    Post::new(news.to_string()).name("people").passing()
+                });
+            }
+        })
+        .build()
+}
+
+fn say(room: &Room, name: &str, text: &str) -> Cursor {
+    room.publish_with(|id| {
+        json!({ "id": id.to_string(), "name": name, "text": text, "at": now() }).to_string()
+    })
+}
+// ANCHOR_END: room
+
+// ANCHOR: poll
+/// `GET /rooms/poll?name=Ada&after=ID`: blocks until something is said after ID.
+fn poll(room: &Room, req: &Request) -> Result<Response, HttpError> {
+    let since = Since::seen(req.query("after").as_deref());
+    let news = room.poll(&name(req)?, since, LONGEST_WAIT)?;
+    let messages = news.messages.iter().filter_map(|message| message.text());
+    let messages: Vec<Value> = messages.flat_map(serde_json::from_str).collect();
+    let last = news.cursor.to_string();
+    let news = json!({ "messages": messages, "last": last, "gap": news.gap });
+    Ok(json_response(200, &news))
+}
+// ANCHOR_END: poll
+
+// ANCHOR: events
+/// `GET /rooms/events?name=Ada`, for an `EventSource`: when it comes back, it says itself what it
+/// has seen.
+fn events(room: &Room, req: &Request) -> Result<Sse, HttpError> {
+    let after = req.query("after");
+    let since = Since::seen(sse::last_event_id(req).or(after.as_deref()));
+    Ok(room.join(&name(req)?, since)?.into_events())
+}
+// ANCHOR_END: events
+
+/// `POST /rooms/say` with `{"name": …, "text": …}`.
+fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
+    // A page of another site can post forms and plain text without being asked, but not this.
+    let json = req
+        .content_type()
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    if !json.trim().eq_ignore_ascii_case("application/json") {
+        return Err(HttpError::new(415, "a message is application/json"));
+    }
+    let body = req.body(LONGEST_POST)?;
+    let message: Value = serde_json::from_slice(&body)
+        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
+    let field = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
+    let name = tidy("name", &field("name"), LONGEST_NAME)?;
+    let text = tidy("text", &field("text"), LONGEST_TEXT)?;
+    let id = say(room, &name, &text).to_string();
+    Ok(json_response(201, &json!({ "id": id })))
+}
+
+fn who_is_there(room: &Room) -> Value {
+    let members = room.members();
+    let some = members.iter().take(CROWD);
+    let some: Value = some
+        .map(|who| json!({ "name": *who.name, "via": format!("{:?}", who.via).to_lowercase() }))
+        .collect();
+    json!({ "count": members.len(), "people": some })
+}
+
+/// The name that a listener gives itself.
+fn name(req: &Request) -> Result<String, HttpError> {
+    tidy("name", &req.query("name").unwrap_or_default(), LONGEST_NAME)
+}
+
+/// A text without control characters and space around it.
+fn tidy(field: &str, text: &str, longest: usize) -> Result<String, HttpError> {
+    let text = text.replace(char::is_control, " ").trim().to_owned();
+    match text.chars().count() {
+        0 => Err(HttpError::new(400, format!("a {field} is missing"))),
+        n if n > longest => Err(HttpError::new(
+            400,
+            format!("a {field} has {longest} characters at most"),
+        )),
+        _ => Ok(text),
+    }
+}
+
+fn json_response(status: u16, value: &Value) -> Response {
+    Response::new(format!("{value}\n"))
+        .with_status(status)
+        .with_header("content-type", "application/json")
+        .with_header("cache-control", "no-store")
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn main() {
+    greenway::serve(app())
+}
