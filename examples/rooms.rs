@@ -1,5 +1,5 @@
-//! The chat once more, on a [`Room`]: over long polls and server-sent events side by side, with its
-//! page at `/rooms`. Who listens in which way makes no difference to the others.
+//! The chat once more, on a [`Room`]: over long polls, server-sent events and WebSockets side by
+//! side, with its page at `/rooms`. Who listens in which way makes no difference to the others.
 //!
 //! ```text
 //! curl -N 'http://127.0.0.1:8000/rooms/events?name=Grace'
@@ -16,7 +16,8 @@
 
 use greenway::room::{Change, Cursor, Post, Room, Since};
 use greenway::sse::{self, Sse};
-use greenway::{App, Html, HttpError, Request, Response};
+use greenway::websocket::Options;
+use greenway::{App, Html, HttpError, Request, Response, abort};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,12 +41,13 @@ pub(crate) fn app() -> App {
 
 pub(crate) fn routes(app: &mut App) {
     let room = room();
-    let [polls, streams, posts, people] = [(); 4].map(|()| room.clone());
+    let [polls, streams, sockets, posts, people] = [(); 5].map(|()| room.clone());
     app.get("/rooms", |_: Request| {
         Html(include_str!("pages/rooms.html"))
     });
     app.get("/rooms/poll", move |req: Request| poll(&polls, &req));
     app.get("/rooms/events", move |req: Request| events(&streams, &req));
+    app.get("/rooms/socket", move |req: Request| socket(&sockets, &req));
     app.post("/rooms/say", move |req: Request| post(&posts, req));
     app.get("/rooms/people", move |_: Request| {
         json_response(200, &who_is_there(&people))
@@ -102,6 +104,30 @@ fn events(room: &Room, req: &Request) -> Result<Sse, HttpError> {
 }
 // ANCHOR_END: events
 
+// ANCHOR: socket
+/// `GET /rooms/socket?name=Ada&after=ID`: a WebSocket that gets what is said, and says `{"text": …}`.
+fn socket(room: &Room, req: &Request) -> Result<(), HttpError> {
+    let name = name(req)?;
+    let since = Since::seen(req.query("after").as_deref());
+    let Some(ws) = Options::new().max_message(LONGEST_POST).accept(req)? else {
+        abort(400, "Expected a WebSocket request.");
+    };
+    if room.since(since).gap {
+        ws.send(json!({ "gap": true }).to_string())?;
+    }
+    let _member = room.join_socket(&name, since, ws.sender())?;
+    while let Some(message) = ws.receive()? {
+        match said(message.as_bytes()) {
+            Ok(text) => {
+                say(room, &name, &text);
+            }
+            Err(error) => ws.send(json!({ "error": error.message() }).to_string())?,
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: socket
+
 /// `POST /rooms/say` with `{"name": …, "text": …}`.
 fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
     // A page of another site can post forms and plain text without being asked, but not this.
@@ -113,13 +139,21 @@ fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
         return Err(HttpError::new(415, "a message is application/json"));
     }
     let body = req.body(LONGEST_POST)?;
-    let message: Value = serde_json::from_slice(&body)
-        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
-    let field = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
-    let name = tidy("name", &field("name"), LONGEST_NAME)?;
-    let text = tidy("text", &field("text"), LONGEST_TEXT)?;
+    let name = tidy("name", &field(&body, "name")?, LONGEST_NAME)?;
+    let text = said(&body)?;
     let id = say(room, &name, &text).to_string();
     Ok(json_response(201, &json!({ "id": id })))
+}
+
+/// What somebody says with `{"text": …}`.
+fn said(json: &[u8]) -> Result<String, HttpError> {
+    tidy("text", &field(json, "text")?, LONGEST_TEXT)
+}
+
+fn field(json: &[u8], name: &str) -> Result<String, HttpError> {
+    let value: Value = serde_json::from_slice(json)
+        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
+    Ok(value[name].as_str().unwrap_or_default().to_owned())
 }
 
 fn who_is_there(room: &Room) -> Value {

@@ -1,7 +1,8 @@
 //! Rooms over real connections: what is said once reaches all who listen, however they do.
 
-use greenway::room::{Change, News, Post, Room, Since};
-use greenway::{App, Engine, HttpError, Request, Server, sse};
+use greenway::room::{Change, News, Post, Room, Since, Slow};
+use greenway::websocket::Upgrade;
+use greenway::{App, Engine, HttpError, Request, Server, abort, sse};
 use greenway_tests::request::{get, post};
 use greenway_tests::{Client, Reply, TestServer, on_green_and_threads, until};
 use std::time::Duration;
@@ -11,7 +12,12 @@ on_green_and_threads!(
     a_stream_goes_on_where_it_was,
     a_poll_goes_on_where_it_was,
     members_leave_with_their_clients,
-    a_full_room_is_a_503
+    a_full_room_is_a_503,
+    a_socket_goes_on_where_it_was,
+    what_a_socket_says_is_for_all,
+    a_slow_socket_is_put_out_and_nobody_waits_for_it,
+    a_slow_socket_may_miss_messages_instead,
+    one_who_leaves_the_room_may_keep_the_socket
 );
 
 /// Below the server's `--timeout`.
@@ -25,7 +31,7 @@ struct Site {
 
 impl Site {
     fn start(engine: Engine, room: Room) -> Self {
-        let (events, polls, says) = (room.clone(), room.clone(), room.clone());
+        let [events, polls, says, sockets] = [(); 4].map(|()| room.clone());
         let mut app = App::new();
         app.get("/events/<name>", move |request: Request| {
             let since = Since::seen(sse::last_event_id(&request));
@@ -42,8 +48,45 @@ impl Site {
             let text = String::from_utf8_lossy(&body).into_owned();
             Ok::<_, HttpError>(says.publish(text).to_string())
         });
+        app.get("/socket/<name>", move |request: Request| {
+            let since = Since::seen(request.query("after").as_deref());
+            let Some(ws) = request.websocket() else {
+                abort(400, "Expected a WebSocket request.");
+            };
+            if sockets.since(since).gap {
+                ws.send("gap")?;
+            }
+            let mut member =
+                Some(sockets.join_socket(request.param("name"), since, ws.sender())?);
+            while let Some(message) = ws.receive()? {
+                if message.as_text() == Some("leave") {
+                    member = None;
+                    ws.send("you have left")?;
+                } else {
+                    sockets.publish(message);
+                }
+            }
+            drop(member);
+            Ok::<_, HttpError>(())
+        });
         let server = TestServer::start(Server::new(app).engine(engine));
         Self { server, room }
+    }
+
+    /// A client with a WebSocket that is a member by the time that this returns.
+    #[track_caller]
+    fn socket(&self, name: &str, after: Option<&str>) -> Client {
+        let before = self.room.len();
+        let after = after.map_or(String::new(), |id| format!("?after={id}"));
+        let mut client = self.server.connect();
+        client.send(format!(
+            "GET /socket/{name}{after} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ));
+        assert_eq!(client.head().status, 101);
+        self.until_members(before + 1);
+        client
     }
 
     /// Says something by a request; gives its cursor.
@@ -79,6 +122,33 @@ impl Site {
     }
 }
 
+/// The next frame of a server: its first byte and its payload.
+#[track_caller]
+fn frame(client: &mut Client) -> (u8, Vec<u8>) {
+    let head = client.take(2);
+    let length = match head[1] {
+        126 => usize::from(u16::from_be_bytes(client.take(2).try_into().unwrap())),
+        127 => usize::try_from(u64::from_be_bytes(client.take(8).try_into().unwrap())).unwrap(),
+        n => usize::from(n),
+    };
+    (head[0], client.take(length))
+}
+
+/// The next text, which comes in one frame.
+#[track_caller]
+fn text(client: &mut Client) -> String {
+    let (first, payload) = frame(client);
+    assert_eq!(first, 0x81, "{:?}", String::from_utf8_lossy(&payload));
+    String::from_utf8(payload).unwrap()
+}
+
+/// Sends a short text, with a mask of zeros.
+fn send_text(client: &mut Client, text: &str) {
+    let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend(text.as_bytes());
+    client.send(frame);
+}
+
 /// News line by line: a gap, the messages, the cursor.
 fn listed(news: &News) -> String {
     let gap = news.gap.then(|| "gap".to_owned());
@@ -91,18 +161,22 @@ fn listed(news: &News) -> String {
 fn all_transports_get_what_is_said(engine: Engine) {
     let site = Site::start(engine, Room::new());
     let mut streams: Vec<_> = (0..5).map(|_| site.listen("stream", None)).collect();
+    let mut sockets: Vec<_> = (0..5).map(|_| site.socket("socket", None)).collect();
     let now = site.room.cursor();
     let mut polls: Vec<_> = (0..5).map(|_| site.server.connect()).collect();
     for (n, poll) in polls.iter_mut().enumerate() {
         poll.send(get(&format!("/poll/{n}?after={now}")));
     }
-    site.until_members(10);
+    site.until_members(15);
     let cursor = site.say("hello\nall");
     for stream in &mut streams {
         assert_eq!(
             stream.chunk(),
             format!("id: {cursor}\ndata: hello\ndata: all\n\n")
         );
+    }
+    for socket in &mut sockets {
+        assert_eq!(text(socket), "hello\nall");
     }
     for poll in &mut polls {
         assert_eq!(poll.reply().text(), format!("hello\nall\n{cursor}"));
@@ -190,4 +264,126 @@ fn a_full_room_is_a_503(engine: Engine) {
         assert_eq!(reply.status(), 503);
         assert!(reply.head.field("retry-after").is_some());
     }
+}
+
+fn a_socket_goes_on_where_it_was(engine: Engine) {
+    let site = Site::start(engine, Room::builder().history(3).build());
+    let mut client = site.socket("Ada", None);
+    let first = site.say("1");
+    assert_eq!(text(&mut client), "1");
+    client.reset();
+    site.until_members(0);
+    site.say("2");
+    site.say("3");
+    let mut client = site.socket("Ada", Some(&first));
+    site.say("4");
+    for n in ["2", "3", "4"] {
+        assert_eq!(text(&mut client), n);
+    }
+    site.say("5");
+    let mut client = site.socket("Grace", Some(&first));
+    for n in ["gap", "3", "4", "5"] {
+        assert_eq!(text(&mut client), n);
+    }
+}
+
+fn what_a_socket_says_is_for_all(engine: Engine) {
+    let site = Site::start(engine, Room::new());
+    let (mut ada, mut grace) = (site.socket("Ada", None), site.socket("Grace", None));
+    let mut stream = site.listen("Edsger", None);
+    send_text(&mut ada, "hello");
+    for client in [&mut ada, &mut grace] {
+        assert_eq!(text(client), "hello");
+    }
+    assert!(stream.chunk().ends_with("data: hello\n\n"));
+    // Binary is for sockets; a stream of events gets what comes after it.
+    ada.send([0x82, 0x82, 0, 0, 0, 0, 0xfe, 0xff]);
+    assert_eq!(frame(&mut grace), (0x82, vec![0xfe, 0xff]));
+    site.say("text");
+    assert!(stream.chunk().ends_with("data: text\n\n"));
+}
+
+/// A room in which messages fill any buffer between here and a client that does not read, with
+/// one such client and one that reads.
+fn clogged(engine: Engine, slow: Slow) -> (Site, Client, Client) {
+    let room = Room::builder()
+        .history(1000)
+        .queue(20)
+        .queue_bytes(usize::MAX);
+    let site = Site::start(engine, room.slow(slow).build());
+    let (idle, mut busy) = (site.socket("idle", None), site.socket("busy", None));
+    for n in 0..300 {
+        let message = large(n);
+        site.room.publish(&*message);
+        assert!(text(&mut busy) == message, "message {n}");
+    }
+    (site, idle, busy)
+}
+
+/// A message of 64 KiB that begins with its number.
+fn large(n: usize) -> String {
+    format!("{n} {}", "x".repeat(64 * 1024))
+}
+
+fn number(text: &str) -> usize {
+    text.split(' ').next().and_then(|n| n.parse().ok()).unwrap()
+}
+
+fn a_slow_socket_is_put_out_and_nobody_waits_for_it(engine: Engine) {
+    let (site, mut idle, _busy) = clogged(engine, Slow::Disconnect);
+    until("it is put out", || site.room.stats().put_out == 1);
+    // It finds what was queued for it, without a hole, and is told to come again.
+    let mut expected = 0;
+    let reason = loop {
+        match frame(&mut idle) {
+            (0x81, text) => {
+                assert_eq!(number(&String::from_utf8(text).unwrap()), expected);
+                expected += 1;
+            }
+            (first, payload) => {
+                assert_eq!(first, 0x88);
+                break payload;
+            }
+        }
+    };
+    assert_eq!(reason[..2], 1013_u16.to_be_bytes());
+    assert!(expected < 300);
+    idle.send([0x88, 0x82, 0, 0, 0, 0, 3, 0xf5]);
+    idle.end();
+    site.until_members(1);
+}
+
+fn a_slow_socket_may_miss_messages_instead(engine: Engine) {
+    let (site, mut idle, mut busy) = clogged(engine, Slow::DropOldest);
+    let stats = site.room.stats();
+    assert_eq!((stats.put_out, stats.members), (0, 2));
+    site.room.publish("the last");
+    assert_eq!(text(&mut busy), "the last");
+    // In order, with a hole, and the newest are there.
+    let mut seen = Vec::new();
+    loop {
+        match text(&mut idle) {
+            text if text == "the last" => break,
+            text => seen.push(number(&text)),
+        }
+    }
+    assert!(seen.is_sorted() && seen.len() < 300, "{seen:?}");
+    assert_eq!((seen[0], seen.last()), (0, Some(&299)));
+    assert_eq!(seen.len() as u64 + site.room.stats().dropped, 300);
+    // Who reads again is treated as all others.
+    site.room.publish("more");
+    assert_eq!(text(&mut idle), "more");
+}
+
+fn one_who_leaves_the_room_may_keep_the_socket(engine: Engine) {
+    let site = Site::start(engine, Room::new());
+    let (mut ada, mut grace) = (site.socket("Ada", None), site.socket("Grace", None));
+    send_text(&mut ada, "leave");
+    assert_eq!(text(&mut ada), "you have left");
+    site.until_members(1);
+    site.say("for Grace");
+    assert_eq!(text(&mut grace), "for Grace");
+    send_text(&mut ada, "from outside");
+    assert_eq!(text(&mut grace), "from outside");
+    assert!(ada.is_silent_for(Duration::from_millis(50)));
 }

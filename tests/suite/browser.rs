@@ -1,13 +1,19 @@
 //! The tour in a real browser: what the front page promises is what a person sees.
 
+use greenway::room::{Room, Since};
+use greenway::sse::{self, Event};
+use greenway::{App, Body, Html, HttpError, Request, Server};
 use greenway_tests::webdriver::Browser;
-use greenway_tests::{Engine, Program, neighbour, on_green_and_threads};
+use greenway_tests::{Engine, Program, TestServer, neighbour, on_green_and_threads};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 on_green_and_threads!(
     chunks_appear_one_by_one,
     the_small_ones_answer,
-    two_chat_pages_see_each_other
+    two_chat_pages_see_each_other,
+    a_room_is_one_over_three_transports,
+    a_browser_comes_back_to_a_stream_and_misses_nothing
 );
 
 struct Tour {
@@ -131,4 +137,109 @@ fn two_chat_pages_see_each_other(engine: Engine) {
         );
     }
     tour.nothing_went_wrong();
+}
+
+/// What people have said, in order, as the present page shows it.
+#[track_caller]
+fn said(browser: &Browser) -> Value {
+    browser.eval("[...document.querySelectorAll('#messages .said')].map(said => said.textContent)")
+}
+
+#[track_caller]
+fn wait_for_said(browser: &Browser, count: usize) -> Value {
+    browser.wait_until(&format!(
+        "document.querySelectorAll('#messages .said').length >= {count}"
+    ));
+    said(browser)
+}
+
+fn a_room_is_one_over_three_transports(engine: Engine) {
+    let tour = Tour::start(engine);
+    let browser = &tour.browser;
+    let listen_by = |transport: &str| {
+        // The inputs themselves are not to be seen.
+        let script = format!("document.querySelector('[value={transport}]').click()");
+        let _undefined = browser.eval(&script);
+        browser.wait_until("document.querySelector('#status').textContent === 'connected'");
+    };
+    let people = [("Ada", "poll"), ("Grace", "events"), ("Edsger", "socket")];
+    let people = people.map(|(name, transport)| {
+        let window = browser.open(&tour.url("/rooms"));
+        browser.clear("#name");
+        browser.write("#name", &format!("{name}\n"));
+        listen_by(transport);
+        (name, window)
+    });
+    let mut all = Vec::new();
+    for (name, window) in &people {
+        browser.show(window);
+        all.push(format!("I am {name} <b>&</b> ☺"));
+        browser.write("#text", &format!("{}\n", all[all.len() - 1]));
+        for (_, window) in &people {
+            browser.show(window);
+            assert_eq!(wait_for_said(browser, all.len()), json!(all));
+        }
+    }
+    // All see all three, each by its own way.
+    for (_, window) in &people {
+        browser.show(window);
+        browser
+            .wait_until("document.querySelector('#people').dataset.via === 'poll queue websocket'");
+    }
+    // Whoever switches goes on where it was: nothing twice, nothing missed.
+    for (turn, transport) in ["socket", "poll", "events", "poll"].iter().enumerate() {
+        browser.show(&people[0].1);
+        listen_by(transport);
+        browser.show(&people[2].1);
+        all.push(format!("{turn}"));
+        browser.write("#text", &format!("{turn}\n"));
+        browser.show(&people[0].1);
+        assert_eq!(wait_for_said(browser, all.len()), json!(all));
+    }
+    tour.nothing_went_wrong();
+}
+
+/// The stream ends after every third message, whoever is connected or not.
+fn a_browser_comes_back_to_a_stream_and_misses_nothing(engine: Engine) {
+    const COUNT: usize = 20;
+    const PAGE: &str = "<!doctype html><title>Events</title><ol id=messages></ol><script>
+        let times = 0;
+        const source = new EventSource('/events');
+        source.onopen = () => document.body.dataset.times = ++times;
+        source.onmessage = event => {
+            const said = document.createElement('li');
+            said.className = 'said';
+            said.textContent = event.data;
+            document.querySelector('#messages').append(said);
+        };
+        </script>";
+    let room = Room::new();
+    let events = room.clone();
+    let mut app = App::new();
+    app.get("/", |_: Request| Html(PAGE));
+    app.get("/events", move |request: Request| {
+        let since = Since::seen(sse::last_event_id(&request));
+        let member = events.join("browser", since)?;
+        Ok::<_, HttpError>(sse::response(Body::stream(move |out| {
+            out.send(Event::reconnect_after(Duration::from_millis(50)))?;
+            for message in member.iter().take(3) {
+                let text = message.text().unwrap_or_default();
+                out.send(Event::new(text).id(message.cursor().to_string()))?;
+            }
+            Ok(())
+        })))
+    });
+    let server = TestServer::start(Server::new(app).engine(engine));
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/", server.addr()));
+    browser.wait_until("document.body.dataset.times === '1'");
+    let all: Vec<_> = (1..=COUNT).map(|n| n.to_string()).collect();
+    for (n, text) in all.iter().enumerate() {
+        room.publish(text.as_str());
+        if n % 5 == 0 {
+            wait_for_said(&browser, n + 1);
+        }
+    }
+    assert_eq!(wait_for_said(&browser, COUNT), json!(all));
+    browser.wait_until(&format!("document.body.dataset.times > {}", COUNT / 3));
 }

@@ -271,11 +271,13 @@ fn a_room_refuses_what_it_cannot_show() {
     assert_eq!(post(json, message("", "hi")), 400);
     assert_eq!(post(json, message("Ada", &"a".repeat(501))), 400);
     assert_eq!(post(json, message("Ada", &"a".repeat(9000))), 413);
-    for path in ["/rooms/poll", "/rooms/events"] {
+    for path in ["/rooms/poll", "/rooms/events", "/rooms/socket"] {
         assert_eq!(get(&client, path).status(), 400, "who are you?");
         let long = format!("{path}?name={}", "a".repeat(33));
         assert_eq!(get(&client, &long).status(), 400);
     }
+    let plain = get(&client, "/rooms/socket?name=Ada");
+    assert_eq!(plain.text(), "400 Bad Request: Expected a WebSocket request.\n");
     assert!(get(&client, "/rooms").text().contains("aria-live"));
 }
 

@@ -15,6 +15,7 @@
 use super::inbox::{Bounds, Inbox, Put};
 use super::lock;
 use super::post::Message;
+use super::socket::Line;
 use crate::green::spawn::spawn_on;
 use crate::green::thread::{Awaited, Io, Thread, wait_for};
 use crate::green::{TimedOut, worker, yield_now};
@@ -70,12 +71,14 @@ impl State {
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     Inbox(Arc<Inbox>),
+    Line(Arc<Line>),
 }
 
 impl Target {
     fn deliver(&self, message: &Message, bounds: &Bounds) -> Put {
         match self {
             Self::Inbox(inbox) => inbox.put(message, bounds),
+            Self::Line(line) => line.put(message, bounds),
         }
     }
 }
@@ -231,8 +234,9 @@ impl Postman {
             Put::Dropped => {
                 self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            Put::Out => {
-                if lock(&self.shard.0).members.remove(&number).is_some() {
+            put @ (Put::Out | Put::Gone) => {
+                let removed = lock(&self.shard.0).members.remove(&number);
+                if removed.is_some() && put == Put::Out {
                     self.counts.put_out.fetch_add(1, Ordering::Relaxed);
                 }
             }

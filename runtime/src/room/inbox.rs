@@ -41,6 +41,8 @@ pub(super) enum Put {
     Dropped,
     /// The member is put out, now or before.
     Out,
+    /// The member's connection has ended.
+    Gone,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,23 @@ impl Inbox {
             state.waiting = Some(me.clone());
             None
         })
+    }
+
+    /// The next message, if it is there.
+    pub(super) fn try_next(&self) -> Option<Message> {
+        lock(&self.state).take()
+    }
+
+    /// Drops what is left, and takes nothing more.
+    pub(super) fn clear(&self) {
+        let mut state = lock(&self.state);
+        state.out = true;
+        let left = (
+            std::mem::take(&mut state.before),
+            std::mem::take(&mut state.live),
+        );
+        drop(state);
+        drop(left); // not under the lock
     }
 
     pub(super) fn is_out(&self) -> bool {

@@ -33,9 +33,15 @@ impl Seat {
     }
 
     /// Everything is ready: from here on, there are messages, and the others know.
-    fn settle(&mut self, place: Place) {
+    pub(super) fn settle(&mut self, place: Place) {
         self.place = Some(place);
         self.room.tell(Change::Joined(self.presence.clone()));
+    }
+}
+
+impl Seat {
+    pub(super) fn presence(&self) -> &Presence {
+        &self.presence
     }
 }
 

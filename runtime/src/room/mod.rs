@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | long poll | [`Room::poll`] | when it asks; the handler waits if there are none |
 //! | server-sent events | [`Room::join`], [`Member::into_events`] | as events, with the cursor as id |
+//! | WebSocket | [`Room::join_socket`] | as frames, while its handler receives |
 //! | a thread | [`Room::join`] | one by one from its queue |
 //!
 //! What must stay true:
@@ -32,6 +33,7 @@ mod inbox;
 mod member;
 mod people;
 mod post;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +44,7 @@ pub use inbox::Slow;
 pub use member::Member;
 pub use people::{Change, Presence, RoomFull, Via};
 pub use post::{Message, Post};
+pub use socket::SocketMember;
 
 use self::builder::Hook;
 use self::delivery::Delivery;
@@ -50,6 +53,7 @@ use self::people::People;
 use crate::green::spawn::{discard, panic_message};
 use crate::green::thread::{Awaited, Io, Thread, deadline_in, wait_for};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
+use crate::websocket::Sender;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -222,6 +226,48 @@ impl Room {
     /// [`RoomFull`], which is a 503 for a client.
     pub fn join(&self, name: &str, since: Since) -> Result<Member, RoomFull> {
         Member::join(self, name, since)
+    }
+
+    /// Makes a WebSocket a member: it is sent what there is since then, and then what comes. Waits
+    /// only while it is sent what there was.
+    ///
+    /// Its handler goes on to receive, and leaves the room when it drops the member. Messages are
+    /// encoded once for all sockets; a socket that does not take them is dealt with as
+    /// [`Slow`] says, and closed with 1013 for [`Slow::Disconnect`]. A socket that has ended
+    /// gets nothing, and its handler learns it when it receives.
+    ///
+    /// ```
+    /// use greenway::room::{Room, Since};
+    /// use greenway::websocket::Upgrade;
+    /// use greenway::{App, HttpError, Request, abort};
+    ///
+    /// let room = Room::new();
+    /// let mut app = App::new();
+    /// app.get("/socket", move |request: Request| {
+    ///     let since = Since::seen(request.query("after").as_deref());
+    ///     let Some(ws) = request.websocket() else {
+    ///         abort(400, "Expected a WebSocket request.");
+    ///     };
+    ///     let _member = room.join_socket("somebody", since, ws.sender())?;
+    ///     for message in &ws {
+    ///         room.publish(message);
+    ///     }
+    ///     Ok::<_, HttpError>(())
+    /// });
+    /// ```
+    ///
+    /// Whether there is a gap is what [`since`](Self::since) tells: it depends on the application
+    /// how a client is told.
+    ///
+    /// # Errors
+    /// [`RoomFull`]; the socket is closed with 1013.
+    pub fn join_socket(
+        &self,
+        name: &str,
+        since: Since,
+        socket: Sender,
+    ) -> Result<SocketMember, RoomFull> {
+        SocketMember::join(self, name, since, socket)
     }
 
     /// Who is there, in the order in which they have come.

@@ -22,6 +22,8 @@ pub enum Via {
     Queue,
     /// By asking again and again.
     Poll,
+    /// Over a WebSocket.
+    WebSocket,
 }
 
 /// One who is in a room.

@@ -3,6 +3,7 @@
 
 use super::cursor::Cursor;
 use crate::sse::Event;
+use crate::websocket::{self, Encoded};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -18,39 +19,26 @@ use std::sync::{Arc, OnceLock};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Post {
-    pub(super) data: Data,
-    pub(super) name: Option<String>,
-    pub(super) passing: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Data {
-    Text(String),
-    Binary(Bytes),
+    data: websocket::Message,
+    name: Option<String>,
+    passing: bool,
 }
 
 impl Post {
     /// A text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            data: Data::Text(text.into()),
-            name: None,
-            passing: false,
-        }
+        Self::from(websocket::Message::Text(text.into()))
     }
 
     /// Bytes, for WebSockets and queues. A stream of events cannot carry them and skips them.
     #[must_use]
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            data: Data::Binary(bytes.into()),
-            name: None,
-            passing: false,
-        }
+        Self::from(websocket::Message::Binary(bytes.into()))
     }
 
-    /// What it is: the name of the event where it is sent as one, `message` by default.
+    /// What it is: the name of the event where it is sent as one, `message` by default. A
+    /// WebSocket has no place for it.
     ///
     /// # Panics
     /// When it holds CR, LF or NUL, which an event's name cannot.
@@ -91,22 +79,42 @@ impl From<Bytes> for Post {
     }
 }
 
+impl From<websocket::Message> for Post {
+    fn from(data: websocket::Message) -> Self {
+        Self {
+            data,
+            name: None,
+            passing: false,
+        }
+    }
+}
+
 /// What a room's members get. Clones are the same message.
 #[derive(Clone)]
 pub struct Message(Arc<Inner>);
 
 struct Inner {
     cursor: Cursor,
-    post: Post,
-    /// Made by the first member that needs it.
+    name: Option<String>,
+    passing: bool,
+    /// The content, and the frames made of it.
+    data: Encoded,
+    /// Made for the first member that needs it.
     event: OnceLock<Option<Bytes>>,
 }
 
 impl Message {
     pub(super) fn new(cursor: Cursor, post: Post) -> Self {
+        let Post {
+            data,
+            name,
+            passing,
+        } = post;
         Self(Arc::new(Inner {
             cursor,
-            post,
+            name,
+            passing,
+            data: Encoded::new(data),
             event: OnceLock::new(),
         }))
     }
@@ -120,29 +128,28 @@ impl Message {
     /// What it is; see [`Post::name`].
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.0.post.name.as_deref()
+        self.0.name.as_deref()
     }
 
     /// The text; `None` if it is binary.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        match &self.0.post.data {
-            Data::Text(text) => Some(text),
-            Data::Binary(_) => None,
-        }
+        self.0.data.message().as_text()
     }
 
     /// The bytes, of a text as well.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.0.post.data {
-            Data::Text(text) => text.as_bytes(),
-            Data::Binary(bytes) => bytes,
-        }
+        self.0.data.message().as_bytes()
+    }
+
+    /// As WebSockets get it.
+    pub(super) fn encoded(&self) -> &Encoded {
+        &self.0.data
     }
 
     pub(super) fn is_passing(&self) -> bool {
-        self.0.post.passing
+        self.0.passing
     }
 
     /// About the memory that it takes.
