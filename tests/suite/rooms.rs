@@ -281,7 +281,9 @@ fn the_contract_knows_no_server() {
 #[test]
 fn protocol_code_does_no_io() {
     for folder in ["runtime/src/http1", "runtime/src/websocket/protocol"] {
-        let sources = Source::under(folder);
+        let mut sources = Source::under(folder);
+        // Tests hold the protocol against others, which read and write.
+        sources.retain(|source| !source.path.contains("/tests/"));
         for room in ["green", "engine", "server", "connection", "config", "cli"] {
             nobody(&sources, &format!("{folder} knows {room}"), |source| {
                 source.names(&format!("crate::{room}"))
