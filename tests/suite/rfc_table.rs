@@ -1,4 +1,4 @@
-//! The table in `docs/src/http.md` is true: the tests that it names exist and run.
+//! The tables in the book are true: the tests that they name exist and run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,8 +16,12 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The directories that the page's prefixes stand for. The page says so, too.
-const PREFIXES: [(&str, &str); 4] = [
+/// Pages, and how many tests they name at least.
+const PAGES: [(&str, usize); 3] = [("http", 100), ("hazards", 20), ("gevent-tests", 90)];
+
+/// The directories that the pages' prefixes stand for. The pages say so, too.
+const PREFIXES: [(&str, &str); 5] = [
+    ("green/", "runtime/src/green/tests"),
     ("http1/", "runtime/src/http1"),
     ("connection/", "runtime/src/connection"),
     ("suite/", "tests/suite"),
@@ -64,22 +68,24 @@ fn is_test(source: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_table_names_exists() {
-    let page = read(&root().join("docs/src/http.md"));
-    let tests = named(&page);
-    assert!(
-        tests.len() > 100,
-        "only {} tests are named: is the page's form another?",
-        tests.len()
-    );
-    let missing: Vec<_> = tests
-        .iter()
-        .filter(|(file, name)| !is_test(&read(&source_of(file)), name))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "docs/src/http.md names tests that do not exist: {missing:?}"
-    );
+fn every_test_that_a_table_names_exists() {
+    for (name, least) in PAGES {
+        let page = read(&root().join(format!("docs/src/{name}.md")));
+        let tests = named(&page);
+        assert!(
+            tests.len() >= least,
+            "{name}: only {} tests are named: is the page's form another?",
+            tests.len()
+        );
+        let missing: Vec<_> = tests
+            .iter()
+            .filter(|(file, name)| !is_test(&read(&source_of(file)), name))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "docs/src/{name}.md names tests that do not exist: {missing:?}"
+        );
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Signals {
         let (read, write) = UnixStream::pair()?;
         Ok(Self {
             bell: read.try_clone()?,
-            delivery: SignalDelivery::with_pipe(read, write, SignalOnly::default(), signals)?,
+            delivery: SignalDelivery::with_pipe(read, write, SignalOnly, signals)?,
             seen: VecDeque::new(),
         })
     }

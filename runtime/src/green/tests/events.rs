@@ -1,5 +1,5 @@
 use super::{LONG, everywhere, ms, on_worker};
-use crate::green::{AsyncResult, Event, GetError, TimedOut, spawn};
+use crate::green::{AsyncResult, Event, GetError, TimedOut, spawn, wait};
 use std::time::Duration;
 
 #[test]
@@ -146,4 +146,16 @@ fn setters_that_vanish_while_others_get() {
         };
         assert_eq!(getter.join_timeout(LONG).unwrap().unwrap(), expected);
     }
+}
+
+#[test]
+fn one_that_is_set_is_ready_as_often_as_one_asks() {
+    everywhere(|| {
+        let event = Event::new();
+        event.set();
+        for _ in 0..2 {
+            event.wait();
+            assert_eq!(wait(&[&event, &event], None, None), [0, 1]);
+        }
+    });
 }

@@ -173,3 +173,13 @@ fn items_that_fail_to_come_cost_no_room() {
         eventually(|| pool.free_count() == 2);
     });
 }
+
+#[test]
+fn a_member_of_a_pool_may_start_another() {
+    everywhere(|| {
+        let pool = Pool::new(2);
+        let inner = pool.clone();
+        let outer = pool.spawn(move || inner.spawn(|| 6).join().unwrap() * 7);
+        assert_eq!(outer.join().unwrap(), 42);
+    });
+}

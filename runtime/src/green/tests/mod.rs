@@ -8,6 +8,7 @@ mod events;
 mod files;
 mod greenlets;
 mod groups;
+mod hazards;
 mod locals;
 mod locks;
 mod queues;
@@ -24,6 +25,7 @@ mod unix_sockets;
 mod unwinding;
 mod waits;
 
+use super::subprocess::{Command, Output};
 use super::{Builder, Config, Doing, Greenlet, Sight, config, green_threads, start};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::RwLock;
@@ -103,6 +105,30 @@ impl FullListener {
         let guests = self.guests.iter();
         guests.map(|_| self.listener.accept().unwrap().0).collect()
     }
+}
+
+/// Runs an ignored test of this room in a process of its own.
+fn alone(test: &str) -> Output {
+    let program = std::env::current_exe().expect("this process was started from a file");
+    Command::new(program)
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg(format!("green::tests::{test}"))
+        .env("RUST_BACKTRACE", "0")
+        .timeout(LONG)
+        .output()
+        .expect("it can be started, and ends")
+}
+
+#[track_caller]
+fn passes_alone(test: &str) {
+    let output = alone(test);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{test}: {}\n{said}\n{complained}",
+        output.status
+    );
 }
 
 /// Waits until `condition`, for a bounded time.

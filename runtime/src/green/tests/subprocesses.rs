@@ -2,6 +2,7 @@
 
 use super::super::subprocess::{Child, Command, Stdio};
 use super::super::{Queue, TimedOut, Timeout, sleep, spawn, worker_index};
+use super::files::Dir;
 use super::{LONG, SHORT, eventually, everywhere, ms, on_worker};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -213,6 +214,56 @@ fn one_that_takes_too_long_is_killed() {
 }
 
 #[test]
+fn who_holds_its_pipes_after_its_death_is_not_waited_for() {
+    everywhere(|| {
+        let dir = Dir::new();
+        let note = dir.at("pid");
+        let script = format!(
+            "sleep 600 & echo $! >{0}.new; mv {0}.new {0}; wait",
+            note.display()
+        );
+        let running = spawn(move || sh(&script).timeout(ms(300)).output());
+        eventually(|| note.exists());
+        let error = running.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // It was not killed, since its parent did not lead a group.
+        let pid = std::fs::read_to_string(note).unwrap();
+        let killed = sh(&format!("kill -9 {pid}")).status().unwrap();
+        assert!(killed.success());
+    });
+}
+
+#[test]
+fn no_descriptor_is_left_open() {
+    super::passes_alone("subprocesses::own::no_descriptor_is_left_open");
+}
+
+mod own {
+    use super::*;
+
+    fn open_descriptors() -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+
+    #[test]
+    #[ignore = "run in a process of its own by the test of the same name"]
+    fn no_descriptor_is_left_open() {
+        everywhere(|| drop(sh("cat").input("x").output().unwrap())); // starts what there is to start
+        let before = open_descriptors();
+        everywhere(|| {
+            for _ in 0..20 {
+                sh("cat; echo >&2").input("x").output().unwrap();
+                drop(echo());
+                echo().detach();
+                Command::new("/no/such/program").spawn().unwrap_err();
+                sh("sleep 600").timeout(ms(1)).output().unwrap_err();
+            }
+        });
+        eventually(|| open_descriptors() <= before);
+    }
+}
+
+#[test]
 fn one_that_writes_too_much_is_killed() {
     everywhere(|| {
         let error = Command::new("yes").max_output(100_000).output();
@@ -291,7 +342,8 @@ fn the_leader_of_a_group_is_killed_with_its_group() {
 #[test]
 fn children_can_be_chained() {
     everywhere(|| {
-        let mut first = sh("echo b; echo a");
+        // The second waits for its input, which would be an error on a pipe that does not block.
+        let mut first = sh("sleep 0.05; echo b; echo a");
         let mut first = first.stdout(Stdio::piped()).spawn().unwrap();
         let pipe = first.stdout.take().unwrap();
         let sorted = Command::new("sort").stdin(pipe).output().unwrap();

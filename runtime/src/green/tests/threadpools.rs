@@ -223,3 +223,8 @@ fn hammered_from_many_green_threads_of_two_workers() {
     );
     assert_eq!(pool.stats().completed, 1000);
 }
+
+#[test]
+fn a_closure_may_hand_over_another_one() {
+    everywhere(|| assert_eq!(unblock(|| 1 + unblock(|| 2)), 3));
+}
