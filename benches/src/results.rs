@@ -114,15 +114,6 @@ impl Row {
                 errors.max
             ));
         }
-        if let Some(others) = self
-            .summary(Metric::Others)
-            .filter(|others| others.max > 0.2)
-        {
-            notes.push(format!(
-                "other programs kept up to {:.1} cores busy in a round: noisy figures",
-                others.max
-            ));
-        }
         notes
     }
 }
@@ -148,6 +139,38 @@ impl Table {
     #[must_use]
     pub fn row(&self, contender: Contender) -> Option<&Row> {
         self.rows.iter().find(|row| row.contender == contender)
+    }
+
+    /// The rows with figures, or with rounds that brought none.
+    pub fn ran(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.skipped.is_none())
+    }
+
+    /// What to tell besides the figures, each sentence once, with those whom it is about.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
+        for row in &self.rows {
+            for note in row.notes() {
+                match notes.iter_mut().find(|(told, _)| *told == note) {
+                    Some((_, who)) => who.push(row.contender.name()),
+                    None => notes.push((note, vec![row.contender.name()])),
+                }
+            }
+        }
+        let told = |(note, who): (String, Vec<&str>)| format!("{}: {note}", who.join(", "));
+        let mut notes: Vec<String> = notes.into_iter().map(told).collect();
+        let others = self
+            .rows
+            .iter()
+            .filter_map(|row| row.summary(Metric::Others));
+        let others = others.map(|others| others.max).fold(0.0, f64::max);
+        if others > 0.2 {
+            notes.push(format!(
+                "Other programs kept up to {others:.1} cores busy: noisy figures."
+            ));
+        }
+        notes
     }
 
     fn json(&self) -> Value {
@@ -208,6 +231,16 @@ pub struct Results {
 }
 
 impl Results {
+    /// Who was measured, in which version.
+    #[must_use]
+    pub fn versions(&self) -> Vec<String> {
+        let rows = self.tables.first().map_or(&[][..], |table| &table.rows);
+        let known = rows.iter().filter(|row| !row.version.is_empty());
+        known
+            .map(|row| format!("{} ({})", row.contender, row.version))
+            .collect()
+    }
+
     /// The raw JSON of the report folder.
     #[must_use]
     pub fn json(&self) -> Value {

@@ -20,7 +20,12 @@ const STYLE: &str = "*{box-sizing:border-box}body{margin:0 auto;max-width:60rem;
     border-bottom:1px solid var(--line);white-space:nowrap}th{color:var(--dim);font-weight:500}\
     th:first-child,td:first-child{text-align:left}td.wide{text-align:left;white-space:normal;\
     min-width:14rem}.dim,li{color:var(--dim);font-size:.875rem}.ours td{font-weight:600}\
-    .good{color:var(--green)}.bad{color:var(--threads)}code{font-size:.875em}";
+    .good{color:var(--green)}.bad{color:var(--threads)}code{font-size:.875em;\
+    overflow-wrap:anywhere}th:first-child,td:first-child{position:sticky;left:0;\
+    background:var(--paper)}ul{padding-left:1.2rem}@media(max-width:40rem){.cards tr{display:block;\
+    padding:.5rem 0;border-bottom:1px solid var(--line)}.cards tr:first-child{display:none}\
+    .cards td{display:block;border:0;padding:.05rem 0;text-align:left;white-space:normal}\
+    .cards td[data-is]::before{content:attr(data-is) \": \";color:var(--dim)}}";
 
 /// The whole page.
 pub(super) fn page(results: &Results, plots: &[Plot], changes: &[Change]) -> String {
@@ -32,6 +37,11 @@ pub(super) fn page(results: &Results, plots: &[Plot], changes: &[Change]) -> Str
          </head><body>\n<h1>Greenway benchmarks</h1>\n"
     );
     opening(&mut page, results);
+    let _ = writeln!(
+        page,
+        "<p>Measured: {}.</p>",
+        escape(&results.versions().join("; "))
+    );
     goals(&mut page, results);
     pictures(&mut page, plots);
     for scenario in &results.tables {
@@ -95,7 +105,7 @@ fn opening(page: &mut String, results: &Results) {
 
 fn goals(page: &mut String, results: &Results) {
     page.push_str(
-        "<h2>Goals</h2><div class=\"scroll\"><table><tr><th>Goal</th><th></th>\
+        "<h2>Goals</h2><div class=\"scroll\"><table class=\"cards\"><tr><th>Goal</th><th></th>\
          <th>Greenway</th><th>Limit</th><th>Against</th></tr>\n",
     );
     for goal in goals::judge(results) {
@@ -107,7 +117,8 @@ fn goals(page: &mut String, results: &Results) {
         let _ = writeln!(
             page,
             "<tr><td class=\"wide\">{}</td><td class=\"{class}\">{verdict}</td>\
-             <td>{}</td><td>{}</td><td class=\"wide\">{}</td></tr>",
+             <td data-is=\"Greenway\">{}</td><td data-is=\"Limit\">{}</td>\
+             <td class=\"wide\" data-is=\"Against\">{}</td></tr>",
             escape(goal.what),
             escape(goal.ours.as_deref().unwrap_or("-")),
             escape(goal.limit.as_deref().unwrap_or("-")),
@@ -152,28 +163,17 @@ fn section(page: &mut String, scenario: &Table, plots: &[Plot]) {
         // The first line is the head; the others follow the rows.
         let row = index
             .checked_sub(1)
-            .and_then(|index| scenario.rows.get(index));
+            .and_then(|index| scenario.ran().nth(index));
         let ours = row.is_some_and(|row| row.contender.is_ours());
         page.push_str(if ours { "<tr class=\"ours\">" } else { "<tr>" });
         let tag = if row.is_none() { "th" } else { "td" };
-        for (column, cell) in line.iter().enumerate() {
-            let version = row.filter(|_| column == 0).map_or_else(String::new, |row| {
-                format!(" <span class=\"dim\">{}</span>", escape(&row.version))
-            });
-            let _ = write!(page, "<{tag}>{}{version}</{tag}>", escape(cell));
+        for cell in line {
+            let _ = write!(page, "<{tag}>{}</{tag}>", escape(cell));
         }
         page.push_str("</tr>\n");
     }
     page.push_str("</table></div>\n");
-    let notes: Vec<String> = scenario
-        .rows
-        .iter()
-        .flat_map(|row| {
-            row.notes()
-                .into_iter()
-                .map(|note| format!("{}: {note}", row.contender))
-        })
-        .collect();
+    let notes = scenario.notes();
     if !notes.is_empty() {
         page.push_str("<ul>");
         for note in notes {

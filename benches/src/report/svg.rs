@@ -14,8 +14,9 @@ pub(super) const LIGHT: &str = "--ink:#1c2126;--dim:#5c6670;--line:#d9dee3;--pap
 pub(super) const DARK: &str = "--ink:#e8ebee;--dim:#9aa5b0;--line:#343c44;--paper:#15191d;\
     --green:#3ec796;--threads:#f0914f;--hosted:#b596ee;--peer:#7d8791;--floor:#4b545d";
 
-/// Width of all plots in user units; they scale with the page.
-const WIDTH: f64 = 520.0;
+/// Width of all plots in user units; they scale with the page. About that of a phone, so that
+/// letters can be read there.
+const WIDTH: f64 = 440.0;
 const TEXT: &str = "font-family=\"system-ui,sans-serif\" font-size=\"13\"";
 
 /// A picture with its place in the report.

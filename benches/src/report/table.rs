@@ -6,7 +6,7 @@ use crate::results::{Results, Row, Table};
 /// All scenarios and the goals, as text.
 #[must_use]
 pub fn text(results: &Results) -> String {
-    let mut out = String::new();
+    let mut out = format!("\nmeasured: {}\n", results.versions().join("; "));
     for table in &results.tables {
         out.push_str(&format!(
             "\n{} ({})\n",
@@ -14,10 +14,8 @@ pub fn text(results: &Results) -> String {
             table.scenario.id()
         ));
         out.push_str(&align(&cells(table)));
-        for row in &table.rows {
-            for note in row.notes() {
-                out.push_str(&format!("  {}: {note}\n", row.contender));
-            }
+        for note in table.notes() {
+            out.push_str(&format!("  {note}\n"));
         }
     }
     out.push_str("\nGoals\n");
@@ -36,7 +34,7 @@ pub fn text(results: &Results) -> String {
     out
 }
 
-/// Head and rows: name, the figures as median and spread, the ratio to the base.
+/// Head and the rows that ran: name, the figures as median and spread, the ratio to the base.
 pub(super) fn cells(table: &Table) -> Vec<Vec<String>> {
     let metrics = table.scenario.metrics();
     let mut head = vec![String::new()];
@@ -44,7 +42,7 @@ pub(super) fn cells(table: &Table) -> Vec<Vec<String>> {
     let base = table.base();
     head.push(base.map_or_else(String::new, |base| format!("x {}", base.contender)));
     let mut cells = vec![head];
-    for row in &table.rows {
+    for row in table.ran() {
         let mut line = vec![row.contender.to_string()];
         for &metric in metrics {
             line.push(row.summary(metric).map_or_else(

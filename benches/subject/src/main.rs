@@ -7,6 +7,8 @@
 //! `peer-common`.
 #![forbid(unsafe_code)]
 
+mod sockets;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,6 +79,7 @@ fn main() {
         );
     }
     news(&mut app);
+    sockets::mount(&mut app);
     greenway::serve(app);
 }
 
