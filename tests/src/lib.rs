@@ -21,6 +21,7 @@ pub mod request;
 mod server;
 mod sync;
 pub mod webdriver;
+pub mod websocket;
 mod witness;
 
 pub use client::Client;
@@ -29,6 +30,7 @@ pub use program::{Ended, Program, Signal, neighbour};
 pub use reply::{Head, Reply};
 pub use server::TestServer;
 pub use sync::{DEADLINE, Gate, next, until};
+pub use websocket::RawSocket;
 pub use witness::{Dropped, Drops, Witness};
 
 #[doc(hidden)] // for the macro

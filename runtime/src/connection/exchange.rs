@@ -60,9 +60,6 @@ impl<T: Transport> Connection<T> {
             let timeout = config.clocks.handler;
             let limit = LimitGuard::on(self.seat.thread.clone(), started + timeout);
             self.wire.set_handlers_clock(Some(limit.number()));
-            if asks_upgrade {
-                self.wire.offer_upgrade(limit.number());
-            }
             let mut writer = ResponseWriter::new(self, facts, &limit);
             writer.keep_head(logs.response);
             let outcome = match &told {
@@ -141,7 +138,7 @@ impl<T: Transport> Connection<T> {
             catch_unwind(AssertUnwindSafe(|| {
                 let response = self.service.app.call(request);
                 if self.wire.upgraded.get().is_some() {
-                    return Ok(()); // nobody is there to read a response
+                    return self.unsent(response);
                 }
                 writer.send(response)
             }))
@@ -172,7 +169,7 @@ impl<T: Transport> Connection<T> {
         limit: &LimitGuard,
     ) -> Outcome {
         if let Some(upgraded) = self.wire.upgraded.get() {
-            return self.finish_upgraded(upgraded, result.err(), writer, line);
+            return self.finish_upgraded(upgraded, result, writer, line);
         }
         let payload = match result {
             Ok(Ok(())) => return Outcome::Sent,

@@ -29,7 +29,7 @@ pub(crate) mod upgrade;
 mod wire;
 
 pub(crate) use exchange::{RequestLine, call_catching};
-pub(crate) use pace::at_least_rate;
+pub(crate) use pace::WritePace;
 pub(crate) use seat::{Place, Seat};
 pub(crate) use wire::{Incoming, Transport, Wire};
 

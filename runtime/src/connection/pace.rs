@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const LEAST_RATE: u64 = 500;
 
 /// How long `bytes` take at the least rate.
-pub(crate) fn at_least_rate(bytes: u64) -> Duration {
+fn at_least_rate(bytes: u64) -> Duration {
     Duration::from_millis(bytes.saturating_mul(1000) / LEAST_RATE)
 }
 
@@ -61,14 +61,14 @@ impl Patience {
 
 /// The pace at which a client takes what it is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct WritePace {
+pub(crate) struct WritePace {
     patience: Patience,
     /// Bytes that the kernel was given and of which it is not known that the client has them.
     unseen: u64,
 }
 
 impl WritePace {
-    pub(super) fn new(most: Duration) -> Self {
+    pub(crate) fn new(most: Duration) -> Self {
         let patience = Patience::new(most);
         Self {
             patience,
@@ -76,9 +76,21 @@ impl WritePace {
         }
     }
 
+    /// How long the client may be waited for.
+    pub(crate) fn left(self) -> Duration {
+        self.patience.left
+    }
+
+    /// The client was waited for.
+    #[must_use]
+    pub(crate) fn waited(self, time: Duration) -> Self {
+        let patience = self.patience.waited(time);
+        Self { patience, ..self }
+    }
+
     /// The kernel has taken something.
     #[must_use]
-    pub(super) fn gave(self, bytes: usize) -> Self {
+    pub(crate) fn gave(self, bytes: usize) -> Self {
         let unseen = self.unseen + bytes as u64;
         Self { unseen, ..self }
     }
@@ -86,7 +98,7 @@ impl WritePace {
     /// The kernel still has `unsent` bytes that the client has not confirmed. Where it does not
     /// tell, what it has taken counts as arrived.
     #[must_use]
-    fn seen(self, unsent: Option<u64>) -> Self {
+    pub(crate) fn seen(self, unsent: Option<u64>) -> Self {
         let unseen = unsent.unwrap_or(0);
         let patience = self.patience.moved(self.unseen.saturating_sub(unseen));
         Self { patience, unseen }
@@ -116,16 +128,15 @@ impl<T: Transport> Wire<T> {
         loop {
             let begun = Instant::now();
             let pace = self.write_pace.get();
-            let deadline = begun.checked_add(pace.patience.left);
+            let deadline = begun.checked_add(pace.left());
             let result = self.stream.write(bufs, deadline);
-            let patience = pace.patience.waited(begun.elapsed());
             // The kernel has room again only when much was taken; until then, ask it.
-            let pace = look(WritePace { patience, ..pace });
+            let pace = look(pace.waited(begun.elapsed()));
             self.write_pace.set(pace);
             match result {
                 Err(error)
                     if error.kind() == io::ErrorKind::TimedOut
-                        && !pace.patience.left.is_zero()
+                        && !pace.left().is_zero()
                         && !std::thread::panicking() => {}
                 done => return done,
             }

@@ -22,7 +22,7 @@ use crate::green::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
 use crate::http1::{self, RequestFacts};
 use crate::server::{Service, panics};
 use bytes::BytesMut;
-use greenway_app::HttpError;
+use greenway_app::{BodyError, HttpError, Response};
 use http::{HeaderMap, StatusCode, Version};
 use std::any::Any;
 use std::fmt;
@@ -33,21 +33,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// What `Request::upgrade` gives on the engines that share the connection loop.
-pub(crate) struct Upgradable(pub(crate) Rc<dyn Link>);
+pub(crate) struct Upgradable(pub(crate) Rc<dyn Switch>);
 
-/// A connection that HTTP can give away, or has.
-pub(crate) trait Link {
+/// A connection that HTTP can give away.
+pub(crate) trait Switch: Link {
     fn service(&self) -> &Arc<Service>;
+    /// The socket, for all threads.
+    fn handle(&self) -> Option<Arc<Handle>>;
     /// Answers the request with 101 and `headers`. Gives what has come behind the request.
     ///
     /// # Errors
     /// When the request asks for no upgrade, is answered already, has a body, or cannot be
     /// written to.
     fn switch(&self, headers: &HeaderMap, protocol: Arc<dyn Protocol>) -> io::Result<BytesMut>;
+}
+
+/// A connection that another protocol has, whatever it began with.
+pub(crate) trait Link {
     /// Reads once, waiting for something to come; 0 at the end, `TimedOut` at the deadline.
     fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
-    /// The socket, for all threads.
-    fn handle(&self) -> Option<Arc<Handle>>;
     /// Tells whether the calling thread is about to wait for input, or has done so.
     fn receiving(&self, receiving: bool);
 }
@@ -81,7 +85,7 @@ pub(super) struct Upgraded {
     thread: Arc<Thread>,
 }
 
-impl<T: Transport> Link for Wire<T> {
+impl<T: Transport> Switch for Wire<T> {
     fn service(&self) -> &Arc<Service> {
         &self.service
     }
@@ -91,9 +95,9 @@ impl<T: Transport> Link for Wire<T> {
         if self.with_incoming(|incoming| incoming.body.is_some()) {
             return unfit("a request with a body cannot be upgraded"); // its bytes come first
         }
-        let Some(clock) = self.take_upgrade() else {
+        if !self.take_upgrade() {
             return unfit("the request asks for no upgrade, or is answered already");
-        };
+        }
         let facts = RequestFacts {
             head: false,
             version: Version::HTTP_11,
@@ -103,18 +107,22 @@ impl<T: Transport> Link for Wire<T> {
         let plan = http1::plan(&facts, status, headers, None);
         self.queue(|out| http1::write_head(out, facts.version, status, None, headers, &plan));
         self.flush()?;
-        LimitGuard::lift(clock);
+        if let Some(clock) = self.handlers_limit.take() {
+            LimitGuard::lift(clock);
+        }
         let thread = thread::current();
         let _was_empty = self.upgraded.set(Upgraded { protocol, thread });
         Ok(self.with_incoming(|incoming| std::mem::take(&mut incoming.buf)))
     }
 
-    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        self.stream.read(deadline, take)
-    }
-
     fn handle(&self) -> Option<Arc<Handle>> {
         self.stream.handle()
+    }
+}
+
+impl<T: Transport> Link for Wire<T> {
+    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        self.stream.read(deadline, take)
     }
 
     fn receiving(&self, receiving: bool) {
@@ -149,18 +157,35 @@ impl<T: Transport> Wire<T> {
 }
 
 impl<T: Transport> Connection<T> {
+    /// Drops the response of a handler whose connection has another protocol: nobody reads it. If
+    /// it is an error, that is what it was for.
+    #[cold]
+    #[inline(never)] // as below
+    pub(super) fn unsent(&self, response: Response) -> Result<(), BodyError> {
+        let status = response.status();
+        drop(response);
+        if status.is_client_error() || status.is_server_error() {
+            return Err(io::Error::other("the handler has failed").into());
+        }
+        Ok(())
+    }
+
     /// Ends a connection that has another protocol, after its handler.
     #[cold]
     #[inline(never)] // not to be part of the frame of those that have not
     pub(super) fn finish_upgraded(
         &self,
         upgraded: &Upgraded,
-        payload: Option<Box<dyn Any + Send>>,
+        result: std::thread::Result<Result<(), BodyError>>,
         writer: &mut ResponseWriter<'_, T>,
         line: &RequestLine,
     ) -> Outcome {
         writer.note_upgrade();
-        let end = payload.map_or(End::Returned, |payload| self.end_of_handler(payload, line));
+        let end = match result {
+            Ok(Ok(())) => End::Returned,
+            Ok(Err(_)) => End::Failed,
+            Err(payload) => self.end_of_handler(payload, line),
+        };
         // Unwind safety: of what the protocol shares only its own code sees the state.
         let finished = catch_unwind(AssertUnwindSafe(|| {
             upgraded.protocol.finish(&*self.wire, end);

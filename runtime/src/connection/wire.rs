@@ -130,8 +130,8 @@ struct Exchange {
     may_probe: bool,
     /// Interim responses that the application may still send.
     interims: u8,
-    /// The request asks for another protocol; the number of the handler's clock.
-    upgrade: Option<u64>,
+    /// The request asks for another protocol.
+    upgrade: bool,
     /// The protocol that has taken over waits for input itself, and will see the client's end.
     receiving: bool,
 }
@@ -218,7 +218,8 @@ impl<T: Transport> Wire<T> {
             answering: false,
             may_probe,
             interims: if may_probe { INTERIMS } else { 0 },
-            ..Exchange::default()
+            upgrade: request.upgrade,
+            receiving: false,
         });
         let mut incoming = self.incoming.borrow_mut();
         incoming.begin(request, self.service.config.clocks.body);
@@ -227,29 +228,18 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    /// The present request asks for another protocol: whoever takes it up takes the handler's
-    /// clock, by its number, out of the way.
-    pub(super) fn offer_upgrade(&self, clock: u64) {
-        self.exchange.set(Exchange {
-            upgrade: Some(clock),
-            ..self.exchange.get()
-        });
-    }
-
-    /// Another protocol begins. Gives the number of the handler's clock; `None` if the request
-    /// did not ask for one, or its response has begun.
-    pub(super) fn take_upgrade(&self) -> Option<u64> {
+    /// Another protocol begins. False if the request did not ask for one, or its response has
+    /// begun.
+    pub(super) fn take_upgrade(&self) -> bool {
         let exchange = self.exchange.get();
-        if exchange.answering {
-            return None;
+        let may = exchange.upgrade && !exchange.answering;
+        if may {
+            self.exchange.set(Exchange {
+                answering: true,
+                ..exchange
+            });
         }
-        let clock = exchange.upgrade?;
-        self.exchange.set(Exchange {
-            answering: true,
-            upgrade: None,
-            ..exchange
-        });
-        Some(clock)
+        may
     }
 
     pub(super) fn is_receiving(&self) -> bool {

@@ -164,14 +164,13 @@ impl Heart {
             if key.0 > now {
                 return Err(Some(key.0));
             }
-            let shared = weak.upgrade();
+            // While somebody holds it weakly, its address is nobody else's.
+            let (shared, address) = (weak.upgrade(), weak.as_ptr().addr());
             self.due.remove(&key);
-            // One that is gone has taken itself off the list before; this is for one that is
-            // between the two.
+            if let Some(when) = &mut self.when {
+                when.remove(&address);
+            }
             if let Some(shared) = shared {
-                if let Some(when) = &mut self.when {
-                    when.remove(&address(&shared));
-                }
                 return Ok(shared);
             }
         }
@@ -185,7 +184,9 @@ pub(super) fn watch(shared: &Arc<Shared>, at: Instant) {
     heart.insert(shared, at);
     if !heart.running {
         heart.running = true;
-        Builder::new().name("websocket-heart").balanced().spawn(run);
+        let starting = Starting(true);
+        let heart = Builder::new().name("websocket-heart").balanced();
+        heart.spawn(move || starting.run());
     } else if before.is_none_or(|before| at < before)
         && let Some(thread) = &heart.thread
     {
@@ -201,6 +202,24 @@ pub(super) fn forget(shared: &Arc<Shared>) {
         && let Some(thread) = &heart.thread
     {
         thread.wake(); // it ends
+    }
+}
+
+/// A heart that is about to start; where there is no stack for it, the next socket tries again.
+struct Starting(bool);
+
+impl Starting {
+    fn run(mut self) {
+        self.0 = false;
+        run();
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if self.0 {
+            lock().running = false;
+        }
     }
 }
 

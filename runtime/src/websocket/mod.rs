@@ -1,8 +1,6 @@
 //! WebSockets (RFC 6455): the primer's last chapter.
 
-// The client is still to come.
-#![allow(dead_code)]
-
+mod client;
 mod encoded;
 mod error;
 pub(crate) mod handshake;
@@ -16,6 +14,7 @@ mod shared;
 mod socket;
 mod sockets;
 
+pub use self::client::{ConnectError, connect};
 pub use self::encoded::Encoded;
 pub use self::error::{ErrorKind, WebSocketError};
 pub use self::handshake::Origins;

@@ -47,6 +47,7 @@ pub struct Options {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) close_timeout: Duration,
+    pub(super) connect_timeout: Duration,
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
 }
@@ -64,6 +65,7 @@ impl Default for Options {
             idle_timeout: None,
             write_timeout: None,
             close_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(10),
             queue_messages: 256,
             queue_bytes: 1 << 20,
         }
@@ -152,6 +154,13 @@ impl Options {
         self
     }
 
+    /// How long a client may take to connect: the look-up of the name, the connection and the
+    /// handshake. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
     /// What [`Sender::try_send`](super::Sender::try_send) may queue for a peer that is slower.
     /// One message is always taken. Default: 256 messages, 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
@@ -185,8 +194,8 @@ impl Options {
             .upgrade()
             .and_then(|any| any.downcast::<Upgradable>().ok());
         let Some(upgradable) = upgradable else {
-            let message = "WebSockets are more than this engine can do: \
-                           use --engine green or threads";
+            let message = "WebSockets cannot be had here: use --engine green or threads, \
+                           and no handler that is called on another thread";
             return Err(HttpError::new(501, message));
         };
         let link = upgradable.0.clone();

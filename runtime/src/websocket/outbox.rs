@@ -17,11 +17,11 @@
 use super::error::{ErrorKind, WebSocketError};
 use super::protocol::{Encoder, Role};
 use super::{CloseCode, CloseFrame};
-use crate::connection::at_least_rate;
+use crate::connection::{Transport, WritePace};
 use crate::green::handle::Handle;
 use crate::green::net::Stream;
 use crate::green::spawn::spawn_on;
-use crate::green::thread::{Awaited, Io, Thread, TimedOut, deadline_in, wait_for};
+use crate::green::thread::{Awaited, Io, Thread, TimedOut, wait_for};
 use crate::green::worker::{self, Worker};
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
@@ -45,6 +45,7 @@ pub(super) struct Outbox {
     handle: Arc<Handle>,
     /// Where the drainer lives; `None`: where there is room.
     home: Option<&'static Worker>,
+    role: Role,
     bounds: Bounds,
     write_timeout: Duration,
     state: Mutex<State>,
@@ -89,6 +90,7 @@ impl Outbox {
         Self {
             handle,
             home: worker::current().and_then(|here| worker::workers().get(here.index()).copied()),
+            role,
             bounds,
             write_timeout,
             state: Mutex::new(State {
@@ -261,11 +263,12 @@ impl Outbox {
         }
     }
 
-    /// Sends our close frame, unless it was sent. `frame` without a code gives none.
-    pub(super) fn close(self: &Arc<Self>, frame: CloseFrame) {
+    /// Sends our close frame; with 1005 for its code, an empty one. False if nothing can be sent
+    /// any more.
+    pub(super) fn close(self: &Arc<Self>, frame: CloseFrame) -> bool {
         let mut state = self.lock();
         if state.ours.is_some() || state.fault.is_some() || state.gone {
-            return;
+            return false;
         }
         let mut bytes = Vec::new();
         let told = (frame.code != CloseCode::NO_STATUS).then_some(&frame);
@@ -273,6 +276,7 @@ impl Outbox {
         state.ours = Some(frame);
         state.pong = None;
         self.push_small(state, bytes);
+        true
     }
 
     /// The peer's close frame has come: answers it. The server ends the connection, once all is
@@ -284,6 +288,17 @@ impl Outbox {
         state.wake_all();
         drop(state);
         self.close(CloseFrame::new(frame.code, ""));
+        self.end_if_closed(&self.lock());
+    }
+
+    /// A server ends the connection when both have closed and all is written; the handler may
+    /// still have things to do.
+    fn end_if_closed(&self, state: &State) {
+        if self.role == Role::Server && state.theirs.is_some() && state.queue.is_empty() {
+            self.handle.with(|fd| {
+                let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Write);
+            });
+        }
     }
 
     /// The peer has broken the protocol: it is told, and that is the end.
@@ -377,7 +392,8 @@ impl Outbox {
         drop(state);
         let outbox = self.clone();
         let home = self.home.unwrap_or_else(worker::least_loaded);
-        spawn_on(home, move || outbox.drain());
+        let drainer = Drainer(Some(outbox));
+        spawn_on(home, move || drainer.run());
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -397,32 +413,50 @@ impl Outbox {
                 return self.lost(ErrorKind::Lost, "the process is out of descriptors");
             }
         };
-        let (started, mut written) = (Instant::now(), 0);
+        let mut pace = WritePace::new(self.write_timeout).seen(stream.unsent());
         loop {
-            let (batch, queued) = {
+            let batch: Vec<_> = {
                 let mut state = self.lock();
                 if state.queue.is_empty() {
                     state.draining = false;
-                    return;
+                    return self.end_if_closed(&state);
                 }
-                let batch: Vec<_> = state.queue.iter().take(TOGETHER).cloned().collect();
-                (batch, state.queued as u64)
+                state.queue.iter().take(TOGETHER).cloned().collect()
             };
-            let at_last = self.write_timeout + at_least_rate(written + queued);
-            let deadline = [
-                deadline_in(self.write_timeout),
-                started.checked_add(at_last),
-            ];
-            match write_some(&stream, &batch, deadline.into_iter().flatten().min()) {
+            let begun = Instant::now();
+            let result = write_some(&stream, &batch, begun.checked_add(pace.left()));
+            pace = pace.waited(begun.elapsed()).seen(stream.unsent());
+            match result {
                 Ok(n @ 1..) => {
-                    written += n as u64;
+                    pace = pace.gave(n);
                     self.lock().advance(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return self.lost(ErrorKind::TooSlow, "too slow");
+                    if pace.left().is_zero() {
+                        return self.lost(ErrorKind::TooSlow, "too slow");
+                    }
                 }
                 Ok(0) | Err(_) => return self.lost(ErrorKind::Lost, "writing has failed"),
             }
+        }
+    }
+}
+
+/// A drainer that is about to start; where there is no stack for it, the peer is lost.
+struct Drainer(Option<Arc<Outbox>>);
+
+impl Drainer {
+    fn run(mut self) {
+        if let Some(outbox) = self.0.take() {
+            outbox.drain();
+        }
+    }
+}
+
+impl Drop for Drainer {
+    fn drop(&mut self) {
+        if let Some(outbox) = self.0.take() {
+            outbox.lost(ErrorKind::Lost, "no memory for a green thread");
         }
     }
 }
@@ -450,6 +484,11 @@ impl State {
             ));
         }
         Ok(())
+    }
+
+    /// Whether nothing that comes counts any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.fault.is_some() || self.theirs.is_some() || self.gone
     }
 
     /// The kernel has taken `n` bytes.

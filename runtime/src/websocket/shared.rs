@@ -146,8 +146,12 @@ impl Shared {
 
     /// Begins to close, and sees to it that the peer does so in time.
     pub(super) fn close(self: &Arc<Self>, frame: CloseFrame) {
-        self.outbox.close(frame);
-        let by = Instant::now() + self.close_timeout;
+        if !self.outbox.close(frame) {
+            return;
+        }
+        let Some(by) = deadline_in(self.close_timeout) else {
+            return;
+        };
         self.pulse().close_by(by);
         heart::watch(self, by);
     }
@@ -158,6 +162,7 @@ impl Shared {
         link: &dyn Link,
         deadline: Option<Instant>,
     ) -> Result<Option<Message>, WebSocketError> {
+        let mut receiving = Receiving::begin(link);
         take_turn(); // a peer that sends as fast as we can is not to keep a worker to itself
         let timed_out = |TimedOut| WebSocketError::timed_out();
         let mut inbound = self.inbound.lock_until(deadline).map_err(timed_out)?;
@@ -169,12 +174,9 @@ impl Shared {
                     }
                     return Ok(Some(message));
                 }
-                Next::More => match self.read(link, &mut inbound, deadline) {
-                    Ok(()) => {}
-                    Err(TimedOut) => return Err(WebSocketError::timed_out()),
-                },
+                Next::More => self.read(link, &mut inbound, deadline).map_err(timed_out)?,
                 Next::Over => {
-                    link.receiving(true); // it was told of the end: no need to interrupt it
+                    receiving.for_good = true; // it knows now: no need to interrupt it
                     return self.tell(&mut inbound);
                 }
             }
@@ -191,10 +193,8 @@ impl Shared {
         if inbound.buf.is_empty() {
             inbound.buf = BytesMut::new(); // who waits for a message keeps no buffer
         }
-        let receiving = Receiving::begin(link);
         let buf = &mut inbound.buf;
         let result = link.read(deadline, &mut |bytes| buf.extend_from_slice(bytes));
-        drop(receiving);
         self.note_read(result)
     }
 
@@ -215,8 +215,7 @@ impl Shared {
         }
         loop {
             {
-                let state = self.outbox.lock();
-                if state.fault.is_some() || state.theirs.is_some() {
+                if self.outbox.lock().has_ended() {
                     return Next::Over;
                 }
             }
@@ -247,12 +246,10 @@ impl Shared {
         if let Some(fault) = &state.fault {
             return Err(fault.clone());
         }
-        if let Some(frame) = &state.theirs
-            && std::mem::replace(&mut inbound.told, true)
-        {
-            return Err(WebSocketError::closed(frame));
+        if state.theirs.is_some() && !std::mem::replace(&mut inbound.told, true) {
+            return Ok(None);
         }
-        Ok(None)
+        Err(state.check_open().expect_err("it has ended"))
     }
 
     /// Reads on behalf of one who does not, without waiting: pings are to be answered and pongs
@@ -441,18 +438,27 @@ impl Protocol for Ending {
     }
 }
 
-/// Tells the connection that its thread waits for input.
-struct Receiving<'a>(&'a dyn Link);
+/// Tells the connection that its thread waits for input, and will see the client's end itself.
+struct Receiving<'a> {
+    link: &'a dyn Link,
+    /// It has seen it.
+    for_good: bool,
+}
 
 impl<'a> Receiving<'a> {
     fn begin(link: &'a dyn Link) -> Self {
         link.receiving(true);
-        Self(link)
+        Self {
+            link,
+            for_good: false,
+        }
     }
 }
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        self.0.receiving(false);
+        if !self.for_good {
+            self.link.receiving(false);
+        }
     }
 }

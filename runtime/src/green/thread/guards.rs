@@ -46,7 +46,7 @@ impl LimitGuard {
     }
 
     /// Takes a limit of this thread back, by its number; the guard then guards nothing.
-    pub(crate) fn lift(number: u64) {
+    pub(crate) fn lift(number: LimitNumber) {
         let me = current();
         // SAFETY: called by the thread itself.
         unsafe { me.own() }

@@ -26,8 +26,6 @@ pub(crate) struct Handshake {
 pub(crate) struct Established {
     pub(crate) protocol: Option<String>,
     pub(crate) deflate: Option<Negotiated>,
-    /// All fields of the response.
-    pub(crate) headers: HeaderMap,
 }
 
 /// There is no WebSocket at the other end.
@@ -95,14 +93,14 @@ impl Handshake {
                 return Ok(None);
             };
             match status {
-                101 => return self.check(headers).map(Some),
+                101 => return self.check(&headers).map(Some),
                 100..200 => {}
                 _ => return Err(Refused::Status(status)),
             }
         }
     }
 
-    fn check(&self, headers: HeaderMap) -> Result<Established, Refused> {
+    fn check(&self, headers: &HeaderMap) -> Result<Established, Refused> {
         let has = |name: HeaderName, element: &str| {
             let values = headers.get_all(name).into_iter();
             elements(values.filter_map(|value| value.to_str().ok()))
@@ -115,21 +113,17 @@ impl Handshake {
             return Err(Refused::Faulty("Connection lacks the option upgrade"));
         }
         let expected = derive_accept_key(self.key.as_bytes());
-        if single(&headers, header::SEC_WEBSOCKET_ACCEPT)? != Some(&expected) {
+        if single(headers, header::SEC_WEBSOCKET_ACCEPT)? != Some(&expected) {
             return Err(Refused::Faulty("Sec-WebSocket-Accept does not fit the key"));
         }
-        let protocol = single(&headers, header::SEC_WEBSOCKET_PROTOCOL)?.map(str::to_owned);
+        let protocol = single(headers, header::SEC_WEBSOCKET_PROTOCOL)?.map(str::to_owned);
         if let Some(protocol) = &protocol
             && !self.protocols.contains(protocol)
         {
             return Err(Refused::Faulty("a subprotocol that was not offered"));
         }
-        let deflate = self.extensions(&headers)?;
-        Ok(Established {
-            protocol,
-            deflate,
-            headers,
-        })
+        let deflate = self.extensions(headers)?;
+        Ok(Established { protocol, deflate })
     }
 
     fn extensions(&self, headers: &HeaderMap) -> Result<Option<Negotiated>, Refused> {

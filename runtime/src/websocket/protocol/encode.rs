@@ -91,6 +91,7 @@ impl Encoder {
     }
 
     /// Whether a message was begun and not ended. Control frames may be sent all the same.
+    #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }

@@ -141,6 +141,7 @@ impl Receiver {
     }
 
     /// Whether a message has begun that is not complete.
+    #[cfg(test)]
     pub(crate) fn is_inside_message(&self) -> bool {
         self.partial.is_some()
     }

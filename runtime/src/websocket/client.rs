@@ -1,0 +1,294 @@
+//! The other side: a WebSocket to somebody else's server, from handlers and from tests.
+
+use super::handshake::client::{Handshake, Refused};
+use super::options::Options;
+use super::protocol::Role;
+use super::shared::Shared;
+use super::{CloseCode, CloseFrame, WebSocket};
+use crate::connection::upgrade::Link;
+use crate::green::net::{Stream, TcpStream};
+use crate::green::thread::deadline_in;
+use bytes::BytesMut;
+use greenway_app::HttpError;
+use http::{StatusCode, Uri};
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a client's peer may take to accept a piece of what is sent.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connects to a WebSocket server, with the default [`Options`]. Usable in green and OS threads.
+///
+/// ```
+/// use greenway::websocket::{self, Upgrade, WebSocketError};
+/// use greenway::{App, Request, Server, abort};
+///
+/// let mut app = App::new();
+/// app.get("/echo", |request: Request| -> Result<(), WebSocketError> {
+///     let Some(ws) = request.websocket() else { abort(400, "Expected a WebSocket request.") };
+///     while let Some(message) = ws.receive()? {
+///         ws.send(message)?;
+///     }
+///     Ok(())
+/// });
+/// let running = Server::new(app).bind("127.0.0.1:0").start()?;
+///
+/// let ws = websocket::connect(&format!("ws://{}/echo", running.addrs()[0]))?;
+/// ws.send("Hello")?;
+/// assert_eq!(ws.receive()?, Some("Hello".into()));
+/// # drop(ws);
+/// # running.stop();
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`Options::connect`].
+pub fn connect(url: &str) -> Result<WebSocket, ConnectError> {
+    Options::default().connect(url)
+}
+
+impl Options {
+    /// Connects to a WebSocket server: `ws://host:port/path?query`.
+    ///
+    /// Subprotocols and compression are what is offered, headers are sent with the request;
+    /// [`origins`](Self::origins) has no meaning here. The whole of it may take
+    /// [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// Dropped, the WebSocket is closed with 1001 and its answer not waited for. To part in good
+    /// order, call [`close`](WebSocket::close) and then `receive` until it gives `None`.
+    ///
+    /// # Errors
+    /// When the URL is none of that kind, nobody answers in time, or the answer is no WebSocket.
+    pub fn connect(&self, url: &str) -> Result<WebSocket, ConnectError> {
+        let target = Target::parse(url)?;
+        let deadline = deadline_in(self.connect_timeout);
+        let socket =
+            TcpStream::connect_timeout((target.host.as_str(), target.port), self.connect_timeout)?;
+        socket.set_nodelay(true)?;
+        let stream = Stream::new(socket.into())?;
+        let (protocols, deflate, headers) = self.for_client();
+        let handshake = Handshake::new(protocols.to_vec(), deflate.cloned());
+        let request = handshake.request(&target.authority, &target.path, headers);
+        write_all(&stream, &request, deadline)?;
+        let mut buf = BytesMut::new();
+        let established = loop {
+            match handshake.response(&mut buf) {
+                Ok(Some(established)) => break established,
+                Ok(None) => {}
+                Err(Refused::Status(status)) => {
+                    let status = StatusCode::from_u16(status);
+                    return Err(ConnectError::Refused(
+                        status.map_err(|_| ConnectError::Handshake("a status of its own"))?,
+                    ));
+                }
+                Err(Refused::Faulty(why)) => return Err(ConnectError::Handshake(why)),
+            }
+            let read = stream.read(deadline, |bytes| buf.extend_from_slice(bytes));
+            if read? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        };
+        let shared = Shared::new(
+            stream.handle(),
+            Role::Client,
+            self,
+            WRITE_TIMEOUT,
+            (established.protocol, established.deflate),
+            None,
+        );
+        shared.register();
+        let link = Rc::new(Client {
+            shared: shared.clone(),
+            stream,
+        });
+        Ok(WebSocket::new(shared, link, buf))
+    }
+}
+
+fn write_all(stream: &Stream, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let n = stream.write_vectored(&[IoSlice::new(bytes)], deadline)?;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = &bytes[n..];
+    }
+    Ok(())
+}
+
+/// Where a URL points to.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    host: String,
+    port: u16,
+    /// As it stands in `Host`: without the default port.
+    authority: String,
+    path: String,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, ConnectError> {
+        let bad = |why| Err(ConnectError::Url(why));
+        let Ok(uri) = url.parse::<Uri>() else {
+            return bad("it is not of the form ws://host:port/path");
+        };
+        match uri.scheme_str() {
+            Some("ws") => {}
+            Some("wss") => {
+                return bad("TLS (wss:) is not supported: connect to a proxy that does it");
+            }
+            _ => return bad("it does not begin with ws://"),
+        }
+        let Some(authority) = uri
+            .authority()
+            .filter(|authority| !authority.host().is_empty())
+        else {
+            return bad("it has no host");
+        };
+        if authority.as_str().contains('@') {
+            return bad("it has a user name: send an Authorization header instead");
+        }
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.port().is_none() && !authority.as_str().ends_with(':') => 80,
+            None => return bad("its port is none"),
+        };
+        let host = authority.host();
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            authority: match port {
+                80 => host.to_owned(),
+                port => format!("{host}:{port}"),
+            },
+            path: uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
+        })
+    }
+}
+
+/// A client's connection.
+struct Client {
+    shared: Arc<Shared>,
+    stream: Stream,
+}
+
+impl Link for Client {
+    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        self.stream.read(deadline, take)
+    }
+
+    fn receiving(&self, _receiving: bool) {} // nobody is interrupted because of a client's peer
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared
+            .close(CloseFrame::new(CloseCode::GOING_AWAY, ""));
+        self.shared.end();
+    }
+}
+
+/// Why there is no WebSocket to a server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// What is wrong with the URL.
+    Url(&'static str),
+    /// Connecting, reading or writing has failed; `TimedOut` if it took too long.
+    Io(io::Error),
+    /// The server has answered with another status than 101.
+    Refused(StatusCode),
+    /// The server has answered 101, but not to our question.
+    Handshake(&'static str),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(why) => write!(f, "the WebSocket's URL cannot be used: {why}"),
+            Self::Io(error) => write!(f, "the WebSocket's server cannot be reached: {error}"),
+            Self::Refused(status) => write!(f, "the server has answered {status} instead of 101"),
+            Self::Handshake(why) => write!(f, "the server's handshake is faulty: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Url(_) | Self::Refused(_) | Self::Handshake(_) => None,
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<ConnectError> for HttpError {
+    /// 504 if it took too long; 502, since the fault is the other server's; 500 if the URL is bad.
+    fn from(error: ConnectError) -> Self {
+        let status = match &error {
+            ConnectError::Url(_) => 500,
+            ConnectError::Io(error) if error.kind() == io::ErrorKind::TimedOut => 504,
+            ConnectError::Io(_) | ConnectError::Refused(_) | ConnectError::Handshake(_) => 502,
+        };
+        Self::new(status, "another server cannot be reached").with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (url, host, port, authority, path) in [
+            ("ws://example.com", "example.com", 80, "example.com", "/"),
+            (
+                "ws://example.com:80/a",
+                "example.com",
+                80,
+                "example.com",
+                "/a",
+            ),
+            ("ws://h:8000?q=1", "h", 8000, "h:8000", "/?q=1"),
+            ("ws://[::1]:9/a/b?c=d", "[::1]", 9, "[::1]:9", "/a/b?c=d"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            let found = (
+                target.host.as_str(),
+                target.port,
+                target.authority.as_str(),
+                target.path.as_str(),
+            );
+            assert_eq!(found, (host, port, authority, path), "{url}");
+        }
+        for url in [
+            "",
+            "/echo",
+            "example.com",
+            "http://h/",
+            "wss://h/",
+            "ws://",
+            "ws:///x",
+            "ws://u@h/",
+            "ws://h:99999/",
+            "ws://h:/",
+            "ws://h/a b",
+        ] {
+            assert!(
+                matches!(Target::parse(url), Err(ConnectError::Url(_))),
+                "{url}"
+            );
+        }
+    }
+}
