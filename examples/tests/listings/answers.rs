@@ -277,7 +277,10 @@ fn a_room_refuses_what_it_cannot_show() {
         assert_eq!(get(&client, &long).status(), 400);
     }
     let plain = get(&client, "/rooms/socket?name=Ada");
-    assert_eq!(plain.text(), "400 Bad Request: Expected a WebSocket request.\n");
+    assert_eq!(
+        plain.text(),
+        "400 Bad Request: Expected a WebSocket request.\n"
+    );
     assert!(get(&client, "/rooms").text().contains("aria-live"));
 }
 

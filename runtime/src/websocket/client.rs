@@ -153,7 +153,7 @@ impl Target {
         }
         let port = match authority.port_u16() {
             Some(port) => port,
-            None if authority.port().is_none() && !authority.as_str().ends_with(':') => 80,
+            None if authority.as_str() == authority.host() => 80,
             None => return bad("its port is none"),
         };
         let host = authority.host();

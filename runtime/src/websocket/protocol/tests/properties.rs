@@ -2,7 +2,7 @@
 //! sees the same.
 
 use super::super::play::Events;
-use super::super::{Deflate, Encoder, Event, Limits, Negotiated, Receiver, Role};
+use super::super::{Encoder, Event, Limits, Negotiated, Receiver, Role};
 use super::cases::Frame;
 use super::receive;
 use crate::websocket::message::{CloseFrame, Kind, Message};
