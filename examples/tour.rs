@@ -27,6 +27,9 @@ pub(crate) mod rooms;
 #[allow(dead_code)]
 #[path = "stream.rs"]
 pub(crate) mod stream;
+#[allow(dead_code)]
+#[path = "websocket.rs"]
+pub(crate) mod websocket;
 
 use greenway::green::sleep;
 use greenway::{App, Html, HttpError, Request};
@@ -47,6 +50,7 @@ pub(crate) fn app() -> App {
     stream::routes(&mut app);
     fetch::routes(&mut app);
     chat::routes(&mut app);
+    websocket::routes(&mut app);
     rooms::routes(&mut app);
     limits::routes(&mut app);
     app
@@ -68,6 +72,11 @@ fn page() -> String {
         ("{{listing:stream}}", include_str!("stream.rs"), "stream"),
         ("{{listing:fetch}}", include_str!("fetch.rs"), "fetch"),
         ("{{listing:chat}}", include_str!("chat.rs"), "poll"),
+        (
+            "{{listing:websocket}}",
+            include_str!("websocket.rs"),
+            "websocket",
+        ),
         ("{{listing:rooms}}", include_str!("rooms.rs"), "room"),
         ("{{listing:limits}}", include_str!("limits.rs"), "gate"),
     ];

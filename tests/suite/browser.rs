@@ -12,6 +12,7 @@ on_green_and_threads!(
     chunks_appear_one_by_one,
     the_small_ones_answer,
     two_chat_pages_see_each_other,
+    a_websocket_says_what_it_was_told,
     a_room_is_one_over_three_transports,
     a_browser_comes_back_to_a_stream_and_misses_nothing
 );
@@ -93,6 +94,25 @@ fn the_small_ones_answer(engine: Engine) {
     browser.click("#fetch-start");
     browser.wait_until("document.querySelector('#fetch-out').textContent.includes('complete')");
     assert!(lines(browser, "#fetch-out").len() > 2, "pieces and the end");
+    tour.nothing_went_wrong();
+}
+
+fn a_websocket_says_what_it_was_told(engine: Engine) {
+    let tour = Tour::start(engine);
+    let browser = &tour.browser;
+    browser.open(&tour.url("/websocket/page"));
+    browser.wait_until("document.querySelector('#status').textContent === 'connected'");
+    browser.click("#send");
+    browser.clear("#text");
+    browser.write("#text", "<b>☺</b>\n");
+    browser.wait_until("document.querySelectorAll('#messages li').length === 2");
+    assert_eq!(
+        browser.eval("[...document.querySelectorAll('#messages li')].map(li => li.textContent)"),
+        json!([
+            "Your message was: \"Hello, world\"",
+            "Your message was: \"<b>☺</b>\""
+        ])
+    );
     tour.nothing_went_wrong();
 }
 

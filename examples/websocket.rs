@@ -1,0 +1,44 @@
+//! The primer's last listing: a WebSocket that says what it was told, and its page.
+//!
+//! `/websocket` is the WebSocket, `/websocket/page` a page that talks to it. Who asks for
+//! `/websocket` in another way is told so:
+//!
+//! ```text
+//! curl -i http://127.0.0.1:8000/websocket
+//! ```
+
+#![forbid(unsafe_code)]
+
+use greenway::websocket::{Upgrade, WebSocketError};
+use greenway::{App, Html, Request, Response, abort};
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    app.get("/", |_: Request| Response::redirect("/websocket/page", 302));
+    routes(&mut app);
+    app
+}
+
+pub(crate) fn routes(app: &mut App) {
+    app.get("/websocket", handle_websocket);
+    app.get("/websocket/page", |_: Request| {
+        Html(include_str!("pages/websocket.html"))
+    });
+}
+
+// ANCHOR: websocket
+fn handle_websocket(request: Request) -> Result<(), WebSocketError> {
+    let Some(ws) = request.websocket() else {
+        abort(400, "Expected WebSocket request.");
+    };
+    while let Some(message) = ws.receive()? {
+        let text = message.as_text().unwrap_or("(bytes)");
+        ws.send(format!("Your message was: {text:?}"))?;
+    }
+    Ok(())
+}
+// ANCHOR_END: websocket
+
+fn main() {
+    greenway::serve(app())
+}
