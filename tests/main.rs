@@ -40,6 +40,8 @@ mod broadcast;
 mod sse;
 #[path = "suite/websocket.rs"]
 mod websocket;
+#[path = "suite/websocket_battery.rs"]
+mod websocket_battery;
 // RFC 9110 and 9112, point by point: docs/src/http.md is the table.
 #[path = "suite/rfc_body.rs"]
 mod rfc_body;

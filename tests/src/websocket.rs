@@ -1,7 +1,8 @@
 //! A WebSocket client that sends whatever a test wants, byte by byte, and shows every frame.
 
 use crate::{Client, Head};
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr};
 
 /// The first bytes of whole frames (RFC 6455 section 5.2).
 pub mod first {
@@ -24,6 +25,26 @@ pub struct Frame {
     pub first: u8,
     /// What is in it.
     pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// FIN: the message ends with it.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.first & 0x80 != 0
+    }
+
+    /// The three reserved bits; the first one is 4.
+    #[must_use]
+    pub fn rsv(&self) -> u8 {
+        self.first >> 4 & 7
+    }
+
+    /// 0 continues, 1 is text, 2 binary, 8 close, 9 ping, 10 pong.
+    #[must_use]
+    pub fn opcode(&self) -> u8 {
+        self.first & 0xf
+    }
 }
 
 /// A WebSocket without manners of its own: nothing is answered that the test does not answer.
@@ -134,10 +155,29 @@ impl RawSocket {
         self.send(first::CLOSE, code.to_be_bytes())
     }
 
+    /// Writes while `read` reads, so that neither end has to keep more than it wants to. The
+    /// server may close before it has taken everything.
+    ///
+    /// # Panics
+    /// When this process is out of descriptors.
+    pub fn duplex<R>(&mut self, writes: &[Vec<u8>], read: impl FnOnce(&mut Self) -> R) -> R {
+        let mut stream = self.client.stream().try_clone().expect("a descriptor");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for bytes in writes {
+                    if stream.write_all(bytes).is_err() {
+                        break;
+                    }
+                }
+            });
+            read(self)
+        })
+    }
+
     /// The next frame.
     ///
     /// # Panics
-    /// When none comes.
+    /// When none comes, or one with a mask or a length in more bytes than it needs.
     #[track_caller]
     pub fn frame(&mut self) -> Frame {
         let head = self.client.take(2);
@@ -146,16 +186,37 @@ impl RawSocket {
             0,
             "RFC 6455 section 5.1: servers do not mask"
         );
-        let length = match head[1] {
-            126 => usize::from(u16::from_be_bytes(number(&self.client.take(2)))),
-            127 => usize::try_from(u64::from_be_bytes(number(&self.client.take(8))))
-                .expect("the tests' messages fit into memory"),
-            n => usize::from(n),
+        let (length, least) = match head[1] {
+            126 => (number(&self.client.take(2)), 126),
+            127 => (number(&self.client.take(8)), 0x1_0000),
+            n => (usize::from(n), 0),
         };
+        assert!(
+            length >= least,
+            "RFC 6455 section 5.2: the shortest form of {length}"
+        );
         Frame {
             first: head[0],
             payload: self.client.take(length),
         }
+    }
+
+    /// The next message, its fragments put together, or the next control frame. Control frames
+    /// between fragments fail the test.
+    ///
+    /// # Panics
+    /// As [`frame`](Self::frame), and when frames do not fit together.
+    #[track_caller]
+    pub fn message(&mut self) -> Frame {
+        let mut message = self.frame();
+        assert_ne!(message.opcode(), 0, "nothing to continue");
+        while !message.is_last() {
+            let more = self.frame();
+            assert_eq!(more.first & 0x7f, 0, "it continues: {more:?}");
+            message.payload.extend(more.payload);
+            message.first |= more.first;
+        }
+        message
     }
 
     /// The next frame is a whole text; gives it.
@@ -190,12 +251,26 @@ impl RawSocket {
         self.client.end();
     }
 
+    /// The connection is closed from this side, then by the server, which may reset it for what
+    /// it has not read.
+    ///
+    /// # Panics
+    /// When the server does neither, or has something more to say.
+    #[track_caller]
+    pub fn leave(&mut self) {
+        // It may be gone already.
+        let _gone = self.client.stream().shutdown(Shutdown::Write);
+        let (rest, _) = self.client.rest_or_reset();
+        assert!(rest.is_empty(), "{rest:?} behind a close frame");
+    }
+
     /// Leaves with a reset.
     pub fn reset(self) {
         self.client.reset();
     }
 }
 
-fn number<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    bytes.try_into().expect("so many were taken")
+fn number(bytes: &[u8]) -> usize {
+    let number = bytes.iter().fold(0, |sum, &b| sum << 8 | u64::from(b));
+    usize::try_from(number).expect("the tests' messages fit into memory")
 }

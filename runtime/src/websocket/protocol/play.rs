@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Event, Failure, Receiver};
+use super::receive::{Event, Failure, Receiver};
 
 /// All events of a stream, and how it failed.
 pub(crate) type Events = (Vec<Event>, Option<Failure>);

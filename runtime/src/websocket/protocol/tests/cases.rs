@@ -215,7 +215,7 @@ fn echo(id: String, what: String, opcode: u8, payload: Vec<u8>) -> Case {
 }
 
 /// A message in frames of so many bytes.
-fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame> {
+pub(crate) fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame> {
     let count = payload.len().div_ceil(size);
     let pieces = payload.chunks(size).enumerate();
     let frames = pieces.map(|(at, piece)| Frame {
