@@ -210,8 +210,10 @@ impl<'a> Reference<'a> {
     /// Judges the message as far as it has come.
     fn look(&mut self, ends: bool) -> Result<(), Code> {
         let (opcode, compressed, data) = self.message.as_ref().expect("it has begun");
+        let mut closed = false;
         let plain = if *compressed {
-            let (plain, refused) = self.inflate(data, ends);
+            let (plain, refused, over) = self.inflate(data, ends);
+            closed = over;
             let known = &plain[..plain.len().min(LIMITS.message)];
             check_text(*opcode, known, false)?;
             if plain.len() > LIMITS.message {
@@ -231,7 +233,9 @@ impl<'a> Reference<'a> {
         let (opcode, compressed, data) = self.message.take().expect("it has begun");
         if compressed && self.keeps_context() {
             self.context.0.extend(data);
-            self.context.0.extend(TAIL);
+            if !closed {
+                self.context.0.extend(TAIL);
+            }
             self.context.1 += plain.len();
         }
         self.events.push(Event::Message(match opcode {
@@ -247,13 +251,15 @@ impl<'a> Reference<'a> {
     }
 
     /// Inflates everything from the start, and gives what belongs to this message, with whether
-    /// it is malformed.
-    fn inflate(&self, data: &[u8], ends: bool) -> (Vec<u8>, bool) {
+    /// it is malformed, and whether it ends with a block that says that it is the last one. Then
+    /// the end that senders leave out is missing nowhere.
+    fn inflate(&self, data: &[u8], ends: bool) -> (Vec<u8>, bool, bool) {
         let mut input = self.context.0.clone();
         input.extend(data);
         let limit = self.context.1 + LIMITS.message + 1;
         let (mut plain, mut end) = inflate(&input, limit);
-        if ends && end != Some(true) {
+        let over = end == Some(true);
+        if ends && !over {
             input.extend(TAIL);
             (plain, end) = inflate(&input, limit);
             if !self.keeps_context() && end.is_some() {
@@ -263,7 +269,7 @@ impl<'a> Reference<'a> {
             }
         }
         plain.drain(..self.context.1);
-        (plain, end.is_none())
+        (plain, end.is_none(), over)
     }
 }
 

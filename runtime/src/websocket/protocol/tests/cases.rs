@@ -532,11 +532,14 @@ fn utf8() -> Vec<Case> {
     ]
 }
 
-/// 6.5 to 6.23, from Markus Kuhn's test of decoders: whether each sequence is valid is decided
-/// here by groups, and by std for the prefixes only.
+/// Whether it is valid, and the bytes.
+type Sequence = (bool, Vec<u8>);
+
+/// 6.5 to 6.23, from Markus Kuhn's test of decoders. Which are valid is said here, and by
+/// std for the prefixes only.
 fn utf8_sequences() -> Vec<Case> {
     let greek = GREEK.as_bytes();
-    let mut groups: Vec<(&str, Vec<(bool, Vec<u8>)>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<Sequence>)> = Vec::new();
     let mut group = |what, valid: &[&[u8]], invalid: &[&[u8]]| {
         let valid = valid.iter().map(|bytes| (true, bytes.to_vec()));
         let invalid = invalid.iter().map(|bytes| (false, bytes.to_vec()));
