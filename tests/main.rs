@@ -61,8 +61,19 @@ mod minihttp;
 mod blocking;
 #[path = "suite/green.rs"]
 mod green;
+#[path = "suite/green_net.rs"]
+mod green_net;
 #[path = "suite/migration.rs"]
 mod migration;
+// What handlers use: docs/src/crates.md is the table.
+#[path = "suite/crates.rs"]
+mod crates;
+#[path = "suite/crates_blocking.rs"]
+mod crates_blocking;
+#[path = "suite/crates_http.rs"]
+mod crates_http;
+#[path = "suite/crates_redis.rs"]
+mod crates_redis;
 #[path = "suite/request_values.rs"]
 mod request_values;
 #[path = "suite/seeing.rs"]
