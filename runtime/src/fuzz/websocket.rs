@@ -258,7 +258,7 @@ impl<'a> Reference<'a> {
         input.extend(data);
         let limit = self.context.1 + LIMITS.message + 1;
         let (mut plain, mut end) = inflate(&input, limit);
-        let over = end == Some(true);
+        let over = end == Some(true) && !data.is_empty();
         if ends && !over {
             input.extend(TAIL);
             (plain, end) = inflate(&input, limit);

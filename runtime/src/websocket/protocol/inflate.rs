@@ -20,6 +20,8 @@ pub(super) struct Inflater {
     bits: u8,
     /// Whether the context of one message is needed for the next one.
     takeover: bool,
+    /// What has come of this message ends with a block that says that it is the last one.
+    over: bool,
 }
 
 impl Inflater {
@@ -33,6 +35,7 @@ impl Inflater {
             // A larger window does no harm, and zlib has none for 8 bits.
             bits: bits.max(MIN_BITS),
             takeover: !reset,
+            over: false,
         }
     }
 
@@ -55,10 +58,13 @@ impl Inflater {
         let bits = self.bits;
         let state = self.state.get_or_insert_with(|| Decompressor::take(bits));
         let mut feed = |input: &[u8]| inflate(state, input, out, limit, &mut check);
-        let over = feed(piece)?;
+        if !piece.is_empty() {
+            self.over = feed(piece)?;
+        }
         if !ends {
             return Ok(());
         }
+        let over = std::mem::take(&mut self.over);
         if !over {
             feed(&TAIL)?;
         }
@@ -76,7 +82,8 @@ impl Inflater {
     }
 }
 
-/// Gives whether the input ended with a block that says that it is the last one.
+/// Gives whether the input, which is not empty, ends with a block that says that it is the last
+/// one.
 fn inflate(
     state: &mut Decompressor,
     mut input: &[u8],

@@ -185,6 +185,28 @@ fn compressed_data_must_be_what_they_claim() {
     }
 }
 
+/// RFC 7692 section 7.2.3.4: a sender may end its stream with each message, in whatever frames.
+#[test]
+fn streams_may_end_with_each_message() {
+    let hello = Event::Message(Message::from("Hello"));
+    for takeover in [false, true] {
+        let agreed = agreed(takeover);
+        // With the start of an empty block behind the end, as the RFC says, and without.
+        for end in [&b"\xc9\xc9\x07\x00\x00"[..], b"\xc9\xc9\x07\x00"] {
+            let mut stream = Vec::new();
+            for _ in 0..2 {
+                stream.extend(b"\x41\x03\xf3\x48\xcd");
+                stream.extend([0x00, end.len() as u8]);
+                stream.extend(end);
+                stream.extend(b"\x80\x00");
+            }
+            let receiver = receiver(Role::Client, Some(&agreed));
+            let (events, failure) = receive(receiver, [&*stream]);
+            assert_eq!((events, failure), (vec![hello.clone(); 2], None));
+        }
+    }
+}
+
 /// A thousandfold: what is inflated stays within the limit whatever the peer sends.
 #[test]
 fn bombs_are_refused() {
