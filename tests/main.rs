@@ -29,6 +29,8 @@ mod departure;
 mod keepalive;
 #[path = "suite/placement.rs"]
 mod placement;
+#[path = "suite/pool.rs"]
+mod pool;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/stop.rs"]

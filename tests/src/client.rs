@@ -47,6 +47,22 @@ impl Client {
         )
     }
 
+    /// Connects with room for about `bytes` that have come and were not read.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    #[track_caller]
+    #[must_use]
+    pub fn connect_with_buffer(bytes: usize, addr: SocketAddr) -> Self {
+        let connect = || {
+            let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+            socket.set_recv_buffer_size(bytes)?;
+            socket.connect(&addr.into())?;
+            Ok::<TcpStream, io::Error>(socket.into())
+        };
+        Self::of(connect().unwrap_or_else(|error| panic!("connecting to {addr}: {error}")))
+    }
+
     fn of(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(DEADLINE))

@@ -2,7 +2,7 @@
 
 use super::input::BodySource;
 use super::output::ResponseWriter;
-use super::wire::Transport;
+use super::transport::Transport;
 use super::{After, Connection};
 use crate::green::errand::Errand;
 use crate::green::local;
@@ -13,7 +13,8 @@ use crate::http1::{self, RequestFacts, RequestHead};
 use crate::server::{Entry, panics};
 use bytes::Bytes;
 use greenway_app::{
-    Application, BodyError, Connection as Facts, HttpError, Input, IntoResponse, Request, Response,
+    Application, BodyError, Connection as Facts, HttpError, Input, IntoResponse, Peer, Request,
+    Response,
 };
 use http::{Method, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,7 +104,8 @@ impl<T: Transport> Connection<T> {
         };
         self.service.access(&entry);
         if reuse {
-            if self.wire.is_full() && self.wire.flush().is_err() {
+            let must_go = self.wire.is_full() && self.wire.stream.may_hold_back();
+            if must_go && self.wire.flush().is_err() {
                 return After::Close;
             }
             return After::Reuse;
@@ -130,6 +132,10 @@ impl<T: Transport> Connection<T> {
         };
         if self.service.lifecycle.is_ending() {
             return self.refuse_at_end(writer); // it would be interrupted, if it is not too late
+        }
+        if self.wire.queued.take() && self.wire.has_left() {
+            writer.note_departure(); // while it waited: nobody wants this answer
+            return Outcome::Cut;
         }
         // Unwind safety: the application is shared by all requests and must stand this in any
         // engine (a panicking OS thread leaves it in the same state); the writer is ours.

@@ -1,6 +1,7 @@
 //! A request's body, read from the wire when the handler asks for it.
 
-use super::wire::{Transport, Wire};
+use super::transport::Transport;
+use super::wire::Wire;
 use crate::http1::{self, Step};
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource};

@@ -25,13 +25,15 @@ mod presence;
 mod seat;
 #[cfg(test)]
 mod tests;
+mod transport;
 pub(crate) mod upgrade;
 mod wire;
 
 pub(crate) use exchange::{RequestLine, call_catching};
-pub(crate) use pace::WritePace;
+pub(crate) use pace::{Patience, WritePace};
 pub(crate) use seat::{Place, Seat};
-pub(crate) use wire::{Incoming, Transport, Wire};
+pub(crate) use transport::Transport;
+pub(crate) use wire::{Flushed, Incoming, Rest, Wire};
 
 use crate::green::thread::{BeforeBlock, deadline_in};
 use crate::http1::{self, Reject, RequestHead};
@@ -186,10 +188,15 @@ impl<T: Transport> Connection<T> {
 
     /// Answers what cannot be served, and closes.
     pub(crate) fn reject(&self, reject: &Reject) {
+        self.answer_reject(reject);
+        self.close();
+    }
+
+    /// As [`reject`](Self::reject), without sending it or closing.
+    pub(crate) fn answer_reject(&self, reject: &Reject) {
         self.wire
             .queue(|out| http1::error_response(out, reject.status, reject.reason, None));
         self.service.access_bad(&self.facts, reject.status);
-        self.close();
     }
 
     /// Closes in good order: the response is not to be lost to a reset because the client has
@@ -203,9 +210,30 @@ impl<T: Transport> Connection<T> {
         self.wire.take_head(&self.service.config.head_limits)
     }
 
-    /// Sends what is to go.
-    pub(crate) fn flush(&self) -> io::Result<()> {
-        self.wire.flush()
+    /// Sends what the kernel takes at once of what is to go.
+    pub(crate) fn flush_now(&self) -> io::Result<Flushed> {
+        self.wire.flush_now()
+    }
+
+    /// The request has waited for long, and its client may have left meanwhile.
+    pub(crate) fn has_been_queued(&self) {
+        self.wire.queued.set(true);
+    }
+
+    /// Gives away what is left to do for this connection, if anything is. Does not wait, unless
+    /// somebody (a leaked `Input`) still holds the wire.
+    pub(crate) fn leave(self, after: After) -> Option<(T, Incoming, Rest)> {
+        self.wire.flush_now().ok()?;
+        if after == After::Close && Rc::strong_count(&self.wire) > 1 {
+            self.close();
+            return None;
+        }
+        let (stream, incoming, rest) = self.into_wire()?.into_rest();
+        if after == After::Close && rest.unsent.is_empty() && !rest.linger {
+            stream.shutdown(Shutdown::Write);
+            return None;
+        }
+        Some((stream, incoming, rest))
     }
 
     pub(crate) fn facts(&self) -> &Arc<Facts> {

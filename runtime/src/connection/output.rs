@@ -1,6 +1,7 @@
 //! A response on its way to the client: the head with the first chunk, then chunk by chunk.
 
-use super::wire::{Transport, Wire};
+use super::transport::Transport;
+use super::wire::Wire;
 use super::{Connection, Seat};
 use crate::green::take_turn;
 use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
@@ -155,7 +156,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         if body.len() <= COPY_BYTES {
             self.wire.queue(|out| out.extend_from_slice(body));
         } else {
-            self.wire.send(&[body])?;
+            self.wire.send_end(&[body])?;
         }
         self.complete = true;
         Ok(())
@@ -201,7 +202,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                 self.wire
                     .queue(|out| out.extend_from_slice(http1::LAST_CHUNK));
                 // A stream's end is as eagerly awaited as its chunks.
-                self.wire.flush()?;
+                self.wire.send_end(&[])?;
             }
             Framing::Length(length) if plan.send_body && self.body_bytes < length => {
                 return Err(std::io::Error::other(format!(

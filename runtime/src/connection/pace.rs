@@ -9,7 +9,8 @@
 //! What must stay true: the handler's clock stands still while the client is waited for. Whose
 //! fault it is that nothing goes on is decided by the clock that runs.
 
-use super::wire::{Transport, Wire};
+use super::transport::Transport;
+use super::wire::Wire;
 use crate::green::thread::{LimitNumber, Standstill};
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ fn at_least_rate(bytes: u64) -> Duration {
 
 /// How long a client may be waited for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     left: Duration,
     most: Duration,
 }
@@ -33,24 +34,24 @@ pub(super) struct Patience {
 impl Patience {
     /// Patience with a pause of at most `most`. Never more than that, so that what went quickly
     /// cannot be used up slowly afterwards.
-    pub(super) fn new(most: Duration) -> Self {
+    pub(crate) fn new(most: Duration) -> Self {
         Self { left: most, most }
     }
 
-    pub(super) fn left(self) -> Duration {
+    pub(crate) fn left(self) -> Duration {
         self.left
     }
 
     /// The client was waited for.
     #[must_use]
-    pub(super) fn waited(self, time: Duration) -> Self {
+    pub(crate) fn waited(self, time: Duration) -> Self {
         let left = self.left.saturating_sub(time);
         Self { left, ..self }
     }
 
     /// The client has sent or taken something.
     #[must_use]
-    pub(super) fn moved(self, bytes: u64) -> Self {
+    pub(crate) fn moved(self, bytes: u64) -> Self {
         let left = self
             .left
             .saturating_add(at_least_rate(bytes))
@@ -106,12 +107,9 @@ impl WritePace {
 }
 
 impl<T: Transport> Wire<T> {
-    /// Writes some of `bufs`. As long as the kernel takes it, no clock is looked at.
+    /// Writes some of `bufs`, without waiting and without a look at any clock.
     pub(super) fn write_some(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let result = match self.stream.write_now(bufs) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(bufs),
-            done => done,
-        };
+        let result = self.stream.write_now(bufs);
         if let Ok(n) = result {
             self.write_pace.set(self.write_pace.get().gave(n));
         }
@@ -121,7 +119,7 @@ impl<T: Transport> Wire<T> {
     /// The kernel has no more room, because the client takes nothing, or slowly.
     #[cold]
     #[inline(never)]
-    fn wait_to_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(super) fn wait_to_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let _handlers_clock = self.stop_handlers_clock();
         let look = |pace: WritePace| pace.seen(self.stream.unsent());
         self.write_pace.set(look(self.write_pace.get()));
@@ -131,7 +129,8 @@ impl<T: Transport> Wire<T> {
             let deadline = begun.checked_add(pace.left());
             let result = self.stream.write(bufs, deadline);
             // The kernel has room again only when much was taken; until then, ask it.
-            let pace = look(pace.waited(begun.elapsed()));
+            let given = *result.as_ref().unwrap_or(&0);
+            let pace = look(pace.waited(begun.elapsed()).gave(given));
             self.write_pace.set(pace);
             match result {
                 Err(error)

@@ -1,8 +1,9 @@
 //! The client, while its request is being served: is it still there, and what can it be told
 //! before the response? Asked whenever a handler is about to wait, and by handlers.
 
+use super::transport::Transport;
 use super::upgrade::Upgradable;
-use super::wire::{Transport, Wire};
+use super::wire::Wire;
 use crate::departure::{HalfClose, Watch};
 use crate::green::sys::{PeerNews, peer_news};
 use crate::green::thread::{self, Awaited, Interrupt, Io, TimedOut, deadline_in, wait_for};

@@ -15,7 +15,8 @@
 use super::Connection;
 use super::exchange::{Outcome, RequestLine};
 use super::output::ResponseWriter;
-use super::wire::{Transport, Wire};
+use super::transport::Transport;
+use super::wire::Wire;
 use crate::green::handle::Handle;
 use crate::green::spawn::{discard, panic_message};
 use crate::green::thread::{self, Interrupt, LimitGuard, Thread, Unwind};

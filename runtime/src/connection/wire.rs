@@ -3,22 +3,18 @@
 
 use super::Seat;
 use super::pace::{Patience, WritePace};
+use super::transport::Transport;
 use super::upgrade::Upgraded;
 use crate::departure::{HalfClose, Watch};
-use crate::green::handle::Handle;
-use crate::green::net::Stream;
-use crate::green::sys::unsent;
 use crate::green::take_turn;
 use crate::green::thread::{self, LimitNumber, deadline_in};
 use crate::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
 use crate::server::Service;
 use bytes::BytesMut;
 use http::Version;
-use socket2::SockRef;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -29,76 +25,6 @@ const INTERIMS: u8 = 8;
 /// More than this is not held back for company.
 const FLUSH_AT: usize = 64 * 1024;
 
-/// What a connection reads from and writes to; in tests and fuzzers, memory.
-pub(crate) trait Transport: 'static {
-    /// Shows what has come to `take`. 0 at the end; `TimedOut` at the deadline.
-    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
-    /// As `read`; 0 also when nothing is there and `stop` is set, whose setter wakes the thread.
-    fn read_unless(
-        &self,
-        stop: &AtomicBool,
-        deadline: Option<Instant>,
-        take: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<usize>;
-    /// Writes some of `bufs`; `TimedOut` at the deadline.
-    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
-    /// As `write`, without waiting: `WouldBlock` if there is no room.
-    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Bytes that were written and that the client has not confirmed, if that is known.
-    fn unsent(&self) -> Option<u64>;
-    fn shutdown(&self, how: Shutdown);
-    /// Makes the coming close a reset: the client is to see that something is missing.
-    fn reset(&self);
-    /// The descriptor whose peer can be watched, if there is one.
-    fn socket(&self) -> Option<BorrowedFd<'_>>;
-    /// Whether the threads that serve it wait through `green` only, so that finished responses
-    /// may be held back until a wait.
-    fn may_hold_back(&self) -> bool;
-    /// A way to the socket from other threads; a protocol that takes the place of HTTP needs it.
-    fn handle(&self) -> Option<Arc<Handle>> {
-        None
-    }
-}
-
-impl Transport for Stream {
-    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        Self::read(self, deadline, take)
-    }
-    fn read_unless(
-        &self,
-        stop: &AtomicBool,
-        deadline: Option<Instant>,
-        take: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<usize> {
-        Self::read_unless(self, stop, deadline, take)
-    }
-    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
-        self.write_vectored(bufs, deadline)
-    }
-    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        Self::write_now(self, bufs)
-    }
-    fn unsent(&self) -> Option<u64> {
-        unsent(self.std().as_fd())
-    }
-    fn shutdown(&self, how: Shutdown) {
-        Self::shutdown(self, how);
-    }
-    fn reset(&self) {
-        // Fails only on a descriptor that is no socket.
-        let _ = SockRef::from(self.std()).set_linger(Some(Duration::ZERO));
-    }
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.std().as_fd())
-    }
-    fn may_hold_back(&self) -> bool {
-        Self::is_green(self)
-    }
-    fn handle(&self) -> Option<Arc<Handle>> {
-        Some(Self::handle(self))
-    }
-}
-
 pub(crate) struct Wire<T> {
     pub(crate) stream: T,
     incoming: RefCell<Incoming>,
@@ -106,6 +32,8 @@ pub(crate) struct Wire<T> {
     pub(super) write_pace: Cell<WritePace>,
     /// The clock of the handler that is served.
     pub(super) handlers_limit: Cell<Option<LimitNumber>>,
+    /// The request has waited for a thread, long enough for its client to leave.
+    pub(super) queued: Cell<bool>,
     /// Nothing more can be said to this client: writing has failed, or it is to see a reset.
     broken: Cell<bool>,
     /// A write is under way; or it has ended by unwinding, and nobody knows how far it came.
@@ -117,6 +45,22 @@ pub(crate) struct Wire<T> {
     pub(super) upgraded: OnceCell<Upgraded>,
     /// Of the thread that serves; none before one does.
     seat: OnceCell<Arc<Seat>>,
+}
+
+/// Whether all was sent that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    Whole,
+    InPart,
+}
+
+/// What is left to do for a connection that no thread serves any more.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    pub(crate) unsent: Vec<u8>,
+    pub(crate) pace: WritePace,
+    /// What the client still sends must be read before the connection is closed.
+    pub(crate) linger: bool,
 }
 
 /// Where in an exchange the connection is.
@@ -142,6 +86,8 @@ pub(crate) struct Incoming {
     pub(crate) buf: BytesMut,
     heads: HeadReader,
     pub(super) body: Option<Body>,
+    /// The next request's body was waited for already: the patience left, and the bytes that came.
+    pub(crate) begun: Option<(Patience, u64)>,
     /// Tells whether the client leaves; there is none before a handler has waited.
     pub(super) watch: Option<Watch>,
     /// Counts requests, so that an `Input` that outlives its request reads nothing.
@@ -171,6 +117,7 @@ impl<T: Transport> Wire<T> {
             outgoing: RefCell::new(Vec::new()),
             write_pace: Cell::new(WritePace::new(config.clocks.write)),
             handlers_limit: Cell::new(None),
+            queued: Cell::new(false),
             broken: Cell::new(false),
             writing: Cell::new(false),
             half_close: config.half_close,
@@ -189,6 +136,17 @@ impl<T: Transport> Wire<T> {
 
     pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
         self.seat.get()
+    }
+
+    /// What is left to do for the connection.
+    pub(super) fn into_rest(self) -> (T, Incoming, Rest) {
+        let incoming = self.incoming.into_inner();
+        let rest = Rest {
+            unsent: self.outgoing.into_inner(),
+            pace: self.write_pace.get(),
+            linger: incoming.has_unread(),
+        };
+        (self.stream, incoming, rest)
     }
 
     pub(crate) fn into_parts(self) -> (T, Incoming) {
@@ -275,7 +233,7 @@ impl<T: Transport> Wire<T> {
     pub(super) fn fill_body(&self) -> io::Result<usize> {
         let patience = self.with_incoming(|incoming| {
             let body = incoming.body.as_mut().expect("its source has asked for it");
-            let moved = body.decoder.total() - body.counted;
+            let moved = body.decoder.total().saturating_sub(body.counted);
             body.counted += moved;
             body.patience = body.patience.moved(moved);
             body.patience.left()
@@ -411,8 +369,34 @@ impl<T: Transport> Wire<T> {
         }
     }
 
+    /// Sends what the kernel takes at once of what is to go.
+    pub(super) fn flush_now(&self) -> io::Result<Flushed> {
+        self.send_keeping(&[], usize::MAX)?;
+        Ok(if self.outgoing.borrow().is_empty() {
+            Flushed::Whole
+        } else {
+            Flushed::InPart
+        })
+    }
+
     /// Sends all that is to go, and then `more`.
     pub(super) fn send(&self, more: &[&[u8]]) -> io::Result<()> {
+        self.send_keeping(more, 0)
+    }
+
+    /// As [`send`](Self::send), for the end of a response: where a thread is too good for waiting
+    /// for the client, the last bytes are only kept.
+    pub(super) fn send_end(&self, more: &[&[u8]]) -> io::Result<()> {
+        let keep = if self.stream.may_hold_back() {
+            0
+        } else {
+            FLUSH_AT
+        };
+        self.send_keeping(more, keep)
+    }
+
+    /// Sends until at most `keep` bytes are left, and more if that needs no waiting.
+    fn send_keeping(&self, more: &[&[u8]], keep: usize) -> io::Result<()> {
         if self.broken.get() || self.writing.get() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -422,7 +406,7 @@ impl<T: Transport> Wire<T> {
         parts[0] = &queued;
         parts[1..count].copy_from_slice(more); // at most three: a chunk's size, data and end
         self.writing.set(true);
-        let result = self.write_all(&mut parts[..count]);
+        let result = self.write_all(&mut parts[..count], keep);
         self.writing.set(false);
         spare::give(queued);
         if let Err(error) = &result {
@@ -435,7 +419,7 @@ impl<T: Transport> Wire<T> {
         result
     }
 
-    fn write_all(&self, parts: &mut [&[u8]]) -> io::Result<()> {
+    fn write_all(&self, parts: &mut [&[u8]], keep: usize) -> io::Result<()> {
         loop {
             let mut slices = [IoSlice::new(&[]); 4];
             let mut count = 0;
@@ -446,7 +430,16 @@ impl<T: Transport> Wire<T> {
             if count == 0 {
                 return Ok(());
             }
-            let mut written = self.write_some(&slices[..count])?;
+            let mut written = match self.write_some(&slices[..count]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if parts.iter().map(|part| part.len()).sum::<usize>() <= keep {
+                        *self.outgoing.borrow_mut() = parts.concat();
+                        return Ok(());
+                    }
+                    self.wait_to_write(&slices[..count])?
+                }
+                done => done?,
+            };
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -473,15 +466,8 @@ impl<T: Transport> Wire<T> {
         if self.flush().is_err() {
             return; // the descriptor's close does what is left to do
         }
-        let unread = self.with_incoming(|incoming| {
-            !incoming.buf.is_empty()
-                || incoming
-                    .body
-                    .as_ref()
-                    .is_some_and(|body| !body.decoder.is_done())
-        });
         self.stream.shutdown(Shutdown::Write);
-        if unread {
+        if self.with_incoming(|incoming| incoming.has_unread()) {
             let deadline = deadline_in(patience.min(Duration::from_secs(2)));
             let mut left = LINGER_BYTES;
             while let Ok(n @ 1..) = self.stream.read(deadline, &mut |_| {})
@@ -502,15 +488,22 @@ impl Incoming {
         self.heads.read(&mut self.buf, limits)
     }
 
+    /// The client has sent, or is sending, what nobody will read.
+    fn has_unread(&self) -> bool {
+        let body = self.body.as_ref();
+        !self.buf.is_empty() || body.is_some_and(|body| !body.decoder.is_done())
+    }
+
     /// Begins the body of a request.
     fn begin(&mut self, request: &RequestHead, pause: Duration) {
         self.request += 1;
+        let begun = self.begun.take();
         self.body = (request.body != http1::BodyLength::None).then(|| Body {
             decoder: Decoder::new(request.body),
             continue_expected: request.expect_continue,
             failed: false,
-            patience: Patience::new(pause),
-            counted: 0,
+            patience: begun.map_or(Patience::new(pause), |(patience, _)| patience),
+            counted: begun.map_or(0, |(_, counted)| counted),
         });
     }
 }

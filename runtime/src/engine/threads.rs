@@ -1,67 +1,55 @@
 //! The threads engine: a fixed pool of OS threads, as gunicorn's `gthread`.
 //!
 //! A thread is held by a *request*, never by a connection: while a connection waits for its
-//! next request, or sends its head slowly, it costs the poller an entry and nobody a thread.
-//! With that, what is left is the honest limit of a pool: as many handlers at once as it has
-//! threads.
+//! next request, sends its head or a short body slowly, or takes the end of a response slowly, it
+//! costs the poller an entry and nobody a thread. With that, what is left is the honest limit of
+//! a pool: as many handlers at once as it has threads.
 //!
 //! # Implementation
 //!
 //! One poller thread accepts, watches idle connections with edge-triggered epoll, reads heads
-//! and keeps their clocks. A connection whose head is complete goes to the pool over a channel;
-//! the thread that takes it calls the application, sends the response and gives it back. Both
+//! and short bodies, sends what is left of responses, and keeps the clocks of all that. A request
+//! that is complete so far goes to the pool over a channel; the thread that takes it calls the
+//! application, sends the response as far as the kernel takes it, and gives the connection back. Both
 //! channels hold connections only, so they are bounded by the cap on connections.
 
+mod parked;
 mod poller;
 mod pool;
 
 use super::Engine;
-use crate::connection::Incoming;
 use crate::http1::RequestHead;
-use crate::server::{Admission, Service};
+use crate::server::Service;
 use crossbeam_channel::{Sender, unbounded};
-use greenway_app::Connection as Facts;
+use parked::Parked;
 use poller::Poller;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-/// A connection that no thread is busy with.
-#[derive(Debug)]
-struct Parked {
-    /// The poller's number for it.
-    token: mio::Token,
-    stream: TcpStream,
-    incoming: Incoming,
-    facts: Arc<Facts>,
-    admission: Admission,
-    /// A PROXY header comes before anything else.
-    expects_proxy: bool,
-}
-
-impl Parked {
-    /// Something has begun that has to come to its end under the clock for heads.
-    fn has_begun(&self) -> bool {
-        self.expects_proxy || !self.incoming.buf.is_empty()
-    }
-
-    /// Nothing has come that has to be answered.
-    fn is_idle(&self) -> bool {
-        self.incoming.buf.is_empty()
-    }
-}
+use std::time::Instant;
 
 /// A request for the pool.
 struct Job {
     connection: Parked,
     request: RequestHead,
+    since: Instant,
+}
+
+impl Job {
+    fn new(connection: Parked, request: RequestHead) -> Self {
+        Self {
+            connection,
+            request,
+            since: Instant::now(),
+        }
+    }
 }
 
 /// What the poller is told by others.
 #[derive(Debug)]
 enum Command {
-    /// A response is sent; the connection may be used again.
+    /// A response is sent, or can be sent without a thread.
     Back(Box<Parked>),
     /// A connection that the pool had is closed.
     Gone(mio::Token),

@@ -1,17 +1,18 @@
 //! The poller's side: accepting, waiting for heads, and the clocks of waiting connections.
 
 use super::super::accept::{Reserve, Trouble, facts, refuse};
-use super::{Command, Job, Parked};
+use super::parked::{Parked, Progress, Stage};
+use super::{Command, Job};
 use crate::connection::Incoming;
 use crate::green::net::accept_now;
 use crate::http1::{self, Reject, RequestHead};
-use crate::server::{Refused, Service, proxy_protocol};
+use crate::server::{Refused, Service};
 use crossbeam_channel::{Receiver, Sender};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,24 +38,21 @@ pub(super) struct Poller {
     reading: usize,
     /// Connections that are with the pool.
     away: usize,
+    /// Those of them whose request got its thread before its body was there.
+    early: HashSet<Token>,
+    /// Who wants the same, oldest first; some have gone on since.
+    line: VecDeque<Token>,
     next_token: usize,
     buffer: Box<[u8]>,
 }
 
 struct Waiting {
     connection: Parked,
+    since: Instant,
     /// When its present clock runs out.
     until: Instant,
-    /// Part of a head has come: the clock is that of the head.
+    /// It has more to do than to wait for a next request.
     begun: bool,
-}
-
-/// What reading a connection has led to.
-enum Progress {
-    Waits,
-    Request(Box<RequestHead>),
-    Ended,
-    Bad(Reject),
 }
 
 impl Poller {
@@ -86,6 +84,8 @@ impl Poller {
             clocks: BTreeSet::new(),
             reading: 0,
             away: 0,
+            early: HashSet::new(),
+            line: VecDeque::new(),
             buffer: vec![0; READ_LEN].into(),
         })
     }
@@ -175,29 +175,29 @@ impl Poller {
             token,
             stream,
             incoming: Incoming::default(),
-            expects_proxy: self.service.expects_proxy(&facts),
+            stage: if self.service.expects_proxy(&facts) {
+                Stage::Proxy
+            } else {
+                Stage::Head
+            },
             facts,
             admission,
         });
         Ok(())
     }
 
-    /// Lets a connection wait for its next request.
+    /// Lets a connection wait.
     fn wait_for(&mut self, connection: Parked) {
         let begun = connection.has_begun();
         self.reading += usize::from(begun);
-        let clocks = &self.service.config.clocks;
-        let until = Instant::now()
-            + if begun {
-                clocks.head
-            } else {
-                clocks.keep_alive
-            };
+        let since = Instant::now();
+        let until = since + connection.clock(&self.service);
         self.clocks.insert((until, connection.token));
         self.waiting.insert(
             connection.token,
             Waiting {
                 connection,
+                since,
                 until,
                 begun,
             },
@@ -209,57 +209,98 @@ impl Poller {
         let waiting = self.waiting.remove(&token)?;
         self.clocks.remove(&(waiting.until, token));
         self.reading -= usize::from(waiting.begun);
-        Some(waiting.connection)
+        let mut connection = waiting.connection;
+        connection.waited(waiting.since.elapsed());
+        Some(connection)
     }
 
-    /// Reads what a connection has sent. Events of one that is with the pool are of no interest:
-    /// when it comes back, it is registered anew and its state is reported again.
+    /// Lets a connection go on. Events of one that is with the pool are of no interest: when it
+    /// comes back, it is registered anew and its state is reported again.
     fn look_at(&mut self, token: Token) {
         let Some(waiting) = self.waiting.get_mut(&token) else {
             return;
         };
-        let progress = read_head(&mut waiting.connection, &self.service, &mut self.buffer);
+        let connection = &mut waiting.connection;
+        let had_patience = connection.has_patience();
+        let progress = connection.go_on(&self.service, &mut self.buffer);
+        let same_clock = waiting.begun == waiting.connection.has_begun()
+            && !had_patience
+            && !waiting.connection.has_patience();
+        if matches!(progress, Progress::Waits) && same_clock {
+            return;
+        }
+        self.follow(token, progress);
+    }
+
+    /// Does what a look at a connection has led to.
+    fn follow(&mut self, token: Token, progress: Progress) {
+        let Some(connection) = self.take(token) else {
+            return;
+        };
         match progress {
-            Progress::Waits => {
-                if waiting.begun != waiting.connection.has_begun()
-                    && let Some(connection) = self.take(token)
-                {
-                    self.wait_for(connection); // under its new clock
-                }
+            Progress::Waits if self.service.lifecycle.is_stopping() && connection.is_idle() => {}
+            Progress::Waits if matches!(connection.stage, Stage::Body { .. }) => {
+                self.let_in_early(connection);
             }
-            Progress::Request(request) => {
-                let Some(connection) = self.take(token) else {
-                    return;
-                };
-                self.away += 1;
-                // Fails only if the whole pool is gone, which it never is before the poller.
-                if self
-                    .jobs
-                    .send(Job {
-                        connection,
-                        request: *request,
-                    })
-                    .is_err()
-                {
-                    self.away -= 1;
-                }
+            Progress::Waits => self.wait_for(connection), // under its new clock
+            Progress::Request(request) => self.give_to_pool(connection, *request),
+            Progress::Ended => {}
+            Progress::Bad(reject) => self.reject(&connection, &reject),
+        }
+    }
+
+    fn give_to_pool(&mut self, connection: Parked, request: RequestHead) {
+        self.away += 1;
+        // Fails only if the whole pool is gone, which it never is before the poller.
+        if self.jobs.send(Job::new(connection, request)).is_err() {
+            self.away -= 1;
+        }
+    }
+
+    /// Gives a request a thread whose body is not there yet, unless half of the pool has such
+    /// requests: then it stands in line until one of them is over, or its body is there.
+    fn let_in_early(&mut self, mut connection: Parked) {
+        let most = (self.service.config.threads / 2).max(1);
+        let token = connection.token;
+        if self.early.len() < most
+            && let Progress::Request(request) = connection.take_request()
+        {
+            self.early.insert(token);
+            return self.give_to_pool(connection, *request);
+        }
+        if connection.wants_place_in_line() {
+            // Most who leave the line do so by themselves, because their body has come.
+            if self.line.len() > 2 * self.waiting.len() + 64 {
+                let waiting = &self.waiting;
+                self.line.retain(|token| waiting.contains_key(token));
             }
-            Progress::Ended => drop(self.take(token)),
-            Progress::Bad(reject) => self.reject(token, &reject),
+            self.line.push_back(token);
+        }
+        self.wait_for(connection);
+    }
+
+    /// A connection has come back from the pool, or is gone.
+    fn is_back(&mut self, token: Token) {
+        self.away -= 1;
+        if !self.early.remove(&token) {
+            return;
+        }
+        while let Some(next) = self.line.pop_front() {
+            let waits = |waiting: &Waiting| waiting.connection.has_place_in_line();
+            if self.waiting.get(&next).is_some_and(waits)
+                && let Some(connection) = self.take(next)
+            {
+                return self.let_in_early(connection);
+            }
         }
     }
 
     /// Answers what cannot be served, without waiting for the client, and closes.
-    fn reject(&mut self, token: Token, reject: &Reject) {
-        let Some(mut connection) = self.take(token) else {
-            return;
-        };
+    fn reject(&mut self, connection: &Parked, reject: &Reject) {
         let mut response = Vec::new();
         http1::error_response(&mut response, reject.status, reject.reason, None);
         // Best effort: nothing was sent on this connection lately, so its buffer has room.
-        let _ = connection.stream.write(&response);
-        let _ = connection.stream.shutdown(Shutdown::Write);
-        let _ = connection.stream.read(&mut self.buffer);
+        let _ = connection.tell(&response, &mut self.buffer);
         self.service.access_bad(&connection.facts, reject.status);
     }
 
@@ -274,15 +315,13 @@ impl Poller {
         while let Some(&(at, token)) = self.clocks.first()
             && at <= now
         {
-            if self
-                .waiting
-                .get(&token)
-                .is_some_and(|waiting| waiting.begun && !waiting.connection.expects_proxy)
-            {
-                self.reject(token, &Reject::timeout("the request head took too long"));
-            } else {
-                drop(self.take(token));
-            }
+            // What one had to wait for is over, whatever the fine print of its patience.
+            let Some(mut connection) = self.take(token) else {
+                return;
+            };
+            let progress = connection.out_of_time();
+            self.wait_for(connection);
+            self.follow(token, progress);
         }
     }
 
@@ -295,22 +334,43 @@ impl Poller {
         }
     }
 
+    /// Gives a connection up: the grace period of a stop is over.
+    fn end(&mut self, token: Token) {
+        let Some(mut connection) = self.take(token) else {
+            return;
+        };
+        if matches!(connection.stage, Stage::Sending { .. }) {
+            self.service.lifecycle.note_cut();
+        }
+        let progress = connection.take_request(); // it is told that the server stops
+        if matches!(progress, Progress::Request(_)) {
+            self.wait_for(connection);
+            self.follow(token, progress);
+        }
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Back(connection) => {
-                self.away -= 1;
+                self.is_back(connection.token);
                 let source = connection.stream.as_raw_fd();
                 let registry = self.poll.registry();
                 let token = connection.token;
-                match registry.reregister(&mut SourceFd(&source), token, Interest::READABLE) {
+                let interest = match connection.stage {
+                    Stage::Sending { .. } => Interest::READABLE | Interest::WRITABLE,
+                    _ => Interest::READABLE,
+                };
+                match registry.reregister(&mut SourceFd(&source), token, interest) {
                     Ok(()) => self.wait_for(*connection),
                     Err(error) => log::error!("a connection cannot be watched: {error}"),
                 }
-                if self.service.lifecycle.is_stopping() {
+                if self.service.lifecycle.is_ending() {
+                    self.end(token);
+                } else if self.service.lifecycle.is_stopping() {
                     self.end_if_idle(token);
                 }
             }
-            Command::Gone(_token) => self.away -= 1,
+            Command::Gone(token) => self.is_back(token),
             Command::StopAccepting(done) => {
                 for number in 0..self.listeners.len() {
                     self.accept(number); // whoever has connected is served
@@ -331,47 +391,11 @@ impl Poller {
                 let _nobody_waits = done.send(());
             }
             Command::EndAll => {
-                self.waiting.clear();
-                self.clocks.clear();
-                self.reading = 0;
-            }
-        }
-    }
-}
-
-/// Reads until a head is complete or nothing more is there.
-fn read_head(connection: &mut Parked, service: &Service, buffer: &mut [u8]) -> Progress {
-    loop {
-        if connection.expects_proxy {
-            let trust = &service.config.forwarded_allow;
-            match proxy_protocol::take(&mut connection.incoming.buf, &connection.facts, trust) {
-                Ok(Some(told)) => {
-                    connection.facts = told;
-                    connection.expects_proxy = false;
-                    continue;
-                }
-                Ok(None) => {}
-                Err(why) => {
-                    proxy_protocol::report(&connection.facts, why);
-                    return Progress::Ended;
+                let all: Vec<_> = self.waiting.keys().copied().collect();
+                for token in all {
+                    self.end(token);
                 }
             }
-        } else {
-            match connection.incoming.take_head(&service.config.head_limits) {
-                Ok(Some(request)) => return Progress::Request(Box::new(request)),
-                Ok(None) => {}
-                Err(reject) => return Progress::Bad(reject),
-            }
-        }
-        match connection.stream.read(buffer) {
-            Ok(0) if connection.expects_proxy || connection.is_idle() => return Progress::Ended,
-            Ok(0) => return Progress::Bad(Reject::bad("the request head is incomplete")),
-            Ok(n) => connection.incoming.buf.extend_from_slice(&buffer[..n]),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return Progress::Waits,
-                io::ErrorKind::Interrupted => {}
-                _ => return Progress::Ended,
-            },
         }
     }
 }

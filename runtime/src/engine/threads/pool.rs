@@ -1,12 +1,17 @@
 //! The pool's side: one request after another.
 
-use super::{Command, Commands, Job, Parked};
-use crate::connection::{After, Connection, Place, Seat, Wire};
+use super::parked::{Parked, Stage};
+use super::{Command, Commands, Job};
+use crate::connection::{After, Connection, Flushed, Place, Seat, Wire};
 use crate::green::net::Stream;
 use crate::server::Service;
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// After so long in the queue it is worth a system call to ask whether the client is still there.
+const LONG_WAIT: Duration = Duration::from_millis(10);
 
 /// The life of a thread of the pool; ends when the poller does.
 pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Commands) {
@@ -33,8 +38,8 @@ pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Comm
     service.lifecycle.unseat(number);
 }
 
-/// Serves a request, and those that have come behind it. Gives the connection back if it can
-/// be used again.
+/// Serves a request, and those that have come behind it. Gives the connection back if something
+/// is left to be done for it that needs no thread.
 fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
     let Job {
         connection:
@@ -44,41 +49,53 @@ fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
                 incoming,
                 facts,
                 admission,
-                expects_proxy,
+                stage: _, // what led to the request is over
             },
         request,
+        since,
     } = job;
     let stream = Stream::new(stream)
         .inspect_err(|error| log::error!("a connection is lost: {error}"))
         .ok()?;
     let wire = Wire::new(stream, incoming, service);
     let connection = Connection::new(service.clone(), seat.clone(), facts.clone(), wire);
+    if since.elapsed() >= LONG_WAIT {
+        connection.has_been_queued();
+    }
     let hook = connection.before_block();
     let mut request = Some(request);
+    let mut after = After::Reuse;
     while let Some(next) = request.take() {
-        if connection.exchange(next) == After::Close {
-            connection.close();
-            return None;
+        after = connection.exchange(next);
+        if after == After::Close || connection.flush_now().ok()? == Flushed::InPart {
+            break;
         }
         match connection.buffered_head() {
             Ok(head) => request = head,
             Err(reject) => {
-                connection.reject(&reject);
-                return None;
+                connection.answer_reject(&reject);
+                after = After::Close;
             }
         }
     }
-    if connection.flush().is_err() {
-        return None;
-    }
     drop(hook);
-    let (stream, incoming) = connection.into_wire()?.into_parts();
+    let (stream, incoming, rest) = connection.leave(after)?;
+    let stage = if rest.unsent.is_empty() && after == After::Reuse {
+        Stage::Head
+    } else {
+        Stage::Sending {
+            unsent: rest.unsent,
+            pace: rest.pace,
+            then: after,
+            linger: rest.linger,
+        }
+    };
     Some(Parked {
         token,
         stream: stream.into_plain()?,
         incoming,
         facts,
         admission,
-        expects_proxy, // no longer
+        stage,
     })
 }

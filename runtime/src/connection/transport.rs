@@ -1,0 +1,82 @@
+//! What a connection needs of a socket, so that it can be tested without one.
+
+use crate::green::handle::Handle;
+use crate::green::net::Stream;
+use crate::green::sys::unsent;
+use socket2::SockRef;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// What a connection reads from and writes to; in tests and fuzzers, memory.
+pub(crate) trait Transport: 'static {
+    /// Shows what has come to `take`. 0 at the end; `TimedOut` at the deadline.
+    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
+    /// As `read`; 0 also when nothing is there and `stop` is set, whose setter wakes the thread.
+    fn read_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize>;
+    /// Writes some of `bufs`; `TimedOut` at the deadline.
+    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
+    /// As `write`, without waiting: `WouldBlock` if there is no room.
+    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Bytes that were written and that the client has not confirmed, if that is known.
+    fn unsent(&self) -> Option<u64>;
+    fn shutdown(&self, how: Shutdown);
+    /// Makes the coming close a reset: the client is to see that something is missing.
+    fn reset(&self);
+    /// The descriptor whose peer can be watched, if there is one.
+    fn socket(&self) -> Option<BorrowedFd<'_>>;
+    /// Whether the threads that serve it wait through `green` only, so that finished responses
+    /// may be held back until a wait.
+    fn may_hold_back(&self) -> bool;
+    /// A way to the socket from other threads; a protocol that takes the place of HTTP needs it.
+    fn handle(&self) -> Option<Arc<Handle>> {
+        None
+    }
+}
+
+impl Transport for Stream {
+    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        Self::read(self, deadline, take)
+    }
+    fn read_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        Self::read_unless(self, stop, deadline, take)
+    }
+    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
+        self.write_vectored(bufs, deadline)
+    }
+    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::write_now(self, bufs)
+    }
+    fn unsent(&self) -> Option<u64> {
+        unsent(self.std().as_fd())
+    }
+    fn shutdown(&self, how: Shutdown) {
+        Self::shutdown(self, how);
+    }
+    fn reset(&self) {
+        // Fails only on a descriptor that is no socket.
+        let _ = SockRef::from(self.std()).set_linger(Some(Duration::ZERO));
+    }
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.std().as_fd())
+    }
+    fn may_hold_back(&self) -> bool {
+        Self::is_green(self)
+    }
+    fn handle(&self) -> Option<Arc<Handle>> {
+        Some(Self::handle(self))
+    }
+}
