@@ -17,8 +17,9 @@ pub(crate) const MAX_BITS: u8 = 15;
 ///
 /// As it comes, each message is compressed by itself, by a compressor that all sockets of a
 /// worker share: an idle socket costs nothing. With *context takeover* messages refer to those
-/// before them, which makes small ones that are alike much smaller, and each socket keeps a
-/// compressor of about 270 KB or a window of about 40 KB, or both.
+/// before them, which makes small ones that are alike much smaller, and each socket keeps memory
+/// for it: a server 330 KB for its own messages (220 KB in windows of 12 bits or fewer), and 50 KB
+/// for the client's.
 ///
 /// Whatever is agreed on, an incoming message is inflated no further than the limit for messages.
 /// Compression and secrets do not mix: who can make a server send text of their own next to a

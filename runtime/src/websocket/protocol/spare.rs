@@ -1,6 +1,6 @@
 //! Compressors and decompressors between two messages.
 //!
-//! Making one costs more than a short message is worth: a compressor has some 270 KB to be
+//! Making one costs more than a short message is worth: a compressor has some 330 KB to be
 //! cleared. Without context takeover none belongs to a socket for longer than a message, so the
 //! sockets of a thread share a few. They are values that are taken out and put back; nothing is
 //! borrowed from the thread while a handler waits.
