@@ -33,6 +33,9 @@ const SETUP_LIMIT: Duration = Duration::from_secs(20);
 const PARK_MS: u64 = 25_000;
 /// Ten ticks of 10 ms: below, CPU time per request is not told.
 const LEAST_CPU: Duration = Duration::from_millis(100);
+/// Idle connections have been idle for so long when they are counted: servers may give up what
+/// they have kept ready for the next request.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long a server may work on after the last connection is held.
 const SETTLE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -65,8 +68,9 @@ impl Pace {
             Scenario::Slow(..) => 0.4 + ramp + 2.2 * clock,
             Scenario::Publish(_) => 0.6 + 4.0 * ramp,
             Scenario::SocketRoom(_) => 0.5 + 4.0 * ramp + room::window(*self).as_secs_f64(),
-            Scenario::Idle(_) | Scenario::Parked(_) => 0.9 + ramp,
-            Scenario::SocketIdle(_) => 0.9 + 2.0 * ramp,
+            Scenario::Parked(_) => 0.9 + ramp,
+            Scenario::Idle(_) => 1.9 + ramp,
+            Scenario::SocketIdle(_) => 1.9 + 2.0 * ramp,
             Scenario::LongPoll(_) => 0.2 + 3.5 * poll + ramp,
             _ => {
                 let windows = f64::from(scenario.windows());
@@ -235,6 +239,9 @@ impl Cell<'_> {
         let (mut held, mut alive) = (Err("never held".to_owned()), Ok(()));
         let outcome = load::run(&job, &stopped, &mut |moment| match moment {
             Moment::Start => {
+                if !parked {
+                    std::thread::sleep(IDLE);
+                }
                 held = match probe::settle(pids, SETTLE_LIMIT) {
                     Ok(_) => self.resident(),
                     Err(error) => Err(format!("the server is gone: {error}")),

@@ -48,6 +48,9 @@ pub mod fuzz;
 #[allow(unsafe_code)]
 pub mod green;
 mod http1;
+#[cfg(any(test, greenway_micro))]
+#[doc(hidden)]
+pub mod micro;
 pub mod room;
 mod server;
 pub mod sse;

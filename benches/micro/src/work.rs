@@ -1,0 +1,122 @@
+//! The benches: each does its thing so many times.
+
+use std::hint::black_box;
+
+use greenway::green::{Queue, spawn, yield_now};
+use greenway::testing::Client;
+use greenway::{App, Request, micro};
+
+/// One thing that is counted.
+pub struct Bench {
+    /// Its name in `recorded.json`.
+    pub name: &'static str,
+    /// How often it is done: often enough that what it allocates now and then evens out.
+    pub turns: usize,
+    /// Does it so many times.
+    pub run: fn(usize),
+}
+
+/// All of them.
+pub const BENCHES: &[Bench] = &[
+    bench("head-plain", 2_000, |n| {
+        assert_eq!(micro::heads(PLAIN, n), n);
+    }),
+    bench("head-browser", 1_000, |n| {
+        assert_eq!(micro::heads(BROWSER, n), n);
+    }),
+    bench("response-head", 2_000, |n| {
+        assert!(micro::responses(n) > 0);
+    }),
+    bench("chunk-out", 4_000, |n| {
+        assert!(micro::chunks_out(&[b'x'; 32], n) > 32);
+    }),
+    bench("chunk-in", 4_000, |n| {
+        assert_eq!(micro::chunks_in(&[b'x'; 32], n), 32 * n);
+    }),
+    // These two hold the request, the call and the response of the test client as well: the
+    // routes are what is between them.
+    bench("call-plain", 1_000, |n| call(&["/"], n)),
+    bench("call-routed", 1_000, |n| {
+        call(&["/r00/7/ada", "/r50/7/ada", "/r99/7/ada", "/r25/7/ada"], n);
+    }),
+    bench("queue-put-get", 4_000, |n| {
+        let queue = Queue::new(16);
+        for turn in 0..n {
+            queue.put(turn).expect("nobody closes it");
+            assert_eq!(queue.get(), Some(turn));
+        }
+    }),
+    bench("switch", 4_000, |n| {
+        on_one_worker(move || {
+            for _ in 0..n {
+                yield_now();
+            }
+        });
+    }),
+    bench("queue-handover", 2_000, |n| {
+        on_one_worker(move || {
+            let (to, back) = (Queue::new(1), Queue::new(1));
+            let (from, answer) = (to.clone(), back.clone());
+            let other = greenway::green::spawn_local(move || {
+                while let Some(turn) = from.get() {
+                    answer.put(turn).expect("nobody closes it");
+                }
+            });
+            for turn in 0..n {
+                to.put(turn).expect("nobody closes it");
+                assert_eq!(back.get(), Some(turn));
+            }
+            to.close();
+            other.join().expect("it does not panic");
+        });
+    }),
+];
+
+/// By name.
+pub fn find(name: &str) -> Option<&'static Bench> {
+    BENCHES.iter().find(|bench| bench.name == name)
+}
+
+const fn bench(name: &'static str, turns: usize, run: fn(usize)) -> Bench {
+    Bench { name, turns, run }
+}
+
+const PLAIN: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+
+/// What a browser sends on a plain navigation.
+const BROWSER: &[u8] = b"GET /a/page?of=2 HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+    Chrome/143.0.0.0 Safari/537.36\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
+    Cache-Control: no-cache\r\nConnection: keep-alive\r\n\
+    Cookie: session=Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg; theme=dark; consent=2026-01-01\r\n\
+    Referer: http://127.0.0.1/start\r\n\
+    Sec-Ch-Ua: \"Chromium\";v=\"143\", \"Not_A Brand\";v=\"24\"\r\nSec-Ch-Ua-Mobile: ?0\r\n\
+    Sec-Ch-Ua-Platform: \"Linux\"\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\r\n";
+
+/// Calls an application with 100 routes of two wildcards each and a plain one.
+fn call(targets: &[&str], n: usize) {
+    let mut app = App::new();
+    app.get("/", |_: Request| "Hello, World!");
+    for index in 0..100 {
+        app.get(
+            &format!("/r{index:02}/<id:int>/<name>"),
+            |request: Request| {
+                black_box(request.param("name"));
+                "Hello, World!"
+            },
+        );
+    }
+    let client = Client::new(app);
+    for turn in 0..n {
+        let reply = client.get(targets[turn % targets.len()]).send();
+        assert_eq!(reply.status(), 200);
+    }
+}
+
+/// Runs `work` in a green thread, whose waits stay on its worker.
+fn on_one_worker(work: impl FnOnce() + Send + 'static) {
+    spawn(work).join().expect("it does not panic");
+}

@@ -1,0 +1,103 @@
+//! What the micro benches call: pieces of the protocol that no program can name.
+//!
+//! Each function does one thing so many times and nothing beside it, so that the difference
+//! between two runs of different length is the cost of the thing. The module exists in builds for
+//! tests and for `benches/micro` (`--cfg greenway_micro`) only and is not part of the public
+//! interface.
+
+use crate::http1::{
+    BodyLength, CHUNK_END, Decoder, HeadLimits, HeadReader, RequestFacts, Step, chunk_head, plan,
+    write_head,
+};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use std::hint::black_box;
+
+/// Reads `n` times the same request head; how many were found.
+///
+/// # Panics
+/// When `head` is not one head.
+#[must_use]
+pub fn heads(head: &[u8], n: usize) -> usize {
+    let limits = HeadLimits::default();
+    let (mut buf, mut reader) = (BytesMut::new(), HeadReader::default());
+    let mut found = 0;
+    for _ in 0..n {
+        buf.extend_from_slice(black_box(head));
+        let read = reader.read(&mut buf, &limits).expect("a head is accepted");
+        found += usize::from(black_box(read).is_some());
+        assert!(buf.is_empty(), "more than a head");
+        buf.clear();
+    }
+    found
+}
+
+/// Plans `n` times the response of a plain handler and writes its head; the bytes of one.
+#[must_use]
+pub fn responses(n: usize) -> usize {
+    let headers = HeaderMap::new();
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    let request = RequestFacts {
+        head: false,
+        version: Version::HTTP_11,
+        keep_alive: true,
+    };
+    let mut out = Vec::new();
+    for _ in 0..n {
+        out.clear();
+        let headers = black_box(&headers);
+        let plan = plan(black_box(&request), StatusCode::OK, headers, Some(13));
+        write_head(
+            &mut out,
+            request.version,
+            StatusCode::OK,
+            Some(black_box(&text)),
+            headers,
+            black_box(&plan),
+        );
+    }
+    out.len()
+}
+
+/// Frames `n` chunks of `data`; the bytes of one.
+#[must_use]
+pub fn chunks_out(data: &[u8], n: usize) -> usize {
+    let mut out = Vec::new();
+    for _ in 0..n {
+        out.clear();
+        out.extend_from_slice(chunk_head(black_box(data).len()).as_bytes());
+        out.extend_from_slice(data);
+        out.extend_from_slice(CHUNK_END);
+        black_box(&out);
+    }
+    out.len()
+}
+
+/// Takes the framing off `n` chunks of `data`, which come one by one; the bytes that were in them.
+///
+/// # Panics
+/// When `data` is empty: that is no chunk.
+#[must_use]
+pub fn chunks_in(data: &[u8], n: usize) -> usize {
+    let chunk = [chunk_head(data.len()).as_bytes(), data, CHUNK_END].concat();
+    let (mut buf, mut decoder) = (BytesMut::new(), Decoder::new(BodyLength::Chunked));
+    let mut taken = 0;
+    for _ in 0..n {
+        buf.extend_from_slice(black_box(&chunk));
+        while let Step::Data(n) = decoder.next(&mut buf).expect("a chunk is accepted") {
+            taken += black_box(decoder.take(&mut buf, n)).len();
+        }
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn each_does_what_it_is_measured_for() {
+        assert_eq!(super::heads(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 7), 7);
+        assert!(super::responses(2) > 60);
+        assert_eq!(super::chunks_out(&[b'x'; 32], 3), 32 + 6);
+        assert_eq!(super::chunks_in(&[b'x'; 32], 3), 96);
+    }
+}
