@@ -58,7 +58,7 @@ const CHUNKS: usize = 4;
 /// - It cannot be ended: a client that has left, `--timeout` (504) and a stop of the server end
 ///   the wait for it, and not the handler. [`Request::disconnected`] tells it; sending a chunk of
 ///   a streamed body fails then. One that has not begun by then is not called.
-/// - [`Request::early_hints`] does nothing.
+/// - [`Request::early_hints`] does nothing, and the connection cannot become a WebSocket.
 /// - [`Local`](crate::green::Local) values are its own.
 ///
 /// It is called on a pool of 20 threads that all such handlers share, with room for 100 that wait

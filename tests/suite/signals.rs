@@ -27,7 +27,7 @@ fn handlers_run_and_the_server_does_its_part(engine: &str) {
             .to_owned()
     };
     assert_eq!(seen(), "");
-    program.signal(Signal::USR2); // the server has no use for it, and would have died of it
+    program.signal(Signal::USR2);
     until("the handler has run", || seen() == "USR2");
     program.signal(Signal::USR1);
     until("the handler has run", || seen() == "USR2 USR1");

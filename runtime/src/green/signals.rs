@@ -7,17 +7,15 @@
 //! ```
 //! use greenway::green::signals::{SIGUSR2, signal};
 //!
-//! let dump = signal(SIGUSR2, || {
-//!     for sight in greenway::green::green_threads() {
-//!         println!("{sight}");
-//!     }
+//! let counting = signal(SIGUSR2, || {
+//!     println!("{} green threads", greenway::green::green_threads().len());
 //! })?;
-//! # dump.cancel();
+//! # counting.cancel();
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! All who want a signal get it: [`serve`](crate::serve) still stops at TERM and INT and opens its
-//! logs at USR1 and HUP, whoever else listens. Once somebody has listened to a signal, it loses
+//! All who want a signal get it: [`serve`](crate::serve) still stops at TERM and INT, opens its
+//! logs at USR1 and HUP and tells what all do at USR2, whoever else listens. Once somebody has listened to a signal, it loses
 //! its default action for the rest of the process's life, also when nobody listens any more.
 //!
 //! # Implementation
