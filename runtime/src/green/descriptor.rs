@@ -56,6 +56,21 @@ impl<F: AsFd> Descriptor<F> {
         &self,
         interest: Interest,
         deadline: Option<Instant>,
+        attempt: impl FnMut(&F) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let what = match interest {
+            Interest::Readable => Awaited::Readable,
+            Interest::Writable => Awaited::Writable,
+        };
+        self.wait_as(what, interest, deadline, attempt)
+    }
+
+    /// As [`wait`](Self::wait), where the one who looks on is told something better than "read".
+    pub(super) fn wait_as<T>(
+        &self,
+        what: Awaited,
+        interest: Interest,
+        deadline: Option<Instant>,
         mut attempt: impl FnMut(&F) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut attempt = || match self.now(&mut attempt) {
@@ -66,10 +81,6 @@ impl<F: AsFd> Descriptor<F> {
             return done;
         }
         let mut attempted = true;
-        let what = match interest {
-            Interest::Readable => Awaited::Readable,
-            Interest::Writable => Awaited::Writable,
-        };
         let result = wait_for(
             what,
             deadline,
@@ -89,5 +100,32 @@ impl<F: AsFd> Descriptor<F> {
 impl<F: AsFd> fmt::Debug for Descriptor<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "fd {}", self.0.as_fd().as_raw_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::green::spawn;
+    use std::fs::File;
+
+    /// Epoll refuses regular files, as it does anything beyond the limit on watches.
+    #[test]
+    fn what_epoll_does_not_take_is_looked_at_again() {
+        let waiting = || {
+            let file = File::open("/proc/self/exe").unwrap();
+            let mut left = 3;
+            let attempt = |_: &File| {
+                left -= 1;
+                match left {
+                    0 => Ok("done"),
+                    _ => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            };
+            let waited = Descriptor::nonblocking(file).wait(Interest::Readable, None, attempt);
+            assert_eq!(waited.unwrap(), "done");
+        };
+        spawn(waiting).join().unwrap();
+        waiting();
     }
 }

@@ -207,8 +207,7 @@ macro_rules! listener {
             /// (`ConnectionAborted`) or passes (out of descriptors) is no reason to stop; wait a
             /// little before the next attempt.
             pub fn accept(&self) -> io::Result<($Stream, $Addr)> {
-                let accepted = self.socket.when(Interest::Readable, |std| std.accept());
-                Self::accepted(accepted)
+                Self::accepted(self.socket.when_called(None, |std| std.accept()))
             }
 
             /// As [`accept`](Self::accept), waiting at most `timeout`.
@@ -217,10 +216,7 @@ macro_rules! listener {
             /// `TimedOut` when nobody came; otherwise as `accept`.
             pub fn accept_timeout(&self, timeout: Duration) -> io::Result<($Stream, $Addr)> {
                 let deadline = deadline_in(timeout);
-                let accepted = self
-                    .socket
-                    .when_until(Interest::Readable, deadline, |std| std.accept());
-                Self::accepted(accepted)
+                Self::accepted(self.socket.when_called(deadline, |std| std.accept()))
             }
 
             fn accepted(accepted: io::Result<($Std, $Addr)>) -> io::Result<($Stream, $Addr)> {

@@ -1,7 +1,7 @@
 //! [`Socket`]: what all public sockets are made of.
 
 use crate::green::descriptor::Descriptor;
-use crate::green::thread::{self, Interest, TimedOut, deadline_in};
+use crate::green::thread::{self, Awaited, Interest, TimedOut, deadline_in};
 use crate::green::{sleep, yield_now};
 use socket2::SockRef;
 use std::io;
@@ -116,22 +116,26 @@ impl<T: AsFd> Socket<T> {
         interest: Interest,
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let deadline = self.timeout(interest).and_then(deadline_in);
-        self.when_until(interest, deadline, operation)
-    }
-
-    /// As [`when`](Self::when), under another deadline.
-    pub(super) fn when_until<R>(
-        &self,
-        interest: Interest,
-        deadline: Option<Instant>,
-        operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
         give_way();
         if self.modes.nonblocking.load(Ordering::Relaxed) {
             return self.descriptor.now(operation);
         }
+        let deadline = self.timeout(interest).and_then(deadline_in);
         self.descriptor.wait(interest, deadline, operation)
+    }
+
+    /// As [`when`](Self::when), for `accept`, until `deadline`.
+    pub(super) fn when_called<R>(
+        &self,
+        deadline: Option<Instant>,
+        accept: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        give_way();
+        if self.modes.nonblocking.load(Ordering::Relaxed) {
+            return self.descriptor.now(accept);
+        }
+        self.descriptor
+            .wait_as(Awaited::Accept, Interest::Readable, deadline, accept)
     }
 
     /// As [`when`](Self::when), to write where the kernel does not tell of room.

@@ -304,6 +304,22 @@ fn a_thousand_sleeping_readers_are_woken_each_by_its_own() {
 }
 
 #[test]
+fn a_shutdown_ends_the_waits_of_others() {
+    everywhere(|| {
+        let (client, _server) = pair();
+        let client = Arc::new(client);
+        let (reader, writer) = (client.clone(), client.clone());
+        let reader = on_worker(0, move || (&*reader).read(&mut [0; 1]).unwrap());
+        let writer = on_worker(1, move || flood(&writer).kind());
+        until_waiting(&reader.name());
+        until_waiting(&writer.name());
+        client.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(reader.join().unwrap(), 0);
+        assert_eq!(writer.join().unwrap(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
 fn select_knows_sockets() {
     everywhere(|| {
         let (client, server) = pair();

@@ -3,9 +3,12 @@
 //! Afterwards the books must balance.
 
 use super::{Dice, LONG, on_worker};
+use crate::green::net::{TcpListener, TcpStream};
 use crate::green::{
     Channel, Condition, Greenlet, Lock, Queue, RwLock, Semaphore, killall, sleep, yield_now,
 };
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -259,4 +262,51 @@ fn a_condition_loses_no_notice() {
     super::eventually(|| taken.load(Ordering::SeqCst) == 2000);
     assert_eq!(*shared.0.lock().unwrap(), 0);
     killall(&takers, Some(LONG)).unwrap();
+}
+
+/// Both directions of one connection at once, from both workers and from OS threads, with waits that
+/// time out and readers that are killed.
+#[test]
+fn a_socket_loses_nothing_in_a_storm() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let ends = [client, server];
+    for end in &ends {
+        end.set_read_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+        end.set_write_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+    }
+    let shared = Arc::new((ends, [const { AtomicU64::new(0) }; 2]));
+    let (written, read) = {
+        let books = shared.clone();
+        storm(3, move |dice| {
+            let (ends, [written, read]) = &*books;
+            let mut end = &ends[dice.below(2) as usize];
+            let mut buf = [0; 5000];
+            let length = dice.below(buf.len() as u64) as usize + 1;
+            // No wait lies between what happens to the socket and its entry in the books.
+            if dice.below(2) == 0 {
+                if let Ok(n) = end.write(&buf[..length]) {
+                    written.fetch_add(n as u64, Ordering::SeqCst);
+                }
+            } else if let Ok(n) = end.read(&mut buf[..length]) {
+                read.fetch_add(n as u64, Ordering::SeqCst);
+            }
+        });
+        for end in &shared.0 {
+            end.shutdown(Shutdown::Write).unwrap();
+            end.set_read_timeout(Some(LONG)).unwrap();
+        }
+        for mut end in &shared.0 {
+            let mut rest = Vec::new();
+            end.read_to_end(&mut rest).unwrap();
+            shared.1[1].fetch_add(rest.len() as u64, Ordering::SeqCst);
+        }
+        let [written, read] = &shared.1;
+        (written.load(Ordering::SeqCst), read.load(Ordering::SeqCst))
+    };
+    assert!(written > 0);
+    assert_eq!(written, read);
 }

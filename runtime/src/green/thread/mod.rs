@@ -16,7 +16,7 @@
 //! # Implementation
 //!
 //! A green thread blocks in `may`'s `park`, or in `WaitIo::wait_io` when it waits for a
-//! descriptor; an OS thread blocks in `std::thread::park` or in `poll(2)`. [`Thread::wake`]
+//! descriptor that `may` watches (for others see [`watch`](super::watch)); an OS thread blocks in `std::thread::park` or in `poll(2)`. [`Thread::wake`]
 //! ends any of these early. On the home worker it acts at once; from elsewhere it leaves a
 //! message in the home worker's mailbox (see [`worker`](super::worker)).
 
