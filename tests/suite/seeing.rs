@@ -225,6 +225,8 @@ fn an_overflow_names_the_green_thread_and_its_route() {
                 .iter()
                 .any(|line| line.contains("--stack-size BYTES"))
         );
+        let frame = |line: &String| line.contains(": seeing::recurse");
+        assert!(ended.stderr.iter().any(frame), "{:?}", ended.stderr);
     }
 }
 

@@ -108,6 +108,16 @@ pub(super) fn signal_thread(tid: i32, signal: libc::c_int) {
     unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
 }
 
+/// Waits for a hundredth of a second, as a handler may.
+pub(super) fn pause() {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 10_000_000,
+    };
+    // SAFETY: `time` lives over the call. One that is interrupted waits for less.
+    unsafe { libc::nanosleep(&raw const time, null_mut()) };
+}
+
 /// The kernel's number of the thread that calls.
 pub(super) fn thread_number() -> i32 {
     // SAFETY: no pointers are passed.

@@ -7,13 +7,17 @@
 //! What must stay true:
 //! - What is not the overflow of a green thread goes to whoever handled `SIGSEGV` before `may` did:
 //!   std, which tells of an OS thread's overflow, or somebody whom the program has put there.
-//! - The handler does not allocate, and waits for no lock: whoever overflowed may hold it.
+//! - The handler does not allocate, and waits for no lock: whoever overflowed may hold it. It only
+//!   collects the stack; the monitor, if there is one, looks up the names, which takes memory. If
+//!   the monitor needs a lock that the thread holds, the process ends without the names.
 
 use super::handlers;
+use super::monitor;
 use super::worker::{self, Worker};
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// The signals that tell of a guard page: which one, the system decides.
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
@@ -63,7 +67,8 @@ extern "C" fn on_fault(
         let stack = unsafe { handlers::stack_address(context) };
         let is_guard = number != libc::SIGSEGV || code == SEGV_ACCERR;
         if code > 0 && is_guard && address.abs_diff(stack) < NEAR {
-            die(here);
+            // SAFETY: as above.
+            die(here, unsafe { handlers::code_address(context) });
         }
     }
     let place = SIGNALS.iter().position(|signal| *signal == number);
@@ -76,10 +81,13 @@ extern "C" fn on_fault(
 }
 
 #[cold]
-fn die(here: &Worker) -> ! {
+fn die(here: &Worker, at: usize) -> ! {
     let mut out = Stderr;
     // Writing to the standard error may fail, and then nobody reads it.
     let _ = tell(here, &mut out);
+    TRACE.take(at);
+    TRACE.wait_until_told();
+    let _ = out.write_str("greenway: Ending the process.\n");
     handlers::default_action(libc::SIGABRT);
     // SAFETY: ends the process, whatever state it is in.
     unsafe { libc::abort() }
@@ -105,9 +113,82 @@ fn tell(here: &Worker, out: &mut Stderr) -> fmt::Result {
     }
     out.write_str(
         ".\ngreenway: Either a recursion has no end, or the stack is too small for what it \
-         does: --stack-size BYTES (green::Config::stack_size) makes it larger. \
-         Ending the process.\n",
+         does: --stack-size BYTES (green::Config::stack_size) makes it larger.\n",
     )
+}
+
+/// Writes the names of the stack that has overflowed, if there is one. For the monitor.
+pub(super) fn tell_trace() {
+    TRACE.tell();
+}
+
+static TRACE: Trace = Trace {
+    state: AtomicU8::new(NONE),
+    at: AtomicUsize::new(0),
+    len: AtomicUsize::new(0),
+    frames: [const { AtomicUsize::new(0) }; MOST_FRAMES],
+};
+
+/// Frames that are looked at, those of the handler included; a recursion shows in fewer.
+const MOST_FRAMES: usize = 32;
+/// How long the handler waits for the names, in pieces of a hundredth of a second.
+const PATIENCE: u32 = 200;
+
+const NONE: u8 = 0;
+const TAKING: u8 = 1;
+const TAKEN: u8 = 2;
+const TOLD: u8 = 3;
+
+/// The upper frames of the stack that has overflowed.
+struct Trace {
+    state: AtomicU8,
+    at: AtomicUsize,
+    len: AtomicUsize,
+    frames: [AtomicUsize; MOST_FRAMES],
+}
+
+impl Trace {
+    /// Collects the frames, in the handler. `at` is where the code was.
+    fn take(&self, at: usize) {
+        let (order, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+        let first = self.state.compare_exchange(NONE, TAKING, order, failed);
+        if first.is_ok() {
+            self.len
+                .store(monitor::walk(&self.frames), Ordering::Relaxed);
+            self.at.store(at, Ordering::Relaxed);
+            self.state.store(TAKEN, Ordering::Release);
+        }
+    }
+
+    fn wait_until_told(&self) {
+        for _ in 0..PATIENCE {
+            if self.state.load(Ordering::Acquire) == TOLD || !monitor::is_watching() {
+                return;
+            }
+            handlers::pause();
+        }
+    }
+
+    fn tell(&self) {
+        if self.state.load(Ordering::Acquire) != TAKEN {
+            return;
+        }
+        let len = self.len.load(Ordering::Relaxed);
+        let at = self.at.load(Ordering::Relaxed);
+        let frames: Vec<_> = self.frames[..len]
+            .iter()
+            .map(|f| f.load(Ordering::Relaxed))
+            .collect();
+        let first = frames.iter().position(|frame| *frame == at).unwrap_or(0);
+        let mut text = String::new();
+        for (place, name) in monitor::names(&frames[first..]).iter().enumerate() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {place:>3}: {name}");
+        }
+        // Without std's lock, which the thread may hold; it may fail, and then nobody reads it.
+        let _ = Stderr.write_str(&text);
+        self.state.store(TOLD, Ordering::Release);
+    }
 }
 
 /// The standard error, without a buffer and without a lock.

@@ -18,13 +18,14 @@ mod turn;
 
 pub use report::{Blocked, on_blocked};
 pub(super) use report::{kind, kind_of};
-pub(super) use snapshot::Snapshot;
+pub(super) use snapshot::{Snapshot, names, walk};
 pub(super) use turn::{Running, Turn};
 
+use super::overflow;
 use super::worker::Worker;
 use report::Reporter;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How often a worker is looked at within the bound.
@@ -98,6 +99,7 @@ pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
             let mut last = Instant::now();
             loop {
                 std::thread::sleep(period);
+                overflow::tell_trace();
                 let now = Instant::now();
                 let passed = now.duration_since(last).min(period * 2);
                 for watch in &mut watches {
@@ -107,7 +109,15 @@ pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
                 last = Instant::now();
             }
         })?;
+    WATCHING.store(true, Relaxed);
     Ok(())
+}
+
+static WATCHING: AtomicBool = AtomicBool::new(false);
+
+/// Whether there is a monitor.
+pub(super) fn is_watching() -> bool {
+    WATCHING.load(Relaxed)
 }
 
 /// What the monitor knows of one worker.
