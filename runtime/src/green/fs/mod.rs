@@ -2,7 +2,7 @@
 //!
 //! The kernel knows no readiness of files, so a worker that reads one waits for the disk, and all
 //! its green threads with it. Here each call is made by a thread of the pool that
-//! [`unblock`](super::unblock) uses, and the caller waits for it as for anything else. From an OS
+//! [`unblock`] uses, and the caller waits for it as for anything else. From an OS
 //! thread, the call is made there and then.
 //!
 //! ```
