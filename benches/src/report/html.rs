@@ -23,7 +23,7 @@ const STYLE: &str = "*{box-sizing:border-box}body{margin:0 auto;max-width:60rem;
     .good{color:var(--green)}.bad{color:var(--threads)}code{font-size:.875em;\
     overflow-wrap:anywhere}th:first-child,td:first-child{position:sticky;left:0;\
     background:var(--paper)}ul{padding-left:1.2rem}@media(max-width:40rem){.cards tr{display:block;\
-    padding:.5rem 0;border-bottom:1px solid var(--line)}.cards tr:first-child{display:none}\
+    padding:.5rem 0;border-bottom:1px solid var(--line)}.cards tr:first-child,.cards .none{display:none}\
     .cards td{display:block;border:0;padding:.05rem 0;text-align:left;white-space:normal}\
     .cards td[data-is]::before{content:attr(data-is) \": \";color:var(--dim)}}";
 
@@ -74,7 +74,7 @@ fn opening(page: &mut String, results: &Results) {
         page,
         "<p>{processor}, {cores} cores, {memory:.0} GB; {system} {kernel}; {rustc}. \
          Server on cores {server}, generator on {generator}. Commit {commit}, mode \
-         {mode}, {rounds} rounds, load average {load} at the end.</p>",
+         {mode}, rounds: {rounds}, load average {load} at the end.</p>",
         processor = told(machine, "processor"),
         cores = told(machine, "cores"),
         system = told(machine, "system"),
@@ -103,6 +103,14 @@ fn opening(page: &mut String, results: &Results) {
     );
 }
 
+/// A cell that narrow screens leave out when it says nothing.
+fn maybe(title: &str, told: Option<&str>) -> String {
+    told.map_or_else(
+        || "<td class=\"none\">-</td>".to_owned(),
+        |told| format!("<td data-is=\"{title}\">{}</td>", escape(told)),
+    )
+}
+
 fn goals(page: &mut String, results: &Results) {
     page.push_str(
         "<h2>Goals</h2><div class=\"scroll\"><table class=\"cards\"><tr><th>Goal</th><th></th>\
@@ -117,11 +125,11 @@ fn goals(page: &mut String, results: &Results) {
         let _ = writeln!(
             page,
             "<tr><td class=\"wide\">{}</td><td class=\"{class}\">{verdict}</td>\
-             <td data-is=\"Greenway\">{}</td><td data-is=\"Limit\">{}</td>\
+             {}{}\
              <td class=\"wide\" data-is=\"Against\">{}</td></tr>",
             escape(goal.what),
-            escape(goal.ours.as_deref().unwrap_or("-")),
-            escape(goal.limit.as_deref().unwrap_or("-")),
+            maybe("Greenway", goal.ours.as_deref()),
+            maybe("Limit", goal.limit.as_deref()),
             escape(&goal.wanted),
         );
     }

@@ -50,7 +50,7 @@ impl Scenario {
             }
             Self::Wrk => format!(
                 "The outside check of our generator: {CLIENTS} connections in a closed loop, first \
-                 ours, then `wrk`, on the same server process and the same cores."
+                 ours, then wrk, on the same server process and the same cores."
             ),
             Self::Pipelined => {
                 format!("{CLIENTS} connections; each sends {DEPTH} requests in one write.")
