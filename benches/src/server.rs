@@ -45,7 +45,7 @@ pub struct Server {
 impl Server {
     /// Starts a contender on `cores` and waits until `GET /` is answered as agreed.
     /// What the server writes goes to `log`; `clock` is that of [`Contender::arguments`];
-    /// `files` is the folder of what it serves from disk ([`crate::programs::Files`]).
+    /// `files` is the folder of what it serves from disk ([`crate::files::Files`]).
     ///
     /// # Errors
     /// A sentence that says what went wrong, with the last line that the server wrote.
