@@ -190,14 +190,14 @@ impl<T: Transport> Wire<T> {
     /// begun.
     pub(super) fn take_upgrade(&self) -> bool {
         let exchange = self.exchange.get();
-        let may = exchange.upgrade && !exchange.answering;
-        if may {
+        let allowed = exchange.upgrade && !exchange.answering;
+        if allowed {
             self.exchange.set(Exchange {
                 answering: true,
                 ..exchange
             });
         }
-        may
+        allowed
     }
 
     pub(super) fn is_receiving(&self) -> bool {
