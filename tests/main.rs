@@ -93,3 +93,5 @@ mod browser;
 mod real_clients;
 #[path = "suite/rooms.rs"]
 mod rooms;
+#[path = "suite/websocket_clients.rs"]
+mod websocket_clients;

@@ -1,11 +1,15 @@
 //! Rooms over real connections: what is said once reaches all who listen, however they do.
 
+use crate::churn::Held;
 use greenway::room::{Change, News, Post, Room, Since, Slow};
 use greenway::websocket::Upgrade;
 use greenway::{App, Engine, HttpError, Request, Server, abort, sse};
 use greenway_tests::request::{get, post};
-use greenway_tests::{Client, Reply, TestServer, on_green_and_threads, until};
-use std::time::Duration;
+use greenway_tests::{
+    Client, Program, Reply, TestServer, on_green_and_threads, raise_descriptor_limit, until,
+};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 on_green_and_threads!(
     all_transports_get_what_is_said,
@@ -79,11 +83,7 @@ impl Site {
         let before = self.room.len();
         let after = after.map_or(String::new(), |id| format!("?after={id}"));
         let mut client = self.server.connect();
-        client.send(format!(
-            "GET /socket/{name}{after} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        ));
+        client.send(upgrade(&format!("/socket/{name}{after}")));
         assert_eq!(client.head().status, 101);
         self.until_members(before + 1);
         client
@@ -120,6 +120,14 @@ impl Site {
     fn until_members(&self, count: usize) {
         until("the members are there", || self.room.len() == count);
     }
+}
+
+/// Asks for a WebSocket.
+fn upgrade(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
 }
 
 /// The next frame of a server: its first byte and its payload.
@@ -386,4 +394,70 @@ fn one_who_leaves_the_room_may_keep_the_socket(engine: Engine) {
     send_text(&mut ada, "from outside");
     assert_eq!(text(&mut grace), "from outside");
     assert!(ada.is_silent_for(Duration::from_millis(50)));
+}
+
+/// The room's promise at its full size: one in a hundred reads nothing at all, and the others do
+/// not notice. The slow ones are put out, and what they cost is bounded.
+#[test]
+fn five_thousand_sockets_do_not_wait_for_those_that_do_not_read() {
+    const COUNT: usize = 5_000;
+    const EVERY: usize = 100;
+    const MESSAGES: usize = 30;
+    assert!(raise_descriptor_limit() >= COUNT as u64 + 2_000);
+    let flags = "--bind 127.0.0.1:0 --backlog 4096 --write-timeout 600 --keep-alive 600";
+    let flags: Vec<_> = flags.split(' ').collect();
+    let server = Program::start(env!("CARGO_BIN_EXE_sockets"), &flags);
+    let addr = server.wait_for_addr();
+    let mut other = server.connect();
+    let mut ask = |request: String| other.send(request).reply().text();
+    let pid = ask(get("/pid")).parse().expect("a number");
+    // All of 127/8 is this machine.
+    let from = |n: usize| Ipv4Addr::new(127, 0, 2, u8::try_from(n / 1000 + 1).unwrap()).into();
+    let mut clients: Vec<_> = (0..COUNT)
+        .map(|n| Client::connect_from(from(n), addr))
+        .collect();
+    for client in &mut clients {
+        client.send(upgrade("/room"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.head().status, 101);
+    }
+    let (mut slow, mut others): (Vec<_>, Vec<_>) = clients
+        .into_iter()
+        .enumerate()
+        .partition(|(n, _)| n % EVERY == 0);
+    let mut until_stats = |wanted: &dyn Fn(&[usize]) -> bool| {
+        let deadline = Instant::now() + greenway_tests::DEADLINE;
+        loop {
+            let stats = ask(get("/stats"));
+            let figures: Vec<_> = stats.split(' ').flat_map(str::parse).collect();
+            if wanted(&figures) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{stats}");
+        }
+    };
+    until_stats(&|figures| figures == [COUNT, 0, 0]);
+    // What fills the kernel's buffers and the queue of each slow one is sent beforehand.
+    for (_, client) in &mut slow {
+        send_text(client, "clog");
+    }
+    until_stats(&|figures| figures[2] == COUNT / EVERY);
+    let before = Held::by(pid).resident;
+    let mut say = server.connect();
+    for n in 0..MESSAGES {
+        let message = format!("{n:01000}");
+        say.send(post("/say", &message)).reply();
+        for (number, client) in &mut others {
+            assert!(text(client) == message, "message {n}, client {number}");
+        }
+    }
+    let grown = Held::by(pid).resident.saturating_sub(before);
+    // Whoever was told to come again and does not answer is cut, so they may have left by now.
+    until_stats(&|figures| figures[1] == COUNT / EVERY);
+    // A copy of each message for each of them would be 150 MB. Two more pages of each stack, for a
+    // timer that has ended meanwhile, are 40.
+    assert!(grown < 64 * 1024, "{grown} KiB more than before");
+    drop((slow, others));
+    until_stats(&|figures| figures[0] == 0);
 }

@@ -32,15 +32,15 @@ const MAPS_MARGIN: usize = 8;
 
 /// What a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
+pub(crate) struct Held {
     descriptors: usize,
     maps: usize,
     /// In KiB.
-    resident: usize,
+    pub(crate) resident: usize,
 }
 
 impl Held {
-    fn by(pid: u32) -> Self {
+    pub(crate) fn by(pid: u32) -> Self {
         let read = |file: &str| {
             let path = format!("/proc/{pid}/{file}");
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))

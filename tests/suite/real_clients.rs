@@ -60,7 +60,7 @@ impl Drop for Folder {
 }
 
 /// A file of `tests/clients`.
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("clients")
         .join(name)
@@ -68,7 +68,7 @@ fn script(name: &str) -> PathBuf {
 
 /// Starts a program that ends by itself.
 #[track_caller]
-fn start(command: &mut Command) -> Program {
+pub(crate) fn start(command: &mut Command) -> Program {
     // A proxy of the person who runs the tests is not what is tested.
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
@@ -78,7 +78,7 @@ fn start(command: &mut Command) -> Program {
 
 /// Waits until a program has ended well.
 #[track_caller]
-fn finish(program: Program) -> Ended {
+pub(crate) fn finish(program: Program) -> Ended {
     let ended = program.wait();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     ended

@@ -22,7 +22,7 @@
 //! # Implementation
 //!
 //! Who publishes appends to the history, wakes the long polls, and hands the message to a green
-//! thread per worker that puts it into the queues of that worker's members ([`delivery`]). Those
+//! thread per worker that puts it into the queues of that worker's members (`delivery`). Those
 //! threads exist while there is something to deliver.
 
 mod builder;
