@@ -6,7 +6,7 @@
 
 use crate::real_clients::Folder;
 use greenway_tests::request::{get, get_close, post, post_chunked};
-use greenway_tests::{Client, Engine, Program, Reply, on_green_and_threads};
+use greenway_tests::{Client, Engine, Program, Reply, on_green_and_threads, until};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
@@ -19,6 +19,9 @@ on_green_and_threads!(
     a_long_poll_waits,
     a_client_that_leaves_ends_its_handler,
     the_client_is_known,
+    websockets_pass,
+    events_pass_one_by_one,
+    members_that_leave_are_noticed,
 );
 
 /// What nginx does with bodies, in both directions.
@@ -60,7 +63,10 @@ impl Site {
         );
         let name = format!("{test}-{}-{bodies:?}", engine.name());
         let folder = Folder::new(&name);
-        let (nginx, front) = nginx(&folder, &name, server.wait_for_addr(), bodies);
+        let app = server.wait_for_addr();
+        let (nginx, front) = nginx(&folder, &name, |front| {
+            configuration(&name, front, app, bodies)
+        });
         Self {
             _nginx: nginx,
             server,
@@ -96,13 +102,17 @@ impl Site {
 /// Starts nginx. It cannot choose a port itself, so it gets one that was free a moment ago; if
 /// somebody else has taken it since, another one.
 #[track_caller]
-fn nginx(folder: &Folder, name: &str, app: SocketAddr, bodies: Bodies) -> (Program, SocketAddr) {
+fn nginx(
+    folder: &Folder,
+    name: &str,
+    configuration: impl Fn(SocketAddr) -> String,
+) -> (Program, SocketAddr) {
     let file = folder.path("nginx.conf");
     for _ in 0..5 {
         let front = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("the machine has free ports");
-        let text = configuration(name, front, app, bodies);
+        let text = configuration(front);
         std::fs::write(&file, text).expect("the folder is ours");
         let program = Program::start_command(
             Command::new("nginx")
@@ -141,21 +151,8 @@ fn configuration(name: &str, front: SocketAddr, app: SocketAddr, bodies: Bodies)
         Bodies::Buffered => "on",
         Bodies::Unbuffered => "off",
     };
-    // One process, so that whoever kills it kills all of it.
-    format!(
-        r#"daemon off;
-master_process off;
-pid nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path client_body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    upstream app {{
+    let site = format!(
+        r#"    upstream app {{
         server {app};
         keepalive 8;
         keepalive_timeout 20s;
@@ -172,10 +169,152 @@ http {{
             proxy_buffering {buffering};
             proxy_request_buffering {buffering};
         }}
-    }}
+    }}"#
+    );
+    around(&site)
+}
+
+/// What nginx needs besides the site itself.
+fn around(site: &str) -> String {
+    // One process, so that whoever kills it kills all of it.
+    format!(
+        r#"daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path client_body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+{site}
 }}
 "#
     )
+}
+
+/// The configuration that the book recommends.
+fn recommended(name: &str, front: SocketAddr, app: SocketAddr) -> String {
+    const BOOK: &str = include_str!("../../docs/src/websocket.md");
+    let (_, rest) = BOOK.split_once("```nginx\n").expect("the book shows one");
+    let (site, _) = rest.split_once("```").expect("it has an end");
+    let [before, listen] = ["server 127.0.0.1:8000;", "listen 80;"];
+    assert!(site.contains(before) && site.contains(listen), "{site}");
+    let ready = format!("listen {front}; location = /ready {{ return 200 \"ready {name}\"; }}");
+    around(
+        &site
+            .replace(before, &format!("server {app};"))
+            .replace(listen, &ready),
+    )
+}
+
+/// A server of WebSockets and a room, behind nginx as the book recommends it.
+fn sockets(test: &str, engine: Engine) -> Site {
+    let args = [
+        "--bind",
+        "127.0.0.1:0",
+        "--engine",
+        engine.name(),
+        "--keep-alive",
+        "60",
+    ];
+    let server = Program::start(env!("CARGO_BIN_EXE_sockets"), &args);
+    let name = format!("{test}-{}", engine.name());
+    let folder = Folder::new(&name);
+    let app = server.wait_for_addr();
+    let (nginx, front) = nginx(&folder, &name, |front| recommended(&name, front, app));
+    Site {
+        _nginx: nginx,
+        server,
+        front,
+        _folder: folder,
+    }
+}
+
+/// Asks for a WebSocket as a page of this origin does.
+fn upgrade(path: &str, host: SocketAddr, origin: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+fn websockets_pass(engine: Engine) {
+    let site = sockets("websocket", engine);
+    let here = format!("http://{}", site.front);
+    let mut client = site.connect();
+    let head = client.send(upgrade("/echo", site.front, &here)).head();
+    assert_eq!(head.status, 101);
+    assert_eq!(
+        head.field("sec-websocket-accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
+    for text in ["Hello", "", "again"] {
+        let length = u8::try_from(text.len()).expect("short");
+        client.send([&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat());
+        assert_eq!(client.take(2), [0x81, length]);
+        assert_eq!(client.take(text.len()), text.as_bytes());
+    }
+    client.send([0x88, 0x82, 0, 0, 0, 0, 3, 0xe8]);
+    assert_eq!(client.take(4), [0x88, 2, 3, 0xe8]);
+    client.end();
+    let elsewhere = upgrade("/echo", site.front, "http://elsewhere.example");
+    assert_eq!(site.ask(&elsewhere).status(), 403);
+    // Plain requests are served as ever.
+    assert_eq!(site.ask(&get("/stats")).text(), "0 0 0");
+}
+
+/// With the id of the last event, which nginx passes on. nginx buffers, unless it is told not to
+/// by the response.
+fn events_pass_one_by_one(engine: Engine) {
+    let site = sockets("events", engine);
+    let mut client = site.connect();
+    assert_eq!(client.send(get("/events")).head().status, 200);
+    assert!(client.chunk().starts_with("retry: "));
+    let mut last = String::new();
+    for n in 0..3 {
+        last = site.ask(&post("/say", &n.to_string())).text();
+        assert_eq!(client.chunk(), format!("id: {last}\ndata: {n}\n\n"));
+    }
+    drop(client);
+    let next = site.ask(&post("/say", "next")).text();
+    let mut client = site.connect();
+    client.send(format!(
+        "GET /events HTTP/1.1\r\nHost: test\r\nLast-Event-ID: {last}\r\n\r\n"
+    ));
+    client.head();
+    // What has come together by then, nginx passes on together.
+    let wanted = format!("\n\nid: {next}\ndata: next\n\n");
+    let mut seen = String::new();
+    while !seen.ends_with(&wanted) {
+        seen += &client.chunk();
+    }
+    assert!(seen.starts_with("retry: "));
+}
+
+fn members_that_leave_are_noticed(engine: Engine) {
+    let site = sockets("leave-room", engine);
+    let here = format!("http://{}", site.front);
+    let mut socket = site.connect();
+    let head = socket.send(upgrade("/room", site.front, &here)).head();
+    assert_eq!(head.status, 101);
+    let mut stream = site.connect();
+    assert_eq!(stream.send(get("/events")).head().status, 200);
+    let members = |count: usize| {
+        until("the room knows it", || {
+            let stats = site.ask(&get("/stats")).text();
+            stats.split(' ').next() == Some(&count.to_string())
+        });
+    };
+    members(2);
+    socket.reset();
+    members(1);
+    drop(stream);
+    members(0);
 }
 
 fn requests_and_bodies_pass(engine: Engine) {
