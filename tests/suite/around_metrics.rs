@@ -1,9 +1,10 @@
 //! What `--metrics-bind` shows.
 
 use super::Served;
+use greenway::websocket::{Upgrade, WebSocketError};
 use greenway::{App, Body, Engine, Request, Server, green};
 use greenway_tests::request::{get, post, with};
-use greenway_tests::{Client, Gate, on_green_and_threads};
+use greenway_tests::{Client, Gate, RawSocket, on_green_and_threads};
 use std::time::{Duration, Instant};
 
 on_green_and_threads!(
@@ -11,6 +12,7 @@ on_green_and_threads!(
     connections_are_counted_by_state,
     departed_clients_are_counted,
     bytes_are_counted,
+    websockets_are_counted,
     it_is_never_on_the_applications_port,
     the_responder_is_a_careful_server,
     it_ends_with_the_server,
@@ -50,6 +52,41 @@ fn requests_are_counted_by_status(engine: Engine) {
     );
     assert!(text.contains(&info), "{text}");
     assert_prometheus_can_read(&text);
+}
+
+fn websockets_are_counted(engine: Engine) {
+    let mut app = App::new();
+    app.get("/", |request: Request| {
+        let ws = request.websocket().expect("the test asks for one");
+        while let Some(message) = ws.receive()? {
+            ws.send(message)?;
+        }
+        Ok::<_, WebSocketError>(())
+    });
+    let served = serve(engine, app);
+    let mut socket = RawSocket::connect(served.addr(), "/");
+    for text in ["one", "two"] {
+        socket.text(text);
+        assert_eq!(socket.next_text(), text);
+    }
+    served.until_metric("greenway_websockets", 1.0);
+    served.until_metric("greenway_websocket_messages_total{direction=\"in\"}", 2.0);
+    served.until_metric("greenway_websocket_messages_total{direction=\"out\"}", 2.0);
+    socket.close(4000).next_close(4000);
+    RawSocket::connect(served.addr(), "/")
+        .close(1000)
+        .next_close(1000);
+    RawSocket::connect(served.addr(), "/")
+        .send(0xff, b"")
+        .next_close(1002);
+    RawSocket::connect(served.addr(), "/").reset();
+    for how in ["application", "normal", "failed", "abnormal"] {
+        let sample = format!("greenway_websockets_closed_total{{how=\"{how}\"}}");
+        served.until_metric(&sample, 1.0);
+    }
+    served.until_metric("greenway_websockets", 0.0);
+    served.until_metric("greenway_requests_total{code=\"101\",class=\"1xx\"}", 4.0);
+    assert_prometheus_can_read(&served.metrics());
 }
 
 /// Every sample follows its family's HELP and TYPE, and has a number.

@@ -5,11 +5,12 @@
 //! makes it as many connections as one likes.
 
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Client, DEADLINE, Engine, Program, on_green_and_threads};
+use greenway_tests::websocket::handshake;
+use greenway_tests::{Client, DEADLINE, Engine, Program, RawSocket, on_green_and_threads};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-on_green_and_threads!(nothing_stays_of_connections_that_have_gone);
+on_green_and_threads!(nothing_stays_of_connections_that_have_gone,);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
 
@@ -83,9 +84,11 @@ impl Held {
     }
 }
 
-/// So many connections with one request each. Every second one is closed by the server, the others
-/// by the client.
-fn churn(addr: SocketAddr, connections: usize) {
+/// What is done with each connection: from where it comes, where it goes, and its number.
+type One = fn(IpAddr, SocketAddr, usize);
+
+/// So many connections.
+fn churn(addr: SocketAddr, connections: usize, one: One) {
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
             scope.spawn(move || {
@@ -94,17 +97,18 @@ fn churn(addr: SocketAddr, connections: usize) {
                     // Below 4.
                     let client = u8::try_from(client).expect("few clients");
                     let from = IpAddr::V4(Ipv4Addr::new(127, 77, client, turn));
-                    one(from, addr, n % (2 * CLIENTS) < CLIENTS);
+                    one(from, addr, n / CLIENTS);
                 }
             });
         }
     });
 }
 
+/// One request. Every second connection is closed by the server, the others by the client.
 #[track_caller]
-fn one(from: IpAddr, addr: SocketAddr, server_closes: bool) {
+fn one_request(from: IpAddr, addr: SocketAddr, number: usize) {
     let mut client = Client::connect_from(from, addr);
-    if server_closes {
+    if number.is_multiple_of(2) {
         assert_eq!(client.send(get_close("/hello")).reply().text(), "Hello\n");
         client.end();
     } else {
@@ -112,22 +116,66 @@ fn one(from: IpAddr, addr: SocketAddr, server_closes: bool) {
     }
 }
 
+/// One WebSocket. They end in turn by the client's close frame, by the handler's return, by a
+/// reset, and in the middle of what the server sends.
+#[track_caller]
+fn one_websocket(from: IpAddr, addr: SocketAddr, number: usize) {
+    let client = Client::connect_from(from, addr);
+    let mut socket = RawSocket::upgrade(client, &handshake("/websocket", ""));
+    socket.text("hi");
+    assert_eq!(socket.next_text(), "hi");
+    // The last of these costs the server as much as a hundred of the others.
+    match number % 100 {
+        99 => {
+            socket.text("more");
+            socket.client().take(1000);
+        }
+        n if n % 3 == 0 => {
+            socket.close(1000).next_close(1000);
+            socket.end();
+        }
+        n if n % 3 == 1 => {
+            socket.text("bye").next_close(1000);
+            socket.close(1000).end();
+        }
+        _ => socket.reset(),
+    }
+}
+
 fn nothing_stays_of_connections_that_have_gone(engine: Engine) {
+    nothing_stays(engine, one_request);
+}
+
+#[test]
+fn nothing_stays_of_websockets_that_have_gone() {
+    nothing_stays(Engine::Green, one_websocket);
+}
+
+fn nothing_stays(engine: Engine, one: One) {
     let connections = match std::env::var("GREENWAY_CHURN") {
         Ok(number) => number.parse().expect("GREENWAY_CHURN is a number"),
         Err(_) => USUAL,
     };
-    let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
+    // A pool that is full of WebSockets lets the next ones wait: that must be no 503 here.
+    let all = ["--websocket-threads", "20"];
+    let args = [
+        "--bind",
+        "127.0.0.1:0",
+        "--engine",
+        engine.name(),
+        all[0],
+        all[1],
+    ];
     let program = Program::start(PROGRAM, &args);
     let addr = program.wait_for_addr();
     let pid = Client::connect(addr).send(get_close("/pid")).reply().text();
     let pid = pid.parse().expect("a process has a number");
     // Until then stacks, buffers and threads are made that are used again afterwards.
     let warm_up = connections / 5;
-    churn(addr, warm_up);
+    churn(addr, warm_up, one);
     let before = Held::settled(pid);
     let started = Instant::now();
-    churn(addr, connections - warm_up);
+    churn(addr, connections - warm_up, one);
     let took = started.elapsed();
     let after = Held::settled(pid);
     let count = connections - warm_up;

@@ -48,6 +48,7 @@ on_green_and_threads!(
     a_stop_ends_what_does_not_end,
     a_client_talks_to_a_server,
     a_client_is_refused,
+    tungstenite_understands_it,
 );
 
 type Handled = Result<(), WebSocketError>;
@@ -879,6 +880,32 @@ fn a_client_is_refused(engine: Engine) {
         Err(ConnectError::Io(error)) => assert_eq!(error.kind(), std::io::ErrorKind::TimedOut),
         other => panic!("{other:?}"),
     }
+}
+
+/// A client that knows nothing of ours.
+fn tungstenite_understands_it(engine: Engine) {
+    use tungstenite::Message as Theirs;
+    let server = server_of_echo(engine);
+    let stream = std::net::TcpStream::connect(server.addr()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let url = format!("ws://{}/ws", server.addr());
+    let (mut socket, response) = tungstenite::client(url, stream).unwrap();
+    assert_eq!(response.status(), 101);
+    let messages = [
+        Theirs::text("Hello"),
+        Theirs::binary(vec![0, 1, 2]),
+        Theirs::text("ü".repeat(100_000)),
+    ];
+    for message in messages {
+        socket.send(message.clone()).unwrap();
+        assert_eq!(socket.read().unwrap(), message);
+    }
+    socket.send(Theirs::Ping(vec![1].into())).unwrap();
+    assert_eq!(socket.read().unwrap(), Theirs::Pong(vec![1].into()));
+    socket.close(None).unwrap();
+    assert!(matches!(socket.read().unwrap(), Theirs::Close(_)));
+    let end = socket.read().unwrap_err();
+    assert!(matches!(end, tungstenite::Error::ConnectionClosed), "{end}");
 }
 
 #[test]

@@ -119,9 +119,14 @@ impl fmt::Debug for WebSocketError {
 impl std::error::Error for WebSocketError {}
 
 impl From<WebSocketError> for HttpError {
-    /// 500, which nobody will read.
+    /// For the log only: a WebSocket that has ended is no fault of the handler's, so it is not
+    /// noted as one; a time that is over or a full queue is.
     fn from(error: WebSocketError) -> Self {
-        Self::new(500, "the WebSocket has ended").with_source(error)
+        if error.is_open() {
+            Self::new(500, "the handler has given up").with_source(error)
+        } else {
+            Self::new(400, error.to_string())
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `GET /wait` | waits for the next message and answers with it |
 //! | `GET /stream` | sends `START`, waits for the next message, sends it |
 //! | `GET /until/<n>` | answers once `n` requests have begun to wait, since the start |
+//! | `GET /websocket` | a WebSocket: echoes; `bye` is the last message, `more` gets more than a socket holds |
 //! | `POST /publish` | wakes all who wait, with the body as message; answers how many |
 //! | `GET /listing` | the same in lines: `START`, the next message, `END` |
 //! | `GET /events` | server-sent events: `START`, then messages; may be ended at once at a stop |
@@ -23,7 +24,8 @@
 #![forbid(unsafe_code)]
 
 use greenway::green::Queue;
-use greenway::{App, Body, HttpError, Request, Response};
+use greenway::websocket::{Upgrade, WebSocketError};
+use greenway::{App, Body, HttpError, Request, Response, abort};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -132,6 +134,20 @@ fn plain(app: &mut App) {
     app.get("/who", |request: Request| {
         let environ = request.environ();
         environ.get("REMOTE_ADDR").unwrap_or("-").to_owned()
+    });
+    app.get("/websocket", |request: Request| {
+        let Some(ws) = request.websocket() else {
+            abort(400, "Expected WebSocket request.");
+        };
+        while let Some(message) = ws.receive()? {
+            match message.as_text() {
+                Some("bye") => return Ok(()),
+                // In pieces: large blocks would show the allocator's habits rather than a leak.
+                Some("more") => (0..256).try_for_each(|_| ws.send(vec![0; 64 * 1024]))?,
+                _ => ws.send(message)?,
+            }
+        }
+        Ok::<_, WebSocketError>(())
     });
     app.get("/pid", |_: Request| std::process::id().to_string());
 }
