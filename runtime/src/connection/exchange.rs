@@ -1,7 +1,7 @@
 //! One request and its response.
 
 use super::input::BodySource;
-use super::output::ResponseWriter;
+use super::output::{ResponseWriter, Written};
 use super::transport::Transport;
 use super::{After, Connection};
 use crate::green::errand::Errand;
@@ -13,8 +13,8 @@ use crate::http1::{self, RequestFacts, RequestHead};
 use crate::server::{Entry, panics};
 use bytes::Bytes;
 use greenway_app::{
-    Application, BodyError, Connection as Facts, HttpError, Input, IntoResponse, Peer, Request,
-    Response,
+    Application, BodyError, Connection as Facts, Head, HttpError, Input, IntoResponse, Peer,
+    Request, Response,
 };
 use http::{Method, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,18 +32,27 @@ pub(super) enum Outcome {
     Cut,
 }
 
+/// A request whose response is sent, as far as it will be.
+struct Ended<'a> {
+    line: &'a RequestLine,
+    client: &'a Arc<Facts>,
+    /// Kept if the log wants it.
+    head: Option<&'a Head>,
+    started: Instant,
+    asked_upgrade: bool,
+}
+
 impl<T: Transport> Connection<T> {
     /// Calls the application and sends its response.
     pub(crate) fn exchange(&self, mut request: RequestHead) -> After {
         let started = Instant::now();
-        let config = &self.service.config;
         let facts = RequestFacts {
             head: request.head.method == Method::HEAD,
             version: request.head.version,
             keep_alive: request.keep_alive && !self.service.lifecycle.is_stopping(),
         };
         let line = RequestLine::of(&request);
-        let asks_upgrade = request.upgrade;
+        let asked_upgrade = request.upgrade;
         self.wire.begin(&request);
         if !self.wire.stream.may_hold_back() && self.wire.flush().is_err() {
             return After::Close;
@@ -57,52 +66,63 @@ impl<T: Transport> Connection<T> {
         self.seat.set_request(Some(line.clone()), client.cloned());
         let client = client.unwrap_or(&self.facts);
 
-        let (outcome, status, sent, response) = {
-            let timeout = config.clocks.handler;
-            let limit = LimitGuard::on(self.seat.thread.clone(), started + timeout);
-            self.wire.set_handlers_clock(Some(limit.number()));
-            let mut writer = ResponseWriter::new(self, facts, &limit);
-            writer.keep_head(logs.response);
-            let outcome = match &told {
-                Ok(_) => self.answer(request, client, &mut writer, &line, &limit),
-                Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
-            };
-            if writer.looks_complete() {
-                self.wire.cut();
-            }
-            let outcome = if writer.may_reuse() {
-                outcome
-            } else {
-                Outcome::Cut
-            };
-            (
-                outcome,
-                writer.status(),
-                writer.body_bytes(),
-                writer.take_head(),
-            )
+        let timeout = self.service.config.clocks.handler;
+        let limit = LimitGuard::on(self.seat.thread.clone(), started + timeout);
+        self.wire.set_handlers_clock(Some(limit.number()));
+        let mut writer = ResponseWriter::new(self, facts, limit);
+        writer.keep_head(logs.response);
+        let outcome = match &told {
+            Ok(_) => self.answer(request, client, &mut writer, &line),
+            Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
         };
+        measure.end(|| self.seat.serving().kind());
+        let ended = Ended {
+            line: &line,
+            client,
+            head: head.as_deref(),
+            started,
+            asked_upgrade,
+        };
+        self.settle(outcome, writer, &ended)
+    }
+
+    /// Does what is left to do after a response: for the client, for the log, for the next one.
+    #[inline(never)]
+    fn settle(
+        &self,
+        outcome: Outcome,
+        writer: Box<ResponseWriter<'_, T>>,
+        request: &Ended<'_>,
+    ) -> After {
+        if writer.looks_complete() {
+            self.wire.cut();
+        }
+        let Written {
+            status,
+            body_bytes,
+            head,
+            may_reuse,
+        } = writer.end();
         self.wire.set_handlers_clock(None);
         self.wire.end();
-        if asks_upgrade && self.wire.upgraded.get().is_none() {
+        if request.asked_upgrade && self.wire.upgraded.get().is_none() {
+            let line = request.line;
             log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
         }
-        measure.end(|| self.seat.serving().kind());
         self.seat.set_request(None, None);
-        let reuse = matches!(outcome, Outcome::Sent) && self.finish_input();
-        let ended = Instant::now();
-        self.last.set(ended);
-        let entry = Entry {
-            facts: client,
-            line: Some(&line),
+        let reuse = may_reuse && matches!(outcome, Outcome::Sent) && self.finish_input();
+        let now = Instant::now();
+        self.last.set(now);
+        self.service.access(&Entry {
+            facts: request.client,
+            line: Some(request.line),
             status,
-            sent,
-            received: line.head.len() as u64 + self.wire.body_total(),
-            duration: Some(ended.saturating_duration_since(started)),
-            head: head.as_deref(),
-            response: response.as_deref(),
-        };
-        self.service.access(&entry);
+            sent: body_bytes,
+            received: request.line.head.len() as u64 + self.wire.body_total(),
+            duration: Some(now.saturating_duration_since(request.started)),
+            head: request.head,
+            response: head.as_deref(),
+        });
         if reuse {
             let must_go = self.wire.is_full() && self.wire.stream.may_hold_back();
             if must_go && self.wire.flush().is_err() {
@@ -120,15 +140,13 @@ impl<T: Transport> Connection<T> {
         client: &Arc<Facts>,
         writer: &mut ResponseWriter<'_, T>,
         line: &RequestLine,
-        limit: &LimitGuard,
     ) -> Outcome {
         let request = match self.request_of(request, client) {
             Ok(request) => request,
             Err(error) => return self.send_error(writer, error),
         };
         let Some(_handling) = self.service.metrics.handler() else {
-            let error = HttpError::new(503, "too many requests at once");
-            return self.send_error(writer, error.with_header("retry-after", "1"));
+            return self.refuse_busy(writer);
         };
         if self.service.lifecycle.is_ending() {
             return self.refuse_at_end(writer); // it would be interrupted, if it is not too late
@@ -152,7 +170,7 @@ impl<T: Transport> Connection<T> {
         local::end_of_work(&self.seat.thread);
         match result {
             Ok(Ok(())) if self.wire.upgraded.get().is_none() => Outcome::Sent,
-            other => self.conclude(other, writer, line, limit),
+            other => self.conclude(other, writer, line),
         }
     }
 
@@ -172,7 +190,6 @@ impl<T: Transport> Connection<T> {
         result: std::thread::Result<Result<(), BodyError>>,
         writer: &mut ResponseWriter<'_, T>,
         line: &RequestLine,
-        limit: &LimitGuard,
     ) -> Outcome {
         if let Some(upgraded) = self.wire.upgraded.get() {
             return self.finish_upgraded(upgraded, result, writer, line);
@@ -199,7 +216,7 @@ impl<T: Transport> Connection<T> {
             Err(payload) => payload,
         };
         match (Unwind::of(&*payload), payload.downcast::<HttpError>()) {
-            (Some(Unwind::LimitPassed(number)), _) if number == limit.number() => {
+            (Some(Unwind::LimitPassed(number)), _) if number == writer.limit() => {
                 log::warn!(
                     "{line}: nothing for {:?}: cut by --timeout",
                     self.service.config.clocks.handler
@@ -231,6 +248,14 @@ impl<T: Transport> Connection<T> {
     }
 
     #[cold]
+    #[inline(never)]
+    fn refuse_busy(&self, writer: &mut ResponseWriter<'_, T>) -> Outcome {
+        let error = HttpError::new(503, "too many requests at once");
+        self.send_error(writer, error.with_header("retry-after", "1"))
+    }
+
+    #[cold]
+    #[inline(never)]
     fn refuse_at_end(&self, writer: &mut ResponseWriter<'_, T>) -> Outcome {
         self.service.lifecycle.note_cut();
         thread::current().clear_stop();
@@ -257,6 +282,8 @@ impl<T: Transport> Connection<T> {
 
     /// Sends an error instead of a response, if nothing was sent; else the connection is cut, so
     /// that the client sees that the response is not whole.
+    #[cold]
+    #[inline(never)]
     fn send_error(&self, writer: &mut ResponseWriter<'_, T>, error: HttpError) -> Outcome {
         if writer.has_started() {
             return Outcome::Cut;

@@ -236,6 +236,16 @@ impl<T: Transport> Connection<T> {
         Some((stream, incoming, rest))
     }
 
+    /// The present stream may be ended at once when the server stops.
+    fn willing(&self) {
+        self.seat.willing(&self.service.lifecycle);
+    }
+
+    /// It must not be, any more.
+    fn unwilling(&self) {
+        self.seat.unwilling(&self.service.lifecycle);
+    }
+
     pub(crate) fn facts(&self) -> &Arc<Facts> {
         &self.facts
     }

@@ -1,17 +1,16 @@
 //! A response on its way to the client: the head with the first chunk, then chunk by chunk.
 
+use super::Connection;
 use super::transport::Transport;
 use super::wire::Wire;
-use super::{Connection, Seat};
 use crate::green::take_turn;
-use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
+use crate::green::thread::{self, Interrupt, LimitGuard, LimitNumber, Unwind};
 use crate::http1::{self, Framing, Plan, RequestFacts};
-use crate::server::Lifecycle;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A body of at most this many bytes is copied behind its head; a longer one is written from
 /// where it lies.
@@ -19,13 +18,11 @@ const COPY_BYTES: usize = 16 * 1024;
 
 /// Puts one response on a wire.
 pub(super) struct ResponseWriter<'a, T: Transport> {
+    connection: &'a Connection<T>,
     wire: &'a Wire<T>,
-    seat: &'a Seat,
-    lifecycle: &'a Lifecycle,
     facts: RequestFacts,
-    /// Moved with every chunk that is sent: the handler's clock runs between chunks.
-    limit: &'a LimitGuard,
-    timeout: Duration,
+    /// The handler's clock, which runs between chunks: moved with every one that is sent.
+    limit: LimitGuard,
     status: StatusCode,
     plan: Option<Plan>,
     body_bytes: u64,
@@ -37,26 +34,36 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
     farewell: Option<Bytes>,
 }
 
+/// What has become of a response.
+pub(super) struct Written {
+    pub(super) status: StatusCode,
+    pub(super) body_bytes: u64,
+    /// The head as it was written, if the access log wants it.
+    pub(super) head: Option<Vec<u8>>,
+    /// It is whole, and both sides want to go on.
+    pub(super) may_reuse: bool,
+}
+
 impl<'a, T: Transport> ResponseWriter<'a, T> {
+    /// On the heap, and made out of line: see "Stack" in [`super`].
+    #[inline(never)]
     pub(super) fn new(
         connection: &'a Connection<T>,
         facts: RequestFacts,
-        limit: &'a LimitGuard,
-    ) -> Self {
-        Self {
+        limit: LimitGuard,
+    ) -> Box<Self> {
+        Box::new(Self {
+            connection,
             wire: &connection.wire,
-            seat: &connection.seat,
-            lifecycle: &connection.service.lifecycle,
             facts,
             limit,
-            timeout: connection.service.config.clocks.handler,
             status: StatusCode::OK,
             plan: None,
             body_bytes: 0,
             complete: false,
             head: None,
             farewell: None,
-        }
+        })
     }
 
     /// Whether the head is to be kept for the log.
@@ -64,17 +71,14 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         self.head = keep.then(Vec::new);
     }
 
-    pub(super) fn take_head(&mut self) -> Option<Vec<u8>> {
-        self.head.take()
+    /// The number of the handler's clock.
+    pub(super) fn limit(&self) -> LimitNumber {
+        self.limit.number()
     }
 
     /// Part of the response is on its way: another cannot be sent instead.
     pub(super) fn has_started(&self) -> bool {
         self.plan.is_some()
-    }
-
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
     }
 
     /// The client has left: 499, as nginx calls it. Nobody but the log will see it.
@@ -87,10 +91,6 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         self.status = StatusCode::SWITCHING_PROTOCOLS;
     }
 
-    pub(super) fn body_bytes(&self) -> u64 {
-        self.body_bytes
-    }
-
     /// The end of what was sent looks like the end of the whole, though it is not.
     pub(super) fn looks_complete(&self) -> bool {
         let by_close = self
@@ -100,8 +100,14 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         by_close && !self.complete
     }
 
-    pub(super) fn may_reuse(&self) -> bool {
-        self.complete && self.plan.as_ref().is_some_and(|plan| plan.keep_alive)
+    /// Ends the handler's clock, and tells what has become of the response.
+    pub(super) fn end(self) -> Written {
+        Written {
+            status: self.status,
+            body_bytes: self.body_bytes,
+            may_reuse: self.complete && self.plan.is_some_and(|plan| plan.keep_alive),
+            head: self.head,
+        }
     }
 
     /// Sends a response. Its body is dropped before this returns.
@@ -190,7 +196,8 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             Framing::None => {}
         }
         self.body_bytes += chunk.len() as u64;
-        self.limit.set(Instant::now() + self.timeout);
+        let timeout = self.connection.service.config.clocks.handler;
+        self.limit.set(Instant::now() + timeout);
         Ok(())
     }
 
@@ -231,7 +238,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     fn start(&mut self) {
         let writer = &mut *self.writer;
         if writer.plan.is_none() {
-            writer.facts.keep_alive &= !writer.lifecycle.is_stopping();
+            writer.facts.keep_alive &= !writer.connection.service.lifecycle.is_stopping();
             let mut plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
             plan.keep_alive &= writer.wire.may_be_reused();
             if let Some(mismatch) = plan.mismatch {
@@ -276,7 +283,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         result: std::thread::Result<Result<(), BodyError>>,
     ) -> Result<(), BodyError> {
         let writer = &mut *self.writer;
-        writer.seat.unwilling(writer.lifecycle);
+        writer.connection.unwilling();
         let farewell = writer.farewell.take().unwrap_or_default();
         let payload = match result {
             Ok(result) => return result,
@@ -303,9 +310,9 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         if self.writer.farewell.is_none() {
             return act(self);
         }
-        self.writer.seat.unwilling(self.writer.lifecycle);
+        self.writer.connection.unwilling();
         let result = act(self);
-        self.writer.seat.willing(self.writer.lifecycle);
+        self.writer.connection.willing();
         result
     }
 }
@@ -329,6 +336,6 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
 
     fn end_at_stop(&mut self, farewell: Bytes) {
         self.writer.farewell = Some(farewell);
-        self.writer.seat.willing(self.writer.lifecycle);
+        self.writer.connection.willing();
     }
 }
