@@ -87,6 +87,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Does what is left to do after a response: for the client, for the log, for the next one.
+    #[allow(clippy::boxed_local)] // unboxed, it would be copied to our stack and the caller's
     #[inline(never)]
     fn settle(
         &self,
