@@ -48,6 +48,7 @@ pub mod fuzz;
 #[allow(unsafe_code)]
 pub mod green;
 mod http1;
+mod limit;
 #[cfg(any(test, greenway_micro))]
 #[doc(hidden)]
 pub mod micro;

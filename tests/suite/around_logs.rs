@@ -3,7 +3,7 @@
 use super::{Folder, Served};
 use greenway::{App, Engine, Request, Response, Server};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Program, Signal, on_green_and_threads, until};
+use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
 use std::path::Path;
 
 on_green_and_threads!(
@@ -12,6 +12,7 @@ on_green_and_threads!(
     logs_are_opened_anew,
     usr1_and_hup_open_the_logs_anew,
     a_stop_writes_all_lines,
+    many_panics_are_a_few_lines_and_a_count,
 );
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
@@ -160,4 +161,55 @@ fn a_bad_format_is_told() {
         .start()
         .expect_err("it is no format");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+fn many_panics_are_a_few_lines_and_a_count(engine: Engine) {
+    let args = ["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+    let program = Program::start(PROGRAM, &[&args[..], &["--engine", engine.name()]].concat());
+    let metrics = program.wait_for_line("metrics on http://");
+    let metrics = metrics.split("metrics on http://").nth(1);
+    let metrics = metrics.and_then(|rest| rest.split('/').next());
+    let metrics = metrics.and_then(|addr| addr.parse().ok());
+    let metrics = metrics.expect("the line names the address");
+    let mut client = program.connect();
+    for n in 0..200 {
+        let reply = client.send(get(&format!("/fail/{n}"))).reply();
+        assert_eq!(reply.status(), 500);
+    }
+    let numbers = Client::connect(metrics).send(get("/metrics")).reply();
+    let panics = "\ngreenway_handler_panics_total 200\n";
+    assert!(numbers.text().contains(panics), "{}", numbers.text());
+    let lines = |all: &[String], text: &str| {
+        let found = all.iter().filter(|line| line.contains(text));
+        found.cloned().collect::<Vec<_>>()
+    };
+    if engine == Engine::Green {
+        program.wait_for_line("not shown, "); // when the ten seconds are over
+    }
+    program.signal(Signal::TERM);
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(0));
+    let shown = lines(&ended.stderr, "the handler panicked: ");
+    // A machine that needs longer than ten seconds for them shows ten for each ten seconds.
+    assert!(shown.len() >= 10 && shown.len() % 10 == 0, "{shown:?}");
+    assert!(shown.len() < 100, "{shown:?}");
+    let first = &shown[0];
+    assert!(
+        first.contains("GET /fail/0 HTTP/1.1: the handler panicked"),
+        "{first}"
+    );
+    assert!(lines(&ended.stderr, "failure 0").len() == 1, "the message");
+    assert!(
+        lines(&ended.stderr, "longpoll.rs").len() >= 10,
+        "where it was"
+    );
+    let counts = lines(&ended.stderr, "not shown, ");
+    let count = |line: &String| -> Option<usize> {
+        let (_, rest) = line.split_once("not shown, ")?;
+        rest.strip_suffix(" more: panics of GET /fail/<n>")?
+            .parse()
+            .ok()
+    };
+    let unsaid: usize = counts.iter().map(|line| count(line).expect(line)).sum();
+    assert_eq!(shown.len() + unsaid, 200);
 }

@@ -6,17 +6,16 @@ use super::transport::Transport;
 use super::{After, Connection};
 use crate::green::errand::Errand;
 use crate::green::local;
-use crate::green::spawn::{discard, panic_message};
 use crate::green::stack::Measure;
 use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::http1::{self, RequestFacts, RequestHead};
-use crate::server::{Entry, panics};
+use crate::server::{Entry, Service, panics};
 use bytes::Bytes;
 use greenway_app::{
-    Application, BodyError, Connection as Facts, Head, HttpError, Input, IntoResponse, Peer,
-    Request, Response,
+    BodyError, Connection as Facts, Head, HttpError, Input, IntoResponse, Peer, Request, Response,
 };
 use http::{Method, StatusCode};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -211,7 +210,9 @@ impl<T: Transport> Connection<T> {
                 return self.send_error(writer, HttpError::from(error));
             }
             Ok(Err(error)) => {
-                log::error!("{line}: the response body failed: {error}");
+                let kind = format!("failed response bodies of {}", self.kind());
+                let what = format_args!("{line}: the response body failed: {error}");
+                self.service.complaints.error(&kind, what);
                 return Outcome::Cut;
             }
             Err(payload) => payload,
@@ -239,13 +240,24 @@ impl<T: Transport> Connection<T> {
             }
             (None, Ok(error)) => self.send_error(writer, *error),
             (None, Err(payload)) => {
-                let note = panics::take_note();
-                let text = note.as_deref().unwrap_or_else(|| panic_message(&*payload));
-                log::error!("{line}: the handler panicked: {text}");
-                discard(payload);
+                self.report_panic(line, payload);
                 self.send_error(writer, HttpError::new(500, "the handler failed"))
             }
         }
+    }
+
+    /// What requests such as this one have in common, for the log.
+    #[cold]
+    fn kind(&self) -> String {
+        let kind = self.seat.serving().kind();
+        kind.unwrap_or_else(|| "handlers".to_owned())
+    }
+
+    /// Counts and logs the panic of this request's handler.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn report_panic(&self, line: &RequestLine, payload: Box<dyn Any + Send>) {
+        panics::report(&self.service, &self.kind(), line, payload);
     }
 
     #[cold]
@@ -360,24 +372,18 @@ impl std::fmt::Display for RequestLine {
 }
 
 /// Asks the application for a response where no connection is at hand (the minihttp engine).
-pub(crate) fn call_catching(
-    app: &dyn Application,
-    request: Request,
-    line: &dyn std::fmt::Display,
-) -> Response {
+pub(crate) fn call_catching(service: &Service, request: Request, line: &str) -> Response {
     let result = {
         let me = thread::current();
         let _noted = panics::Noted::new(&me);
-        catch_unwind(AssertUnwindSafe(|| app.call(request)))
+        catch_unwind(AssertUnwindSafe(|| service.app.call(request)))
     };
     local::end_of_work(&thread::current());
     result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
         Ok(error) => error.into_response(),
         Err(payload) => {
-            let note = panics::take_note();
-            let text = note.as_deref().unwrap_or_else(|| panic_message(&*payload));
-            log::error!("{line}: the handler panicked: {text}");
-            discard(payload);
+            let kind = line.split('?').next().unwrap_or(line);
+            panics::report(service, kind, &line, payload);
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 HttpError::new(500, "the handler failed"),

@@ -18,10 +18,9 @@ use super::output::ResponseWriter;
 use super::transport::Transport;
 use super::wire::Wire;
 use crate::green::handle::Handle;
-use crate::green::spawn::{discard, panic_message};
 use crate::green::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
 use crate::http1::{self, RequestFacts};
-use crate::server::{Service, panics};
+use crate::server::Service;
 use bytes::BytesMut;
 use greenway_app::{BodyError, HttpError, Response};
 use http::{HeaderMap, StatusCode, Version};
@@ -217,10 +216,7 @@ impl<T: Transport> Connection<T> {
                 End::Failed
             }
             (None, Err(payload)) => {
-                let note = panics::take_note();
-                let text = note.as_deref().unwrap_or_else(|| panic_message(&*payload));
-                log::error!("{line}: the handler panicked: {text}");
-                discard(payload);
+                self.report_panic(line, payload);
                 End::Failed
             }
         }

@@ -13,6 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Says that a connection is lost to an error that is not its client's.
+#[cold]
+pub(super) fn lost(service: &Service, error: &io::Error) {
+    let what = format_args!("a connection cannot be served: {error}");
+    let kind = "connections that cannot be served";
+    service.complaints.error(kind, what);
+}
+
 /// What is known of a connection when it is accepted.
 pub(super) fn facts(service: &Service, stream: &TcpStream) -> Arc<Facts> {
     let facts = Facts::new(stream.local_addr().ok(), stream.peer_addr().ok())
@@ -161,7 +169,9 @@ impl Trouble {
         }
         if !self.reported {
             self.reported = true;
-            log::error!("connections cannot be accepted: {error}");
+            let what = format_args!("connections cannot be accepted: {error}");
+            let kind = "connections that cannot be accepted";
+            service.complaints.error(kind, what);
         }
         if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
             let sent_away = self.reserve.lend(|| {

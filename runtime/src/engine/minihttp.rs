@@ -100,7 +100,7 @@ impl HttpService for Host {
         let is_head = request.method() == "HEAD";
         let line = format!("{} {}", request.method(), request.path());
         let response = match self.read(request) {
-            Ok(request) => call_catching(&*self.service.app, request, &line),
+            Ok(request) => call_catching(&self.service, request, &line),
             Err(error) => error.into_response(),
         };
         give(response, is_head, out);

@@ -2,6 +2,7 @@
 
 use super::access_log::AccessLog;
 use super::budget::Budget;
+use super::complaints::Complaints;
 use super::listen::{bind_tcp, inherited_addresses, listen, resolve};
 use super::running::Running;
 use super::{Lifecycle, Metrics, Service, metrics, panics};
@@ -314,6 +315,7 @@ impl Server {
             metrics,
             config,
             lifecycle: Arc::new(Lifecycle::new(budget.connections)),
+            complaints: Complaints::new(),
             access_log,
             socket_files: Mutex::new(files),
         });

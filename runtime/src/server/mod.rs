@@ -3,6 +3,7 @@
 mod access_log;
 mod budget;
 mod builder;
+mod complaints;
 mod forwarded;
 mod inherited;
 mod lifecycle;
@@ -30,6 +31,7 @@ pub(crate) use trust::Trust;
 use crate::config::Config;
 use crate::websocket::Sockets;
 use access_log::AccessLog;
+use complaints::Complaints;
 use greenway_app::{Application, Connection as Facts, Head};
 use http::StatusCode;
 use listen::SocketFile;
@@ -42,6 +44,7 @@ pub(crate) struct Service {
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) websockets: Arc<Sockets>,
+    pub(crate) complaints: Complaints,
     access_log: Option<AccessLog>,
     /// Removed when the server stops, and not before: its engine may outlive a dropped handle.
     socket_files: Mutex<Vec<SocketFile>>,
@@ -68,6 +71,7 @@ impl Service {
             metrics,
             config,
             lifecycle,
+            complaints: Complaints::new(),
             access_log: None,
             socket_files: Mutex::default(),
         })
@@ -131,6 +135,7 @@ impl Service {
 
     /// Writes what is to be written before the process may end.
     fn flush_logs(&self) {
+        self.complaints.finish();
         if let Some(log) = &self.access_log {
             log.flush();
         }

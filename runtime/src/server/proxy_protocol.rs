@@ -8,9 +8,11 @@
 //!
 //! This module does no I/O.
 
+use super::Service;
 use super::trust::Trust;
 use bytes::{Buf, BytesMut};
 use greenway_app::Connection as Facts;
+use log::Level;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -78,11 +80,13 @@ pub(crate) fn take(
 }
 
 /// Tells the operator. Only trusted peers can cause it.
-pub(crate) fn report(facts: &Facts, why: Malformed) {
+pub(crate) fn report(service: &Service, facts: &Facts, why: Malformed) {
     let peer = facts
         .peer
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());
-    log::warn!("a connection from {peer} is closed: {}", why.0);
+    let what = format_args!("a connection from {peer} is closed: {}", why.0);
+    let kind = "connections closed for their PROXY header";
+    service.complaints.say(Level::Warn, kind, what);
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {

@@ -14,6 +14,7 @@
 //! | `POST /echo` | sends back what comes, as it comes |
 //! | `GET /large` | 16 MiB, more than the kernel keeps for a client that does not read |
 //! | `GET /who` | the client's address, as the server sees it |
+//! | `GET /fail/<n>` | panics |
 //! | `GET /pid` | the number of its process |
 //!
 //! A handler that is unwound says so: `unwound` on the standard error.
@@ -148,6 +149,9 @@ fn plain(app: &mut App) {
             }
         }
         Ok::<_, WebSocketError>(())
+    });
+    app.get("/fail/<n>", |request: Request| -> &'static str {
+        panic!("failure {}", request.param("n"))
     });
     app.get("/pid", |_: Request| std::process::id().to_string());
 }

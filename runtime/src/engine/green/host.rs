@@ -4,7 +4,7 @@
 //! lot of its worker (`green::lot`): about 0.5 kB instead of 10. When its next request comes, it
 //! gets another on the same worker.
 
-use super::super::accept::facts;
+use super::super::accept::{facts, lost};
 use crate::connection::{Connection, Incoming, Place, Seat, Served, Wire};
 use crate::green::lot::Lot;
 use crate::green::net::Stream;
@@ -169,7 +169,7 @@ fn open(
     admission.take_seat(seat.clone());
     let mut facts = facts(service, &stream);
     let stream = Stream::new(stream)
-        .inspect_err(|error| log::error!("a connection cannot be served: {error}"))
+        .inspect_err(|error| lost(service, error))
         .ok()?;
     let mut incoming = Incoming::default();
     if service.expects_proxy(&facts) {
@@ -194,7 +194,7 @@ fn read_proxy_header(
             Ok(Some(told)) => break told,
             Ok(None) => {}
             Err(why) => {
-                proxy_protocol::report(facts, why);
+                proxy_protocol::report(service, facts, why);
                 return None;
             }
         }

@@ -251,7 +251,7 @@ impl Parked {
             }
             Ok(None) => Ok(false),
             Err(why) => {
-                proxy_protocol::report(&self.facts, why);
+                proxy_protocol::report(service, &self.facts, why);
                 Err(Progress::Ended)
             }
         }

@@ -1,6 +1,6 @@
 //! The poller's side: accepting, waiting for heads, and the clocks of waiting connections.
 
-use super::super::accept::{Reserve, Trouble, facts, refuse};
+use super::super::accept::{Reserve, Trouble, facts, lost, refuse};
 use super::parked::{Parked, Progress, Stage};
 use super::{Command, Job};
 use crate::connection::Incoming;
@@ -140,7 +140,7 @@ impl Poller {
                     if let Some(stream) = self.trouble.over(&self.service, stream)
                         && let Err(error) = self.admit(stream)
                     {
-                        log::error!("a connection cannot be served: {error}");
+                        lost(&self.service, &error);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -362,7 +362,7 @@ impl Poller {
                 };
                 match registry.reregister(&mut SourceFd(&source), token, interest) {
                     Ok(()) => self.wait_for(*connection),
-                    Err(error) => log::error!("a connection cannot be watched: {error}"),
+                    Err(error) => lost(&self.service, &error),
                 }
                 if self.service.lifecycle.is_ending() {
                     self.end(token);

@@ -1,5 +1,6 @@
 //! The pool's side: one request after another.
 
+use super::super::accept::lost;
 use super::parked::{Parked, Stage};
 use super::{Command, Commands, Job};
 use crate::connection::{After, Connection, Flushed, Place, Seat, Wire};
@@ -55,7 +56,7 @@ fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
         since,
     } = job;
     let stream = Stream::new(stream)
-        .inspect_err(|error| log::error!("a connection is lost: {error}"))
+        .inspect_err(|error| lost(service, error))
         .ok()?;
     let wire = Wire::new(stream, incoming, service);
     let connection = Connection::new(service.clone(), seat.clone(), facts.clone(), wire);

@@ -11,7 +11,6 @@
 //! - Time in which the monitor did not run does not count. A process that was stopped, or a
 //!   machine that was asleep, holds up nobody.
 
-mod limit;
 mod report;
 mod snapshot;
 mod turn;
@@ -95,7 +94,7 @@ pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
         .spawn(move || {
             let period = bound / LOOKS;
             let mut watches: Vec<_> = workers.into_iter().map(Watch::new).collect();
-            let mut reporter = Reporter::default();
+            let mut reporter = Reporter::new();
             let mut last = Instant::now();
             loop {
                 std::thread::sleep(period);

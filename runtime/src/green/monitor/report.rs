@@ -1,18 +1,22 @@
 //! What is said of a green thread that holds up its worker, and to whom.
 
-use super::limit::Limit;
 use super::snapshot::names;
 use crate::green::control::alive_on;
 use crate::green::errand::Serving;
 use crate::green::seeing::Sight;
 use crate::green::thread::Thread;
 use crate::green::worker::Worker;
+use crate::limit::Limit;
 use std::cell::OnceCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// The same kind is reported once in this time.
+const QUIET: Duration = Duration::from_secs(60);
+/// So many reports altogether in that time.
+const MOST: usize = 20;
 /// Frames that are shown.
 const MOST_FRAMES: usize = 40;
 
@@ -135,12 +139,18 @@ pub fn on_blocked(hook: impl Fn(&Blocked) -> bool + Send + Sync + 'static) {
 }
 
 /// Writes the reports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reporter {
     limit: Limit,
 }
 
 impl Reporter {
+    pub(super) fn new() -> Self {
+        Self {
+            limit: Limit::new(QUIET, 1, MOST),
+        }
+    }
+
     pub(super) fn report(
         &mut self,
         worker: &'static Worker,

@@ -99,8 +99,11 @@ struct Own {
     locals: bool,
     /// Panics are to be noted here instead of being printed.
     noting: bool,
-    note: Option<String>,
+    note: Option<Note>,
 }
+
+/// What is noted of a panic; made a text only if somebody reads it.
+pub(crate) type Note = Box<dyn fmt::Display + Send>;
 
 enum Waiting {
     No,
@@ -370,12 +373,12 @@ impl Thread {
         unsafe { self.own() }.noting
     }
 
-    pub(crate) fn put_note(&self, note: String) {
+    pub(crate) fn put_note(&self, note: Note) {
         // SAFETY: called by the thread itself.
         unsafe { self.own() }.note = Some(note);
     }
 
-    pub(crate) fn take_note(&self) -> Option<String> {
+    pub(crate) fn take_note(&self) -> Option<Note> {
         // SAFETY: called by the thread itself.
         unsafe { self.own() }.note.take()
     }

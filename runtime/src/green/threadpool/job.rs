@@ -2,7 +2,7 @@
 
 use crate::green::greenlet::JoinError;
 use crate::green::line::{Line, Ticket, lock, wait_in};
-use crate::green::thread::{Awaited, Thread, current, deadline_in};
+use crate::green::thread::{Awaited, Note, Thread, current, deadline_in};
 use crate::green::timeout::TimedOut;
 use crate::green::wait::Lookout;
 use crate::green::wait::sealed::{Watch, Watched};
@@ -22,7 +22,7 @@ struct State<T> {
     waiting: Line,
     /// A panic is to be noted for whoever joins, instead of being printed.
     noting: bool,
-    note: Option<String>,
+    note: Option<Note>,
 }
 
 enum Phase<T> {

@@ -56,6 +56,8 @@ pub(crate) struct Metrics {
     started: Instant,
     shards: Box<[Shard]>,
     refused: [AtomicU64; Refused::ALL.len()],
+    /// Handlers that have panicked.
+    panics: AtomicU64,
     /// Handlers may run at once so many.
     handlers_limit: Option<usize>,
     /// Running handlers, counted here only if there is a limit: an exact count is shared.
@@ -128,6 +130,7 @@ impl Metrics {
             started: Instant::now(),
             shards: (0..cores.clamp(2, 16)).map(|_| Shard::new()).collect(),
             refused: [const { AtomicU64::new(0) }; Refused::ALL.len()],
+            panics: AtomicU64::new(0),
             handlers_limit,
             limited: AtomicUsize::new(0),
             parked: Parked::default(),
@@ -150,6 +153,11 @@ impl Metrics {
     /// A client was sent away.
     pub(crate) fn refused(&self, why: Refused) {
         self.refused[why as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A handler has panicked.
+    pub(super) fn panicked(&self) {
+        self.panics.fetch_add(1, Relaxed);
     }
 
     /// A WebSocket message has come, or was sent.

@@ -113,6 +113,12 @@ fn handlers(service: &Service, out: &mut Text) {
         "Handlers that may run at once; +Inf if only the connections are limited.",
         limit.map_or("+Inf".to_owned(), |limit| limit.to_string()),
     );
+    out.one(
+        "greenway_handler_panics_total",
+        "counter",
+        "Handlers that have panicked.",
+        metrics.panics.load(Relaxed),
+    );
     let name = "greenway_refused_total";
     let help = "Clients that were sent away with 503, by what had run out.";
     out.family(name, "counter", help);
