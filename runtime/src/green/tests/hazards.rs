@@ -7,7 +7,7 @@
 //! process of its own. So does it those of [`ours`] that change something for the whole process.
 
 use super::{OnDrop, alone, everywhere, on_worker, passes_alone};
-use crate::green::{sleep, yield_now};
+use crate::green::{sleep, spawn, yield_now};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -76,30 +76,20 @@ fn plain_writes_cannot_be_cancelled() {
 #[test]
 fn one_that_unwinds_is_not_taken_for_another() {
     passes_alone("hazards::raw::one_that_unwinds_is_taken_for_another");
-    static UNWINDS: AtomicBool = AtomicBool::new(false);
-    static OVER: AtomicBool = AtomicBool::new(false);
-    let other = on_worker(0, || {
-        let mut seen = false;
-        while !OVER.load(Ordering::SeqCst) {
-            seen |= std::thread::panicking();
-            yield_now();
-        }
-        seen
-    });
-    let panics = on_worker(0, || {
+    let (tell, other) = std::sync::mpsc::channel();
+    let panics = on_worker(0, move || {
         let _guard = OnDrop(|| {
-            UNWINDS.store(true, Ordering::SeqCst);
-            for _ in 0..10 {
-                sleep(Duration::from_millis(1));
-                yield_now();
-            }
+            // On this worker, as soon as this one gives way: so not before it has unwound.
+            let other = spawn(std::thread::panicking);
+            tell.send(other).expect("it is waited for");
+            sleep(NEVER);
+            yield_now();
         });
         std::panic::resume_unwind(Box::new(()));
     });
     assert!(panics.join().is_err());
-    OVER.store(true, Ordering::SeqCst);
-    assert!(UNWINDS.load(Ordering::SeqCst));
-    assert!(!other.join().unwrap());
+    let other = other.recv().expect("the destructor has run");
+    assert!(!other.join().expect("it does not panic"));
 }
 
 /// A descriptor that looks, when it is about to be closed, whether an epoll still has it.
@@ -349,12 +339,15 @@ mod raw {
             }
         }
         may::config().set_workers(1);
-        let exploding = Flag::default();
-        let tell = exploding.clone();
-        drop(go(move || {
+        let (alone, exploding) = (Flag::default(), Flag::default());
+        let (begin, tell) = (alone.clone(), exploding.clone());
+        let handle = go(move || {
+            begin.wait(); // the last owner of the payload is to be the worker
             tell.set();
             panic_any(Bomb);
-        }));
+        });
+        drop(handle);
+        alone.set();
         exploding.wait();
         std::thread::sleep(NEVER);
         let other = Flag::default();
@@ -439,27 +432,18 @@ mod raw {
     #[ignore = "run in a process of its own by the test of the pair"]
     fn one_that_unwinds_is_taken_for_another() {
         may::config().set_workers(1);
-        let (unwinds, over) = (Flag::default(), Flag::default());
-        let (begun, end) = (unwinds.clone(), over.clone());
-        let other = go(move || {
-            let mut seen = false;
-            while !end.is_set() {
-                seen |= begun.is_set() && std::thread::panicking();
-                coroutine::yield_now();
-            }
-            seen
-        });
+        let seen = Flag::default();
+        let tell = seen.clone();
         let panics = go(move || {
+            // The worker has nothing but the other to run until that has ended.
             let _guard = OnDrop(|| {
-                unwinds.set();
-                for _ in 0..10 {
-                    coroutine::yield_now();
+                if go(std::thread::panicking).join().unwrap() {
+                    tell.set();
                 }
             });
             resume_unwind(Box::new(()));
         });
         assert!(panics.join().is_err());
-        over.set();
-        assert!(other.join().unwrap(), "the hazard is gone");
+        assert!(seen.is_set(), "the hazard is gone");
     }
 }
