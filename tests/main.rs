@@ -44,6 +44,10 @@ mod sse;
 mod websocket;
 #[path = "suite/websocket_battery.rs"]
 mod websocket_battery;
+#[path = "suite/websocket_ends.rs"]
+mod websocket_ends;
+#[path = "suite/websocket_sending.rs"]
+mod websocket_sending;
 // RFC 9110 and 9112, point by point: docs/src/http.md is the table.
 #[path = "suite/rfc_body.rs"]
 mod rfc_body;

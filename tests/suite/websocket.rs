@@ -1,14 +1,14 @@
-//! WebSockets over real sockets (issue 5): the handshake, both directions at once, and every end.
+//! WebSockets over real sockets (issue 5): the handshake, the clocks, and our own client. What they
+//! send at once is in `websocket_sending`, how they end in `websocket_ends`.
 
-use greenway::green::{Queue, sleep, spawn};
+use greenway::green::{Queue, spawn};
 use greenway::websocket::{
-    self, CloseCode, Encoded, ErrorKind, Message, Options, Origins, Upgrade, WebSocket,
-    WebSocketError,
+    self, CloseCode, ErrorKind, Message, Options, Origins, Upgrade, WebSocket, WebSocketError,
 };
 use greenway::{App, Engine, HttpError, Request, Server, abort};
 use greenway_tests::websocket::{first, handshake, masked};
 use greenway_tests::{
-    DEADLINE, Drops, Gate, RawSocket, TestServer, next, on_green_and_threads, request, until,
+    DEADLINE, Gate, RawSocket, TestServer, next, on_green_and_threads, request, until,
 };
 use std::time::Duration;
 
@@ -18,14 +18,6 @@ on_green_and_threads!(
     faulty_handshakes_have_their_status,
     what_comes_behind_the_handshake_is_the_first_message,
     options_are_agreed_on,
-    the_peer_closes,
-    the_handler_closes,
-    a_handler_that_returns_closes_with_1000,
-    a_handler_that_fails_closes_with_1011,
-    a_close_that_is_not_answered_is_cut,
-    broken_rules_are_told,
-    limits_are_told,
-    a_lost_connection_is_1006,
     a_receive_with_a_timeout_can_be_repeated,
     no_clock_of_http_counts,
     pings_are_answered,
@@ -33,35 +25,22 @@ on_green_and_threads!(
     a_silent_peer_is_given_up,
     a_silent_peer_is_given_up_also_where_nobody_receives,
     an_idle_peer_is_closed,
-    sending_does_not_wait_for_receiving,
-    receiving_does_not_wait_for_sending,
-    frames_of_many_senders_do_not_mix,
-    a_message_in_pieces_is_not_interrupted,
-    an_unfinished_message_closes,
-    a_full_queue_is_told_and_kept_in_order,
-    a_peer_that_reads_nothing_is_given_up,
-    a_departed_client_ends_a_handler_that_waits_elsewhere,
-    a_handler_that_knows_of_the_end_is_not_interrupted,
-    senders_outlive_their_handler_in_vain,
-    a_stop_closes_with_1001,
-    a_stop_has_the_code_that_was_asked_for,
-    a_stop_ends_what_does_not_end,
     a_client_talks_to_a_server,
     a_client_is_refused,
     tungstenite_understands_it,
 );
 
-type Handled = Result<(), WebSocketError>;
+pub(crate) type Handled = Result<(), WebSocketError>;
 
 /// A server with one route, whose handler has a WebSocket.
-fn server(
+pub(crate) fn server(
     engine: Engine,
     handler: impl Fn(WebSocket) -> Handled + Send + Sync + 'static,
 ) -> TestServer {
     server_with(engine, Options::new(), handler)
 }
 
-fn server_with(
+pub(crate) fn server_with(
     engine: Engine,
     options: Options,
     handler: impl Fn(WebSocket) -> Handled + Send + Sync + 'static,
@@ -69,7 +48,10 @@ fn server_with(
     TestServer::start(Server::new(app(options, handler)).engine(engine))
 }
 
-fn app(options: Options, handler: impl Fn(WebSocket) -> Handled + Send + Sync + 'static) -> App {
+pub(crate) fn app(
+    options: Options,
+    handler: impl Fn(WebSocket) -> Handled + Send + Sync + 'static,
+) -> App {
     let mut app = App::new();
     app.get("/ws", move |request: Request| -> Result<(), HttpError> {
         let Some(ws) = options.accept(&request)? else {
@@ -80,14 +62,14 @@ fn app(options: Options, handler: impl Fn(WebSocket) -> Handled + Send + Sync + 
     app
 }
 
-fn echo_handler(ws: WebSocket) -> Handled {
+pub(crate) fn echo_handler(ws: WebSocket) -> Handled {
     while let Some(message) = ws.receive()? {
         ws.send(message)?;
     }
     Ok(())
 }
 
-fn connect(server: &TestServer) -> RawSocket {
+pub(crate) fn connect(server: &TestServer) -> RawSocket {
     RawSocket::connect(server.addr(), "/ws")
 }
 
@@ -189,7 +171,7 @@ fn options_are_agreed_on(engine: Engine) {
 }
 
 /// A server whose handler reports what `receive` gives, until it has told of the end twice.
-fn reporting(engine: Engine, options: Options) -> (TestServer, Queue<Report>) {
+pub(crate) fn reporting(engine: Engine, options: Options) -> (TestServer, Queue<Report>) {
     let reports = Queue::new(64);
     let told = reports.clone();
     let server = server_with(engine, options, move |ws| {
@@ -204,11 +186,11 @@ fn reporting(engine: Engine, options: Options) -> (TestServer, Queue<Report>) {
     (server, reports)
 }
 
-type Report = (Result<Option<Message>, WebSocketError>, Option<CloseCode>);
+pub(crate) type Report = (Result<Option<Message>, WebSocketError>, Option<CloseCode>);
 
 /// The end was told as `None` once, and then as an error with this code.
 #[track_caller]
-fn closed_with(reports: &Queue<Report>, code: u16) {
+pub(crate) fn closed_with(reports: &Queue<Report>, code: u16) {
     let code = CloseCode::from(code);
     assert_eq!(next(reports), (Ok(None), Some(code)));
     let error = next(reports).0.unwrap_err();
@@ -217,145 +199,11 @@ fn closed_with(reports: &Queue<Report>, code: u16) {
 
 /// The end was told as an error, and then again.
 #[track_caller]
-fn lost_with(reports: &Queue<Report>, kind: ErrorKind, code: u16) {
+pub(crate) fn lost_with(reports: &Queue<Report>, kind: ErrorKind, code: u16) {
     for _ in 0..2 {
         let error = next(reports).0.unwrap_err();
         assert_eq!((error.kind(), error.code()), (kind, code.into()), "{error}");
     }
-}
-
-fn the_peer_closes(engine: Engine) {
-    let (server, reports) = reporting(engine, Options::new());
-    for (payload, code) in [(&[0x0f, 0xa0, b'b', b'y', b'e'][..], 4000), (&[], 1005)] {
-        let mut socket = connect(&server);
-        socket.text("last").send(first::CLOSE, payload);
-        let answer = socket.frame();
-        assert_eq!(answer.first, first::CLOSE);
-        assert_eq!(answer.payload, payload[..payload.len().min(2)]);
-        socket.end();
-        assert_eq!(next(&reports).0, Ok(Some("last".into())));
-        closed_with(&reports, code);
-    }
-}
-
-fn the_handler_closes(engine: Engine) {
-    let results = Queue::new(8);
-    let told = results.clone();
-    let server = server(engine, move |ws| {
-        ws.close(CloseCode::from(4001), "enough");
-        let _ = told.put(ws.send("more").map(|()| None));
-        for _ in 0..3 {
-            let _ = told.put(ws.receive());
-        }
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    assert_eq!(socket.next_close(4001), "enough");
-    let error = next(&results).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code().as_u16()),
-        (ErrorKind::Closed, 4001)
-    );
-    // What was under way when we closed still comes.
-    socket.text("crossed").close(4001);
-    socket.end();
-    assert_eq!(next(&results), Ok(Some("crossed".into())));
-    assert_eq!(next(&results), Ok(None));
-    assert!(next(&results).is_err());
-}
-
-fn a_handler_that_returns_closes_with_1000(engine: Engine) {
-    let server = server(engine, |ws| {
-        ws.send("hello")?;
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    assert_eq!(socket.next_text(), "hello");
-    socket.next_close(1000);
-    socket.text("unread").close(1000).end();
-    until("the connection is closed", || server.connections() == 0);
-}
-
-fn a_handler_that_fails_closes_with_1011(engine: Engine) {
-    let server = server(engine, |ws| match ws.receive()? {
-        Some(message) if message.as_text() == Some("panic") => panic!("as was asked for"),
-        Some(message) if message.as_text() == Some("abort") => abort(500, "as was asked for"),
-        _ => Ok(()),
-    });
-    for what in ["panic", "abort"] {
-        let mut socket = connect(&server);
-        socket.text(what).next_close(1011);
-        socket.close(1011).end();
-    }
-}
-
-fn a_close_that_is_not_answered_is_cut(engine: Engine) {
-    let brief = Options::new().close_timeout(Duration::from_millis(50));
-    let (server, reports) = reporting(engine, brief.clone());
-    drop(server);
-    let told = reports.clone();
-    let server = server_with(engine, brief, move |ws| {
-        ws.close(CloseCode::NORMAL, "");
-        let _ = told.put((ws.receive(), None));
-        let _ = told.put((ws.receive(), None));
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    socket.next_close(1000);
-    lost_with(&reports, ErrorKind::Lost, 1006);
-    let _ended_in_whatever_way = socket.client().rest_or_reset();
-    until("the connection is closed", || server.connections() == 0);
-}
-
-fn broken_rules_are_told(engine: Engine) {
-    let (server, reports) = reporting(engine, Options::new());
-    for (bytes, code) in [
-        (vec![0x81, 0x01, b'a'], 1002),       // not masked
-        (masked(0xc1, b"a"), 1002),           // a reserved bit
-        (masked(first::TEXT, &[0xff]), 1007), // not UTF-8
-        (masked(first::CLOSE, &[3]), 1002),   // half a code
-        (masked(0x80, b"nothing to continue"), 1002),
-    ] {
-        let mut socket = connect(&server);
-        socket.raw(&bytes).next_close(code);
-        socket.end();
-        lost_with(&reports, ErrorKind::Protocol, code);
-    }
-}
-
-fn limits_are_told(engine: Engine) {
-    let options = Options::new().max_message(1000).max_frame(800);
-    let (server, reports) = reporting(engine, options);
-    for (bytes, code) in [
-        (masked(first::TEXT, &[b'x'; 801]), 1009),
-        (
-            [masked(0x01, &[b'x'; 600]), masked(0x80, &[b'x'; 401])].concat(),
-            1009,
-        ),
-        // A promise of much, of which little comes.
-        (
-            vec![0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5],
-            1009,
-        ),
-    ] {
-        let mut socket = connect(&server);
-        socket.raw(&bytes).next_close(code);
-        socket.end();
-        lost_with(&reports, ErrorKind::Protocol, code);
-    }
-    let mut socket = connect(&server);
-    let fits = [masked(0x01, &[b'x'; 600]), masked(0x80, &[b'x'; 400])].concat();
-    socket.raw(&fits).close(1000).next_close(1000);
-    assert_eq!(next(&reports).0.unwrap().unwrap().len(), 1000);
-}
-
-fn a_lost_connection_is_1006(engine: Engine) {
-    let (server, reports) = reporting(engine, Options::new());
-    connect(&server).reset();
-    lost_with(&reports, ErrorKind::Lost, 1006);
-    let mut socket = connect(&server);
-    socket.client().finish_sending();
-    lost_with(&reports, ErrorKind::Lost, 1006);
 }
 
 fn a_receive_with_a_timeout_can_be_repeated(engine: Engine) {
@@ -400,7 +248,7 @@ fn pings_are_answered(engine: Engine) {
 }
 
 /// A handler that never receives, until its gate is opened.
-fn deaf(engine: Engine, options: Options) -> (TestServer, Gate, Queue<Report>) {
+pub(crate) fn deaf(engine: Engine, options: Options) -> (TestServer, Gate, Queue<Report>) {
     let (gate, reports) = (Gate::new(), Queue::new(8));
     let (opened, told) = (gate.clone(), reports.clone());
     let server = server_with(engine, options, move |ws| {
@@ -484,334 +332,7 @@ fn an_idle_peer_is_closed(engine: Engine) {
 }
 
 /// More than all buffers between two sockets of this machine hold.
-const MUCH: usize = 24 * 1024 * 1024;
-
-fn sending_does_not_wait_for_receiving(engine: Engine) {
-    let (sending, sent) = (Gate::new(), Gate::new());
-    let (begun, ended) = (sending.clone(), sent.clone());
-    let server = server(engine, move |ws| {
-        let sender = ws.sender();
-        let (begun, ended) = (begun.clone(), ended.clone());
-        spawn(move || {
-            begun.open();
-            sender.send(vec![7; MUCH])?;
-            sender.send("behind it")?;
-            ended.open();
-            Ok::<_, WebSocketError>(())
-        });
-        echo_handler(ws)
-    });
-    let mut socket = connect(&server);
-    sending.pass();
-    // The handler is in `receive` all the while.
-    let frame = socket.frame();
-    assert_eq!(frame.payload.len(), MUCH);
-    sent.pass();
-    assert_eq!(socket.next_text(), "behind it");
-    socket.text("echo");
-    assert_eq!(socket.next_text(), "echo");
-}
-
-fn receiving_does_not_wait_for_sending(engine: Engine) {
-    let received = Queue::new(8);
-    let got = received.clone();
-    let sent = Gate::new();
-    let ended = sent.clone();
-    let server = server(engine, move |ws| {
-        let sender = ws.sender();
-        let ended = ended.clone();
-        spawn(move || {
-            sender.send(vec![7; MUCH])?;
-            sender.send("behind it")?; // waits until the first has left
-            ended.open();
-            Ok::<_, WebSocketError>(())
-        });
-        while let Some(message) = ws.receive()? {
-            let _ = got.put(message);
-        }
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    // The client reads nothing, so the senders are stuck.
-    for text in ["one", "two"] {
-        socket.text(text);
-        assert_eq!(next(&received).as_text(), Some(text));
-    }
-    assert_eq!(sent.waiting(), 0, "the client has read nothing");
-    assert_eq!(socket.frame().payload.len(), MUCH);
-    assert_eq!(socket.next_text(), "behind it");
-    sent.pass();
-}
-
-fn frames_of_many_senders_do_not_mix(engine: Engine) {
-    const SENDERS: usize = 8;
-    const MESSAGES: usize = 40;
-    let server = server(engine, |ws| {
-        for number in 0..SENDERS {
-            let sender = ws.sender();
-            let work = move || {
-                for n in 0..MESSAGES {
-                    let filler =
-                        ["", &"x".repeat(200), &"y".repeat(90_000)][(n + number) % 3].to_owned();
-                    let text = format!("{number} {n} {filler}");
-                    if number % 4 == 3 {
-                        let mut pieces = sender.begin_text().unwrap();
-                        for piece in text.as_bytes().chunks(40_000) {
-                            pieces.send(piece).unwrap();
-                        }
-                        pieces.finish().unwrap();
-                    } else {
-                        sender.send(text).unwrap();
-                    }
-                }
-            };
-            if number % 2 == 0 {
-                spawn(work);
-            } else {
-                std::thread::spawn(work);
-            }
-        }
-        echo_handler(ws)
-    });
-    let mut socket = connect(&server);
-    let mut expected = [0; SENDERS];
-    let mut text = String::new();
-    while expected.iter().sum::<usize>() < SENDERS * MESSAGES {
-        let frame = socket.frame();
-        text += std::str::from_utf8(&frame.payload).unwrap();
-        if frame.first & 0x80 == 0 {
-            continue;
-        }
-        let mut words = text.split(' ');
-        let [number, n] = [(); 2].map(|()| words.next().unwrap().parse::<usize>().unwrap());
-        assert_eq!(n, expected[number], "those of each are in order");
-        expected[number] += 1;
-        let filler = words.next().unwrap();
-        assert_eq!(filler.len(), [0, 200, 90_000][(n + number) % 3]);
-        text.clear();
-    }
-}
-
-fn a_message_in_pieces_is_not_interrupted(engine: Engine) {
-    let (go_on, begun) = (Gate::new(), Gate::new());
-    let (passed, told) = (go_on.clone(), begun.clone());
-    let server = server(engine, move |ws| {
-        let mut pieces = ws.begin_text()?;
-        pieces.send("be")?;
-        ws.try_send("posted")?;
-        let sender = ws.sender();
-        let other = spawn(move || sender.send("waiting"));
-        told.open();
-        passed.pass();
-        ws.ping(b"!")?;
-        pieces.send("gin")?;
-        pieces.finish()?;
-        other.join().unwrap()?;
-        echo_handler(ws)
-    });
-    let mut socket = connect(&server);
-    begun.pass();
-    let frame = socket.frame();
-    assert_eq!((frame.first, &frame.payload[..]), (0x01, &b"be"[..]));
-    go_on.open();
-    assert_eq!(socket.frame().first, first::PING);
-    let frame = socket.frame();
-    assert_eq!((frame.first, &frame.payload[..]), (0x00, &b"gin"[..]));
-    assert_eq!(socket.frame().first, 0x80);
-    let mut texts = [socket.next_text(), socket.next_text()];
-    texts.sort();
-    assert_eq!(texts, ["posted", "waiting"]);
-}
-
-fn an_unfinished_message_closes(engine: Engine) {
-    let server = server(engine, |ws| {
-        drop(ws.begin_binary()?);
-        assert_eq!(ws.send("x").unwrap_err().kind(), ErrorKind::Closed);
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    socket.next_close(1011);
-}
-
-fn a_full_queue_is_told_and_kept_in_order(engine: Engine) {
-    let options = Options::new().queue(4, usize::MAX);
-    let results = Queue::new(1);
-    let told = results.clone();
-    let server = server_with(engine, options, move |ws| {
-        ws.send(vec![0; MUCH])?;
-        let news = Encoded::new("news");
-        let mut taken = 0;
-        let error = loop {
-            match ws.try_send(&news) {
-                Ok(()) => taken += 1,
-                Err(error) => break error,
-            }
-            assert!(taken < 100, "a client that reads nothing takes all");
-        };
-        let _ = told.put((taken, error));
-        echo_handler(ws)
-    });
-    let mut socket = connect(&server);
-    let (taken, error) = next(&results);
-    assert_eq!((taken, error.kind()), (3, ErrorKind::Full)); // and the rest of the first
-    assert!(error.is_open());
-    assert_eq!(socket.frame().payload.len(), MUCH);
-    for _ in 0..taken {
-        assert_eq!(socket.next_text(), "news");
-    }
-    socket.text("and now?");
-    assert_eq!(socket.next_text(), "and now?");
-}
-
-fn a_peer_that_reads_nothing_is_given_up(engine: Engine) {
-    let options = Options::new().write_timeout(Duration::from_millis(100));
-    let results = Queue::new(2);
-    let told = results.clone();
-    let server = server_with(engine, options, move |ws| {
-        // Until there is no room and has been none for a while. In small pieces: the clock for a
-        // long one is longer.
-        let stuck = loop {
-            if let Err(error) = ws.send(vec![0; 4096]) {
-                break error;
-            }
-        };
-        let _ = told.put(Err(stuck));
-        let _ = told.put(ws.receive());
-        Ok(())
-    });
-    let socket = connect(&server);
-    for _ in 0..2 {
-        let error = next(&results).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.code()),
-            (ErrorKind::TooSlow, CloseCode::ABNORMAL)
-        );
-    }
-    until("the connection is closed", || server.connections() == 0);
-    drop(socket);
-}
-
-fn a_departed_client_ends_a_handler_that_waits_elsewhere(engine: Engine) {
-    let (entered, drops) = (Gate::new(), Drops::new());
-    let (gate, witnesses) = (entered.clone(), drops.clone());
-    let server = server(engine, move |ws| {
-        let _witness = witnesses.witness();
-        let _ws = ws;
-        gate.open();
-        sleep(Duration::MAX);
-        Ok(())
-    });
-    for how in ["reset", "close"] {
-        let socket = connect(&server);
-        entered.pass();
-        match how {
-            "reset" => socket.reset(),
-            _ => drop(socket),
-        }
-        drops.wait();
-    }
-    until("the connections are closed", || server.connections() == 0);
-}
-
-fn a_handler_that_knows_of_the_end_is_not_interrupted(engine: Engine) {
-    let (farewell, done) = (Gate::new(), Gate::new());
-    let (may_go, went) = (farewell.clone(), done.clone());
-    let server = server(engine, move |ws| {
-        while let Ok(Some(_)) = ws.receive() {}
-        may_go.pass(); // as long as it takes to say good-bye
-        went.open();
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    socket.close(1000).next_close(1000);
-    socket.end(); // although the handler is not over
-    drop(socket);
-    connect(&server).reset();
-    farewell.open_for(2);
-    done.pass_times(2);
-}
-
-fn senders_outlive_their_handler_in_vain(engine: Engine) {
-    let senders = Queue::new(1);
-    let given = senders.clone();
-    let server = server(engine, move |ws| {
-        let _ = given.put(ws.sender());
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    let sender = next(&senders);
-    socket.next_close(1000);
-    socket.close(1000).end();
-    until("the connection is closed", || server.connections() == 0);
-    assert!(sender.is_closed());
-    assert_eq!(sender.send("x").unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(sender.try_send("x").unwrap_err().kind(), ErrorKind::Closed);
-}
-
-/// Stops the server while `ask` runs, and gives what `ask` has found.
-fn stopping<R: Send + 'static>(
-    server: TestServer,
-    grace: Duration,
-    ask: impl FnOnce() -> R,
-) -> (R, greenway::Stopped) {
-    let stop = std::thread::spawn(move || server.stop_within(grace));
-    let result = ask();
-    (result, stop.join().expect("the stop ends"))
-}
-
-fn a_stop_closes_with_1001(engine: Engine) {
-    let (server, reports) = reporting(engine, Options::new());
-    let mut sockets: Vec<_> = (0..3).map(|_| connect(&server)).collect();
-    for socket in &mut sockets {
-        socket.send(first::PING, b"");
-        assert_eq!(socket.frame().first, first::PONG, "the handler has begun");
-    }
-    let ((), stopped) = stopping(server, DEADLINE, move || {
-        for socket in &mut sockets {
-            socket.next_close(1001);
-            socket.close(1001).end();
-        }
-    });
-    for _ in 0..3 {
-        assert_eq!(next(&reports).0, Ok(None));
-        assert!(next(&reports).0.is_err());
-    }
-    assert_eq!(stopped.cut, 0);
-}
-
-fn a_stop_has_the_code_that_was_asked_for(engine: Engine) {
-    let app = app(Options::new(), echo_handler);
-    let server = Server::new(app)
-        .engine(engine)
-        .websocket_stop_code(CloseCode::SERVICE_RESTART);
-    let server = TestServer::start(server);
-    let mut socket = connect(&server);
-    socket.text("hi");
-    socket.next_text();
-    let ((), stopped) = stopping(server, DEADLINE, move || {
-        socket.next_close(1012);
-        socket.close(1012).end();
-    });
-    assert_eq!(stopped.cut, 0);
-}
-
-fn a_stop_ends_what_does_not_end(engine: Engine) {
-    let (entered, drops) = (Gate::new(), Drops::new());
-    let (gate, witnesses) = (entered.clone(), drops.clone());
-    let server = server(engine, move |ws| {
-        let _witness = witnesses.witness();
-        ws.send("hello")?;
-        gate.open();
-        sleep(Duration::MAX);
-        Ok(())
-    });
-    let mut socket = connect(&server);
-    entered.pass();
-    assert_eq!(server.stop_within(Duration::from_millis(50)).cut, 1);
-    drops.wait();
-    assert_eq!(socket.next_text(), "hello");
-    socket.next_close(1001);
-}
+pub(crate) const MUCH: usize = 24 * 1024 * 1024;
 
 /// The ways to be a client: in a green thread and in an OS thread.
 fn both(work: impl Fn() + Clone + Send + 'static) {
