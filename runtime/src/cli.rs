@@ -7,10 +7,19 @@ use crate::server::{Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, i
 use crate::websocket::CloseCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use greenway_app::Application;
+use std::io::{self, Write};
 use std::process::exit;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Says something to whoever has started the program. If nobody reads it any more, that must not
+/// end the program, as a panic of `eprintln` would.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        let _nobody_reads_it = writeln!(io::stderr(), "greenway: {}", format_args!($($what)*));
+    }};
+}
 
 /// A Greenway application.
 #[derive(Debug, Parser)]
@@ -65,23 +74,23 @@ struct Flags {
     backlog: u32,
 
     /// Seconds that a connection may wait for its next request.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds, allow_negative_numbers = true)]
     keep_alive: Duration,
 
     /// Seconds that a handler may take for its response, or between two chunks of it.
-    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
 
     /// Seconds that a request's head may take to come.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     header_timeout: Duration,
 
     /// Seconds that a request's body may pause.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     body_timeout: Duration,
 
     /// Seconds that a client may take to accept a piece of a response.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     write_timeout: Duration,
 
     /// What it means that a client ends its sending direction (a FIN) while it is being served:
@@ -90,7 +99,7 @@ struct Flags {
     half_close: HalfClose,
 
     /// Seconds that requests may go on after TERM or INT. A second signal ends them at once.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     graceful_timeout: Duration,
 
     /// Bytes of a request line; more is 414.
@@ -116,7 +125,7 @@ struct Flags {
     limit_request_body: u64,
 
     /// Bytes of address space for a green thread's stack. Default: 256 KiB (1 MiB in debug builds).
-    #[arg(long, value_name = "BYTES", value_parser = at_least_one)]
+    #[arg(long, value_name = "BYTES", value_parser = stack_bytes)]
     stack_size: Option<usize>,
 
     /// Find out how much of its stack each route uses, and show it with USR2 and at /threads.
@@ -126,7 +135,7 @@ struct Flags {
 
     /// Seconds that a handler may run without a wait, holding up its worker, before it is reported
     /// in the log with its stack; 0 for never. Default: 1 (0.1 in debug builds).
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     max_blocking_time: Option<Duration>,
 
     /// Where to write the access log; - is the standard output. Default: nowhere.
@@ -201,6 +210,16 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// More address space than this for each stack is a slip, and cannot be had.
+const LARGEST_STACK: usize = 1 << 30;
+
+fn stack_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=LARGEST_STACK) => Ok(n),
+        _ => Err(format!("a whole number from 1 to {LARGEST_STACK}")),
+    }
+}
+
 impl Flags {
     fn into_config(self) -> Config {
         let mut config = Config {
@@ -255,8 +274,8 @@ fn refuse_flags(error: &clap::Error) -> ! {
     }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    eprintln!(
-        "greenway: {} (--help lists the flags)",
+    say!(
+        "{} (--help lists the flags)",
         line.trim_start_matches("error: ")
     );
     exit(2)
@@ -310,7 +329,7 @@ pub fn serve(app: impl Application) -> ! {
     let running = match Server::with_config(app, flags.into_config()).start() {
         Ok(running) => Arc::new(running),
         Err(error) => {
-            eprintln!("greenway: {error}");
+            say!("{error}");
             let misused = error.kind() == std::io::ErrorKind::InvalidInput;
             exit(if misused { 2 } else { 1 });
         }
@@ -335,20 +354,20 @@ pub fn serve(app: impl Application) -> ! {
         }
     });
     if let Err(error) = &on_signal {
-        eprintln!("greenway: cannot handle signals: {error}");
+        say!("cannot handle signals: {error}");
         exit(1);
     }
-    eprintln!("greenway: {}", running.describe());
+    say!("{}", running.describe());
     // Ends by the signal alone: the sender lives in `on_signal`.
     let _ = stop.recv();
-    eprintln!("greenway: stopping ({} connections)", running.connections());
+    say!("stopping ({} connections)", running.connections());
     let stopped = running.stop();
     green::run_at_exit();
     if stopped.cut > 0 {
-        eprintln!("greenway: stopped; {} requests were cut short", stopped.cut);
+        say!("stopped; {} requests were cut short", stopped.cut);
         exit(1);
     }
-    eprintln!("greenway: stopped");
+    say!("stopped");
     exit(0)
 }
 
@@ -360,7 +379,7 @@ fn open_error_log(path: &str) -> Option<SharedLog> {
     match LogFile::open(path) {
         Ok(file) => Some(SharedLog::new(file)),
         Err(error) => {
-            eprintln!("greenway: cannot open the error log: {error}");
+            say!("cannot open the error log: {error}");
             exit(1);
         }
     }

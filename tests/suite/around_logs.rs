@@ -13,6 +13,7 @@ on_green_and_threads!(
     usr1_and_hup_open_the_logs_anew,
     a_stop_writes_all_lines,
     many_panics_are_a_few_lines_and_a_count,
+    a_log_on_a_full_disk_is_an_error_once,
 );
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
@@ -212,4 +213,22 @@ fn many_panics_are_a_few_lines_and_a_count(engine: Engine) {
     };
     let unsaid: usize = counts.iter().map(|line| count(line).expect(line)).sum();
     assert_eq!(shown.len() + unsaid, 200);
+}
+
+fn a_log_on_a_full_disk_is_an_error_once(engine: Engine) {
+    let args = ["--bind", "127.0.0.1:0", "--access-logfile", "/dev/full"];
+    let program = Program::start(PROGRAM, &[&args[..], &["--engine", engine.name()]].concat());
+    let mut client = program.connect();
+    for _ in 0..3 {
+        assert_eq!(client.send(get("/hello")).reply().status(), 200);
+    }
+    program.wait_for_line("the access log cannot be written, lines are lost: ");
+    program.signal(Signal::TERM);
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(0));
+    let told = ended
+        .stderr
+        .iter()
+        .filter(|line| line.contains("lines are lost"));
+    assert_eq!(told.count(), 1, "{:?}", ended.stderr);
 }

@@ -3,7 +3,8 @@
 use super::{Folder, Served, ask_unix};
 use greenway::{App, Body, Engine, Request, Server};
 use greenway_tests::request::get_close;
-use greenway_tests::{Client, DEADLINE, Gate, Program, on_green_and_threads, until};
+use greenway_tests::{Client, DEADLINE, Gate, Program, Signal, on_green_and_threads, until};
+use rustix::process::{Pid, kill_process};
 use std::io::{ErrorKind, Read};
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 on_green_and_threads!(
     a_unix_socket_serves_and_streams,
@@ -22,6 +23,8 @@ on_green_and_threads!(
     what_is_no_socket_is_left_alone,
     a_successors_socket_file_is_left_alone,
     a_descriptor_by_number,
+    whoever_comes_over_a_unix_socket_has_no_remote_addr,
+    a_stop_is_graceful_if_nobody_reads_the_standard_error,
     a_stop_serves_who_has_connected,
 );
 
@@ -264,4 +267,47 @@ fn sockets_that_were_announced_to_another_are_not_touched() {
     // It may have ended.
     let _ = child.kill();
     child.wait().expect("it is our child");
+}
+
+/// CGI's variable for an address that does not exist is left out (PEP 3333 asks for none).
+fn whoever_comes_over_a_unix_socket_has_no_remote_addr(engine: Engine) {
+    let folder = Folder::new(&format!("remote-{}", engine.name()));
+    let path = folder.path("app.sock");
+    let app = |request: Request| {
+        let environ = request.environ();
+        let names = ["REMOTE_ADDR", "REMOTE_PORT", "REQUEST_METHOD"];
+        format!("{:?}", names.map(|name| environ.get(name).is_some()))
+    };
+    let _served = Served::start(Server::new(app).engine(engine).bind(at(&path)));
+    let response = ask_unix(&path, &get_close("/"));
+    assert!(response.ends_with("[false, false, true]"), "{response}");
+}
+
+fn a_stop_is_graceful_if_nobody_reads_the_standard_error(engine: Engine) {
+    let folder = Folder::new(&format!("unread-{}", engine.name()));
+    let path = folder.path("app.sock");
+    let mut child = Command::new(PROGRAM)
+        .args(["--bind", &at(&path), "--engine", engine.name()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it was built with this test");
+    drop(child.stderr.take()); // the first line cannot be written already
+    until("the server listens", || UnixStream::connect(&path).is_ok());
+    let response = ask_unix(&path, &get_close("/hello"));
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process has a number"), Signal::TERM).expect("it runs");
+    let deadline = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().expect("it has not ended");
+            let _ = child.wait(); // it was told to
+            panic!("it has not ended within {DEADLINE:?}");
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    assert!(response.ends_with("Hello\n"), "{response}");
+    assert_eq!(status.code(), Some(0));
 }

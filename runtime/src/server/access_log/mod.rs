@@ -155,6 +155,7 @@ impl Drop for AccessLog {
 
 fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &Shared) {
     let mut told = 0;
+    let mut failing = false;
     for message in lines {
         if shared.reopen.swap(false, Ordering::Acquire) {
             let _ = out.flush();
@@ -165,7 +166,9 @@ fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &
         // A log that cannot be written (disk full, reader gone) must not end the server.
         match message {
             Message::Line(line) => {
-                let _ = out.write_all(line.as_bytes());
+                if let Err(error) = out.write_all(line.as_bytes()) {
+                    report(&mut failing, &error);
+                }
             }
             Message::Wake => {}
             Message::Flush(done) => {
@@ -180,7 +183,17 @@ fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &
                 told = dropped;
                 log::warn!("the access log was too slow: {lost} lines were dropped");
             }
-            let _ = out.flush();
+            match out.flush() {
+                Ok(()) => failing = false,
+                Err(error) => report(&mut failing, &error),
+            }
         }
+    }
+}
+
+/// Says that lines are lost, once for as long as it lasts.
+fn report(failing: &mut bool, error: &io::Error) {
+    if !std::mem::replace(failing, true) {
+        log::error!("the access log cannot be written, lines are lost: {error}");
     }
 }
