@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 on_green_and_threads!(
     request_lines,
+    a_tls_hello_is_refused_before_its_line_ends,
     host_fields,
     fields,
     lengths,
@@ -95,6 +96,19 @@ fn request_lines(engine: Engine) {
         501,
         &[b"CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n"],
     );
+}
+
+/// Who speaks TLS to a plain port sends no line end, and waits: it is told at once, and not by the
+/// clock for heads.
+fn a_tls_hello_is_refused_before_its_line_ends(engine: Engine) {
+    let server = with_defaults(engine);
+    let mut hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    hello.resize(517, 0x5a); // without a line end, with the keys' bytes of our choice
+    let begun = std::time::Instant::now();
+    server.refuses(&hello, 400);
+    let waited = begun.elapsed();
+    assert!(waited < std::time::Duration::from_secs(9), "{waited:?}"); // the clock is 10 s
+    server.still_serves();
 }
 
 /// All of `lines` are refused with `status` as fields of a GET.
