@@ -14,6 +14,17 @@ fn get(program: &Program, path: &str) -> Reply {
     program.connect().send(get_close(path)).reply()
 }
 
+/// What a program that was started with `--metrics-bind` tells its operator.
+fn operator(program: &Program, path: &str) -> String {
+    let line = program.wait_for_line("metrics on http://");
+    let (_, rest) = line
+        .split_once("metrics on http://")
+        .expect("waited for it");
+    let addr = rest.split('/').next().expect("there is a first piece");
+    let mut client = greenway_tests::Client::connect(addr.parse().expect("an address"));
+    client.send(get_close(path)).reply().text()
+}
+
 /// The program's lines so far that hold `text`.
 fn lines(program: &Program, text: &str) -> Vec<String> {
     let lines = program.lines_so_far();
@@ -69,15 +80,24 @@ fn nobody_is_watched_without_a_bound_nor_on_the_threads_engine() {
 
 #[test]
 fn a_process_that_was_stopped_has_held_up_nobody() {
-    let program = program(&["--max-blocking-time", "0.2"]);
+    // The monitor looks four times within the bound: once or twice before the stop, and at once
+    // after it. Then it takes the pause for two looks at most; in truth it was more than the bound.
+    let (bound, look) = (Duration::from_secs(3), Duration::from_millis(750));
+    let program = program(&["--max-blocking-time", "3", "--metrics-bind", "127.0.0.1:0"]);
     let mut client = program.connect();
-    client.send(get_close("/compute/150"));
-    // Somewhere in the computation, which has 150 ms of its own.
+    client.send(get_close("/stopped"));
+    program.wait_for_line("computes until it is stopped");
+    std::thread::sleep(look * 5 / 4);
     program.signal(Signal::STOP);
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(bound + look / 4);
     program.signal(Signal::CONT);
-    assert_eq!(client.reply().status(), 200);
-    assert_eq!(lines(&program, HELD_UP), [""; 0]);
+    assert_eq!(client.reply().text(), "true");
+    // Counted at the look; a report is written later.
+    let metrics = operator(&program, "/metrics");
+    let held = |line: &&str| line.starts_with("greenway_worker_held_up_total{");
+    let held: Vec<_> = metrics.lines().filter(held).collect();
+    assert_eq!(held.len(), 2, "{metrics}");
+    assert!(held.iter().all(|line| line.ends_with(" 0")), "{held:?}");
 }
 
 #[test]
@@ -93,13 +113,7 @@ fn usr2_shows_what_everyone_does() {
         sleeper.send(get_close("/sleep/20000"));
     }
     // Not before all five are there: what is shown is the present.
-    let metrics = program.wait_for_line("metrics on http://");
-    let (_, rest) = metrics.split_once("metrics on http://").unwrap();
-    let addr = rest.split('/').next().unwrap().parse().unwrap();
-    let threads = |path: &str| {
-        let mut client = greenway_tests::Client::connect(addr);
-        client.send(get_close(path)).reply().text()
-    };
+    let threads = |path: &str| operator(&program, path);
     until("five sleepers in /threads", || {
         threads("/threads").contains("GET /sleep/<ms:int>: sleep\n")
             && threads("/threads").lines().any(|line| {
@@ -144,12 +158,8 @@ fn threads_of_the_pool_are_shown_as_well() {
     ]);
     let mut client = program.connect();
     client.send(get_close("/sleep/20000"));
-    let metrics = program.wait_for_line("metrics on http://");
-    let (_, rest) = metrics.split_once("metrics on http://").unwrap();
-    let addr = rest.split('/').next().unwrap().parse().unwrap();
     until("a sleeper of the pool", || {
-        let mut client = greenway_tests::Client::connect(addr);
-        let text = client.send(get_close("/threads")).reply().text();
+        let text = operator(&program, "/threads");
         text.lines().any(|line| {
             line.starts_with("greenway-pool-")
                 && line.contains(": sleep for ")

@@ -1,8 +1,9 @@
 //! A server whose handlers do what one should not do, so that others see it.
 //!
-//! `GET /compute/<ms>` computes without a wait, `/sleep/<ms>` waits, `/recurse` has no end on its own
-//! stack, `/recurse/green` on that of another green thread, `/recurse/thread` on that of an OS
-//! thread; `/deep/<kib>` uses so much stack; `/fault` reads where nothing is.
+//! `GET /compute/<ms>` computes without a wait, `/stopped` does so until the process was stopped for
+//! a while, and a little longer; `/sleep/<ms>` waits, `/recurse` has no end on its own stack,
+//! `/recurse/green` on that of another green thread, `/recurse/thread` on that of an OS thread;
+//! `/deep/<kib>` uses so much stack; `/fault` reads where nothing is.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,22 @@ fn computes_without_a_wait(time: Duration) -> u64 {
         rounds += black_box(1);
     }
     rounds
+}
+
+/// Whether there was a second in which it did not run.
+fn computes_until_a_stop() -> bool {
+    eprintln!("computes until it is stopped");
+    let start = Instant::now();
+    let mut last = start;
+    while last.duration_since(start) < Duration::from_secs(60) {
+        let now = Instant::now();
+        if now.duration_since(last) > Duration::from_secs(1) {
+            computes_without_a_wait(Duration::from_millis(100));
+            return true;
+        }
+        last = now;
+    }
+    false
 }
 
 #[inline(never)]
@@ -52,6 +69,7 @@ fn main() {
     app.get("/compute/<ms:int>", |request: Request| {
         computes_without_a_wait(ms(&request)).to_string()
     });
+    app.get("/stopped", |_: Request| computes_until_a_stop().to_string());
     app.get("/sleep/<ms:int>", |request: Request| {
         green::sleep(ms(&request));
         "slept"
