@@ -38,8 +38,10 @@ impl Budget {
     }
 
     fn compute(engine: Engine, asked: Option<usize>, descriptors: u64, maps: u64) -> Self {
-        // Handlers open files and sockets, too; a twentieth and 64 are theirs and ours.
-        let by_descriptors = descriptors.saturating_sub(64 + descriptors / 20).max(1);
+        // Handlers open files and sockets, too; a twentieth and 64 are theirs and ours, or half
+        // of what is little.
+        let kept_back = (64 + descriptors / 20).min(descriptors / 2);
+        let by_descriptors = (descriptors - kept_back).max(1);
         // Two mappings for a stack; the allocator and libraries get a tenth (Tarantool's rule).
         let by_maps = (maps / 20 * 9).max(1);
         let (room, why) = if engine != Engine::Threads && by_maps < by_descriptors {
@@ -102,6 +104,10 @@ mod tests {
             of(Engine::Green, Some(100_000), 1024, 65_530),
             "room for 909 connections (ulimit -n is 1024)",
             "more than there is cannot be had"
+        );
+        assert_eq!(
+            of(Engine::Green, None, 64, 65_530),
+            "room for 32 connections (ulimit -n is 64)"
         );
     }
 }
