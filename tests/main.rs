@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 // What is refused.
+#[path = "suite/bad_bodies.rs"]
+mod bad_bodies;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
 #[path = "suite/counting.rs"]
