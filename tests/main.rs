@@ -48,6 +48,8 @@ mod websocket;
 mod websocket_battery;
 #[path = "suite/websocket_ends.rs"]
 mod websocket_ends;
+#[path = "suite/websocket_kills.rs"]
+mod websocket_kills;
 #[path = "suite/websocket_sending.rs"]
 mod websocket_sending;
 // RFC 9110 and 9112, point by point: docs/src/http.md is the table.

@@ -159,7 +159,7 @@ fn a_lost_connection_is_1006(engine: Engine) {
 }
 
 /// Stops the server while `ask` runs, and gives what `ask` has found.
-fn stopping<R: Send + 'static>(
+pub(crate) fn stopping<R: Send + 'static>(
     server: TestServer,
     grace: Duration,
     ask: impl FnOnce() -> R,
