@@ -10,7 +10,10 @@ use greenway_tests::{Client, DEADLINE, Engine, Program, RawSocket, on_green_and_
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-on_green_and_threads!(nothing_stays_of_connections_that_have_gone,);
+on_green_and_threads!(
+    nothing_stays_of_connections_that_have_gone,
+    nothing_stays_of_websockets_that_have_gone
+);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
 
@@ -146,9 +149,8 @@ fn nothing_stays_of_connections_that_have_gone(engine: Engine) {
     nothing_stays(engine, one_request);
 }
 
-#[test]
-fn nothing_stays_of_websockets_that_have_gone() {
-    nothing_stays(Engine::Green, one_websocket);
+fn nothing_stays_of_websockets_that_have_gone(engine: Engine) {
+    nothing_stays(engine, one_websocket);
 }
 
 fn nothing_stays(engine: Engine, one: One) {
@@ -170,8 +172,12 @@ fn nothing_stays(engine: Engine, one: One) {
     let addr = program.wait_for_addr();
     let pid = Client::connect(addr).send(get_close("/pid")).reply().text();
     let pid = pid.parse().expect("a process has a number");
-    // Until then stacks, buffers and threads are made that are used again afterwards.
-    let warm_up = connections / 5;
+    // Until then stacks, buffers and threads are made that are used again afterwards. Each thread of
+    // the pool needs its share of connections for that.
+    let warm_up = match engine {
+        Engine::Threads => connections / 2,
+        _ => connections / 5,
+    };
     churn(addr, warm_up, one);
     let before = Held::settled(pid);
     let started = Instant::now();
