@@ -404,7 +404,10 @@ fn five_thousand_sockets_do_not_wait_for_those_that_do_not_read() {
     const EVERY: usize = 100;
     const MESSAGES: usize = 30;
     assert!(raise_descriptor_limit() >= COUNT as u64 + 2_000);
-    let flags = "--bind 127.0.0.1:0 --backlog 4096 --write-timeout 600 --keep-alive 600";
+    // Without the monitor: on a busy machine it may want to name somebody who is held up, and then
+    // its 38 MB would be taken for the room's.
+    let flags = "--bind 127.0.0.1:0 --backlog 4096 --write-timeout 600 --keep-alive 600 \
+                 --max-blocking-time 0";
     let flags: Vec<_> = flags.split(' ').collect();
     let server = Program::start(env!("CARGO_BIN_EXE_sockets"), &flags);
     let addr = server.wait_for_addr();
@@ -453,11 +456,11 @@ fn five_thousand_sockets_do_not_wait_for_those_that_do_not_read() {
         }
     }
     let grown = Held::by(pid).resident.saturating_sub(before);
+    println!("{before} KiB before, {grown} more after {MESSAGES} messages");
     // Whoever was told to come again and does not answer is cut, so they may have left by now.
     until_stats(&|figures| figures[1] == COUNT / EVERY);
-    // A copy of each message for each of them would be 150 MB. Two more pages of each stack, for a
-    // timer that has ended meanwhile, are 40.
-    assert!(grown < 64 * 1024, "{grown} KiB more than before");
+    // A copy of each message for each of them would be 150 MB, one more page of each stack 20.
+    assert!(grown < 8 * 1024, "{grown} KiB more than before");
     drop((slow, others));
     until_stats(&|figures| figures[0] == 0);
 }

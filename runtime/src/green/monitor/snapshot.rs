@@ -188,5 +188,7 @@ pub(in crate::green) fn names(frames: &[usize]) -> Vec<String> {
             break;
         }
     }
+    // It is tens of megabytes, kept for a next time that may never come.
+    backtrace::clear_symbol_cache();
     names
 }
