@@ -166,13 +166,33 @@ impl App {
         self
     }
 
+    /// The handler for a request, which learns what it has matched. `None` if no route wants it.
+    #[inline(never)] // a handler's green thread keeps what lies below it: this need not be there
+    fn matched(&self, request: &mut Request) -> Option<&dyn Application> {
+        let mut found = Vec::new();
+        let path = path::decode_for_match(request.raw_path())?;
+        let route = self.router.find(request.method(), &path, &mut found)?;
+        let captures = captures(request, &path, &found);
+        request.set_matched(Matched {
+            rule: Arc::clone(&route.rule),
+            captures,
+        });
+        Some(&*route.handler)
+    }
+
     /// The answer to a request that no route wants.
-    fn unrouted(&self, request: &Request, path: &str) -> Response {
+    #[cold]
+    #[inline(never)] // as above
+    fn unrouted(&self, request: &Request) -> Response {
+        let Some(path) = path::decode_for_match(request.raw_path()) else {
+            // `Request::new` has decoded this path without complaint.
+            return HttpError::new(400, "the path is malformed").into_response();
+        };
         let options = request.method() == Method::OPTIONS;
         if options && request.raw_path() == "*" {
             return options_answer(&self.router.allowed_anywhere());
         }
-        match self.router.allowed(path) {
+        match self.router.allowed(&path) {
             Some(allow) if options => options_answer(&allow),
             Some(allow) => HttpError::new(405, format!("this resource allows {allow}"))
                 .with_header(header::ALLOW, allow)
@@ -185,21 +205,12 @@ impl App {
 
 impl Application for App {
     fn call(&self, mut request: Request) -> Response {
-        let mut found = Vec::new();
-        let Some(path) = path::decode_for_match(request.raw_path()) else {
-            // `Request::new` has decoded this path without complaint.
-            return HttpError::new(400, "the path is malformed").into_response();
-        };
-        let Some(route) = self.router.find(request.method(), &path, &mut found) else {
-            return self.unrouted(&request, &path);
-        };
-        let captures = captures(&request, &path, &found);
-        request.set_matched(Matched {
-            rule: Arc::clone(&route.rule),
-            captures,
-        });
-        let handler = &route.handler;
-        catch_abort(|| handler.call(request)).unwrap_or_else(IntoResponse::into_response)
+        match self.matched(&mut request) {
+            Some(handler) => {
+                catch_abort(|| handler.call(request)).unwrap_or_else(IntoResponse::into_response)
+            }
+            None => self.unrouted(&request),
+        }
     }
 }
 

@@ -126,23 +126,21 @@ impl<T: Transport> Link for Wire<T> {
     }
 
     fn receiving(&self, receiving: bool) {
-        let me = thread::current();
-        let serves = self
-            .upgraded
-            .get()
-            .is_some_and(|upgraded| Arc::ptr_eq(&upgraded.thread, &me));
-        if !serves {
-            return; // whoever does waits for something else
-        }
-        self.set_receiving(receiving);
-        if receiving {
-            self.with_incoming(|incoming| {
-                if let Some(watch) = &incoming.watch {
-                    watch.detach();
-                    me.clear_departure();
-                }
-            });
-        }
+        thread::with_current(|me| {
+            let upgraded = self.upgraded.get();
+            if upgraded.is_none_or(|upgraded| !Arc::ptr_eq(&upgraded.thread, me)) {
+                return; // whoever does waits for something else
+            }
+            self.set_receiving(receiving);
+            if receiving {
+                self.with_incoming(|incoming| {
+                    if let Some(watch) = &incoming.watch {
+                        watch.detach();
+                        me.clear_departure();
+                    }
+                });
+            }
+        });
     }
 }
 

@@ -1,6 +1,9 @@
-//! How much of their stacks green threads use, by route or by name.
+//! How much of their stacks green threads use, by route or by name; and what they can give back.
 //!
-//! On request only (`Config::stack_marks`), since it costs system calls: before something begins,
+//! A page that was ever touched stays with its green thread. One that is about to wait for long
+//! can give back what it has used before and does not need any more: see [`trim`].
+//!
+//! The figures are on request only (`Config::stack_marks`), since it costs system calls: before something begins,
 //! the pages below the stack pointer are given back to the kernel; when it is over, those that are
 //! there again are what it has used, to the page.
 //!
@@ -62,6 +65,29 @@ pub fn stack_marks() -> Vec<StackMark> {
         .collect();
     marks.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.who.cmp(&b.who)));
     marks
+}
+
+/// Gives the kernel all pages of the stack below the one that the caller is on: for a green
+/// thread that has just done the deepest of its work, and is about to wait. One system call.
+/// Does nothing where marks are asked for, which look at these pages, and in an OS thread.
+#[cold]
+#[inline(never)]
+pub(crate) fn trim() {
+    if super::is_green() && !worker::config().stack_marks {
+        discard_unused();
+    }
+}
+
+fn discard_unused() {
+    /// What the system call itself needs, and more.
+    const MARGIN: usize = 256;
+    let anchor = thread::with_current(|me| me.anchor());
+    // The lower part is left alone: at its end is the mark, which has to stay.
+    let low = anchor.saturating_sub(worker::config().stack_size / 4);
+    let high = (stack_pointer() - MARGIN) / PAGE * PAGE;
+    if anchor > 0 {
+        discard(low.next_multiple_of(PAGE), high);
+    }
 }
 
 /// Watches how much of the stack is used from here on.
@@ -170,10 +196,15 @@ fn resident_below(address: usize) -> Pages {
 fn give_back(pages: Pages) {
     let low = pages.low + PAGE;
     // Whoever is called below uses this page, and perhaps the next.
-    let high = pages.high.saturating_sub(3 * PAGE);
+    discard(low, pages.high.saturating_sub(3 * PAGE));
+}
+
+/// Gives pages of this thread's own stack back to the kernel, if there are any in between. They
+/// lie below all frames that are in use.
+fn discard(low: usize, high: usize) {
     if low < high {
-        // SAFETY: private memory of this thread's stack, below all frames that are in use by
-        // more than two pages: what lies there belongs to calls that are over.
+        // SAFETY: private memory of this thread's stack, below the frames that are in use and
+        // that of the call itself: what lies there belongs to calls that are over.
         unsafe { libc::madvise(without_provenance_mut(low), high - low, libc::MADV_DONTNEED) };
     }
 }
@@ -225,5 +256,26 @@ mod tests {
         assert!((100..300).contains(&(deep / 1024)), "{deep}");
         assert!(used("flat") < 64 * 1024, "{}", used("flat"));
         assert_eq!(spawn(|| 1).join().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_no_longer_used_is_given_back() {
+        start(Config {
+            workers: 2,
+            ..Config::default()
+        });
+        let (before, after, sum) = spawn(|| {
+            let sum = black_box(use_stack(48));
+            let before = resident_below(stack_pointer());
+            discard_unused();
+            let after = resident_below(stack_pointer());
+            // And it can be used again.
+            (before, after, sum == black_box(use_stack(48)))
+        })
+        .join()
+        .unwrap();
+        assert!(before.high - before.low >= 40 * 1024, "{before:?}");
+        assert!(after.high - after.low <= 2 * PAGE, "{after:?}");
+        assert!(sum);
     }
 }

@@ -9,6 +9,7 @@ use super::sockets::{Closed, Place, Sockets};
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::upgrade::{End, Link, Protocol};
 use crate::green::handle::Handle;
+use crate::green::stack::trim;
 use crate::green::thread::{TimedOut, deadline_in};
 use crate::green::{Lock, LockGuard, take_turn};
 use bytes::BytesMut;
@@ -57,6 +58,8 @@ pub(super) struct Inbound {
     ready: Option<Message>,
     /// The application was told of the end.
     told: bool,
+    /// It has waited for a message.
+    waited: bool,
 }
 
 /// What is next in the bytes that have come.
@@ -92,6 +95,7 @@ impl Shared {
                 buf: BytesMut::new(),
                 ready: None,
                 told: false,
+                waited: false,
             }),
             close_timeout: options.close_timeout,
             sockets,
@@ -192,6 +196,9 @@ impl Shared {
     ) -> Result<(), TimedOut> {
         if inbound.buf.is_empty() {
             inbound.buf = BytesMut::new(); // who waits for a message keeps no buffer
+        }
+        if !std::mem::replace(&mut inbound.waited, true) {
+            trim(); // nothing to come is as deep as the handshake was
         }
         let buf = &mut inbound.buf;
         let result = link.read(deadline, &mut |bytes| buf.extend_from_slice(bytes));

@@ -1,7 +1,10 @@
 use super::{LONG, SHORT, everywhere, ms, on_worker};
-use crate::green::{Event, Queue, TimedOut, Timeout, sleep, with_timeout};
+use crate::green::thread::{self, Awaited, Io, LimitGuard, wait_for};
+use crate::green::{Event, Queue, TimedOut, Timeout, sleep, spawn, spawn_later, with_timeout};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -171,4 +174,31 @@ fn a_timeout_and_a_put_at_the_same_time_lose_nothing() {
         };
         assert_eq!(got, Some(round));
     }
+}
+
+/// Ten thousand connections whose handlers may stay for ever are not to be woken once more, each
+/// at the end of a time that no longer counts.
+#[test]
+fn a_limit_that_is_lifted_wakes_nobody() {
+    let early = on_worker(0, || {
+        let limit = LimitGuard::new(Instant::now() + ms(200));
+        let event = Event::new();
+        let other = event.clone();
+        let soon = spawn(move || other.set());
+        event.wait(); // sets the thread's timer for the limit, and ends before
+        soon.join().unwrap();
+        LimitGuard::lift(limit.number());
+        let (me, over) = (thread::current(), Arc::new(AtomicBool::new(false)));
+        let is_over = over.clone();
+        let _waker = spawn_later(ms(300), move || {
+            over.store(true, SeqCst);
+            me.wake();
+        });
+        let mut looks = 0;
+        wait_for(Awaited::Something, None, Io::None, |_, _| {
+            looks += 1;
+            (looks > 1).then(|| !is_over.load(SeqCst))
+        })
+    });
+    assert_eq!(early.join().unwrap(), Ok(false), "woken before its time");
 }

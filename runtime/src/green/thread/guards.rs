@@ -45,13 +45,16 @@ impl LimitGuard {
         replace(&self.me, self.number, |_| Some(at));
     }
 
-    /// Takes a limit of this thread back, by its number; the guard then guards nothing.
+    /// Takes a limit of this thread back, by its number; the guard then guards nothing. Nor will
+    /// the thread be woken at a time that was set for what it has done before: the next wait
+    /// sets its own.
     pub(crate) fn lift(number: LimitNumber) {
         let me = current();
-        // SAFETY: called by the thread itself.
-        unsafe { me.own() }
-            .limits
-            .retain(|(_, other)| *other != number);
+        // SAFETY: called by the thread itself; the borrow ends before the timer is looked at.
+        let limits = &mut unsafe { me.own() }.limits;
+        limits.retain(|(_, other)| *other != number);
+        limits.shrink_to_fit();
+        me.cancel_timer();
     }
 
     pub(crate) fn number(&self) -> LimitNumber {

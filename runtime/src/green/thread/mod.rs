@@ -130,7 +130,7 @@ pub(crate) fn current() -> Arc<Thread> {
 /// Shows the thread that is running to `look`, which must not wait. Saves two atomic operations
 /// over [`current`], and there are several looks in each request.
 pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Thread>) -> R) -> R {
-    CURRENT.with(|cell| look(cell.get_or_init(|| Arc::new(Thread::adopt()))))
+    CURRENT.with(|cell| look(cell.get_or_init(Thread::adopt)))
 }
 
 /// The number of the greenlet that calls.
@@ -142,7 +142,9 @@ pub(super) fn parent() -> Option<u64> {
 }
 
 impl Thread {
-    fn adopt() -> Self {
+    #[cold]
+    #[inline(never)] // its frame would lie below all that a thread does
+    fn adopt() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let kind = if may::coroutine::is_coroutine() {
             Kind::Green {
@@ -158,7 +160,7 @@ impl Thread {
                 bell: OnceLock::new(),
             }
         };
-        Self {
+        Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             kind,
             token: AtomicBool::new(false),
@@ -178,7 +180,7 @@ impl Thread {
                 noting: false,
                 note: None,
             }),
-        }
+        })
     }
 
     /// A number that no other thread has or has had.
@@ -386,9 +388,15 @@ impl Thread {
     /// Runs on the thread itself when it ends.
     pub(super) fn finish(&self) {
         // SAFETY: called by the thread itself.
-        let own = unsafe { self.own() };
-        own.before_block = None;
-        if let (Some(timer), Some(home)) = (own.timer.take(), self.home()) {
+        unsafe { self.own() }.before_block = None;
+        self.cancel_timer();
+    }
+
+    /// For the thread itself, while it does not wait.
+    fn cancel_timer(&self) {
+        // SAFETY: called by the thread itself; the borrow ends with the statement.
+        let timer = unsafe { self.own() }.timer.take();
+        if let (Some(timer), Some(home)) = (timer, self.home()) {
             home.cancel_timer(timer);
         }
     }

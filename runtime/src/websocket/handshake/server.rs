@@ -53,7 +53,8 @@ pub(crate) fn accept(request: &Request, policy: Policy<'_>) -> Result<Option<Acc
         return Err(bad("a WebSocket handshake has no body"));
     }
     check_version(request)?;
-    let key = single(request, "sec-websocket-key")?.ok_or(bad("Sec-WebSocket-Key is missing"))?;
+    let key =
+        single(request, "sec-websocket-key")?.ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
     let nonce = data_encoding::BASE64.decode(key.as_bytes());
     if !nonce.is_ok_and(|nonce| nonce.len() == 16) {
         return Err(bad("Sec-WebSocket-Key is not 16 bytes in base64"));
@@ -182,7 +183,8 @@ fn choose(request: &Request, protocols: &[String]) -> Result<Option<String>, Htt
 fn extensions(request: &Request) -> Result<Vec<Extension>, HttpError> {
     let mut extensions = Vec::new();
     for value in values(request, "sec-websocket-extensions")? {
-        let list = parse_extensions(value).ok_or(bad("Sec-WebSocket-Extensions is malformed"))?;
+        let list =
+            parse_extensions(value).ok_or_else(|| bad("Sec-WebSocket-Extensions is malformed"))?;
         extensions.extend(list);
     }
     Ok(extensions)

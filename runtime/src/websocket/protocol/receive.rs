@@ -179,6 +179,7 @@ impl Receiver {
     fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Event>, Failure> {
         loop {
             match &mut self.state {
+                State::Head if buf.is_empty() => return Ok(None), // most often
                 State::Head => {
                     let Some((header, size, length)) = parse(buf)? else {
                         return Ok(None);
