@@ -197,7 +197,9 @@ fn stacks_are_measured_by_route() {
 /// Asks for something that ends the program.
 fn end_by(path: &str) -> Ended {
     let program = program(&[]);
-    let _nobody_answers = program.connect().send(get_close(path));
+    // Nobody answers it, but if it left, its handler would be ended before the program.
+    let mut client = program.connect();
+    client.send(get_close(path));
     program.wait()
 }
 
@@ -235,7 +237,9 @@ fn an_overflow_names_the_green_thread_and_its_route() {
                 .iter()
                 .any(|line| line.contains("--stack-size BYTES"))
         );
-        let frame = |line: &String| line.contains(": seeing::recurse");
+        // An optimised build has the function's name without its path.
+        let names = [": recurse", ": seeing::recurse"];
+        let frame = |line: &String| names.iter().any(|name| line.contains(name));
         assert!(ended.stderr.iter().any(frame), "{:?}", ended.stderr);
     }
 }

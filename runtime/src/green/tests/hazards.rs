@@ -186,6 +186,7 @@ mod ours {
     fn without_memory_for_a_stack_a_spawn_is_an_error() {
         start(Config {
             workers: 1,
+            stack_size: 1024 * 1024,
             ..Config::default()
         });
         spawn(|| ()).join().expect("there is memory");
