@@ -84,7 +84,10 @@ fn app() -> Router {
         let named = async |Path((id, name)): Path<(i64, String)>| format!("{id} {name}");
         router = router.route(&format!("/r{index:02}/{{id}}/{{name}}"), get(named));
     }
-    router.layer(DefaultBodyLimit::max(peer_common::MAX_ECHO))
+    // As its docs advise: without this, each connection would get a copy of all routes.
+    router
+        .layer(DefaultBodyLimit::max(peer_common::MAX_ECHO))
+        .with_state(())
 }
 
 fn main() -> io::Result<()> {
@@ -100,6 +103,6 @@ fn main() -> io::Result<()> {
             // A socket that refuses it has been closed by its client already.
             let _ = stream.set_nodelay(true);
         });
-        axum::serve(listener, app()).await
+        axum::serve(listener, app().into_make_service()).await
     })
 }
