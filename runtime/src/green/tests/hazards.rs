@@ -151,6 +151,7 @@ mod ours {
     use crate::green::registered::Registered;
     use crate::green::{Config, JoinError, sleep, spawn, start};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
 
     #[test]
     #[ignore = "run in a process of its own by the test of the same name"]
@@ -186,7 +187,10 @@ mod ours {
     fn without_memory_for_a_stack_a_spawn_is_an_error() {
         start(Config {
             workers: 1,
-            stack_size: 1024 * 1024,
+            // So large that where none fits, there is still memory to say so, and to unwind.
+            stack_size: 8 * 1024 * 1024,
+            // To look up the names of a stack takes more memory than there is.
+            max_blocking_time: Duration::ZERO,
             ..Config::default()
         });
         spawn(|| ()).join().expect("there is memory");
