@@ -3,7 +3,9 @@
 use crate::config::{Config, Engine};
 use crate::departure::HalfClose;
 use crate::green;
-use crate::server::{Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, inherited_sockets};
+use crate::server::{
+    Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, catch_signals, inherited_sockets,
+};
 use crate::websocket::CloseCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use greenway_app::Application;
@@ -326,6 +328,7 @@ pub fn serve(app: impl Application) -> ! {
         .format_target(false)
         .try_init();
 
+    let caught = catch_signals().unwrap_or_else(|error| no_signals(&error));
     let running = match Server::with_config(app, flags.into_config()).start() {
         Ok(running) => Arc::new(running),
         Err(error) => {
@@ -336,7 +339,7 @@ pub fn serve(app: impl Application) -> ! {
     };
     let (first_signal, stop) = crossbeam_channel::bounded(1);
     let ending = running.clone();
-    let on_signal = OnSignal::new(move |told| match told {
+    let on_signal = OnSignal::new(caught, move |told| match told {
         Told::Stop(1) => {
             let _ = first_signal.try_send(());
         }
@@ -354,8 +357,7 @@ pub fn serve(app: impl Application) -> ! {
         }
     });
     if let Err(error) = &on_signal {
-        say!("cannot handle signals: {error}");
-        exit(1);
+        no_signals(error);
     }
     say!("{}", running.describe());
     // Ends by the signal alone: the sender lives in `on_signal`.
@@ -369,6 +371,11 @@ pub fn serve(app: impl Application) -> ! {
     }
     say!("stopped");
     exit(0)
+}
+
+fn no_signals(error: &std::io::Error) -> ! {
+    say!("cannot handle signals: {error}");
+    exit(1)
 }
 
 /// The server's own log, if it is not the standard error. Ends the process if it cannot be had.

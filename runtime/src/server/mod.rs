@@ -24,7 +24,7 @@ pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::{LogFile, SharedLog};
 pub(crate) use metrics::{Metrics, Refused};
 pub use running::{Running, Stopped};
-pub(crate) use signals::{OnSignal, Told};
+pub(crate) use signals::{OnSignal, Told, catch_signals};
 pub(crate) use task::Task;
 pub(crate) use trust::Trust;
 

@@ -28,11 +28,28 @@ impl std::fmt::Debug for OnSignal {
     }
 }
 
+/// Signals that do not end the process any more, and wait for somebody to act on them.
+#[derive(Debug)]
+pub(crate) struct Caught(Signals);
+
+/// Catches the signals from now on: before anybody can see that there is a server to signal.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub(crate) fn catch_signals() -> io::Result<Caught> {
+    Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP]).map(Caught)
+}
+
 impl OnSignal {
+    /// Those that have come already count.
+    ///
     /// # Errors
-    /// When the handlers cannot be installed or the thread cannot be started.
-    pub(crate) fn new(mut act: impl FnMut(Told) + Send + 'static) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP])?;
+    /// When the thread cannot be started.
+    pub(crate) fn new(
+        caught: Caught,
+        mut act: impl FnMut(Told) + Send + 'static,
+    ) -> io::Result<Self> {
+        let Caught(mut signals) = caught;
         let handle = signals.handle();
         let thread = std::thread::Builder::new()
             .name("greenway-signals".into())
