@@ -13,6 +13,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -81,7 +82,8 @@ impl HttpError {
         self
     }
 
-    /// Keeps the cause for the log. Clients never see it.
+    /// Keeps the cause for the log, if the status is a 5xx (see [`Failure`]). Clients never see
+    /// it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> HttpError {
         self.0.source = Some(source.into());
@@ -172,15 +174,10 @@ impl From<BodyError> for HttpError {
 }
 
 impl IntoResponse for HttpError {
-    /// The plain text answer. A 5xx with a source is logged here, since this is
-    /// the last place that knows it.
-    fn into_response(self) -> Response {
+    /// The plain text answer. A 5xx with a source has its [`Failure`] in the
+    /// extensions, for the server's log.
+    fn into_response(mut self) -> Response {
         let status = self.0.status;
-        if status.is_server_error()
-            && let Some(source) = &self.0.source
-        {
-            log::error!("{self}: {}", Causes(source.as_ref()));
-        }
         let mut response = Response::empty(status);
         // RFC 9110, 15: these have no content, whatever the author wrote.
         let bodiless = status.is_informational()
@@ -192,15 +189,44 @@ impl IntoResponse for HttpError {
                 .headers_mut()
                 .insert(http::header::CONTENT_TYPE, content_type::TEXT);
         }
-        response.headers_mut().extend(self.0.headers);
+        let headers = std::mem::take(&mut self.0.headers);
+        response.headers_mut().extend(headers);
+        if status.is_server_error() && self.0.source.is_some() {
+            let failure = Failure(Arc::new(self));
+            response.extensions_mut().insert(failure);
+        }
         response
     }
 }
 
-/// An error and its causes on one line.
-struct Causes<'a>(&'a (dyn Error + 'static));
+/// Why a response is a 5xx: the error that it was made of, with its source. Shown, it is one
+/// line: the status, the message, and all causes.
+///
+/// [`HttpError::into_response`](IntoResponse::into_response) puts it into the response's
+/// extensions, and whoever serves logs it; to log it there would be without the request, and
+/// without a limit. Middleware that answers with another response instead decides whether the
+/// cause is still to be logged, and then takes the extension along.
+///
+/// ```
+/// use greenway_app::{Failure, HttpError, IntoResponse};
+///
+/// let error = HttpError::new(502, "try later").with_source("10.0.0.7: connection refused");
+/// let response = error.into_response();
+/// let failure = response.extensions().get::<Failure>().unwrap();
+/// assert_eq!(failure.to_string(), "502 Bad Gateway: try later: 10.0.0.7: connection refused");
+/// ```
+#[derive(Clone)]
+pub struct Failure(Arc<HttpError>);
 
-impl fmt::Display for Causes<'_> {
+impl Failure {
+    /// The error, whose headers are those of the response now.
+    #[must_use]
+    pub fn error(&self) -> &HttpError {
+        &self.0
+    }
+}
+
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut next = self.0.source();
@@ -209,6 +235,12 @@ impl fmt::Display for Causes<'_> {
             next = cause.source();
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Failure").field(&self.0).finish()
     }
 }
 
@@ -370,8 +402,20 @@ mod tests {
     }
 
     #[test]
-    fn causes_on_one_line() {
+    fn whoever_serves_is_told_the_causes_of_a_5xx() {
+        let failure = |error: HttpError| {
+            let response = error.with_header("x-a", "1").into_response();
+            assert_eq!(response.headers()["x-a"], "1");
+            let failure = response.extensions().get::<Failure>();
+            failure.map(ToString::to_string)
+        };
         let inner = HttpError::new(502, "peer").with_source("refused");
-        assert_eq!(Causes(&inner).to_string(), "502 Bad Gateway: peer: refused");
+        assert_eq!(
+            failure(HttpError::new(500, "").with_source(inner)).unwrap(),
+            "500 Internal Server Error: 502 Bad Gateway: peer: refused"
+        );
+        assert_eq!(failure(HttpError::new(500, "said already")), None);
+        let client = HttpError::new(400, "no number").with_source("at 7");
+        assert_eq!(failure(client), None, "not the server's fault");
     }
 }

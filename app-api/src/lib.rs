@@ -105,7 +105,7 @@ pub use crate::application::Application;
 pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::Connection;
 pub use crate::environ::Environ;
-pub use crate::error::{HttpError, abort, catch_abort};
+pub use crate::error::{Failure, HttpError, abort, catch_abort};
 pub use crate::input::{Input, InputSource};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Head, Span};

@@ -5,7 +5,8 @@
 //! leaves the body out where HTTP has none. So a test sees chunk boundaries and
 //! errors that a client over a socket would have to guess.
 //!
-//! A panic that is not an [`abort`](crate::abort) passes through to the test.
+//! A panic that is not an [`abort`](crate::abort) passes through to the test; the
+//! [`Failure`](crate::Failure) behind a 5xx is logged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::response::checked_header;
 use crate::{
-    Application, BodyError, Connection, Head, HttpError, Input, IntoResponse, Request, Response,
-    Sink, catch_abort,
+    Application, BodyError, Connection, Failure, Head, HttpError, Input, IntoResponse, Request,
+    Response, Sink, catch_abort,
 };
 
 /// Calls an application.
@@ -197,6 +198,9 @@ pub struct Reply {
 impl Reply {
     fn drive(response: Response, head_only: bool, patience: Option<usize>) -> Self {
         let (parts, body) = response.into_parts();
+        if let Some(failure) = parts.extensions.get::<Failure>() {
+            log::error!("{failure}");
+        }
         let mut reply = Self {
             status: parts.status,
             headers: parts.headers,

@@ -13,6 +13,7 @@ on_green_and_threads!(
     usr1_and_hup_open_the_logs_anew,
     a_stop_writes_all_lines,
     many_panics_are_a_few_lines_and_a_count,
+    many_errors_are_a_few_lines_and_a_count,
     a_log_on_a_full_disk_is_an_error_once,
 );
 
@@ -180,39 +181,76 @@ fn many_panics_are_a_few_lines_and_a_count(engine: Engine) {
     let numbers = Client::connect(metrics).send(get("/metrics")).reply();
     let panics = "\ngreenway_handler_panics_total 200\n";
     assert!(numbers.text().contains(panics), "{}", numbers.text());
-    let lines = |all: &[String], text: &str| {
-        let found = all.iter().filter(|line| line.contains(text));
-        found.cloned().collect::<Vec<_>>()
-    };
     if engine == Engine::Green {
         program.wait_for_line("not shown, "); // when the ten seconds are over
     }
     program.signal(Signal::TERM);
     let ended = program.wait();
     assert_eq!(ended.code, Some(0));
-    let shown = lines(&ended.stderr, "the handler panicked: ");
-    // A machine that needs longer than ten seconds for them shows ten for each ten seconds.
-    assert!(shown.len() >= 10 && shown.len() % 10 == 0, "{shown:?}");
-    assert!(shown.len() < 100, "{shown:?}");
+    let shown = few_and_a_count(
+        &ended.stderr,
+        "the handler panicked: ",
+        "panics of GET /fail/<n>",
+        200,
+    );
     let first = &shown[0];
     assert!(
         first.contains("GET /fail/0 HTTP/1.1: the handler panicked"),
         "{first}"
     );
-    assert!(lines(&ended.stderr, "failure 0").len() == 1, "the message");
+    assert!(with_text(&ended.stderr, "failure 0").len() == 1, "message");
     assert!(
-        lines(&ended.stderr, "longpoll.rs").len() >= 10,
+        with_text(&ended.stderr, "longpoll.rs").len() >= 10,
         "where it was"
     );
-    let counts = lines(&ended.stderr, "not shown, ");
+}
+
+fn many_errors_are_a_few_lines_and_a_count(engine: Engine) {
+    let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
+    let program = Program::start(PROGRAM, &args);
+    let mut client = program.connect();
+    for n in 0..100 {
+        let reply = client.send(get(&format!("/error/{n}"))).reply();
+        assert_eq!(reply.text(), "502 Bad Gateway: try later\n");
+    }
+    program.signal(Signal::TERM);
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(0));
+    let kind = "server errors of GET /error/<n>";
+    let shown = few_and_a_count(&ended.stderr, "try later: cause ", kind, 100);
+    let whole = "GET /error/0 HTTP/1.1: 502 Bad Gateway: try later: cause 0";
+    assert!(shown[0].ends_with(whole), "{}", shown[0]);
+}
+
+fn with_text<'a>(lines: &'a [String], text: &str) -> Vec<&'a String> {
+    lines.iter().filter(|line| line.contains(text)).collect()
+}
+
+/// Of so many complaints, few were shown, and the others of the kind were counted. Gives those
+/// that were shown.
+#[track_caller]
+fn few_and_a_count<'a>(
+    lines: &'a [String],
+    text: &str,
+    kind: &str,
+    complaints: usize,
+) -> Vec<&'a String> {
+    let shown = with_text(lines, text);
+    // A machine that needs longer than ten seconds for them shows ten for each ten seconds.
+    assert!(
+        shown.len() >= 10 && shown.len().is_multiple_of(10),
+        "{shown:?}"
+    );
+    assert!(shown.len() <= complaints / 2, "{shown:?}");
     let count = |line: &String| -> Option<usize> {
         let (_, rest) = line.split_once("not shown, ")?;
-        rest.strip_suffix(" more: panics of GET /fail/<n>")?
-            .parse()
-            .ok()
+        let rest = rest.strip_suffix(kind)?;
+        rest.strip_suffix(" more: ")?.parse().ok()
     };
+    let counts = with_text(lines, "not shown, ");
     let unsaid: usize = counts.iter().map(|line| count(line).expect(line)).sum();
-    assert_eq!(shown.len() + unsaid, 200);
+    assert_eq!(shown.len() + unsaid, complaints);
+    shown
 }
 
 fn a_log_on_a_full_disk_is_an_error_once(engine: Engine) {

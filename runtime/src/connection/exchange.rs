@@ -15,6 +15,7 @@ use greenway_app::{
     BodyError, Connection as Facts, Head, HttpError, Input, IntoResponse, Peer, Request, Response,
 };
 use http::{Method, StatusCode};
+use log::Level;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -219,10 +220,10 @@ impl<T: Transport> Connection<T> {
         };
         match (Unwind::of(&*payload), payload.downcast::<HttpError>()) {
             (Some(Unwind::LimitPassed(number)), _) if number == writer.limit() => {
-                log::warn!(
-                    "{line}: nothing for {:?}: cut by --timeout",
-                    self.service.config.clocks.handler
-                );
+                let kind = format!("handlers cut by --timeout of {}", self.kind());
+                let timeout = self.service.config.clocks.handler;
+                let what = format_args!("{line}: nothing for {timeout:?}: cut by --timeout");
+                self.service.complaints.say(Level::Warn, &kind, what);
                 self.send_error(writer, HttpError::new(504, "the handler took too long"))
             }
             (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {
@@ -248,9 +249,18 @@ impl<T: Transport> Connection<T> {
 
     /// What requests such as this one have in common, for the log.
     #[cold]
-    fn kind(&self) -> String {
+    pub(super) fn kind(&self) -> String {
         let kind = self.seat.serving().kind();
         kind.unwrap_or_else(|| "handlers".to_owned())
+    }
+
+    /// Logs why a response is a 5xx, if it tells.
+    pub(super) fn report_failure(&self, response: &Response) {
+        let asked = || {
+            let line = self.seat.serving().request;
+            (self.kind(), line.unwrap_or_default())
+        };
+        self.service.complaints.failure(response, asked);
     }
 
     /// Counts and logs the panic of this request's handler.

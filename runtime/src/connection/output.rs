@@ -9,6 +9,8 @@ use crate::http1::{self, Framing, Plan, RequestFacts};
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use log::Level;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
@@ -112,6 +114,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
     /// Sends a response. Its body is dropped before this returns.
     pub(super) fn send(&mut self, mut response: Response) -> Result<(), BodyError> {
+        self.connection.report_failure(&response);
         let content_type = response.take_lone_content_type();
         let (
             ResponseParts {
@@ -121,7 +124,8 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         ) = response.into_parts();
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             // RFC 9110 section 15.2: the client would wait for the response behind it.
-            log::error!("the application answered with {status}, which is no final response");
+            let what = format_args!("{status} is no final response");
+            self.complain(Level::Error, &what);
             drop(body);
             return self.send(HttpError::new(500, "the handler failed").into_response());
         }
@@ -151,6 +155,17 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                 stream.writer.finish()
             }
         }
+    }
+
+    /// Logs that something is wrong with the response.
+    #[cold]
+    #[inline(never)] // not to be part of the frame of those with which nothing is wrong
+    fn complain(&self, level: Level, what: &dyn fmt::Display) {
+        let connection = self.connection;
+        let request = connection.kind();
+        let kind = format!("odd answers to {request}");
+        let what = format_args!("what answers {request} is odd: {what}");
+        connection.service.complaints.say(level, &kind, what);
     }
 
     fn send_whole(&mut self, body: &[u8]) -> Result<(), BodyError> {
@@ -242,7 +257,8 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             let mut plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
             plan.keep_alive &= writer.wire.may_be_reused();
             if let Some(mismatch) = plan.mismatch {
-                log::warn!("the application's Content-Length is not used: {mismatch:?}");
+                let what = format_args!("the Content-Length is not used: {mismatch:?}");
+                writer.complain(Level::Warn, &what);
             }
             writer.wire.answering();
             writer.wire.queue(|out| {

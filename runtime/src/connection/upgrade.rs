@@ -24,6 +24,7 @@ use crate::server::Service;
 use bytes::BytesMut;
 use greenway_app::{BodyError, HttpError, Response};
 use http::{HeaderMap, StatusCode, Version};
+use log::Level;
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -160,6 +161,7 @@ impl<T: Transport> Connection<T> {
     #[cold]
     #[inline(never)] // as below
     pub(super) fn unsent(&self, response: Response) -> Result<(), BodyError> {
+        self.report_failure(&response);
         let status = response.status();
         drop(response);
         if status.is_client_error() || status.is_server_error() {
@@ -210,7 +212,10 @@ impl<T: Transport> Connection<T> {
             }
             (Some(Unwind::LimitPassed(_)), _) => End::Failed,
             (None, Ok(error)) => {
-                log::warn!("{line}: the handler of an upgraded connection aborted: {error}");
+                let kind = format!("aborts of {}", self.kind());
+                let what =
+                    format_args!("{line}: the handler of an upgraded connection aborted: {error}");
+                self.service.complaints.say(Level::Warn, &kind, what);
                 End::Failed
             }
             (None, Err(payload)) => {

@@ -103,6 +103,11 @@ impl HttpService for Host {
             Ok(request) => call_catching(&self.service, request, &line),
             Err(error) => error.into_response(),
         };
+        let complaints = &self.service.complaints;
+        complaints.failure(&response, || {
+            let kind = line.split('?').next().unwrap_or(&line);
+            (kind.to_owned(), line.clone())
+        });
         give(response, is_head, out);
         Ok(())
     }

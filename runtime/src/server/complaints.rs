@@ -1,5 +1,5 @@
-//! Complaints of which there may be one for each request: a handler that panics, a connection
-//! that cannot be served.
+//! Complaints of which there may be one for each request: a handler that panics or fails, a
+//! connection that cannot be served.
 //!
 //! The error log is written by whoever serves, so a flood of them would slow down everybody, and
 //! hide what else is said. The first of each kind are told, the others counted; the count follows
@@ -8,6 +8,7 @@
 use super::Task;
 use crate::green;
 use crate::limit::Limit;
+use greenway_app::{Failure, Response};
 use log::Level;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,6 +75,24 @@ impl Complaints {
     #[cold]
     pub(crate) fn error(&self, kind: &str, what: fmt::Arguments<'_>) {
         self.say(Level::Error, kind, what);
+    }
+
+    /// Logs why a response is a 5xx, if it tells. `asked` gives what requests such as this one
+    /// have in common, and the request's line.
+    pub(crate) fn failure(&self, response: &Response, asked: impl FnOnce() -> (String, String)) {
+        if response.status().is_server_error() {
+            self.tell_failure(response, asked);
+        }
+    }
+
+    #[cold]
+    #[inline(never)] // not to be part of the frame of those that do not fail
+    fn tell_failure(&self, response: &Response, asked: impl FnOnce() -> (String, String)) {
+        if let Some(failure) = response.extensions().get::<Failure>() {
+            let (kind, line) = asked();
+            let kind = format!("server errors of {kind}");
+            self.error(&kind, format_args!("{line}: {failure}"));
+        }
     }
 
     fn tell_later(&self) {

@@ -15,6 +15,7 @@
 //! | `GET /large` | 16 MiB, more than the kernel keeps for a client that does not read |
 //! | `GET /who` | the client's address, as the server sees it |
 //! | `GET /fail/<n>` | panics |
+//! | `GET /error/<n>` | answers 502, with a cause for the log |
 //! | `GET /pid` | the number of its process |
 //!
 //! A handler that is unwound says so: `unwound` on the standard error.
@@ -152,6 +153,10 @@ fn plain(app: &mut App) {
     });
     app.get("/fail/<n>", |request: Request| -> &'static str {
         panic!("failure {}", request.param("n"))
+    });
+    app.get("/error/<n>", |request: Request| -> Result<(), HttpError> {
+        let cause = format!("cause {}", request.param("n"));
+        Err(HttpError::new(502, "try later").with_source(cause))
     });
     app.get("/pid", |_: Request| std::process::id().to_string());
 }
