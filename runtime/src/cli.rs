@@ -1,6 +1,7 @@
 //! [`serve`]: a server from the command line and the environment, with gunicorn's flags.
 
 use crate::config::{Config, Engine};
+use crate::count::Count;
 use crate::departure::HalfClose;
 use crate::green;
 use crate::server::{
@@ -362,11 +363,14 @@ pub fn serve(app: impl Application) -> ! {
     say!("{}", running.describe());
     // Ends by the signal alone: the sender lives in `on_signal`.
     let _ = stop.recv();
-    say!("stopping ({} connections)", running.connections());
+    let open = Count(running.connections(), "connection");
+    say!("stopping ({open})");
     let stopped = running.stop();
     green::run_at_exit();
     if stopped.cut > 0 {
-        say!("stopped; {} requests were cut short", stopped.cut);
+        let were = if stopped.cut == 1 { "was" } else { "were" };
+        let cut = Count(stopped.cut, "request");
+        say!("stopped; {cut} {were} cut short");
         exit(1);
     }
     say!("stopped");

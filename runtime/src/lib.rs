@@ -40,6 +40,7 @@ mod blocking;
 mod cli;
 mod config;
 mod connection;
+mod count;
 mod departure;
 mod engine;
 #[cfg(any(test, fuzzing))]

@@ -39,6 +39,18 @@ fn a_bad_flag_is_one_line_and_status_2() {
 fn a_bad_address_is_one_line_and_status_2() {
     assert_one_line(&run(&["--bind", "nonsense"]), 2, "nonsense");
     assert_one_line(&run(&["--bind", "127.0.0.1:99999"]), 2, "127.0.0.1:99999");
+    assert_one_line(&run(&["--bind", "::1:80"]), 2, "[::1]");
+    assert_one_line(&run(&["--bind", "unix:"]), 2, "unix:/run/app.sock");
+    let metrics = ["--bind", "127.0.0.1:0", "--metrics-bind", "nonsense"];
+    assert_one_line(&run(&metrics), 2, "metrics on nonsense");
+}
+
+/// What looks up names may be out of order for a while, so the flag need not be wrong.
+#[test]
+fn a_name_without_address_is_one_line_and_status_1() {
+    let ended = run(&["--bind", "nowhere.invalid:80"]);
+    assert_one_line(&ended, 1, "\"nowhere.invalid\" cannot be looked up");
+    assert_one_line(&ended, 1, "0.0.0.0:80");
 }
 
 #[test]
@@ -94,6 +106,7 @@ fn the_start_line_says_what_runs() {
             "engine threads, 7 threads",
         ),
         (&["--worker-connections", "100"], "room for 100 connections"),
+        (&["--cores", "1"], "engine green, 1 worker)"),
     ];
     for (args, part) in cases {
         let program = Program::start(PROGRAM, &[&["--bind", "127.0.0.1:0"], args].concat());

@@ -5,6 +5,7 @@ use super::seeing::{Doing, Sight, sights_on};
 use super::stack::{StackMark, stack_marks};
 use super::thread::{OsSight, os_errands};
 use super::worker;
+use crate::count::Count;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -66,8 +67,9 @@ pub fn run_info() -> RunInfo {
 
 impl fmt::Display for RunInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (threads, workers) = (self.threads.len(), self.workers.len());
-        writeln!(f, "{threads} green threads on {workers} workers")?;
+        let threads = Count(self.threads.len(), "green thread");
+        let workers = Count(self.workers.len(), "worker");
+        writeln!(f, "{threads} on {workers}")?;
         for worker in &self.workers {
             self.worker(worker, f)?;
         }
@@ -99,9 +101,11 @@ impl RunInfo {
     fn worker(&self, worker: &WorkerSight, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let index = worker.index;
         let here = || self.threads.iter().filter(|sight| sight.worker == index);
-        write!(f, "worker {index}: {} green threads", here().count())?;
+        let threads = Count(here().count(), "green thread");
+        write!(f, "worker {index}: {threads}")?;
         if worker.times_held_up > 0 {
-            write!(f, ", was held up {} times", worker.times_held_up)?;
+            let times = Count(worker.times_held_up, "time");
+            write!(f, ", was held up {times}")?;
         }
         if let Some(held) = worker.held_up {
             write!(f, ", IS HELD UP for {held:.1?}")?;
@@ -200,7 +204,7 @@ mod tests {
         };
         let text = info.to_string();
         let has = |line: &str| assert!(text.lines().any(|l| l == line), "{line}\n{text}");
-        has("10101 green threads on 1 workers");
+        has("10101 green threads on 1 worker");
         has(
             "worker 0: 10101 green threads, was held up 3 times, IS HELD UP for 1.5s by #20000 \
              \"hog\" on worker 0, 20000.0s old: running",

@@ -17,6 +17,7 @@
 use super::line::lock;
 use super::thread;
 use super::worker;
+use crate::count::Count;
 use std::collections::HashMap;
 use std::fmt;
 use std::ptr::without_provenance_mut;
@@ -49,8 +50,8 @@ pub struct StackMark {
 impl fmt::Display for StackMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (used, size) = (self.used / 1024, self.size / 1024);
-        let (who, count) = (&self.who, self.count);
-        write!(f, "{used:>8} of {size} KiB  {who} ({count} times)")
+        let (who, times) = (&self.who, Count(self.count, "time"));
+        write!(f, "{used:>8} of {size} KiB  {who} ({times})")
     }
 }
 

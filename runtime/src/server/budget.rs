@@ -5,6 +5,7 @@
 //! of 65,530 ends at about 32,000). We look at both when we start, and say what we found.
 
 use crate::config::Engine;
+use crate::count::Count;
 use crate::green::sys;
 use std::fmt;
 use std::fs;
@@ -65,7 +66,7 @@ impl Budget {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "room for {} connections", self.connections)?;
+        write!(f, "room for {}", Count(self.connections, "connection"))?;
         match self.why {
             Why::Descriptors(limit) => write!(f, " (ulimit -n is {limit})"),
             Why::Maps(limit) => write!(f, " (vm.max_map_count is {limit})"),

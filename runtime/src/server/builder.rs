@@ -7,6 +7,7 @@ use super::listen::{bind_tcp, inherited_addresses, listen, resolve};
 use super::running::Running;
 use super::{Lifecycle, Metrics, Service, metrics, panics};
 use crate::config::{Config, Engine};
+use crate::count::Count;
 use crate::departure::HalfClose;
 use crate::websocket::{CloseCode, Sockets};
 use crate::{engine, green};
@@ -293,8 +294,8 @@ impl Server {
         let wanted = config.green;
         if !green::start(wanted) && green::config().workers != wanted.workers {
             log::warn!(
-                "{} workers run in this process already; --cores {} has no effect",
-                green::config().workers,
+                "green threads run on {} already; --cores {} has no effect",
+                Count(green::config().workers, "worker"),
                 wanted.workers
             );
         }

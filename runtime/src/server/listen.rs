@@ -36,7 +36,8 @@ pub(super) fn listen(address: &str, backlog: u32) -> io::Result<Listening> {
     } else if let Some(number) = address.strip_prefix("fd://") {
         inherit(number, backlog)
     } else {
-        bind_tcp(resolve(address)?, backlog).and_then(|socket| {
+        resolve(address).and_then(|addr| {
+            let socket = bind_tcp(addr, backlog)?;
             let addr = socket.local_addr()?;
             Ok(Listening {
                 socket,
@@ -61,16 +62,31 @@ pub(super) fn inherited_addresses() -> Vec<String> {
 }
 
 /// The first address that `address` stands for.
+///
+/// # Errors
+/// `InvalidInput` when it is no address, another kind when its name cannot be looked up now.
 pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
-    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
-    let full = match address.strip_prefix(':') {
-        Some(port) => format!("0.0.0.0:{port}"),
-        None => address.to_owned(),
+    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let parts = address.rsplit_once(':');
+    let (host, port) = parts.ok_or_else(|| invalid("this is not host:port"))?;
+    let number = port.parse::<u16>();
+    number.map_err(|_| invalid("a port is a number from 0 to 65535"))?;
+    if host.contains(':') && !host.starts_with('[') {
+        return Err(invalid("an IPv6 address stands in brackets, as in [::1]"));
+    }
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let advice = || {
+        format!(
+            "{host:?} cannot be looked up; name an address of this machine instead, such as \
+             127.0.0.1:{port}, or 0.0.0.0:{port} for all of them"
+        )
     };
-    full.to_socket_addrs()
-        .map_err(|error| invalid(format!("{address} is not host:port ({error})")))?
+    let found = format!("{host}:{port}").to_socket_addrs();
+    let mut found =
+        found.map_err(|error| io::Error::new(error.kind(), format!("{} ({error})", advice())))?;
+    found
         .next()
-        .ok_or_else(|| invalid(format!("{address}: the name has no address")))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, advice()))
 }
 
 /// Listens on a TCP address.
@@ -113,6 +129,10 @@ fn begin(socket: &Socket, backlog: u32) -> io::Result<()> {
 
 /// Listens on a path. The umask decides who may connect: that takes the right to write.
 fn bind_unix(path: &Path, backlog: u32) -> io::Result<Listening> {
+    if path.as_os_str().is_empty() {
+        let why = "a path is wanted, as in unix:/run/app.sock";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     if let Err(error) = socket.bind(&address) {

@@ -1,6 +1,7 @@
 //! A server that runs, and how it stops.
 
 use super::{Service, Task};
+use crate::count::Count;
 use crate::engine::Engine;
 use crate::green::thread::deadline_in;
 use std::net::SocketAddr;
@@ -81,9 +82,9 @@ impl Running {
     pub(crate) fn describe(&self) -> String {
         let config = &self.service.config;
         let place = match config.engine {
-            crate::config::Engine::Threads => format!("{} threads", config.threads),
+            crate::config::Engine::Threads => Count(config.threads, "thread"),
             crate::config::Engine::Green | crate::config::Engine::MiniHttp => {
-                format!("{} workers", crate::green::config().workers)
+                Count(crate::green::config().workers, "worker")
             }
         };
         let metrics = self.metrics_addr.map_or(String::new(), |addr| {
@@ -123,7 +124,8 @@ impl Running {
                 engine.end_all();
                 lifecycle.end_all();
                 if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
-                    log::warn!("{} connections do not end", lifecycle.connections());
+                    let open = Count(lifecycle.connections(), "connection");
+                    log::warn!("{open} cannot be ended");
                 }
             }
             if let Some(closing) = closing {

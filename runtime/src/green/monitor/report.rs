@@ -1,6 +1,7 @@
 //! What is said of a green thread that holds up its worker, and to whom.
 
 use super::snapshot::names;
+use crate::count::Count;
 use crate::green::control::alive_on;
 use crate::green::errand::Serving;
 use crate::green::seeing::Sight;
@@ -82,7 +83,8 @@ impl fmt::Display for Blocked {
             write!(f, ", {serving}")?;
         }
         if self.unsaid > 0 {
-            write!(f, " (and {} times more since the last report)", self.unsaid)?;
+            let times = Count(self.unsaid, "time");
+            write!(f, " (and {times} more since the last report)")?;
         }
         f.write_str(
             ". Give way with green::yield_now(), or hand what blocks or computes to an OS thread \

@@ -12,6 +12,7 @@ pub(crate) use format::Format;
 use super::LogWants;
 use super::log_file::LogFile;
 use crate::connection::RequestLine;
+use crate::count::Count;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use greenway_app::{Connection as Facts, Head};
 use http::StatusCode;
@@ -181,7 +182,8 @@ fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &
             if dropped > told {
                 let lost = dropped - told;
                 told = dropped;
-                log::warn!("the access log was too slow: {lost} lines were dropped");
+                let lost = Count(lost, "line");
+                log::warn!("the access log was too slow, and is without {lost}");
             }
             match out.flush() {
                 Ok(()) => failing = false,
