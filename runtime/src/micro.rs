@@ -12,6 +12,7 @@ use crate::http1::{
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use std::hint::black_box;
+use std::time::Instant;
 
 /// Reads `n` times the same request head; how many were found.
 ///
@@ -42,10 +43,10 @@ pub fn responses(n: usize) -> usize {
         version: Version::HTTP_11,
         keep_alive: true,
     };
-    let mut out = Vec::new();
+    let (mut out, now) = (Vec::new(), Instant::now());
     for _ in 0..n {
         out.clear();
-        let headers = black_box(&headers);
+        let headers = black_box(Some(&headers));
         let plan = plan(black_box(&request), StatusCode::OK, headers, Some(13));
         write_head(
             &mut out,
@@ -54,6 +55,7 @@ pub fn responses(n: usize) -> usize {
             Some(black_box(&text)),
             headers,
             black_box(&plan),
+            black_box(now),
         );
     }
     out.len()

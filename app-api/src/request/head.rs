@@ -1,13 +1,15 @@
 //! The head of a request as a server hands it over.
 //!
 //! Names, values and parts of the target are offsets into the bytes that came
-//! off the wire, so that a head costs one small vector and no header map is built
+//! off the wire, so that a head is one piece of memory and no header map is built
 //! unless a handler asks for one.
 
 use std::fmt;
+use std::ops::Deref;
 
 use bytes::Bytes;
 use http::{Method, Version};
+use smallvec::SmallVec;
 
 /// A parsed request head.
 ///
@@ -42,7 +44,7 @@ pub struct Head {
     /// Host and port of an absolute-form or authority-form target.
     pub authority: Option<Span>,
     /// The header fields in the order of the wire.
-    pub fields: Vec<Field>,
+    pub fields: Fields,
 }
 
 /// A range of [`Head::bytes`]: `start..end`, in bytes.
@@ -61,6 +63,38 @@ pub struct Field {
     pub name: Span,
     /// The value without the whitespace around it.
     pub value: Span,
+}
+
+/// A list of header fields. Up to six of them, as many as most programs send, are part of the
+/// head itself; browsers send more, and their lists are allocated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(SmallVec<[Field; 6]>);
+
+impl Fields {
+    /// An empty list with room for `n` fields.
+    #[must_use]
+    pub fn with_capacity(n: usize) -> Self {
+        Self(SmallVec::with_capacity(n))
+    }
+
+    /// Adds a field at the end.
+    pub fn push(&mut self, field: Field) {
+        self.0.push(field);
+    }
+}
+
+impl Deref for Fields {
+    type Target = [Field];
+
+    fn deref(&self) -> &[Field] {
+        &self.0
+    }
+}
+
+impl FromIterator<Field> for Fields {
+    fn from_iter<I: IntoIterator<Item = Field>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
 }
 
 impl Span {

@@ -13,10 +13,11 @@ pub(crate) const ENCODED_SLASH: char = '\0';
 /// Decodes a path; `None` if an escape is malformed, or the result is not UTF-8
 /// or holds a NUL. Borrows when there is nothing to decode.
 pub(crate) fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
-    if memchr::memchr(0, raw).is_some() {
+    // `contains` is quicker than `memchr` for the few bytes that most paths are.
+    if raw.contains(&0) {
         return None;
     }
-    if memchr::memchr(b'%', raw).is_none() {
+    if !raw.contains(&b'%') {
         return std::str::from_utf8(raw).ok().map(Cow::Borrowed);
     }
     let bytes = unescape(raw, b'/')?;
@@ -29,7 +30,7 @@ pub(crate) fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
 /// Decodes for the router: `%2F` becomes [`ENCODED_SLASH`], so that it is no
 /// boundary between segments. `None` only for what [`decode`] refuses.
 pub(crate) fn decode_for_match(raw: &str) -> Option<Cow<'_, str>> {
-    if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+    if !raw.as_bytes().contains(&b'%') {
         return Some(Cow::Borrowed(raw));
     }
     String::from_utf8(unescape(raw.as_bytes(), 0)?)

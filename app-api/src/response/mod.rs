@@ -37,8 +37,9 @@ pub struct Response {
     /// The Content-Type that a conversion has chosen. It counts as long as there is no map.
     content_type: Option<HeaderValue>,
     /// Made when somebody looks: most responses have a Content-Type and nothing else, and a map
-    /// for it would cost as much as all else that is done for them.
-    headers: OnceCell<HeaderMap>,
+    /// for it would cost as much as all else that is done for them. Boxed, since a response is
+    /// moved from hand to hand.
+    headers: OnceCell<Box<HeaderMap>>,
     body: Body,
     extensions: Extensions,
 }
@@ -54,6 +55,20 @@ pub struct ResponseParts {
     /// What handlers, middleware and the server tell each other about this
     /// response.
     pub extensions: Extensions,
+}
+
+/// A [`Response`] as a server writes it; see [`Response::into_wire`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct WireResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// The Content-Type, where that is the only header; then there is no map.
+    pub content_type: Option<HeaderValue>,
+    /// All headers, without those that the server adds; `None` if there are no others than that.
+    pub headers: Option<Box<HeaderMap>>,
+    /// The body.
+    pub body: Body,
 }
 
 impl Response {
@@ -175,20 +190,22 @@ impl Response {
         (
             ResponseParts {
                 status,
-                headers: headers.unwrap_or_else(|| only(content_type)),
+                headers: *headers.unwrap_or_else(|| only(content_type)),
                 extensions,
             },
             body,
         )
     }
 
-    /// For servers: a Content-Type that stands alone is taken out, so that no map has to be made
-    /// for it. The response that is left has the other headers, if there are any.
+    /// For servers: what is to be written. No map is made where there is none.
     #[must_use]
-    pub fn take_lone_content_type(&mut self) -> Option<HeaderValue> {
-        match self.headers.get() {
-            None => self.content_type.take(),
-            Some(_) => None,
+    pub fn into_wire(self) -> WireResponse {
+        let headers = self.headers.into_inner();
+        WireResponse {
+            status: self.status,
+            content_type: self.content_type.filter(|_| headers.is_none()),
+            headers,
+            body: self.body,
         }
     }
 
@@ -203,7 +220,7 @@ impl Response {
         Self {
             status,
             content_type: None,
-            headers: headers.into(),
+            headers: Box::new(headers).into(),
             body,
             extensions,
         }
@@ -262,8 +279,8 @@ impl Response {
 }
 
 /// A map with this Content-Type, or an empty one.
-fn only(content_type: Option<HeaderValue>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn only(content_type: Option<HeaderValue>) -> Box<HeaderMap> {
+    let mut headers = Box::new(HeaderMap::new());
     if let Some(value) = content_type {
         headers.insert(header::CONTENT_TYPE, value);
     }
@@ -393,22 +410,21 @@ mod tests {
 
     #[test]
     fn a_content_type_is_a_header_like_others_once_one_looks() {
-        let mut lone = "x".into_response();
-        assert_eq!(
-            lone.take_lone_content_type(),
-            Some(content_type::TEXT.clone())
-        );
-        assert!(lone.headers().is_empty());
+        let lone = "x".into_response().into_wire();
+        assert_eq!(lone.content_type, Some(content_type::TEXT));
+        assert!(lone.headers.is_none());
 
-        let mut seen = "x".into_response();
+        let seen = "x".into_response();
         assert_eq!(seen.headers()["content-type"], content_type::TEXT);
-        assert_eq!(seen.take_lone_content_type(), None);
-        assert_eq!(seen.into_parts().0.headers.len(), 1);
+        let seen = seen.into_wire();
+        assert_eq!(seen.content_type, None);
+        assert_eq!(seen.headers.map(|headers| headers.len()), Some(1));
 
         let mut changed = "x".into_response();
         changed.headers_mut().remove("content-type");
-        assert_eq!(changed.take_lone_content_type(), None);
-        assert!(changed.into_parts().0.headers.is_empty());
+        let changed = changed.into_wire();
+        assert_eq!(changed.content_type, None);
+        assert!(changed.headers.is_none_or(|headers| headers.is_empty()));
 
         let parts = "x".into_response().into_parts().0;
         assert_eq!(parts.headers["content-type"], content_type::TEXT);

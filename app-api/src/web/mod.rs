@@ -220,7 +220,10 @@ fn shared(handler: impl Application) -> Arc<dyn Application> {
 
 /// The texts of the wildcards; those of a path without escapes stay in the head.
 fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Vec<Capture> {
-    let borrowed = path.len() == request.raw_path().len();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let borrowed = path.len() == request.head().path.len();
     let base = request.head().path.start;
     found
         .iter()

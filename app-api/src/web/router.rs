@@ -84,35 +84,24 @@ impl Router {
     }
 
     /// The route for a request. `path` is decoded but for encoded slashes;
-    /// `found` receives where the wildcards stand in it.
+    /// `found`, which is empty, receives where the wildcards stand in it.
     pub(super) fn find(
         &self,
         method: &Method,
         path: &str,
         found: &mut Vec<Range<usize>>,
     ) -> Option<&Route> {
-        let get = (method == Method::HEAD).then_some(&Method::GET);
-        let statics = self
-            .statics
-            .get(path)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        for wanted in [Some(Some(method)), get.map(Some), Some(None)]
-            .into_iter()
-            .flatten()
-        {
-            let serves = |route: &&Route| route.method.as_ref() == wanted;
-            let fixed = statics.iter().find(serves);
-            if fixed.is_some() {
-                found.clear();
-                return fixed;
-            }
-            let first = self.first(path, found, |route| serves(&route));
-            if first.is_some() {
-                return first;
-            }
+        let fixed = self.statics.get(path).map_or(&[][..], Vec::as_slice);
+        let mut find = |wanted: Option<&Method>| {
+            let serves = |route: &Route| route.method.as_ref() == wanted;
+            let route = fixed.iter().find(|route| serves(route));
+            route.or_else(|| self.first(path, found, serves))
+        };
+        let mut route = find(Some(method));
+        if route.is_none() && method == Method::HEAD {
+            route = find(Some(&Method::GET));
         }
-        None
+        route.or_else(|| find(None))
     }
 
     /// The earliest rule with wildcards that matches and is wanted.

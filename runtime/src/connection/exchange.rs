@@ -34,24 +34,20 @@ pub(super) enum Outcome {
 
 /// A request whose response is sent, as far as it will be.
 struct Ended<'a> {
-    line: &'a RequestLine,
     client: &'a Arc<Facts>,
     /// Kept if the log wants it.
     head: Option<&'a Head>,
-    started: Instant,
     asked_upgrade: bool,
 }
 
 impl<T: Transport> Connection<T> {
     /// Calls the application and sends its response.
     pub(crate) fn exchange(&self, mut request: RequestHead) -> After {
-        let started = Instant::now();
         let facts = RequestFacts {
             head: request.head.method == Method::HEAD,
             version: request.head.version,
             keep_alive: request.keep_alive && !self.service.lifecycle.is_stopping(),
         };
-        let line = RequestLine::of(&request);
         let asked_upgrade = request.upgrade;
         self.wire.begin(&request);
         if !self.wire.stream.may_hold_back() && self.wire.flush().is_err() {
@@ -63,36 +59,34 @@ impl<T: Transport> Connection<T> {
         let logs = self.service.log_wants();
         let head = logs.variables.then(|| request.head.clone());
         let client = told.as_ref().ok().and_then(Option::as_ref);
-        self.seat.set_request(Some(line.clone()), client.cloned());
+        self.seat
+            .set_request(RequestLine::of(&request), client.cloned());
         let client = client.unwrap_or(&self.facts);
 
         let timeout = self.service.config.clocks.handler;
-        let limit = LimitGuard::on(self.seat.thread.clone(), started + timeout);
+        let limit = LimitGuard::on(&*self.seat.thread, self.since.get() + timeout);
         self.wire.set_handlers_clock(Some(limit.number()));
         let mut writer = ResponseWriter::new(self, facts, limit);
         writer.keep_head(logs.response);
         let outcome = match &told {
-            Ok(_) => self.answer(request, client, &mut writer, &line),
+            Ok(_) => self.answer(request, client, &mut writer),
             Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
         };
         measure.end(|| self.seat.serving().kind());
         let ended = Ended {
-            line: &line,
             client,
             head: head.as_deref(),
-            started,
             asked_upgrade,
         };
         self.settle(outcome, writer, &ended)
     }
 
     /// Does what is left to do after a response: for the client, for the log, for the next one.
-    #[allow(clippy::boxed_local)] // unboxed, it would be copied to our stack and the caller's
     #[inline(never)]
     fn settle(
         &self,
         outcome: Outcome,
-        writer: Box<ResponseWriter<'_, T>>,
+        writer: ResponseWriter<'_, T>,
         request: &Ended<'_>,
     ) -> After {
         if writer.looks_complete() {
@@ -103,31 +97,40 @@ impl<T: Transport> Connection<T> {
             body_bytes,
             head,
             may_reuse,
+            at,
         } = writer.end();
         self.wire.set_handlers_clock(None);
         self.wire.end();
-        if request.asked_upgrade && self.wire.upgraded.get().is_none() {
-            let line = request.line;
+        let line = self.seat.take_request();
+        if request.asked_upgrade
+            && self.wire.upgraded.get().is_none()
+            && let Some(line) = &line
+        {
             log::debug!("{line}: the upgrade it asks for is ignored"); // RFC 9110 section 7.8
         }
-        self.seat.set_request(None, None);
-        let reuse = may_reuse && matches!(outcome, Outcome::Sent) && self.finish_input();
-        let now = Instant::now();
-        self.last.set(now);
+        let sent = matches!(outcome, Outcome::Sent);
+        let at = if sent { at } else { Instant::now() };
+        let since = self.since.replace(at);
+        let reuse = may_reuse && sent && self.finish_input();
+        let head_bytes = line.as_ref().map_or(0, |line| line.head.len());
         self.service.access(&Entry {
             facts: request.client,
-            line: Some(request.line),
+            line: line.as_ref(),
             status,
             sent: body_bytes,
-            received: request.line.head.len() as u64 + self.wire.body_total(),
-            duration: Some(now.saturating_duration_since(request.started)),
+            received: head_bytes as u64 + self.wire.body_total(),
+            duration: Some(at.saturating_duration_since(since)),
             head: request.head,
             response: head.as_deref(),
         });
         if reuse {
             let must_go = self.wire.is_full() && self.wire.stream.may_hold_back();
-            if must_go && self.wire.flush().is_err() {
-                return After::Close;
+            if must_go {
+                let flushed = self.wire.flush();
+                self.since.set(Instant::now());
+                if flushed.is_err() {
+                    return After::Close;
+                }
             }
             return After::Reuse;
         }
@@ -140,7 +143,6 @@ impl<T: Transport> Connection<T> {
         request: RequestHead,
         client: &Arc<Facts>,
         writer: &mut ResponseWriter<'_, T>,
-        line: &RequestLine,
     ) -> Outcome {
         let request = match self.request_of(request, client) {
             Ok(request) => request,
@@ -171,7 +173,7 @@ impl<T: Transport> Connection<T> {
         local::end_of_work(&self.seat.thread);
         match result {
             Ok(Ok(())) if self.wire.upgraded.get().is_none() => Outcome::Sent,
-            other => self.conclude(other, writer, line),
+            other => self.conclude(other, writer),
         }
     }
 
@@ -190,8 +192,8 @@ impl<T: Transport> Connection<T> {
         &self,
         result: std::thread::Result<Result<(), BodyError>>,
         writer: &mut ResponseWriter<'_, T>,
-        line: &RequestLine,
     ) -> Outcome {
+        let line = &self.seat.line().unwrap_or_default();
         if let Some(upgraded) = self.wire.upgraded.get() {
             return self.finish_upgraded(upgraded, result, writer, line);
         }
@@ -330,13 +332,17 @@ impl<T: Transport> Connection<T> {
         match unread {
             None => false,
             Some(false) => true,
-            Some(true) => self.wire.flush().is_ok() && self.body_source().drain(DRAIN_BYTES),
+            Some(true) => {
+                let drained = self.wire.flush().is_ok() && self.body_source().drain(DRAIN_BYTES);
+                self.since.set(Instant::now());
+                drained
+            }
         }
     }
 }
 
 /// What a log says of a request; keeps its head alive instead of copying from it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RequestLine {
     head: Bytes,
     end: usize,
@@ -344,10 +350,14 @@ pub(crate) struct RequestLine {
 
 impl RequestLine {
     fn of(request: &RequestHead) -> Self {
-        Self::new(request.head.bytes.clone())
+        let head = request.head.bytes.clone();
+        let end = request.head.target.end as usize + " HTTP/1.1".len(); // the parser's syntax
+        debug_assert_eq!(head.get(end), Some(&b'\r'));
+        Self { head, end }
     }
 
     /// The line of a head as it stood on the wire.
+    #[cfg(test)]
     pub(crate) fn new(head: Bytes) -> Self {
         let end = memchr::memchr(b'\r', &head).unwrap_or(head.len());
         Self { head, end }

@@ -39,6 +39,7 @@ use crate::green::thread::{BeforeBlock, deadline_in};
 use crate::http1::{self, Reject, RequestHead};
 use crate::server::Service;
 use greenway_app::Connection as Facts;
+use output::Progress;
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
@@ -80,8 +81,11 @@ pub(crate) struct Connection<T: Transport> {
     seat: Arc<Seat>,
     facts: Arc<Facts>,
     wire: Rc<Wire<T>>,
-    /// When the last exchange ended, or the connection began.
-    last: Cell<Instant>,
+    /// When the present request had come; between two, when the last one ended or the connection
+    /// began.
+    since: Cell<Instant>,
+    /// What a response needs to remember, for the next one.
+    spare: Cell<Option<Box<Progress>>>,
 }
 
 impl<T: Transport> Connection<T> {
@@ -98,7 +102,8 @@ impl<T: Transport> Connection<T> {
             seat,
             facts,
             wire: Rc::new(wire),
-            last: Cell::new(Instant::now()),
+            since: Cell::new(Instant::now()),
+            spare: Cell::new(None),
         }
     }
 
@@ -131,10 +136,15 @@ impl<T: Transport> Connection<T> {
     fn next_head(&self, patience: Duration) -> Result<Next, Reject> {
         let clocks = &self.service.config.clocks;
         let mut deadline = None;
+        let mut has_come = true;
         loop {
             if let Some(request) = self.wire.take_head(&self.service.config.head_limits)? {
+                if !has_come {
+                    self.since.set(Instant::now());
+                }
                 return Ok(Next::Request(request));
             }
+            has_come = false;
             if self.wire.flush().is_err() {
                 return Ok(Next::Done);
             }
@@ -167,7 +177,7 @@ impl<T: Transport> Connection<T> {
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.wire.release_buffers();
         self.seat.set(Place::Idle);
-        let now = self.last.get();
+        let now = self.since.get();
         let until = now.checked_add(self.service.config.clocks.keep_alive);
         let pause = now.checked_add(patience);
         // Whoever holds the wire (an `Input` that was put elsewhere) keeps the thread, too.

@@ -4,10 +4,10 @@ use super::Connection;
 use super::transport::Transport;
 use super::wire::Wire;
 use crate::green::take_turn;
-use crate::green::thread::{self, Interrupt, LimitGuard, LimitNumber, Unwind};
+use crate::green::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
 use crate::http1::{self, Framing, Plan, RequestFacts};
 use bytes::Bytes;
-use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, ResponseParts, Sink};
+use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
 use std::fmt;
@@ -21,10 +21,16 @@ const COPY_BYTES: usize = 16 * 1024;
 /// Puts one response on a wire.
 pub(super) struct ResponseWriter<'a, T: Transport> {
     connection: &'a Connection<T>,
-    wire: &'a Wire<T>,
-    facts: RequestFacts,
     /// The handler's clock, which runs between chunks: moved with every one that is sent.
-    limit: LimitGuard,
+    limit: LimitGuard<&'a Thread>,
+    progress: Box<Progress>,
+}
+
+/// How far a response has come. On the heap: see "Stack" in [`super`]. One serves all requests of
+/// a connection.
+#[derive(Debug)]
+pub(super) struct Progress {
+    facts: RequestFacts,
     status: StatusCode,
     plan: Option<Plan>,
     body_bytes: u64,
@@ -34,6 +40,8 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
     head: Option<Vec<u8>>,
     /// The body may be ended at once when the server stops, and what it says then.
     farewell: Option<Bytes>,
+    /// When its last step was taken.
+    at: Instant,
 }
 
 /// What has become of a response.
@@ -44,33 +52,34 @@ pub(super) struct Written {
     pub(super) head: Option<Vec<u8>>,
     /// It is whole, and both sides want to go on.
     pub(super) may_reuse: bool,
+    /// When its last step was taken.
+    pub(super) at: Instant,
 }
 
 impl<'a, T: Transport> ResponseWriter<'a, T> {
-    /// On the heap, and made out of line: see "Stack" in [`super`].
-    #[inline(never)]
     pub(super) fn new(
         connection: &'a Connection<T>,
         facts: RequestFacts,
-        limit: LimitGuard,
-    ) -> Box<Self> {
-        Box::new(Self {
+        limit: LimitGuard<&'a Thread>,
+    ) -> Self {
+        let at = connection.since.get();
+        let progress = match connection.spare.take() {
+            Some(mut progress) => {
+                progress.restart(facts, at);
+                progress
+            }
+            None => Progress::new(facts, at),
+        };
+        Self {
             connection,
-            wire: &connection.wire,
-            facts,
             limit,
-            status: StatusCode::OK,
-            plan: None,
-            body_bytes: 0,
-            complete: false,
-            head: None,
-            farewell: None,
-        })
+            progress,
+        }
     }
 
     /// Whether the head is to be kept for the log.
     pub(super) fn keep_head(&mut self, keep: bool) {
-        self.head = keep.then(Vec::new);
+        self.progress.head = keep.then(Vec::new);
     }
 
     /// The number of the handler's clock.
@@ -80,48 +89,55 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
     /// Part of the response is on its way: another cannot be sent instead.
     pub(super) fn has_started(&self) -> bool {
-        self.plan.is_some()
+        self.progress.plan.is_some()
     }
 
     /// The client has left: 499, as nginx calls it. Nobody but the log will see it.
     pub(super) fn note_departure(&mut self) {
-        self.status = StatusCode::from_u16(499).expect("three digits");
+        self.progress.status = StatusCode::from_u16(499).expect("three digits");
     }
 
     /// Another protocol has taken over after its 101, and is over.
     pub(super) fn note_upgrade(&mut self) {
-        self.status = StatusCode::SWITCHING_PROTOCOLS;
+        self.progress.status = StatusCode::SWITCHING_PROTOCOLS;
     }
 
     /// The end of what was sent looks like the end of the whole, though it is not.
     pub(super) fn looks_complete(&self) -> bool {
         let by_close = self
+            .progress
             .plan
             .as_ref()
             .is_some_and(|plan| plan.framing == Framing::Close);
-        by_close && !self.complete
+        by_close && !self.progress.complete
     }
 
     /// Ends the handler's clock, and tells what has become of the response.
     pub(super) fn end(self) -> Written {
-        Written {
-            status: self.status,
-            body_bytes: self.body_bytes,
-            may_reuse: self.complete && self.plan.is_some_and(|plan| plan.keep_alive),
-            head: self.head,
-        }
+        let mut progress = self.progress;
+        let keep_alive = progress.plan.is_some_and(|plan| plan.keep_alive);
+        let written = Written {
+            status: progress.status,
+            body_bytes: progress.body_bytes,
+            may_reuse: progress.complete && keep_alive,
+            head: progress.head.take(),
+            at: progress.at,
+        };
+        self.connection.spare.set(Some(progress));
+        written
     }
 
     /// Sends a response. Its body is dropped before this returns.
-    pub(super) fn send(&mut self, mut response: Response) -> Result<(), BodyError> {
+    pub(super) fn send(&mut self, response: Response) -> Result<(), BodyError> {
         self.connection.report_failure(&response);
-        let content_type = response.take_lone_content_type();
-        let (
-            ResponseParts {
-                status, headers, ..
-            },
+        let WireResponse {
+            status,
+            content_type,
+            headers,
             body,
-        ) = response.into_parts();
+            ..
+        } = response.into_wire();
+        let headers = headers.as_deref();
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             // RFC 9110 section 15.2: the client would wait for the response behind it.
             let what = format_args!("{status} is no final response");
@@ -129,12 +145,12 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             drop(body);
             return self.send(HttpError::new(500, "the handler failed").into_response());
         }
-        self.status = status;
+        self.progress.status = status;
         let length = body.length();
         let mut stream = Streaming {
             writer: self,
             content_type: content_type.as_ref(),
-            headers: &headers,
+            headers,
             length,
         };
         match body.into_full() {
@@ -143,7 +159,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                 stream.writer.send_whole(&whole)
             }
             Err(body) => {
-                let plan = http1::plan(&stream.writer.facts, status, &headers, length);
+                let plan = http1::plan(&stream.writer.progress.facts, status, headers, length);
                 if !plan.send_body {
                     // HEAD, 204, 304: nobody will see the body, so it is not asked for any.
                     drop(body);
@@ -169,74 +185,113 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
     }
 
     fn send_whole(&mut self, body: &[u8]) -> Result<(), BodyError> {
-        let plan = self.plan.as_ref().expect("start() has made it");
+        let plan = self.plan();
         if !plan.send_body || body.is_empty() {
             return self.finish();
         }
-        self.body_bytes = body.len() as u64;
+        self.progress.body_bytes = body.len() as u64;
         if body.len() <= COPY_BYTES {
-            self.wire.queue(|out| out.extend_from_slice(body));
+            self.wire().queue(|out| out.extend_from_slice(body));
         } else {
-            self.wire.send_end(&[body])?;
+            self.wire().send_end(&[body])?;
+            self.progress.at = Instant::now();
         }
-        self.complete = true;
+        self.progress.complete = true;
         Ok(())
     }
 
     /// Sends a chunk of a stream, at once and with whatever goes before it.
     fn send_chunk(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
-        let plan = self.plan.as_ref().expect("start() has made it");
-        match plan.framing {
+        match self.plan().framing {
             Framing::Chunked => {
                 let size = http1::chunk_head(chunk.len());
-                self.wire
+                self.wire()
                     .send(&[size.as_bytes(), chunk, http1::CHUNK_END])?;
             }
             Framing::Length(length) => {
-                let left = length - self.body_bytes;
+                let left = length - self.progress.body_bytes;
                 if chunk.len() as u64 > left {
                     // What the head has promised is the end of the response for the client; more
                     // would be taken for the next one.
                     let fitting = usize::try_from(left).unwrap_or(chunk.len());
-                    self.wire.send(&[&chunk[..fitting]])?;
-                    self.body_bytes += left;
+                    self.wire().send(&[&chunk[..fitting]])?;
+                    self.progress.body_bytes += left;
                     return Err(std::io::Error::other(format!(
                         "the body is longer than its Content-Length of {length}"
                     ))
                     .into());
                 }
-                self.wire.send(&[chunk])?;
+                self.wire().send(&[chunk])?;
             }
-            Framing::Close => self.wire.send(&[chunk])?,
+            Framing::Close => self.wire().send(&[chunk])?,
             Framing::None => {}
         }
-        self.body_bytes += chunk.len() as u64;
+        let now = Instant::now();
+        self.progress.at = now;
+        self.progress.body_bytes += chunk.len() as u64;
         let timeout = self.connection.service.config.clocks.handler;
-        self.limit.set(Instant::now() + timeout);
+        self.limit.set(now + timeout);
         Ok(())
     }
 
     /// Ends the response.
     fn finish(&mut self) -> Result<(), BodyError> {
-        let plan = self.plan.as_ref().expect("start() has made it");
+        let plan = self.plan();
         match plan.framing {
             Framing::Chunked if plan.send_body => {
-                self.wire
+                self.wire()
                     .queue(|out| out.extend_from_slice(http1::LAST_CHUNK));
                 // A stream's end is as eagerly awaited as its chunks.
-                self.wire.send_end(&[])?;
+                self.wire().send_end(&[])?;
             }
-            Framing::Length(length) if plan.send_body && self.body_bytes < length => {
+            Framing::Length(length) if plan.send_body && self.progress.body_bytes < length => {
                 return Err(std::io::Error::other(format!(
                     "the body ended after {} of {length} bytes",
-                    self.body_bytes
+                    self.progress.body_bytes
                 ))
                 .into());
             }
             Framing::Chunked | Framing::Length(_) | Framing::Close | Framing::None => {}
         }
-        self.complete = true;
+        self.progress.at = Instant::now();
+        self.progress.complete = true;
         Ok(())
+    }
+
+    fn wire(&self) -> &'a Wire<T> {
+        &self.connection.wire
+    }
+
+    fn plan(&self) -> &Plan {
+        self.progress.plan.as_ref().expect("start() has made it")
+    }
+}
+
+impl Progress {
+    #[inline(never)] // not to be made on the stack of whoever is about to call a handler
+    fn new(facts: RequestFacts, at: Instant) -> Box<Self> {
+        Box::new(Self {
+            facts,
+            status: StatusCode::OK,
+            plan: None,
+            body_bytes: 0,
+            complete: false,
+            head: None,
+            farewell: None,
+            at,
+        })
+    }
+
+    /// Forgets the last response.
+    fn restart(&mut self, facts: RequestFacts, at: Instant) {
+        self.facts = facts;
+        self.status = StatusCode::OK;
+        self.plan = None;
+        self.body_bytes = 0;
+        self.complete = false;
+        self.head = None;
+        self.farewell = None;
+        self.at = at;
     }
 }
 
@@ -244,38 +299,37 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 struct Streaming<'w, 'a, 'h, T: Transport> {
     writer: &'w mut ResponseWriter<'a, T>,
     content_type: Option<&'h HeaderValue>,
-    headers: &'h HeaderMap,
+    headers: Option<&'h HeaderMap>,
     length: Option<u64>,
 }
 
 impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Writes the head, unless it is written already. It leaves with what follows it.
     fn start(&mut self) {
-        let writer = &mut *self.writer;
-        if writer.plan.is_none() {
-            writer.facts.keep_alive &= !writer.connection.service.lifecycle.is_stopping();
-            let mut plan = http1::plan(&writer.facts, writer.status, self.headers, self.length);
-            plan.keep_alive &= writer.wire.may_be_reused();
-            if let Some(mismatch) = plan.mismatch {
-                let what = format_args!("the Content-Length is not used: {mismatch:?}");
-                writer.complain(Level::Warn, &what);
-            }
-            writer.wire.answering();
-            writer.wire.queue(|out| {
+        let wire = self.writer.wire();
+        let stopping = self.writer.connection.service.lifecycle.is_stopping();
+        let progress = &mut *self.writer.progress;
+        if progress.plan.is_none() {
+            progress.facts.keep_alive &= !stopping;
+            progress.at = Instant::now();
+            let (status, now) = (progress.status, progress.at);
+            let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
+            plan.keep_alive &= wire.may_be_reused();
+            wire.answering();
+            wire.queue(|out| {
                 let start = out.len();
-                http1::write_head(
-                    out,
-                    writer.facts.version,
-                    writer.status,
-                    self.content_type,
-                    self.headers,
-                    &plan,
-                );
-                if let Some(kept) = &mut writer.head {
+                let version = progress.facts.version;
+                let (content_type, headers) = (self.content_type, self.headers);
+                http1::write_head(out, version, status, content_type, headers, &plan, now);
+                if let Some(kept) = &mut progress.head {
                     kept.extend_from_slice(&out[start..]);
                 }
             });
-            writer.plan = Some(plan);
+            progress.plan = Some(plan);
+            if let Some(mismatch) = plan.mismatch {
+                let what = format_args!("the Content-Length is not used: {mismatch:?}");
+                self.writer.complain(Level::Warn, &what);
+            }
         }
     }
 }
@@ -285,7 +339,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     fn drive(&mut self, body: Body) -> Result<(), BodyError> {
         // Unwind safety: the writer is ours, and knows whether the wire was left in order.
         let result = catch_unwind(AssertUnwindSafe(|| body.send_to(self)));
-        if self.writer.farewell.is_some() {
+        if self.writer.progress.farewell.is_some() {
             return self.part(result);
         }
         result.unwrap_or_else(|payload| resume_unwind(payload))
@@ -300,13 +354,13 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     ) -> Result<(), BodyError> {
         let writer = &mut *self.writer;
         writer.connection.unwilling();
-        let farewell = writer.farewell.take().unwrap_or_default();
+        let farewell = writer.progress.farewell.take().unwrap_or_default();
         let payload = match result {
             Ok(result) => return result,
             Err(payload) => payload,
         };
         let stopped = Unwind::of(&*payload) == Some(Unwind::Interrupted(Interrupt::Stop));
-        if !stopped || writer.wire.is_writing() {
+        if !stopped || writer.wire().is_writing() {
             resume_unwind(payload); // or the grace period is over, and half a chunk is sent
         }
         // The thread is ours again.
@@ -323,7 +377,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
-        if self.writer.farewell.is_none() {
+        if self.writer.progress.farewell.is_none() {
             return act(self);
         }
         self.writer.connection.unwilling();
@@ -346,12 +400,12 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn start(&mut self) -> Result<(), BodyError> {
         self.undisturbed(|stream| {
             Streaming::start(stream);
-            Ok(stream.writer.wire.flush()?)
+            Ok(stream.writer.wire().flush()?)
         })
     }
 
     fn end_at_stop(&mut self, farewell: Bytes) {
-        self.writer.farewell = Some(farewell);
+        self.writer.progress.farewell = Some(farewell);
         self.writer.connection.willing();
     }
 }

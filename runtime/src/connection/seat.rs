@@ -131,12 +131,25 @@ impl Seat {
         };
     }
 
-    /// A request begins, with its own client if that is not the connection's; or it is over.
-    pub(super) fn set_request(&self, line: Option<RequestLine>, client: Option<Arc<Facts>>) {
+    /// A request begins, with its own client if that is not the connection's.
+    pub(super) fn set_request(&self, line: RequestLine, client: Option<Arc<Facts>>) {
         let mut guest = self.guest();
-        guest.line = line;
+        guest.line = Some(line);
         guest.proxied = client;
         guest.route = None;
+    }
+
+    /// The line of the present request.
+    pub(super) fn line(&self) -> Option<RequestLine> {
+        self.guest().line.clone()
+    }
+
+    /// The request is over; gives its line.
+    pub(super) fn take_request(&self) -> Option<RequestLine> {
+        let mut guest = self.guest();
+        guest.proxied = None;
+        guest.route = None;
+        guest.line.take()
     }
 
     /// The request has found its route.

@@ -105,8 +105,12 @@ impl<T: Transport> Switch for Wire<T> {
             keep_alive: true,
         };
         let status = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = Some(headers);
         let plan = http1::plan(&facts, status, headers, None);
-        self.queue(|out| http1::write_head(out, facts.version, status, None, headers, &plan));
+        let now = Instant::now();
+        self.queue(|out| {
+            http1::write_head(out, facts.version, status, None, headers, &plan, now);
+        });
         self.flush()?;
         if let Some(clock) = self.handlers_limit.take() {
             LimitGuard::lift(clock);

@@ -10,9 +10,11 @@
 //!
 //! Names are written in lower case, as the `http` crate keeps them.
 
+use std::time::Instant;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-use super::date::write_date;
+use super::date::{write_date, write_server_and_date};
 use super::target::decimal;
 
 /// How the end of a response body is marked (RFC 9112 section 6.3).
@@ -126,8 +128,11 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn read(headers: &HeaderMap) -> Self {
+    fn read(headers: Option<&HeaderMap>) -> Self {
         let mut wishes = Self::default();
+        let Some(headers) = headers else {
+            return wishes;
+        };
         for (name, value) in headers {
             match kind(name.as_str()) {
                 Kind::Plain => {}
@@ -162,7 +167,7 @@ impl Wishes {
 pub(crate) fn plan(
     request: &RequestFacts,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: Option<&HeaderMap>,
     body_length: Option<u64>,
 ) -> Plan {
     let wishes = Wishes::read(headers);
@@ -237,7 +242,7 @@ fn frame(
 /// Appends the head of a response to `out`.
 ///
 /// `plan` must have been made from the same `status` and `headers`; `content_type` comes on top of
-/// these. Adds
+/// these, `now` is for the date. Adds
 /// `Server` and `Date` unless the application set them, the framing field, and
 /// `Connection` where it says something: `close`, `keep-alive` for HTTP/1.0,
 /// `upgrade` with an `Upgrade` of the application. Fields that appear more than
@@ -251,19 +256,16 @@ pub(crate) fn write_head(
     version: Version,
     status: StatusCode,
     content_type: Option<&HeaderValue>,
-    headers: &HeaderMap,
+    headers: Option<&HeaderMap>,
     plan: &Plan,
+    now: Instant,
 ) {
     out.reserve(256);
     write_status_line(out, version, status);
     match (plan.has_server, plan.has_date) {
-        (false, false) => {
-            out.extend_from_slice(b"server: greenway\r\ndate: ");
-            write_date(out);
-            out.extend_from_slice(b"\r\n");
-        }
+        (false, false) => write_server_and_date(out, now),
         (false, true) => out.extend_from_slice(b"server: greenway\r\n"),
-        (true, false) => write_date_field(out),
+        (true, false) => write_date(out, now),
         (true, true) => {}
     }
     write_connection(out, version, status, plan);
@@ -277,9 +279,11 @@ pub(crate) fn write_head(
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    for (name, value) in headers {
-        if !plan.filter || !is_ours(name.as_str()) {
-            write_field(out, name, value);
+    if let Some(headers) = headers {
+        for (name, value) in headers {
+            if !plan.filter || !is_ours(name.as_str()) {
+                write_field(out, name, value);
+            }
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -354,12 +358,6 @@ fn write_connection(out: &mut Vec<u8>, version: Version, status: StatusCode, pla
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_date_field(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"date: ");
-    write_date(out);
-    out.extend_from_slice(b"\r\n");
-}
-
 fn write_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"content-length: ");
     out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
@@ -423,8 +421,7 @@ pub(crate) fn error_response(
     let separator = if reason.is_empty() { "" } else { ": " };
     let pieces = [status.as_str(), " ", phrase, separator, reason, "\n"];
     write_status_line(out, Version::HTTP_11, status);
-    out.extend_from_slice(b"server: greenway\r\n");
-    write_date_field(out);
+    write_server_and_date(out, Instant::now());
     out.extend_from_slice(b"connection: close\r\n");
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\n");
     if let Some(seconds) = retry_after {

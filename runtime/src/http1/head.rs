@@ -13,7 +13,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
-use greenway_app::{Field, Head};
+use greenway_app::{Field, Fields, Head};
 use http::{Method, StatusCode, Version};
 
 use super::fields::{BodyLength, Facts};
@@ -294,7 +294,7 @@ fn parse_within<const FIELDS: usize>(
         Version::HTTP_11
     };
     let mut facts = Facts::new();
-    let mut fields = Vec::with_capacity(request.headers.len());
+    let mut fields = Fields::with_capacity(request.headers.len());
     let base = bytes.as_ptr().addr();
     let mut start = line + 2;
     for (index, header) in request.headers.iter().enumerate() {

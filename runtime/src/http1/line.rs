@@ -46,6 +46,18 @@ pub(super) fn find_line(
     Ok(Some(length))
 }
 
+/// Where `byte` stands first.
+#[inline]
+pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    /// Up to so many bytes, most targets among them, a loop is over before `memchr` has begun.
+    const FEW: usize = 24;
+    if bytes.len() <= FEW {
+        bytes.iter().position(|other| *other == byte)
+    } else {
+        memchr::memchr(byte, bytes)
+    }
+}
+
 /// `tchar`, what a method or a field name consists of (RFC 9110 section 5.6.2).
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte,

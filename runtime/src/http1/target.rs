@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use greenway_app::Span;
 use http::{Method, StatusCode};
 
+use super::line::find;
 use super::reject::Reject;
 
 /// The parts of a request target, as places in the head.
@@ -93,7 +94,7 @@ fn absolute(target: &[u8], base: usize) -> Result<Target, Reject> {
 
 fn path_and_query(target: &[u8], base: usize, start: usize, authority: Option<Span>) -> Target {
     let end = base + target.len();
-    match memchr::memchr(b'?', &target[start..]) {
+    match find(b'?', &target[start..]) {
         Some(at) => Target {
             path: span(base + start, base + start + at),
             query: Some(span(base + start + at + 1, end)),
@@ -129,6 +130,17 @@ static TARGET_BYTES: [bool; 256] = {
 /// be followed by a port, the port must be at most 65535, and an IP literal
 /// must be an IPv6 address (there is no "IPvFuture", and zones are local).
 pub(super) fn is_authority(value: &[u8]) -> bool {
+    let special = |byte: &u8| !REG_NAME_BYTES[usize::from(*byte)];
+    let end = value.iter().position(special).unwrap_or(value.len());
+    match &value[end..] {
+        [] | [b':', ..] => end > 0 && is_port(&value[end..]),
+        _ => is_unusual_authority(value),
+    }
+}
+
+/// What most hosts do without: an IP literal, or escapes in a name.
+#[cold]
+fn is_unusual_authority(value: &[u8]) -> bool {
     let (host_ok, port) = if let [b'[', rest @ ..] = value {
         let Some(close) = memchr::memchr(b']', rest) else {
             return false;
@@ -142,23 +154,24 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
         let end = memchr::memchr(b':', value).unwrap_or(value.len());
         (is_reg_name(&value[..end]), &value[end..])
     };
-    host_ok
-        && match port {
-            [] => true,
-            [b':', digits @ ..] => decimal(digits).is_some_and(|port| port <= u64::from(u16::MAX)),
-            _ => false,
-        }
+    host_ok && is_port(port)
+}
+
+/// `[ ":" port ]`.
+fn is_port(port: &[u8]) -> bool {
+    match port {
+        [] => true,
+        [b':', digits @ ..] => decimal(digits).is_some_and(|port| port <= u64::from(u16::MAX)),
+        _ => false,
+    }
 }
 
 /// A `reg-name` of RFC 3986 section 3.2.2 that is not empty; IPv4 addresses
 /// are among them.
 fn is_reg_name(name: &[u8]) -> bool {
-    let plain = |byte: &u8| REG_NAME_BYTES[usize::from(*byte)];
-    !name.is_empty() && (name.iter().all(plain) || is_escaped_reg_name(name))
-}
-
-#[cold]
-fn is_escaped_reg_name(name: &[u8]) -> bool {
+    if name.is_empty() {
+        return false;
+    }
     let mut bytes = name.iter();
     while let Some(&byte) = bytes.next() {
         let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);

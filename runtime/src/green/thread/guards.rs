@@ -3,6 +3,7 @@
 use super::{Thread, current, with_current};
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 /// A time limit around whatever runs until the guard is dropped. When it is over, the next
 /// wait unwinds with [`Unwind::LimitPassed`] and the guard's number.
 #[derive(Debug)]
-pub(crate) struct LimitGuard {
-    me: Arc<Thread>,
+pub(crate) struct LimitGuard<M: Deref<Target = Thread> = Arc<Thread>> {
+    me: M,
     number: u64,
     _not_send: PhantomData<*const ()>,
 }
@@ -21,11 +22,25 @@ impl LimitGuard {
         Self::on(current(), at)
     }
 
+    /// Takes a limit of this thread back, by its number; the guard then guards nothing. Nor will
+    /// the thread be woken at a time that was set for what it has done before: the next wait
+    /// sets its own.
+    pub(crate) fn lift(number: LimitNumber) {
+        let me = current();
+        // SAFETY: called by the thread itself; the borrow ends before the timer is looked at.
+        let limits = &mut unsafe { me.own() }.limits;
+        limits.retain(|(_, other)| *other != number);
+        limits.shrink_to_fit();
+        me.cancel_timer();
+    }
+}
+
+impl<M: Deref<Target = Thread>> LimitGuard<M> {
     /// As [`new`](Self::new), for a caller that knows which thread it is on.
     ///
     /// # Panics
     /// When it is mistaken.
-    pub(crate) fn on(me: Arc<Thread>, at: Instant) -> Self {
+    pub(crate) fn on(me: M, at: Instant) -> Self {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
         // Numbers need only differ among the limits of one thread, and a thread stays put.
         let number = NEXT.with(|next| next.replace(next.get() + 1));
@@ -43,18 +58,6 @@ impl LimitGuard {
     /// Moves the limit.
     pub(crate) fn set(&self, at: Instant) {
         replace(&self.me, self.number, |_| Some(at));
-    }
-
-    /// Takes a limit of this thread back, by its number; the guard then guards nothing. Nor will
-    /// the thread be woken at a time that was set for what it has done before: the next wait
-    /// sets its own.
-    pub(crate) fn lift(number: LimitNumber) {
-        let me = current();
-        // SAFETY: called by the thread itself; the borrow ends before the timer is looked at.
-        let limits = &mut unsafe { me.own() }.limits;
-        limits.retain(|(_, other)| *other != number);
-        limits.shrink_to_fit();
-        me.cancel_timer();
     }
 
     pub(crate) fn number(&self) -> LimitNumber {
@@ -112,7 +115,7 @@ impl Drop for Standstill {
     }
 }
 
-impl Drop for LimitGuard {
+impl<M: Deref<Target = Thread>> Drop for LimitGuard<M> {
     fn drop(&mut self) {
         // SAFETY: as in `set`.
         let limits = &mut unsafe { self.me.own() }.limits;

@@ -1,5 +1,7 @@
 //! What goes out, byte by byte.
 
+use std::time::Instant;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use super::super::encode::Mismatch;
@@ -39,6 +41,22 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     headers
 }
 
+/// The head of a 200 with these fields.
+fn head(headers: &HeaderMap, plan: &Plan) -> Vec<u8> {
+    let mut out = Vec::new();
+    let now = Instant::now();
+    write_head(
+        &mut out,
+        Version::HTTP_11,
+        StatusCode::OK,
+        None,
+        Some(headers),
+        plan,
+        now,
+    );
+    out
+}
+
 /// Plan and head; the date, which must be one, becomes `DATE`.
 fn respond(
     request: RequestFacts,
@@ -48,9 +66,17 @@ fn respond(
 ) -> (Plan, String) {
     let headers = headers(fields);
     let status = StatusCode::from_u16(status).unwrap();
-    let plan = plan(&request, status, &headers, length);
+    let plan = plan(&request, status, Some(&headers), length);
     let mut out = b"before".to_vec();
-    write_head(&mut out, request.version, status, None, &headers, &plan);
+    write_head(
+        &mut out,
+        request.version,
+        status,
+        None,
+        Some(&headers),
+        &plan,
+        Instant::now(),
+    );
     let text = String::from_utf8(out).unwrap();
     let head = text
         .strip_prefix("before")
@@ -207,15 +233,9 @@ fn server_and_date_of_the_application_stay() {
         assert_eq!(head, format!("HTTP/1.1 200 OK\r\n{expected}"), "{fields:?}");
     }
     let headers = headers(&[("date", date)]);
-    let mut out = Vec::new();
-    let plan = plan(&GET, StatusCode::OK, &headers, Some(0));
-    write_head(
-        &mut out,
-        Version::HTTP_11,
-        StatusCode::OK,
-        None,
+    let out = head(
         &headers,
-        &plan,
+        &plan(&GET, StatusCode::OK, Some(&headers), Some(0)),
     );
     assert!(String::from_utf8(out).unwrap().contains(date));
 }
@@ -379,17 +399,9 @@ fn persistence() {
 #[test]
 fn closing_may_be_decided_late() {
     let headers = HeaderMap::new();
-    let mut plan = plan(&GET, StatusCode::OK, &headers, Some(0));
+    let mut plan = plan(&GET, StatusCode::OK, Some(&headers), Some(0));
     plan.keep_alive = false;
-    let mut out = Vec::new();
-    write_head(
-        &mut out,
-        Version::HTTP_11,
-        StatusCode::OK,
-        None,
-        &headers,
-        &plan,
-    );
+    let out = head(&headers, &plan);
     assert!(
         String::from_utf8(out)
             .unwrap()
@@ -427,16 +439,8 @@ fn fields_of_the_connection_are_the_servers() {
 fn obs_text_goes_out_as_it_is() {
     let mut headers = HeaderMap::new();
     headers.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
-    let plan = plan(&GET, StatusCode::OK, &headers, Some(0));
-    let mut out = Vec::new();
-    write_head(
-        &mut out,
-        Version::HTTP_11,
-        StatusCode::OK,
-        None,
-        &headers,
-        &plan,
-    );
+    let plan = plan(&GET, StatusCode::OK, Some(&headers), Some(0));
+    let out = head(&headers, &plan);
     assert!(out.ends_with(b"\r\nx-latin: caf\xe9\r\n\r\n"));
 }
 

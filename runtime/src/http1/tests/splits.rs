@@ -1,6 +1,8 @@
 //! Properties: what is found depends on the bytes, not on how they were cut;
 //! what is encoded is decoded; and nothing panics.
 
+use std::time::Instant;
+
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use proptest::collection::vec;
@@ -242,9 +244,9 @@ proptest! {
         let (head, old, keep_alive) = facts;
         let version = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         let status = StatusCode::from_u16(status).unwrap();
-        let plan = plan(&RequestFacts { head, version, keep_alive }, status, &headers, body);
+        let plan = plan(&RequestFacts { head, version, keep_alive }, status, Some(&headers), body);
         let mut out = Vec::new();
-        write_head(&mut out, version, status, None, &headers, &plan);
+        write_head(&mut out, version, status, None, Some(&headers), &plan, Instant::now());
 
         let mut slots = [httparse::EMPTY_HEADER; 16];
         let mut response = httparse::Response::new(&mut slots);
