@@ -9,6 +9,8 @@ mod bad_bodies;
 mod bad_input;
 #[path = "suite/counting.rs"]
 mod counting;
+#[path = "suite/floods.rs"]
+mod floods;
 #[path = "suite/smuggling.rs"]
 mod smuggling;
 // The contract between server and application.

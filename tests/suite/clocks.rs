@@ -7,6 +7,7 @@ use greenway::green::{Queue, sleep};
 use greenway::{Body, Engine, Request, Server};
 use greenway_tests::request::{get, with};
 use greenway_tests::{Client, DEADLINE, Drops, TestServer, next, on_green_and_threads};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 on_green_and_threads!(
@@ -22,6 +23,7 @@ on_green_and_threads!(
     a_stream_that_goes_on_is_not_cut,
     a_client_that_does_not_read_is_cut,
     a_client_that_reads_slowly_is_served,
+    a_client_that_reads_a_few_bytes_now_and_then_is_cut,
     a_slow_reader_does_not_use_up_the_handlers_time,
     a_slow_upload_does_not_use_up_the_handlers_time,
     a_body_that_was_quick_may_not_drip_afterwards,
@@ -220,6 +222,42 @@ fn a_client_that_does_not_read_is_cut(engine: Engine) {
     next(&errors);
     drops.wait();
     drop(client);
+}
+
+/// As long as it reads, and no pause is too long: altogether it is slower than 500 bytes a
+/// second. Beside it, one that is slow as well, and faster than that, stays.
+fn a_client_that_reads_a_few_bytes_now_and_then_is_cut(engine: Engine) {
+    let drops = Drops::new();
+    let there = drops.clone();
+    let app = move |request: Request| {
+        let witness = (request.path() == "/trickle").then(|| there.witness());
+        Body::stream(move |out| {
+            let _witness = witness;
+            loop {
+                out.send(vec![b'x'; 16 * 1024])?;
+            }
+        })
+    };
+    let server = TestServer::start(patient(engine, app).write_timeout(SHORT * 5));
+    let reader = |path: &str| {
+        // Little is on the way, so that the kernel does not take what the client does not.
+        let mut client = Client::connect_with_buffer(4096, server.addr());
+        client.send(get(path));
+        client.head();
+        client
+    };
+    let trickle = reader("/trickle");
+    let mut fair = reader("/fair");
+    let begun = Instant::now();
+    while drops.pending() == 0 {
+        assert!(begun.elapsed() < DEADLINE, "it trickles for ever");
+        let _gone = trickle.stream().read(&mut [0; 4]);
+        fair.take(1024);
+        sleep(SHORT / 20);
+    }
+    assert!(begun.elapsed() > SHORT * 4, "it was given its time");
+    // More than the kernel might have kept for it.
+    fair.take(16_000_000);
 }
 
 fn a_client_that_reads_slowly_is_served(engine: Engine) {

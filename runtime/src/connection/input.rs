@@ -2,6 +2,7 @@
 
 use super::transport::Transport;
 use super::wire::Wire;
+use crate::green::take_turn;
 use crate::http1::{self, Step};
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource};
@@ -42,9 +43,16 @@ impl<T: Transport> BodySource<T> {
 
     /// Takes the next piece of the body; empty at its end.
     fn next_chunk(&self) -> io::Result<Bytes> {
+        let mut filled = false;
         loop {
             match self.take_buffered()? {
-                Taken::Data(chunk) => return Ok(chunk),
+                Taken::Data(chunk) => {
+                    if !filled {
+                        // One read may bring ten thousand chunks of a byte each.
+                        take_turn();
+                    }
+                    return Ok(chunk);
+                }
                 Taken::End => return Ok(Bytes::new()),
                 Taken::NeedMore { say_continue } => {
                     if say_continue && !self.wire.is_answering() {
@@ -55,7 +63,7 @@ impl<T: Transport> BodySource<T> {
                     self.wire.flush()?;
                     match self.wire.fill_body() {
                         Ok(0) => return Err(self.fail(truncated())),
-                        Ok(_) => {}
+                        Ok(_) => filled = true,
                         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                             return Err(self.fail(error_for(
                                 io::ErrorKind::TimedOut,
