@@ -290,6 +290,17 @@ impl Client {
         }
     }
 
+    /// The server ends the connection within a response: neither the rest of that comes, nor
+    /// another one.
+    ///
+    /// # Panics
+    /// Otherwise.
+    #[track_caller]
+    pub fn is_cut_short(&mut self) {
+        let (rest, _) = self.rest_or_reset();
+        assert_eq!(String::from_utf8_lossy(&rest), "", "after a cut");
+    }
+
     /// The server closes, and has nothing more to say.
     ///
     /// # Panics

@@ -1,7 +1,8 @@
 //! A server in this process, for one test.
 
 use crate::{Client, DEADLINE, Reply, request};
-use greenway::{Running, Server, Stopped};
+use greenway::{Body, Input, Running, Server, Stopped};
+use std::io::BufRead;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -90,6 +91,21 @@ impl TestServer {
         std::thread::spawn(move || stopped.send(running.stop_within(grace)));
         wait.recv_timeout(DEADLINE).ok()
     }
+}
+
+/// A body that sends a request's body back, piece by piece.
+#[must_use]
+pub fn as_it_comes(mut input: Input) -> Body {
+    Body::stream(move |out| {
+        loop {
+            let piece = input.fill_buf()?.to_vec();
+            if piece.is_empty() {
+                return Ok(());
+            }
+            input.consume(piece.len());
+            out.send(piece)?;
+        }
+    })
 }
 
 impl Drop for TestServer {

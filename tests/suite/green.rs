@@ -494,20 +494,25 @@ fn one_that_yields_for_ever_starves_nobody() {
 #[test]
 fn two_that_wake_one_another_for_ever_starve_nobody() {
     answers_while_worker_is_busy(|stop| {
-        let (ping, pong) = (Queue::new(1), Queue::new(1));
-        let (there, back) = (ping.clone(), pong.clone());
-        spawn_local(move || {
-            while there.get().is_some() {
-                back.put(()).unwrap();
-            }
-        });
-        spawn_local(move || {
-            while !stop.load(Ordering::SeqCst) {
-                ping.put(()).unwrap();
-                pong.get();
-            }
-            ping.close();
-        });
+        play_ping_pong(stop, |other| drop(spawn_local(other)));
+    });
+}
+
+/// A green thread wakes another thread, which wakes it, until `stop`.
+fn play_ping_pong(stop: &'static AtomicBool, start: fn(Box<dyn FnOnce() + Send>)) {
+    let (ping, pong) = (Queue::new(1), Queue::new(1));
+    let (there, back) = (ping.clone(), pong.clone());
+    start(Box::new(move || {
+        while there.get().is_some() {
+            back.put(()).unwrap();
+        }
+    }));
+    spawn_local(move || {
+        while !stop.load(Ordering::SeqCst) {
+            ping.put(()).unwrap();
+            pong.get();
+        }
+        ping.close();
     });
 }
 
@@ -515,20 +520,7 @@ fn two_that_wake_one_another_for_ever_starve_nobody() {
 #[test]
 fn wakes_from_elsewhere_starve_nobody() {
     answers_while_worker_is_busy(|stop| {
-        let (ping, pong) = (Queue::new(1), Queue::new(1));
-        let (there, back) = (ping.clone(), pong.clone());
-        std::thread::spawn(move || {
-            while there.get().is_some() {
-                back.put(()).unwrap();
-            }
-        });
-        spawn_local(move || {
-            while !stop.load(Ordering::SeqCst) {
-                ping.put(()).unwrap();
-                pong.get();
-            }
-            ping.close();
-        });
+        play_ping_pong(stop, |other| drop(std::thread::spawn(other)));
     });
 }
 

@@ -1,9 +1,9 @@
 //! The request's body: read on demand, never past its end, and out of the way of the next
 //! request (PEP 3333, "Input and Error Streams"; RFC 9110 section 10.1.1).
 
-use greenway::{App, Body, Engine, Request, Server};
+use greenway::{App, Engine, Request, Server};
 use greenway_tests::request::{chunk, get, get_close, post, post_chunked, with};
-use greenway_tests::{Client, TestServer, on_green_and_threads};
+use greenway_tests::{Client, TestServer, as_it_comes, on_green_and_threads};
 use std::io::{BufRead, Read};
 
 on_green_and_threads!(
@@ -30,17 +30,7 @@ fn serve(engine: Engine) -> TestServer {
         request.body(64 * 1024 * 1024)
     });
     app.post("/stream", |mut request: Request| {
-        let mut input = request.take_input();
-        Body::stream(move |out| {
-            loop {
-                let piece = input.fill_buf()?.to_vec();
-                if piece.is_empty() {
-                    return Ok(());
-                }
-                input.consume(piece.len());
-                out.send(piece)?;
-            }
-        })
+        as_it_comes(request.take_input())
     });
     app.post("/unread", |_: Request| "unread");
     app.post("/first/<n:int>", |mut request: Request| {

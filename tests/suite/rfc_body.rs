@@ -3,8 +3,7 @@
 
 use greenway::{Body, Engine, Request, Server};
 use greenway_tests::request::{get, get_close, with};
-use greenway_tests::{Client, TestServer, on_green_and_threads};
-use std::io::BufRead;
+use greenway_tests::{Client, TestServer, as_it_comes, on_green_and_threads};
 
 on_green_and_threads!(
     any_method_may_have_a_body,
@@ -27,19 +26,7 @@ fn serve(engine: Engine) -> TestServer {
     let app = |mut request: Request| -> Result<Body, greenway::HttpError> {
         match request.path() {
             "/unread" => Ok(Body::full("unread")),
-            "/stream" => {
-                let mut input = request.take_input();
-                Ok(Body::stream(move |out| {
-                    loop {
-                        let piece = input.fill_buf()?.to_vec();
-                        if piece.is_empty() {
-                            return Ok(());
-                        }
-                        input.consume(piece.len());
-                        out.send(piece)?;
-                    }
-                }))
-            }
+            "/stream" => Ok(as_it_comes(request.take_input())),
             _ => {
                 let body = request.body(1 << 20)?;
                 let text = String::from_utf8_lossy(&body);

@@ -13,51 +13,32 @@ use std::fmt::Write;
 #[path = "../../runtime/src/websocket/protocol/tests/cases/mod.rs"]
 mod cases;
 
+/// A test of each of these groups.
+macro_rules! groups {
+    ($($test:ident: $number:literal),+ $(,)?) => {
+        on_green_and_threads!($($test),+);
+        $(fn $test(engine: Engine) {
+            check_group(engine, $number);
+        })+
+    };
+}
+
+groups!(
+    case_1_framing: 1,
+    case_2_pings_and_pongs: 2,
+    case_3_reserved_bits: 3,
+    case_4_opcodes: 4,
+    case_5_fragmentation: 5,
+    case_6_utf8: 6,
+    case_7_close: 7,
+    case_9_limits: 9,
+);
+
 on_green_and_threads!(
-    case_1_framing,
-    case_2_pings_and_pongs,
-    case_3_reserved_bits,
-    case_4_opcodes,
-    case_5_fragmentation,
-    case_6_utf8,
-    case_7_close,
-    case_9_limits,
     case_10_fragments,
     case_12_compression_of_different_content,
     case_13_compression_with_different_parameters,
 );
-
-fn case_1_framing(engine: Engine) {
-    check_group(engine, 1);
-}
-
-fn case_2_pings_and_pongs(engine: Engine) {
-    check_group(engine, 2);
-}
-
-fn case_3_reserved_bits(engine: Engine) {
-    check_group(engine, 3);
-}
-
-fn case_4_opcodes(engine: Engine) {
-    check_group(engine, 4);
-}
-
-fn case_5_fragmentation(engine: Engine) {
-    check_group(engine, 5);
-}
-
-fn case_6_utf8(engine: Engine) {
-    check_group(engine, 6);
-}
-
-fn case_7_close(engine: Engine) {
-    check_group(engine, 7);
-}
-
-fn case_9_limits(engine: Engine) {
-    check_group(engine, 9);
-}
 
 fn case_10_fragments(engine: Engine) {
     check_group(engine, 10);

@@ -81,7 +81,7 @@ mod watch;
 pub(crate) mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use async_result::{AsyncResult, GetError, Setter};
 pub use at_exit::{at_exit, at_exit_within, run_at_exit};

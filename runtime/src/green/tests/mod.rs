@@ -32,7 +32,7 @@ use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, however slow the machine; only failures wait for it.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Short enough to be waited for in vain.
 const SHORT: Duration = Duration::from_millis(20);
@@ -42,7 +42,7 @@ fn ms(n: u64) -> Duration {
 }
 
 /// Two workers, unless another test was faster and this machine has one core only.
-fn workers() -> usize {
+pub(crate) fn workers() -> usize {
     start(Config {
         workers: 2,
         ..Config::default()
@@ -51,7 +51,7 @@ fn workers() -> usize {
 }
 
 /// A green thread on the worker with this number, or the remainder where there are fewer.
-fn on_worker<T: Send + 'static>(
+pub(crate) fn on_worker<T: Send + 'static>(
     worker: usize,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Greenlet<T> {
@@ -62,7 +62,7 @@ fn on_worker<T: Send + 'static>(
 static QUIET: RwLock<()> = RwLock::new(());
 
 /// Runs `body` on a green thread of each of two workers, and on this OS thread.
-fn everywhere(body: fn()) {
+pub(crate) fn everywhere(body: fn()) {
     let _quiet = QUIET.read();
     for worker in 0..2 {
         if let Err(error) = on_worker(worker, body).join() {

@@ -6,36 +6,7 @@ mod presence;
 mod storms;
 
 use super::*;
-use crate::green::{Builder, Config, Greenlet, config, start};
-
-/// Longer than anything here takes, however slow the machine; only failures wait for it.
-const LONG: Duration = Duration::from_secs(60);
-
-/// Two workers, unless another test was faster and this machine has one core only.
-fn workers() -> usize {
-    start(Config {
-        workers: 2,
-        ..Config::default()
-    });
-    config().workers
-}
-
-fn on_worker<T: Send + 'static>(
-    worker: usize,
-    body: impl FnOnce() -> T + Send + 'static,
-) -> Greenlet<T> {
-    Builder::new().worker(worker % workers()).spawn(body)
-}
-
-/// Runs `body` on a green thread of each of two workers, and on this OS thread.
-fn everywhere(body: fn()) {
-    for worker in 0..2 {
-        if let Err(error) = on_worker(worker, body).join() {
-            error.resume();
-        }
-    }
-    body();
-}
+use crate::green::tests::{LONG, everywhere, on_worker};
 
 /// Waits until `condition`, for a bounded time.
 fn eventually(condition: impl Fn() -> bool) {
