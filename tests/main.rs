@@ -39,6 +39,8 @@ mod pool;
 mod scale;
 #[path = "suite/stop.rs"]
 mod stop;
+#[path = "suite/stop_signals.rs"]
+mod stop_signals;
 // What is sent to many, and for long.
 #[path = "suite/broadcast.rs"]
 mod broadcast;
@@ -75,6 +77,8 @@ mod blocking;
 mod green;
 #[path = "suite/green_net.rs"]
 mod green_net;
+#[path = "suite/green_queues.rs"]
+mod green_queues;
 #[path = "suite/migration.rs"]
 mod migration;
 // What handlers use: docs/src/crates.md is the table.
