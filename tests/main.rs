@@ -20,6 +20,8 @@ mod contract;
 mod drops;
 #[path = "suite/environ.rs"]
 mod environ;
+#[path = "suite/files.rs"]
+mod files;
 #[path = "suite/input.rs"]
 mod input;
 // The life of a connection, and of a server.

@@ -141,7 +141,8 @@ impl Body {
     /// With a `length` in bytes the body has that Content-Length: what the
     /// reader has beyond it is not read, and a reader that ends earlier is an
     /// error ([`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof)), so that the
-    /// client notices.
+    /// client notices. A [`File`](std::fs::File) with a length of more than
+    /// 64 KiB is sent by the kernel (`sendfile`) where the server can do that.
     ///
     /// ```
     /// use greenway_app::{Body, HttpError, Request, testing::Client};

@@ -5,6 +5,7 @@
 //! call after a failure.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 
 use bytes::Bytes;
@@ -29,6 +30,19 @@ pub trait Sink {
     ///
     /// As [`send`](Sink::send).
     fn start(&mut self) -> Result<(), BodyError>;
+
+    /// Puts bytes of a file on the wire, from its position on, which is moved
+    /// behind them: as many of `length` as need no waiting. Gives how many that
+    /// were; whatever is in the way of more is for the next [`send`](Sink::send)
+    /// to find. A server that cannot do it leaves this as it is: 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sink::send).
+    fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        let _no_use_for_it = (file, length);
+        Ok(0)
+    }
 
     /// See [`Out::end_at_stop`]. A server that cannot do it leaves this as it
     /// is, and ends the body as any other.
@@ -133,7 +147,14 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
-    fn note(&mut self, result: Result<(), BodyError>) -> Result<(), BodyError> {
+    /// As [`Sink::send_file`].
+    pub(super) fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        self.verdict()?;
+        let result = self.sink.send_file(file, length);
+        self.note(result)
+    }
+
+    fn note<T>(&mut self, result: Result<T, BodyError>) -> Result<T, BodyError> {
         if let Err(error) = &result {
             self.failed = Some(error.is_gone());
         }

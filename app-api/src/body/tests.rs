@@ -1,6 +1,7 @@
 //! Every way a body can end, and that its producer is dropped once on each.
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -402,4 +403,81 @@ fn debug_shows_the_kind() {
         format!("{:?}", Body::from_reader(io::empty(), Some(3))),
         "Body::Stream(3 bytes)"
     );
+}
+
+/// A server that can send files, in bites; what it was offered.
+struct Sendfile {
+    bite: u64,
+    bytes: Vec<u8>,
+    offers: Vec<u64>,
+}
+
+impl Sink for Sendfile {
+    fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
+        self.bytes.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), BodyError> {
+        Ok(())
+    }
+
+    fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        self.offers.push(length);
+        let n = file
+            .take(length.min(self.bite))
+            .read_to_end(&mut self.bytes)?;
+        Ok(n as u64)
+    }
+}
+
+/// A file of 200,000 bytes that has no name any more, and its bytes.
+fn some_file() -> (File, Vec<u8>) {
+    let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at / 7) as u8).collect();
+    let id = std::thread::current().id();
+    let path = std::env::temp_dir().join(format!("gw-body-{}-{id:?}", std::process::id()));
+    std::fs::write(&path, &bytes).unwrap();
+    let file = File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    (file, bytes)
+}
+
+#[test]
+fn files_are_offered_to_servers_that_can_send_them() {
+    // What of 200,000 bytes needs no waiting each time; a chunk of 64 KiB in between.
+    for (bite, offers) in [
+        (0, &[200_000, 134_464, 68_928][..]),
+        (50_000, &[200_000, 84_464]),
+        (1 << 20, &[200_000]),
+    ] {
+        let (file, bytes) = some_file();
+        let mut sink = Sendfile {
+            bite,
+            bytes: Vec::new(),
+            offers: Vec::new(),
+        };
+        let body = Body::from_reader(file, Some(200_000));
+        body.send_to(&mut sink).unwrap();
+        assert!(sink.bytes == bytes, "other bytes with bites of {bite}");
+        assert_eq!(sink.offers, offers, "with bites of {bite}");
+    }
+    let (file, bytes) = some_file();
+    let mut probe = Probe::default();
+    let body = Body::from_reader(file, Some(200_000));
+    body.send_to(&mut probe).unwrap();
+    assert!(probe.chunks.concat() == bytes, "a server that cannot");
+}
+
+#[test]
+fn a_file_that_is_too_short_is_an_error() {
+    let (file, bytes) = some_file();
+    let mut sink = Sendfile {
+        bite: 1 << 20,
+        bytes: Vec::new(),
+        offers: Vec::new(),
+    };
+    let body = Body::from_reader(file, Some(300_000));
+    let error = body.send_to(&mut sink).unwrap_err().into_io();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert!(sink.bytes == bytes);
 }

@@ -11,6 +11,7 @@ use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, Wir
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
 use std::fmt;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
@@ -200,6 +201,20 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         Ok(())
     }
 
+    /// Sends what the kernel takes at once of a file, if nothing stands between its bytes.
+    fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        let most = match self.plan().framing {
+            Framing::Length(promised) => promised - self.progress.body_bytes,
+            Framing::Close => length,
+            Framing::Chunked | Framing::None => 0,
+        };
+        let sent = self.wire().send_file(file, length.min(most))?;
+        if sent > 0 {
+            self.moved(sent);
+        }
+        Ok(sent)
+    }
+
     /// Sends a chunk of a stream, at once and with whatever goes before it.
     fn send_chunk(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
         match self.plan().framing {
@@ -226,12 +241,17 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             Framing::Close => self.wire().send(&[chunk])?,
             Framing::None => {}
         }
+        self.moved(chunk.len() as u64);
+        Ok(())
+    }
+
+    /// So many bytes of the body are on their way: the handler's clock starts anew.
+    fn moved(&mut self, bytes: u64) {
         let now = Instant::now();
         self.progress.at = now;
-        self.progress.body_bytes += chunk.len() as u64;
+        self.progress.body_bytes += bytes;
         let timeout = self.connection.service.config.clocks.handler;
         self.limit.set(now + timeout);
-        Ok(())
     }
 
     /// Ends the response.
@@ -402,6 +422,16 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
             Streaming::start(stream);
             Ok(stream.writer.wire().flush()?)
         })
+    }
+
+    fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        let mut sent = 0;
+        self.undisturbed(|stream| {
+            stream.start();
+            sent = stream.writer.send_file(file, length)?;
+            Ok(())
+        })?;
+        Ok(sent)
     }
 
     fn end_at_stop(&mut self, farewell: Bytes) {

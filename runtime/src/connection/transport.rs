@@ -2,8 +2,9 @@
 
 use crate::green::handle::Handle;
 use crate::green::net::Stream;
-use crate::green::sys::unsent;
+use crate::green::sys::{send_file, unsent};
 use socket2::SockRef;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +27,11 @@ pub(crate) trait Transport: 'static {
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize>;
     /// As `write`, without waiting: `WouldBlock` if there is no room.
     fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Writes up to `n` bytes of a file, from its position on, without waiting.
+    fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
+        let _no_socket = (file, n);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Bytes that were written and that the client has not confirmed, if that is known.
     fn unsent(&self) -> Option<u64>;
     fn shutdown(&self, how: Shutdown);
@@ -59,6 +65,9 @@ impl Transport for Stream {
     }
     fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         Self::write_now(self, bufs)
+    }
+    fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
+        send_file(self.std().as_fd(), file.as_fd(), n)
     }
     fn unsent(&self) -> Option<u64> {
         unsent(self.std().as_fd())

@@ -13,6 +13,7 @@ use crate::server::Service;
 use bytes::BytesMut;
 use http::Version;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -417,6 +418,28 @@ impl<T: Transport> Wire<T> {
             }
         }
         result
+    }
+
+    /// Sends all that is to go, and then what the kernel takes at once of `n` bytes of a file,
+    /// from its position on. Whatever is in the way of more, the next write will find.
+    pub(super) fn send_file(&self, file: &File, n: u64) -> io::Result<u64> {
+        /// So much at a time, lest others have to wait for the worker.
+        const TURN: u64 = 512 * 1024;
+        self.flush()?;
+        let mut sent = 0;
+        while sent < n {
+            // At most TURN, so it fits.
+            let piece = TURN.min(n - sent) as usize;
+            match self.stream.send_file(file, piece) {
+                Ok(given @ 1..) => {
+                    self.write_pace.set(self.write_pace.get().gave(given));
+                    sent += given as u64;
+                }
+                Ok(0) | Err(_) => break,
+            }
+            take_turn();
+        }
+        Ok(sent)
     }
 
     fn write_all(&self, parts: &mut [&[u8]], keep: usize) -> io::Result<()> {

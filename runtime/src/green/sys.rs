@@ -3,6 +3,7 @@
 use super::thread::Interest;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -258,6 +259,28 @@ pub(crate) fn unsent(fd: BorrowedFd<'_>) -> Option<u64> {
     // SAFETY: TIOCOUTQ writes one int, which lives over the call.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     (result == 0).then(|| u64::try_from(bytes).unwrap_or(0))
+}
+
+/// Moves up to `n` bytes of a file, from its position on, to a socket that does not block.
+pub(crate) fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    n: usize,
+) -> io::Result<usize> {
+    loop {
+        let (to, from) = (socket.as_raw_fd(), file.as_raw_fd());
+        // SAFETY: no memory is passed; without an offset the file's own position is used.
+        let sent = unsafe { libc::sendfile(to, from, ptr::null_mut(), n) };
+        match usize::try_from(sent) {
+            Ok(sent) => return Ok(sent),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 /// An epoll of our own, beside those of `may`'s workers. What it watches is told under numbers.
