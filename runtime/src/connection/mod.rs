@@ -212,7 +212,8 @@ impl<T: Transport> Connection<T> {
     /// Closes in good order: the response is not to be lost to a reset because the client has
     /// sent more than was read.
     pub(crate) fn close(&self) {
-        self.wire.close(self.service.config.clocks.write);
+        let shared = Rc::strong_count(&self.wire) > WIRES;
+        self.wire.close(self.service.config.clocks.write, shared);
     }
 
     /// The next request, if it has come already.
@@ -235,13 +236,16 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn leave(self, after: After) -> Option<(T, Incoming, Rest)> {
         self.wire.flush_now().ok()?;
         if after == After::Close && Rc::strong_count(&self.wire) > 1 {
-            self.close();
+            self.wire.close(self.service.config.clocks.write, true);
             return None;
         }
+        let copied = self.wire.upgraded.get().is_some();
         let (stream, incoming, rest) = self.into_wire()?.into_rest();
         if after == After::Close && rest.unsent.is_empty() && !rest.linger {
-            stream.shutdown(Shutdown::Write);
-            return None;
+            if copied {
+                stream.shutdown(Shutdown::Write);
+            }
+            return None; // otherwise the descriptor's close is the end
         }
         Some((stream, incoming, rest))
     }

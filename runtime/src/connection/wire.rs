@@ -484,13 +484,20 @@ impl<T: Transport> Wire<T> {
     /// Sends what is to go and ends the connection. If the client is still sending, what it
     /// sends is read and thrown away for a moment: closing at once would make the kernel send a
     /// reset, which can overtake the response on its way to the client (RFC 9112 section 9.6).
-    pub(super) fn close(&self, patience: Duration) {
+    ///
+    /// The caller drops the wire next, and the descriptor's close is the end for the client,
+    /// unless somebody else has it: the wire is `shared`, or the other protocol has copies of the
+    /// descriptor. Then this is the end, by one system call more.
+    pub(super) fn close(&self, patience: Duration, shared: bool) {
         const LINGER_BYTES: usize = 256 * 1024;
         if self.flush().is_err() {
             return; // the descriptor's close does what is left to do
         }
-        self.stream.shutdown(Shutdown::Write);
-        if self.with_incoming(|incoming| incoming.has_unread()) {
+        let unread = self.with_incoming(|incoming| incoming.has_unread());
+        if unread || shared || self.upgraded.get().is_some() {
+            self.stream.shutdown(Shutdown::Write);
+        }
+        if unread {
             let deadline = deadline_in(patience.min(Duration::from_secs(2)));
             let mut left = LINGER_BYTES;
             while let Ok(n @ 1..) = self.stream.read(deadline, &mut |_| {})

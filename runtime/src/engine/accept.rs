@@ -1,14 +1,15 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
-use crate::green::net::accept_now;
+use crate::green::net::{Accepted, accept_now};
 use crate::http1;
 use crate::server::{Refused, Service};
 use greenway_app::Connection as Facts;
 use http::StatusCode;
+use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,9 +22,51 @@ pub(super) fn lost(service: &Service, error: &io::Error) {
     service.complaints.error(kind, what);
 }
 
+/// What our end of a listener's connections is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OurEnd {
+    /// Where it listens; nowhere for a unix socket.
+    Listens(Option<SocketAddr>),
+    /// It listens on all addresses, or for those of others (a transparent proxy): each connection
+    /// has to be asked.
+    Differs,
+}
+
+impl OurEnd {
+    pub(super) fn of(listener: &TcpListener) -> Self {
+        let asked = SockRef::from(listener);
+        let Ok(address) = asked.local_addr() else {
+            return Self::Differs;
+        };
+        match address.as_socket() {
+            None if address.is_unix() => Self::Listens(None),
+            Some(address) if !address.ip().is_unspecified() => {
+                let transparent = if address.is_ipv4() {
+                    asked.ip_transparent_v4()
+                } else {
+                    asked.ip_transparent_v6()
+                };
+                match transparent {
+                    Ok(false) => Self::Listens(Some(address)),
+                    Ok(true) | Err(_) => Self::Differs,
+                }
+            }
+            _ => Self::Differs,
+        }
+    }
+
+    fn of_connection(self, stream: &TcpStream) -> Option<SocketAddr> {
+        match self {
+            Self::Listens(address) => address,
+            Self::Differs => stream.local_addr().ok(),
+        }
+    }
+}
+
 /// What is known of a connection when it is accepted.
-pub(super) fn facts(service: &Service, stream: &TcpStream) -> Arc<Facts> {
-    let facts = Facts::new(stream.local_addr().ok(), stream.peer_addr().ok())
+pub(super) fn facts(service: &Service, accepted: &Accepted, our_end: OurEnd) -> Arc<Facts> {
+    let local = our_end.of_connection(&accepted.stream);
+    let facts = Facts::new(local, accepted.peer)
         .with_engine(service.config.engine.name())
         .with_multithread(true);
     let trusted = service.config.forwarded_allow.trusts_peer_of(&facts);
@@ -47,7 +90,6 @@ pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
     );
     // Best effort from here on: the socket's empty buffer takes the response at once, and
     // reading what has come keeps the close from being a reset that would overtake it.
-    let _ = stream.set_nonblocking(true);
     let _ = (&*stream).write(&response);
     let _ = stream.shutdown(Shutdown::Write);
     let _ = (&*stream).read(&mut [0; 4096]);
@@ -140,16 +182,16 @@ impl Trouble {
     }
 
     /// `accept` has given a connection. `None` if it cannot stay; then it was told so.
-    pub(super) fn over(&mut self, service: &Service, stream: TcpStream) -> Option<TcpStream> {
+    pub(super) fn over(&mut self, service: &Service, accepted: Accepted) -> Option<Accepted> {
         if !self.reserve.is_there() {
-            refuse(service, &stream, Refused::Descriptors);
-            drop(stream);
+            refuse(service, &accepted.stream, Refused::Descriptors);
+            drop(accepted);
             self.reserve.is_there(); // takes the descriptor that is free now
             return None;
         }
         self.reported = false;
         self.pause = FIRST_PAUSE;
-        Some(stream)
+        Some(accepted)
     }
 
     /// How long to leave `accept` alone after this error; zero if it concerns only the one
@@ -176,7 +218,7 @@ impl Trouble {
         if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
             let sent_away = self.reserve.lend(|| {
                 accept_now(listener)
-                    .map(|stream| refuse(service, &stream, Refused::Descriptors))
+                    .map(|one| refuse(service, &one.stream, Refused::Descriptors))
                     .is_ok()
             });
             return if sent_away {
@@ -189,5 +231,47 @@ impl Trouble {
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);
         pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_end_is_asked_for_only_where_connections_differ() {
+        for (bind, differs) in [
+            ("127.0.0.1:0", false),
+            ("0.0.0.0:0", true),
+            ("[::]:0", true),
+        ] {
+            let listener = TcpListener::bind(bind).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let our_end = OurEnd::of(&listener);
+            assert_eq!(matches!(our_end, OurEnd::Differs), differs, "{bind}");
+            let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let accepted = accept_now(&listener).unwrap();
+            // One who listens on [::] sees addresses of the old kind in a form of their own.
+            let canonical =
+                |addr: Option<SocketAddr>| addr.map(|addr| (addr.ip().to_canonical(), addr.port()));
+            let local = our_end.of_connection(&accepted.stream);
+            assert_eq!(canonical(local), canonical(client.peer_addr().ok()));
+            assert_eq!(
+                canonical(accepted.peer),
+                canonical(client.local_addr().ok())
+            );
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_ends() {
+        let folder = std::env::temp_dir().join(format!("greenway-ends-{}", std::process::id()));
+        let _left_over = std::fs::remove_file(&folder);
+        let listener = std::os::unix::net::UnixListener::bind(&folder).unwrap();
+        let _client = std::os::unix::net::UnixStream::connect(&folder).unwrap();
+        std::fs::remove_file(&folder).unwrap();
+        let listener = TcpListener::from(std::os::fd::OwnedFd::from(listener));
+        assert!(matches!(OurEnd::of(&listener), OurEnd::Listens(None)));
+        assert_eq!(accept_now(&listener).unwrap().peer, None);
     }
 }

@@ -11,7 +11,7 @@
 mod host;
 
 use super::Engine;
-use super::accept::{Reserve, Trouble, refuse};
+use super::accept::{OurEnd, Reserve, Trouble, facts, refuse};
 use crate::green::net::Listener;
 use crate::green::spawn::spawn_on;
 use crate::green::thread::Interrupt;
@@ -49,6 +49,7 @@ impl GreenEngine {
     /// Starts an acceptor on each worker, one after the other: each looks for a descriptor whose
     /// number fits its worker, and several that look at once take them from one another.
     fn start_acceptors(&mut self, listener: TcpListener, reserve: &Arc<Reserve>) -> io::Result<()> {
+        let our_end = OurEnd::of(&listener);
         let listener = Arc::new(listener);
         for worker in worker::workers() {
             let ready = Queue::new(1);
@@ -58,7 +59,7 @@ impl GreenEngine {
                 match Listener::new(&listener) {
                     Ok(here) => {
                         let _ = report.put(Ok(())); // there is a place for it
-                        accept(&host, &listener, &here, reserve);
+                        accept(&host, &listener, our_end, &here, reserve);
                     }
                     Err(error) => {
                         let _ = report.put(Err(error)); // as above
@@ -93,20 +94,29 @@ impl Engine for GreenEngine {
 
 /// Accepts until the thread is interrupted. `here` is where this worker waits for connections of
 /// `listener`.
-fn accept(host: &Arc<Host>, listener: &TcpListener, here: &Listener, reserve: Arc<Reserve>) {
+fn accept(
+    host: &Arc<Host>,
+    listener: &TcpListener,
+    our_end: OurEnd,
+    here: &Listener,
+    reserve: Arc<Reserve>,
+) {
     let service = &host.service;
     let mut trouble = Trouble::new(reserve);
     loop {
         match here.accept() {
-            Ok(stream) => {
-                let Some(stream) = trouble.over(service, stream) else {
+            Ok(accepted) => {
+                let Some(accepted) = trouble.over(service, accepted) else {
                     yield_now();
                     continue;
                 };
                 match service.lifecycle.admit() {
-                    Some(admission) => host.place(stream, admission),
+                    Some(admission) => {
+                        let facts = facts(service, &accepted, our_end);
+                        host.place(accepted.stream, facts, admission);
+                    }
                     None => {
-                        refuse(service, &stream, Refused::Connections);
+                        refuse(service, &accepted.stream, Refused::Connections);
                         yield_now(); // a flood of them must not hold up those who were let in
                     }
                 }

@@ -2,7 +2,7 @@
 
 use super::Cuts;
 use crate::config::Config;
-use crate::connection::{Connection, Incoming, Place, Seat, Transport, Wire};
+use crate::connection::{self, Connection, Incoming, Place, Seat, Transport, Wire};
 use crate::server::Service;
 use greenway_app::{App, Body, Connection as Facts, Request, Response};
 use std::cell::{Cell, RefCell};
@@ -29,7 +29,8 @@ pub(crate) struct Served {
     pub(crate) output: Vec<u8>,
     /// How often the application was called.
     pub(crate) calls: usize,
-    /// Whether the server has ended its sending direction, or the whole connection.
+    /// Whether the server is done with the connection, and has ended its sending direction or
+    /// closed the whole of it.
     pub(crate) shut: bool,
 }
 
@@ -70,11 +71,13 @@ impl<'a> Session<'a> {
         let service = service();
         let wire = Wire::new(memory, Incoming::default(), &service);
         let facts = Arc::new(Facts::default());
-        Connection::new(service, Seat::new(Place::Busy), facts, wire).serve(Duration::MAX);
+        let connection = Connection::new(service, Seat::new(Place::Busy), facts, wire);
+        let closed = connection.serve(Duration::MAX) == connection::Served::Closed;
+        drop(connection);
         Served {
             output: shared.output.take(),
             calls: CALLS.get(),
-            shut: shared.shut.get(),
+            shut: closed && shared.shut.get(),
         }
     }
 }
@@ -142,6 +145,12 @@ struct Memory {
     cuts: Cuts,
     room: usize,
     shared: Rc<Shared>,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.shared.shut.set(true);
+    }
 }
 
 impl Transport for Memory {

@@ -76,6 +76,7 @@ mod tests {
     fn stream() -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        near.set_nonblocking(true).unwrap();
         (Stream::new(near).unwrap(), listener.accept().unwrap().0)
     }
 

@@ -7,6 +7,9 @@
 //! When it fires too early (the thread has since begun a later wait) the thread looks at its
 //! deadline, finds it in the future and arms again. So a keep-alive connection that waits with
 //! a deadline thousands of times a second touches this map about once per deadline, not per wait.
+//!
+//! The clock is as lazy: it is set when it would ring too late, never because it would ring too
+//! early. Short lives, each with a timer that is removed long before its time, leave it alone.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,6 +21,8 @@ pub(super) type Key = (Instant, u64);
 pub(super) struct Timers<T> {
     entries: BTreeMap<Key, T>,
     serial: u64,
+    /// When the clock will ring.
+    rings: Option<Instant>,
 }
 
 impl<T> Timers<T> {
@@ -25,16 +30,20 @@ impl<T> Timers<T> {
         Self {
             entries: BTreeMap::new(),
             serial: 0,
+            rings: None,
         }
     }
 
-    /// Adds an entry. True if it is now the earliest, so that the clock must be set.
+    /// Adds an entry. True if the clock must be set to it.
     pub(super) fn insert(&mut self, at: Instant, value: T) -> (Key, bool) {
         self.serial += 1;
         let key = (at, self.serial);
-        let earliest = self.earliest().is_none_or(|first| at < first);
+        let too_late = self.rings.is_none_or(|rings| at < rings);
+        if too_late {
+            self.rings = Some(at);
+        }
         self.entries.insert(key, value);
-        (key, earliest)
+        (key, too_late)
     }
 
     pub(super) fn remove(&mut self, key: Key) {
@@ -47,8 +56,10 @@ impl<T> Timers<T> {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
-    pub(super) fn earliest(&self) -> Option<Instant> {
-        self.entries.first_key_value().map(|(key, _)| key.0)
+    /// When the clock, which has rung, must be set to ring next.
+    pub(super) fn next_ring(&mut self) -> Option<Instant> {
+        self.rings = self.entries.first_key_value().map(|(key, _)| key.0);
+        self.rings
     }
 }
 
@@ -72,11 +83,30 @@ mod tests {
         timers.remove(gone);
 
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.earliest(), Some(at(10)));
+        assert_eq!(timers.next_ring(), Some(at(10)));
         assert_eq!(timers.pop_due(at(10)), Some("a"));
         assert_eq!(timers.pop_due(at(10)), Some("a2"));
         assert_eq!(timers.pop_due(at(19)), None);
         assert_eq!(timers.pop_due(at(25)), Some("b"));
-        assert_eq!(timers.earliest(), None);
+        assert_eq!(timers.next_ring(), None);
+    }
+
+    #[test]
+    fn the_clock_is_left_alone_while_it_rings_early_enough() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::new();
+        let (first, set) = timers.insert(at(10), "first");
+        assert!(set);
+        timers.remove(first);
+        assert!(!timers.insert(at(20), "later").1, "it rings at 10, in vain");
+        assert_eq!(timers.pop_due(at(10)), None);
+        assert_eq!(timers.next_ring(), Some(at(20)));
+        assert!(timers.insert(at(15), "sooner").1);
+        assert_eq!(timers.pop_due(at(15)), Some("sooner"));
+        assert_eq!(timers.next_ring(), Some(at(20)));
+        assert_eq!(timers.pop_due(at(20)), Some("later"));
+        assert_eq!(timers.next_ring(), None);
+        assert!(timers.insert(at(30), "after silence").1);
     }
 }

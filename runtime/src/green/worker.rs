@@ -412,7 +412,7 @@ impl Worker {
                 thread.timer_fired();
             }
             // SAFETY: as above.
-            if let Some(next) = unsafe { self.here() }.timers.earliest() {
+            if let Some(next) = unsafe { self.here() }.timers.next_ring() {
                 sys::set_timerfd(&self.timer, next.saturating_duration_since(now));
             }
         }
@@ -460,8 +460,8 @@ impl Worker {
 
     pub(super) fn set_timer(&self, at: Instant, thread: Arc<Thread>) -> Key {
         // SAFETY: the borrow ends with the statement.
-        let (key, earliest) = unsafe { self.here() }.timers.insert(at, thread);
-        if earliest {
+        let (key, set) = unsafe { self.here() }.timers.insert(at, thread);
+        if set {
             sys::set_timerfd(&self.timer, at.saturating_duration_since(Instant::now()));
         }
         key

@@ -68,7 +68,9 @@ impl Options {
         let socket =
             TcpStream::connect_timeout((target.host.as_str(), target.port), self.connect_timeout)?;
         socket.set_nodelay(true)?;
-        let stream = Stream::new(socket.into())?;
+        let socket = std::net::TcpStream::from(socket);
+        socket.set_nonblocking(true)?; // std's are blocking
+        let stream = Stream::new(socket)?;
         let (protocols, deflate, headers) = self.for_client();
         let handshake = Handshake::new(protocols.to_vec(), deflate.cloned());
         let request = handshake.request(&target.authority, &target.path, headers);

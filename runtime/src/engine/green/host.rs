@@ -4,7 +4,7 @@
 //! lot of its worker (`green::lot`): about 0.5 kB instead of 10. When its next request comes, it
 //! gets another on the same worker.
 
-use super::super::accept::{facts, lost};
+use super::super::accept::lost;
 use crate::connection::{Connection, Incoming, Place, Seat, Served, Wire};
 use crate::green::lot::Lot;
 use crate::green::net::Stream;
@@ -61,11 +61,16 @@ impl Host {
     }
 
     /// Starts a connection's green thread on a worker of our choice.
-    pub(super) fn place(self: &Arc<Self>, stream: TcpStream, admission: Admission) {
+    pub(super) fn place(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        facts: Arc<Facts>,
+        admission: Admission,
+    ) {
         self.service.metrics.accepted();
         let host = self.clone();
         spawn_on(choose_worker(stream.as_raw_fd()), move || {
-            if let Some((admission, connection)) = open(&host.service, stream, admission) {
+            if let Some((admission, connection)) = open(&host.service, stream, facts, admission) {
                 host.serve(admission, connection);
             }
         });
@@ -163,11 +168,11 @@ impl Drop for Counted {
 fn open(
     service: &Arc<Service>,
     stream: TcpStream,
+    mut facts: Arc<Facts>,
     mut admission: Admission,
 ) -> Option<(Admission, Connection<Stream>)> {
     let seat = Seat::new(Place::Busy);
     admission.take_seat(seat.clone());
-    let mut facts = facts(service, &stream);
     let stream = Stream::new(stream)
         .inspect_err(|error| lost(service, error))
         .ok()?;

@@ -1,10 +1,10 @@
 //! The poller's side: accepting, waiting for heads, and the clocks of waiting connections.
 
-use super::super::accept::{Reserve, Trouble, facts, lost, refuse};
+use super::super::accept::{OurEnd, Reserve, Trouble, facts, lost, refuse};
 use super::parked::{Parked, Progress, Stage};
 use super::{Command, Job};
 use crate::connection::Incoming;
-use crate::green::net::accept_now;
+use crate::green::net::{Accepted, accept_now};
 use crate::http1::{self, Reject, RequestHead};
 use crate::server::{Refused, Service};
 use crossbeam_channel::{Receiver, Sender};
@@ -12,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,7 +27,7 @@ pub(super) struct Poller {
     poll: Poll,
     waker: Arc<Waker>,
     /// Their tokens are their places, counted from 0; those of connections come after.
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, OurEnd)>,
     accept_again: Option<Instant>,
     trouble: Trouble,
     commands: Receiver<Command>,
@@ -75,7 +75,13 @@ impl Poller {
             service,
             poll,
             waker,
-            listeners,
+            listeners: listeners
+                .into_iter()
+                .map(|listener| {
+                    let our_end = OurEnd::of(&listener);
+                    (listener, our_end)
+                })
+                .collect(),
             accept_again: None,
             trouble: Trouble::new(Reserve::new()),
             commands,
@@ -135,17 +141,18 @@ impl Poller {
 
     fn accept(&mut self, number: usize) {
         loop {
-            match accept_now(&self.listeners[number]) {
-                Ok(stream) => {
-                    if let Some(stream) = self.trouble.over(&self.service, stream)
-                        && let Err(error) = self.admit(stream)
+            let (listener, our_end) = &self.listeners[number];
+            let our_end = *our_end;
+            match accept_now(listener) {
+                Ok(accepted) => {
+                    if let Some(accepted) = self.trouble.over(&self.service, accepted)
+                        && let Err(error) = self.admit(accepted, our_end)
                     {
                         lost(&self.service, &error);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    let listener = &self.listeners[number];
                     let pause = self.trouble.after(&error, &self.service, listener);
                     if !pause.is_zero() {
                         self.accept_again = Some(Instant::now() + pause);
@@ -156,24 +163,23 @@ impl Poller {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream) -> io::Result<()> {
+    fn admit(&mut self, accepted: Accepted, our_end: OurEnd) -> io::Result<()> {
         let Some(admission) = self.service.lifecycle.admit() else {
-            refuse(&self.service, &stream, Refused::Connections);
+            refuse(&self.service, &accepted.stream, Refused::Connections);
             return Ok(());
         };
         self.service.metrics.accepted();
-        stream.set_nonblocking(true)?;
         let token = Token(self.next_token);
         self.next_token += 1;
-        let source = stream.as_raw_fd();
+        let source = accepted.stream.as_raw_fd();
         // Reports at once what has come already.
         self.poll
             .registry()
             .register(&mut SourceFd(&source), token, Interest::READABLE)?;
-        let facts = facts(&self.service, &stream);
+        let facts = facts(&self.service, &accepted, our_end);
         self.wait_for(Parked {
             token,
-            stream,
+            stream: accepted.stream,
             incoming: Incoming::default(),
             stage: if self.service.expects_proxy(&facts) {
                 Stage::Proxy
@@ -375,7 +381,7 @@ impl Poller {
                 for number in 0..self.listeners.len() {
                     self.accept(number); // whoever has connected is served
                 }
-                for listener in self.listeners.drain(..) {
+                for (listener, _) in self.listeners.drain(..) {
                     let source = listener.as_raw_fd();
                     let _closed_next = self.poll.registry().deregister(&mut SourceFd(&source));
                 }

@@ -1,4 +1,4 @@
-//! [`Listener`]: where the server's acceptors wait.
+//! [`Listener`]: where the server's acceptors wait; and what they get.
 
 use crate::green::registered::Registered;
 use crate::green::sys;
@@ -6,8 +6,16 @@ use crate::green::thread::{Awaited, TimedOut, wait_for};
 use crate::green::worker;
 use socket2::SockRef;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+
+/// A connection that was accepted: non-blocking, of whatever family the listener is of.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// The client's end; `None` for a unix socket.
+    pub(crate) peer: Option<SocketAddr>,
+}
 
 /// Waits for connections on the worker that it was made for.
 pub(crate) struct Listener(Registered<TcpListener>);
@@ -34,7 +42,7 @@ impl Listener {
     ///
     /// # Errors
     /// Whatever `accept` reports.
-    pub(crate) fn accept(&self) -> io::Result<TcpStream> {
+    pub(crate) fn accept(&self) -> io::Result<Accepted> {
         let result = wait_for(Awaited::Accept, None, self.0.io(), |_, _| match accept_now(
             self.0.get(),
         ) {
@@ -45,12 +53,16 @@ impl Listener {
     }
 }
 
-/// Accepts a connection of whatever family the listener is of. Std's own `accept` throws away
-/// one whose address is not an internet address.
+/// Accepts a connection. Std's own `accept` throws away one whose address is not an internet
+/// address, and gives one that has yet to be made non-blocking.
 ///
 /// # Errors
 /// Whatever `accept` reports; `WouldBlock` when nobody has come.
-pub(crate) fn accept_now(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _address) = SockRef::from(listener).accept()?;
-    Ok(stream.into())
+pub(crate) fn accept_now(listener: &TcpListener) -> io::Result<Accepted> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let (stream, peer) = SockRef::from(listener).accept4(flags)?;
+    Ok(Accepted {
+        stream: stream.into(),
+        peer: peer.as_socket(),
+    })
 }

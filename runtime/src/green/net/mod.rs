@@ -40,7 +40,7 @@ mod tcp;
 mod udp;
 mod unix;
 
-pub(crate) use acceptor::{Listener, accept_now};
+pub(crate) use acceptor::{Accepted, Listener, accept_now};
 pub use dns::{ToSocketAddrs, resolve, resolve_timeout};
 pub use ready::{Ready, readable, writable};
 pub(crate) use stream::Stream;

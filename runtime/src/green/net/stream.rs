@@ -46,16 +46,13 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// A stream for the thread that calls.
+    /// A stream for the thread that calls, of a socket that is non-blocking already.
     ///
     /// # Errors
     /// When the process is out of descriptors or epoll refuses.
     pub(crate) fn new(stream: StdStream) -> io::Result<Self> {
         let socket = match worker::current() {
-            None => {
-                stream.set_nonblocking(true)?;
-                Socket::Plain(stream)
-            }
+            None => Socket::Plain(stream),
             Some(here) => {
                 let count = worker::workers().len();
                 let stream = if stream.as_raw_fd() as usize % count == here.index() {

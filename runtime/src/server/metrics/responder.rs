@@ -50,7 +50,7 @@ fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let io = Io::Poll(listener.as_fd(), Interest::Readable);
     let result = wait_for(Awaited::Accept, None, io, |_, _| match listener.accept() {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-        Ok((stream, _)) => Some(Ok(stream)),
+        Ok((stream, _)) => Some(stream.set_nonblocking(true).map(|()| stream)),
         Err(error) => Some(Err(error)),
     });
     result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
