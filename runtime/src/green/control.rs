@@ -5,6 +5,7 @@ use super::thread::{self, Awaited, Interrupt, Thread};
 use super::timeout::TimedOut;
 use super::wait::Lookout;
 use super::worker::{Worker, workers};
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +16,8 @@ use std::time::Instant;
 /// All green threads that have not ended, by worker: so that two workers never contend for it.
 static ALIVE: OnceLock<Box<[Mutex<Alive>]>> = OnceLock::new();
 
-type Alive = BTreeMap<u64, Arc<Control>>;
+/// The keys are numbers of our own.
+type Alive = FxHashMap<u64, Arc<Control>>;
 
 fn alive() -> &'static [Mutex<Alive>] {
     ALIVE.get_or_init(|| workers().iter().map(|_| Mutex::default()).collect())
@@ -23,7 +25,9 @@ fn alive() -> &'static [Mutex<Alive>] {
 
 /// All green threads of a worker that have not ended, oldest first.
 pub(super) fn alive_on(worker: &Worker) -> Vec<Arc<Control>> {
-    lock(&alive()[worker.index()]).values().cloned().collect()
+    let mut all: Vec<_> = lock(&alive()[worker.index()]).values().cloned().collect();
+    all.sort_unstable_by_key(|control| control.number);
+    all
 }
 
 /// The life of a green thread: shared by itself, its handle and the groups that it is in.

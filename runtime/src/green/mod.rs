@@ -41,6 +41,7 @@
 mod async_result;
 mod at_exit;
 mod barrier;
+mod carrier;
 mod condition;
 mod control;
 mod descriptor;

@@ -5,6 +5,7 @@
 //! its closure, its value and all that they hold are gone before those who wait for its whole
 //! crowd (a scope) are told: data that they borrow may vanish then.
 
+use super::carrier::carry;
 use super::control::{Control, Crowd};
 use super::greenlet::{Greenlet, JoinError, Outcome};
 use super::monitor::{self, Running};
@@ -390,7 +391,7 @@ pub(super) fn launch(start: Box<dyn FnOnce()>) {
         unsafe {
             may::coroutine::Builder::new().spawn_local(move || {
                 let start = start;
-                (start.0)();
+                carry(start.0);
             })
         }
     }));

@@ -16,6 +16,7 @@
 //! starve all others of I/O. Therefore after [`WAKES_PER_ROUND`] such wakes the next ones
 //! wait for the bell, that is, for a round of epoll.
 
+use super::carrier::{Carriers, Start};
 use super::monitor::{self, Held, Snapshot, Turn};
 use super::sys::{self, Epoll, Events};
 use super::thread::{Interest, Thread};
@@ -24,6 +25,7 @@ use super::watch::Watches;
 use super::{handlers, overflow};
 use may::io::{CoIo, WaitIo};
 use std::cell::{Cell, UnsafeCell};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -105,10 +107,18 @@ struct Here {
     timers: Timers<Arc<Thread>>,
     watches: Watches,
     /// Green threads to be started; they may hold values that are not `Send`.
-    newborn: Vec<Box<dyn FnOnce()>>,
+    newborn: VecDeque<Start>,
+    carriers: Carriers,
     /// Green threads to be woken after a round of epoll.
     next_round: Vec<Arc<Thread>>,
     wakes: u32,
+}
+
+/// Who starts a green thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Carrier,
+    Porter,
 }
 
 // SAFETY: all fields but `here` and the three `CoIo` are Send + Sync. `here` is reached only
@@ -211,9 +221,10 @@ impl Runtime {
         may::config()
             .set_workers(config.workers)
             .set_stack_size(config.stack_size / size_of::<usize>())
-            // Pooled stacks are made and touched at start (8 KiB each), and save churning
-            // connections an mmap, an mprotect, an munmap and two page faults each.
-            .set_pool_capacity(256)
+            // Pooled stacks are made and touched at start (8 KiB each), and save an mmap, an
+            // mprotect, an munmap and two page faults each where many come at once. (Where they
+            // come one after the other, carriers do.)
+            .set_pool_capacity(192)
             // A pinned worker cannot get out of the way of another process on its core.
             .set_worker_pin(false);
 
@@ -240,7 +251,8 @@ impl Runtime {
                 here: UnsafeCell::new(Here {
                     timers: Timers::new(),
                     watches: Watches::default(),
-                    newborn: Vec::new(),
+                    newborn: VecDeque::new(),
+                    carriers: Carriers::new(config.workers),
                     next_round: Vec::new(),
                     wakes: 0,
                 }),
@@ -350,10 +362,33 @@ impl Worker {
     }
 
     /// Starts a green thread on this worker, from this worker.
-    pub(super) fn start_here(&self, body: Box<dyn FnOnce()>) {
+    pub(super) fn start_here(&self, start: Start) {
+        if self.take_in(start) == By::Porter {
+            self.bell.waker().wakeup();
+        }
+    }
+
+    fn take_in(&self, start: Start) -> By {
+        // SAFETY: the borrow ends with the function; whoever is called runs later.
+        let here = unsafe { self.here() };
+        let left = if here.newborn.is_empty() {
+            here.carriers.start(start)
+        } else {
+            Err(start) // behind those who came first
+        };
+        match left {
+            Ok(()) => By::Carrier,
+            Err(start) => {
+                here.newborn.push_back(start);
+                By::Porter
+            }
+        }
+    }
+
+    /// Shows this worker's carriers, on this worker, to `f`, which reaches nothing else of it.
+    pub(super) fn with_carriers<R>(&self, f: impl FnOnce(&mut Carriers) -> R) -> R {
         // SAFETY: the borrow ends with the statement.
-        unsafe { self.here() }.newborn.push(body);
-        self.bell.waker().wakeup();
+        f(&mut unsafe { self.here() }.carriers)
     }
 
     /// Wakes a green thread of this worker, from this worker.
@@ -375,6 +410,20 @@ impl Worker {
         self.ring();
     }
 
+    /// Starts those who were not given to a carrier, in the order in which they came.
+    fn start_newborn(&self) {
+        // SAFETY: the borrow ends with the statement, here and below.
+        while !unsafe { self.here() }.newborn.is_empty() {
+            if self.with_carriers(|carriers| carriers.are_called()) {
+                may::coroutine::yield_now(); // they come first
+            }
+            // SAFETY: as above.
+            if let Some(start) = unsafe { self.here() }.newborn.pop_front() {
+                super::spawn::launch(start);
+            }
+        }
+    }
+
     fn be_porter(&self) {
         let mut mail = Vec::new();
         loop {
@@ -392,14 +441,13 @@ impl Worker {
                 for message in mail.drain(..) {
                     match message {
                         Message::Wake(thread) => thread.deliver(),
-                        Message::Spawn(body) => super::spawn::launch(body),
+                        Message::Spawn(start) => {
+                            let _by_whom = self.take_in(start); // if by the porter, below
+                        }
                     }
                 }
             }
-            // SAFETY: the borrow ends with the statement.
-            for body in std::mem::take(&mut unsafe { self.here() }.newborn) {
-                super::spawn::launch(body);
-            }
+            self.start_newborn();
         }
     }
 

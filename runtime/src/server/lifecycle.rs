@@ -5,7 +5,7 @@
 
 use crate::connection::{Place, Seat};
 use crate::green::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -23,7 +23,8 @@ pub(crate) struct Lifecycle {
 
 #[derive(Debug, Default)]
 struct State {
-    seats: HashMap<u64, Arc<Seat>>,
+    /// The keys are numbers of our own.
+    seats: FxHashMap<u64, Arc<Seat>>,
     next: u64,
     /// Those who wait for the last connection to end.
     waiting: Vec<Arc<Thread>>,

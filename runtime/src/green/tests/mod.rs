@@ -1,6 +1,7 @@
 //! The toolbox on green threads, on OS threads, between both and across two workers; with the
 //! behaviours of gevent's own tests that apply (listed in the guide for gevent's users).
 
+mod carriers;
 mod conditions;
 mod connects;
 mod datagrams;

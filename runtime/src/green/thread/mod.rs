@@ -118,7 +118,18 @@ unsafe impl Send for Thread {}
 // SAFETY: as above.
 unsafe impl Sync for Thread {}
 
-may::coroutine_local!(static CURRENT: OnceCell<Arc<Thread>> = OnceCell::new());
+/// Whose control block it is that runs in a coroutine, or in an OS thread.
+struct Current(UnsafeCell<OnceCell<Arc<Thread>>>);
+
+impl Current {
+    fn get(&self) -> &Arc<Thread> {
+        // SAFETY: the one who changes the cell (`forget_current`) does so between two green
+        // threads of the coroutine, when none of these references is left: `look` does not wait.
+        unsafe { &*self.0.get() }.get_or_init(Thread::adopt)
+    }
+}
+
+may::coroutine_local!(static CURRENT: Current = Current(UnsafeCell::default()));
 
 /// The thread that is running. In a coroutine that somebody else spawned with `may`, or in an
 /// OS thread, a control block is made at the first call; a foreign coroutine is thereby pinned
@@ -130,7 +141,15 @@ pub(crate) fn current() -> Arc<Thread> {
 /// Shows the thread that is running to `look`, which must not wait. Saves two atomic operations
 /// over [`current`], and there are several looks in each request.
 pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Thread>) -> R) -> R {
-    CURRENT.with(|cell| look(cell.get_or_init(Thread::adopt)))
+    CURRENT.with(|cell| look(cell.get()))
+}
+
+/// What runs next in this coroutine is another thread. For the first function of the coroutine,
+/// below which nothing of the former thread is left.
+pub(super) fn forget_current() {
+    // SAFETY: the caller is not inside a `look`, as `Current::get` needs it.
+    let former = CURRENT.with(|cell| unsafe { &mut *cell.0.get() }.take());
+    drop(former);
 }
 
 /// The number of the greenlet that calls.
