@@ -1,6 +1,6 @@
 //! Carriers: coroutines that run one green thread after the other.
 //!
-//! To make a coroutine takes `may` a dozen allocations, and its pool hands out the stack that has
+//! To make a coroutine takes `may` nine allocations, and its pool hands out the stack that has
 //! been out of use for longest, which no cache knows any more. So the coroutine of a green thread
 //! that has ended rests, if not too many do, and takes the next one that is started on its
 //! worker: the last to rest first, with its stack still warm.
