@@ -204,8 +204,9 @@ impl<T: Transport> Connection<T> {
 
     /// As [`reject`](Self::reject), without sending it or closing.
     pub(crate) fn answer_reject(&self, reject: &Reject) {
+        let now = Instant::now();
         self.wire
-            .queue(|out| http1::error_response(out, reject.status, reject.reason, None));
+            .queue(|out| http1::error_response(out, reject.status, reject.reason, None, now));
         self.service.access_bad(&self.facts, reject.status);
     }
 

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Says that a connection is lost to an error that is not its client's.
 #[cold]
@@ -87,6 +87,7 @@ pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
         StatusCode::SERVICE_UNAVAILABLE,
         reason,
         Some(1),
+        Instant::now(),
     );
     // Best effort from here on: the socket's empty buffer takes the response at once, and
     // reading what has come keeps the close from being a reset that would overtake it.

@@ -409,19 +409,20 @@ pub(crate) fn chunk_head(n: usize) -> ChunkHead {
 /// Appends a whole response for a request that could not be served, or was not
 /// to be: a line of text, and `Connection: close`.
 ///
-/// `retry_after` is in seconds (RFC 9110 section 10.2.3), for 503 and 429. The
+/// `retry_after` is in seconds (RFC 9110 section 10.2.3), for 503 and 429; `now` is for the date. The
 /// version is 1.1 because that of the request may be unknown.
 pub(crate) fn error_response(
     out: &mut Vec<u8>,
     status: StatusCode,
     reason: &str,
     retry_after: Option<u32>,
+    now: Instant,
 ) {
     let phrase = status.canonical_reason().unwrap_or("Error");
     let separator = if reason.is_empty() { "" } else { ": " };
     let pieces = [status.as_str(), " ", phrase, separator, reason, "\n"];
     write_status_line(out, Version::HTTP_11, status);
-    write_server_and_date(out, Instant::now());
+    write_server_and_date(out, now);
     out.extend_from_slice(b"connection: close\r\n");
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\n");
     if let Some(seconds) = retry_after {

@@ -304,7 +304,8 @@ impl Poller {
     /// Answers what cannot be served, without waiting for the client, and closes.
     fn reject(&mut self, connection: &Parked, reject: &Reject) {
         let mut response = Vec::new();
-        http1::error_response(&mut response, reject.status, reject.reason, None);
+        let (status, reason) = (reject.status, reject.reason);
+        http1::error_response(&mut response, status, reason, None, Instant::now());
         // Best effort: nothing was sent on this connection lately, so its buffer has room.
         let _ = connection.tell(&response, &mut self.buffer);
         self.service.access_bad(&connection.facts, reject.status);

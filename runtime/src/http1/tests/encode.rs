@@ -518,6 +518,7 @@ fn refusals_are_whole_responses() {
             StatusCode::from_u16(status).unwrap(),
             reason,
             retry_after,
+            Instant::now(),
         );
         let common =
             format!("{COMMON}connection: close\r\ncontent-type: text/plain; charset=utf-8\r\n");

@@ -72,18 +72,25 @@ fn serve(service: &Service, lag: &LagProbes, stream: TcpStream) -> io::Result<()
         }
     };
     let mut response = Vec::new();
+    let now = Instant::now();
     match head {
-        Err((status, reason)) => error_response(&mut response, status, reason, None),
+        Err((status, reason)) => error_response(&mut response, status, reason, None, now),
         Ok(head) if !matches!(head.method, Method::GET | Method::HEAD) => {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            error_response(&mut response, status, "only GET and HEAD", None);
+            error_response(&mut response, status, "only GET and HEAD", None, now);
         }
         Ok(head) => {
             let path = head.text(head.path);
             let query = head.query.map(|query| head.text(query));
             let Some((kind, body)) = page(path, query, service, lag) else {
                 let status = StatusCode::NOT_FOUND;
-                error_response(&mut response, status, "see /metrics and /threads", None);
+                error_response(
+                    &mut response,
+                    status,
+                    "see /metrics and /threads",
+                    None,
+                    now,
+                );
                 return send(&stream, &response, deadline);
             };
             let length = body.len();
