@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
@@ -434,8 +435,9 @@ impl Sink for Sendfile {
 /// A file of 200,000 bytes that has no name any more, and its bytes.
 fn some_file() -> (File, Vec<u8>) {
     let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at / 7) as u8).collect();
-    let id = std::thread::current().id();
-    let path = std::env::temp_dir().join(format!("gw-body-{}-{id:?}", std::process::id()));
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("gw-body-{}-{number}", std::process::id()));
     std::fs::write(&path, &bytes).unwrap();
     let file = File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
