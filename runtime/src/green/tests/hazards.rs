@@ -129,6 +129,8 @@ impl Drop for Probe {
 /// Lets this process have 64 MiB more than it has, for as long as the guard lives.
 fn scarce_memory() -> impl Drop {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // An OS thread that is just beginning needs memory, too, and without it ends the process.
+    super::eventually(others_sleep);
     // The first number is the size in pages.
     let sizes = std::fs::read_to_string("/proc/self/statm").expect("it is there on Linux");
     let pages = sizes.split(' ').next().and_then(|n| n.parse::<u64>().ok());
@@ -140,6 +142,26 @@ fn scarce_memory() -> impl Drop {
     };
     set(Some(size + 64 * 1024 * 1024));
     OnDrop(move || set(before.current))
+}
+
+/// Whether all OS threads but the one that calls wait for something.
+fn others_sleep() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("it is there on Linux");
+    let asleep = |task: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat"))?;
+        // The state follows the name, which stands in parentheses.
+        Ok::<_, std::io::Error>(
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.starts_with(" S")),
+        )
+    };
+    // One that has ended meanwhile is not asleep, and is not there the next time.
+    let tasks = tasks.filter_map(Result::ok);
+    tasks
+        .filter(|task| !matches!(asleep(task), Ok(true)))
+        .count()
+        == 1
 }
 
 /// What is to be shown is that something does not happen: so long it is waited for.
