@@ -6,7 +6,7 @@
 //! errors that a client over a socket would have to guess.
 //!
 //! A panic that is not an [`abort`](crate::abort) passes through to the test; the
-//! [`Failure`](crate::Failure) behind a 5xx is logged.
+//! [`Failure`] behind a 5xx is logged.
 
 use std::fmt;
 use std::sync::Arc;
