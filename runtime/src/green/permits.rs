@@ -17,17 +17,37 @@ pub(super) struct Permits(Mutex<State>);
 struct State {
     /// Permits that nobody has. While somebody waits there are none.
     free: usize,
+    /// `None` before somebody waits: most locks are never contended, and there are many.
+    lines: Option<Box<Lines>>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
     line: Line,
     /// Those who want to know when one becomes free, without taking it.
     watchers: Line,
 }
 
 impl State {
+    fn lines(&mut self) -> &mut Lines {
+        self.lines.get_or_insert_default()
+    }
+
+    fn try_acquire(&mut self) -> bool {
+        let free = self.free > 0;
+        self.free -= usize::from(free);
+        free
+    }
+
     fn release(&mut self, count: usize) {
+        let Some(lines) = &mut self.lines else {
+            self.free = self.free.saturating_add(count);
+            return;
+        };
         for left in (0..count).rev() {
-            if !self.line.grant() {
+            if !lines.line.grant() {
                 self.free = self.free.saturating_add(left + 1);
-                self.watchers.wake_all();
+                lines.watchers.wake_all();
                 return;
             }
         }
@@ -38,21 +58,27 @@ impl Permits {
     pub(super) fn new(count: usize) -> Self {
         Self(Mutex::new(State {
             free: count,
-            line: Line::default(),
-            watchers: Line::default(),
+            lines: None,
         }))
     }
 
     pub(super) fn try_acquire(&self) -> bool {
-        let mut state = lock(&self.0);
-        let free = state.free > 0;
-        state.free -= usize::from(free);
-        free
+        lock(&self.0).try_acquire()
     }
 
     /// # Errors
     /// [`TimedOut`] at the deadline, or at once when the thread is unwinding.
     pub(super) fn acquire(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        // A condition that holds wins over every other end of a wait, so there is none.
+        if self.try_acquire() {
+            return Ok(());
+        }
+        self.wait(deadline)
+    }
+
+    #[cold]
+    #[inline(never)] // off the stack of those who do not wait
+    fn wait(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
         let mut place = Place {
             permits: self,
             ticket: None,
@@ -60,15 +86,12 @@ impl Permits {
         wait_for(Awaited::Permit, deadline, Io::None, |me, _| {
             let mut state = lock(&self.0);
             let mine = match place.ticket {
-                None if state.free > 0 => {
-                    state.free -= 1;
-                    true
-                }
+                None if state.try_acquire() => true,
                 None => {
-                    place.ticket = Some(state.line.enter(me.clone()));
+                    place.ticket = Some(state.lines().line.enter(me.clone()));
                     false
                 }
-                Some(ticket) => state.line.redeem(ticket),
+                Some(ticket) => state.lines().line.redeem(ticket),
             };
             if mine {
                 place.ticket = None;
@@ -102,10 +125,10 @@ impl Lookout for Permits {
         self.free() > 0
     }
     fn watch(&self, thread: &Arc<Thread>) -> Ticket {
-        lock(&self.0).watchers.enter(thread.clone())
+        lock(&self.0).lines().watchers.enter(thread.clone())
     }
     fn unwatch(&self, ticket: Ticket) {
-        lock(&self.0).watchers.leave(ticket);
+        lock(&self.0).lines().watchers.leave(ticket);
     }
 }
 
@@ -119,7 +142,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
             let mut state = lock(&self.permits.0);
-            if state.line.leave(ticket) {
+            if state.lines().line.leave(ticket) {
                 state.release(1);
             }
         }
