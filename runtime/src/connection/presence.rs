@@ -32,6 +32,7 @@ impl<T: Transport> Wire<T> {
         let Some(socket) = self.stream.socket() else {
             return false;
         };
+        self.set_watched();
         let has_news = self.with_incoming(|incoming| match &incoming.watch {
             Some(watch) => {
                 if self.upgraded.get().is_some() {

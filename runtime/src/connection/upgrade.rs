@@ -17,6 +17,7 @@ use super::exchange::{Outcome, RequestLine};
 use super::output::ResponseWriter;
 use super::transport::Transport;
 use super::wire::Wire;
+use crate::departure::Watch;
 use crate::green::handle::Handle;
 use crate::green::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
 use crate::http1::{self, RequestFacts};
@@ -53,8 +54,11 @@ pub(crate) trait Switch: Link {
 pub(crate) trait Link {
     /// Reads once, waiting for something to come; 0 at the end, `TimedOut` at the deadline.
     fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
-    /// Tells whether the calling thread is about to wait for input, or has done so.
-    fn receiving(&self, receiving: bool);
+    /// The calling thread is about to wait for input. True if its end is to be told by
+    /// [`received`](Self::received).
+    fn receiving(&self) -> bool;
+    /// It has done so.
+    fn received(&self);
 }
 
 /// What has taken the place of HTTP on a connection.
@@ -130,22 +134,23 @@ impl<T: Transport> Link for Wire<T> {
         self.stream.read(deadline, take)
     }
 
-    fn receiving(&self, receiving: bool) {
+    fn receiving(&self) -> bool {
         thread::with_current(|me| {
             let upgraded = self.upgraded.get();
             if upgraded.is_none_or(|upgraded| !Arc::ptr_eq(&upgraded.thread, me)) {
-                return; // whoever does waits for something else
+                return false; // whoever does waits for something else
             }
-            self.set_receiving(receiving);
-            if receiving {
-                self.with_incoming(|incoming| {
-                    if let Some(watch) = &incoming.watch {
-                        watch.detach();
-                        me.clear_departure();
-                    }
-                });
+            self.set_receiving(true);
+            if self.take_watched() {
+                self.with_incoming(|incoming| incoming.watch.as_ref().map(Watch::detach));
+                me.clear_departure();
             }
-        });
+            true
+        })
+    }
+
+    fn received(&self) {
+        self.set_receiving(false);
     }
 }
 

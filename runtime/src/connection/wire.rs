@@ -79,6 +79,8 @@ struct Exchange {
     upgrade: bool,
     /// The protocol that has taken over waits for input itself, and will see the client's end.
     receiving: bool,
+    /// The watch may have been told whom to tell of the client's end.
+    watched: bool,
 }
 
 /// What has come.
@@ -179,6 +181,7 @@ impl<T: Transport> Wire<T> {
             interims: if may_probe { INTERIMS } else { 0 },
             upgrade: request.upgrade,
             receiving: false,
+            watched: true,
         });
         let mut incoming = self.incoming.borrow_mut();
         incoming.begin(request, self.service.config.clocks.body);
@@ -210,6 +213,23 @@ impl<T: Transport> Wire<T> {
             receiving,
             ..self.exchange.get()
         });
+    }
+
+    pub(super) fn set_watched(&self) {
+        self.exchange.set(Exchange {
+            watched: true,
+            ..self.exchange.get()
+        });
+    }
+
+    /// Whether news of the client may go to the thread that serves it, until now.
+    pub(super) fn take_watched(&self) -> bool {
+        let exchange = self.exchange.get();
+        self.exchange.set(Exchange {
+            watched: false,
+            ..exchange
+        });
+        exchange.watched
     }
 
     /// Bytes of the present request's body that were read.

@@ -184,7 +184,11 @@ impl Link for Client {
         self.stream.read(deadline, take)
     }
 
-    fn receiving(&self, _receiving: bool) {} // nobody is interrupted because of a client's peer
+    fn receiving(&self) -> bool {
+        false // nobody is interrupted because of a client's peer
+    }
+
+    fn received(&self) {}
 }
 
 impl Drop for Client {

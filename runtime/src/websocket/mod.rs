@@ -13,6 +13,7 @@ mod sender;
 mod shared;
 mod socket;
 mod sockets;
+mod spare;
 
 pub use self::client::{ConnectError, connect};
 pub use self::encoded::Encoded;

@@ -51,7 +51,11 @@ pub(super) struct Outbox {
     state: Mutex<State>,
 }
 
+/// What every message touches comes first, so that it lies together.
+#[repr(C)]
 pub(super) struct State {
+    /// How it ends; `None` while it does not.
+    end: Option<Box<End>>,
     /// In the order of the wire. The first may be written in part; it is cut off as it goes.
     queue: VecDeque<Bytes>,
     queued: usize,
@@ -60,24 +64,28 @@ pub(super) struct State {
     written: u64,
     /// The drainer is at work: nobody else writes.
     draining: bool,
-    /// The answer to the last ping, while something else waits: older ones need none (RFC 6455
-    /// section 5.5.3).
-    pong: Option<Bytes>,
+    /// Writing has failed.
+    broken: bool,
     /// A message is being sent in pieces; posts wait here for its end.
     in_pieces: bool,
     posts: VecDeque<Bytes>,
+    /// The answer to the last ping, while something else waits: older ones need none (RFC 6455
+    /// section 5.5.3).
+    pong: Option<Bytes>,
     /// For control frames.
     control: Encoder,
-    /// The close frame that we have sent, and that of the peer.
-    pub(super) ours: Option<CloseFrame>,
-    pub(super) theirs: Option<CloseFrame>,
-    pub(super) fault: Option<WebSocketError>,
-    /// Writing has failed.
-    broken: bool,
-    /// The connection is over and cannot be reached any more.
-    gone: bool,
     /// Those who wait for some of this to change.
     waiting: Vec<Arc<Thread>>,
+}
+
+#[derive(Default)]
+struct End {
+    /// The close frame that we have sent, and that of the peer.
+    ours: Option<CloseFrame>,
+    theirs: Option<CloseFrame>,
+    fault: Option<WebSocketError>,
+    /// The connection is over and cannot be reached any more.
+    gone: bool,
 }
 
 impl Outbox {
@@ -94,20 +102,17 @@ impl Outbox {
             bounds,
             write_timeout,
             state: Mutex::new(State {
+                end: None,
                 queue: VecDeque::new(),
                 queued: 0,
                 pushed: 0,
                 written: 0,
                 draining: false,
-                pong: None,
+                broken: false,
                 in_pieces: false,
                 posts: VecDeque::new(),
+                pong: None,
                 control: Encoder::new(role, None),
-                ours: None,
-                theirs: None,
-                fault: None,
-                broken: false,
-                gone: false,
                 waiting: Vec::new(),
             }),
         }
@@ -145,7 +150,7 @@ impl Outbox {
     /// Waits until all has left for the kernel, or nothing more can.
     pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
         let empty = |state: &mut State| {
-            let done = state.queue.is_empty() || state.fault.is_some() || state.gone;
+            let done = state.queue.is_empty() || state.fault().is_some() || state.is_gone();
             done.then_some(())
         };
         self.wait(deadline, empty).is_ok()
@@ -267,13 +272,13 @@ impl Outbox {
     /// any more.
     pub(super) fn close(self: &Arc<Self>, frame: CloseFrame) -> bool {
         let mut state = self.lock();
-        if state.ours.is_some() || state.fault.is_some() || state.gone {
+        if state.ours().is_some() || state.fault().is_some() || state.is_gone() {
             return false;
         }
         let mut bytes = Vec::new();
         let told = (frame.code != CloseCode::NO_STATUS).then_some(&frame);
         state.control.close(told, &mut bytes);
-        state.ours = Some(frame);
+        state.end().ours = Some(frame);
         state.pong = None;
         self.push_small(state, bytes);
         true
@@ -284,7 +289,7 @@ impl Outbox {
     pub(super) fn peer_closed(self: &Arc<Self>, frame: Option<CloseFrame>) {
         let frame = frame.unwrap_or_else(|| CloseFrame::new(CloseCode::NO_STATUS, ""));
         let mut state = self.lock();
-        state.theirs = Some(frame.clone());
+        state.end().theirs = Some(frame.clone());
         state.wake_all();
         drop(state);
         self.close(CloseFrame::new(frame.code, ""));
@@ -294,7 +299,7 @@ impl Outbox {
     /// A server ends the connection when both have closed and all is written; the handler may
     /// still have things to do.
     fn end_if_closed(&self, state: &State) {
-        if self.role == Role::Server && state.theirs.is_some() && state.queue.is_empty() {
+        if self.role == Role::Server && state.theirs().is_some() && state.queue.is_empty() {
             self.handle.with(|fd| {
                 let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Write);
             });
@@ -321,16 +326,14 @@ impl Outbox {
 
     fn note_fault(&self, fault: WebSocketError) {
         let mut state = self.lock();
-        if state.fault.is_none() {
-            state.fault = Some(fault);
-        }
+        state.end().fault.get_or_insert(fault);
         state.wake_all();
     }
 
     /// The connection is over: nobody can send any more.
     pub(super) fn gone(&self) {
         let mut state = self.lock();
-        state.gone = true;
+        state.end().gone = true;
         state.clear();
         state.wake_all();
         if state.draining {
@@ -466,9 +469,9 @@ fn write_some(stream: &Stream, batch: &[Bytes], deadline: Option<Instant>) -> io
     stream.write_vectored(&slices, deadline)
 }
 
-impl State {
-    /// Whether data may still be sent.
-    pub(super) fn check_open(&self) -> Result<(), WebSocketError> {
+impl End {
+    #[cold]
+    fn check_open(&self) -> Result<(), WebSocketError> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
@@ -485,10 +488,40 @@ impl State {
         }
         Ok(())
     }
+}
+
+impl State {
+    fn end(&mut self) -> &mut End {
+        self.end.get_or_insert_default()
+    }
+
+    /// The close frame that we have sent.
+    pub(super) fn ours(&self) -> Option<&CloseFrame> {
+        self.end.as_ref()?.ours.as_ref()
+    }
+
+    /// The peer's close frame.
+    pub(super) fn theirs(&self) -> Option<&CloseFrame> {
+        self.end.as_ref()?.theirs.as_ref()
+    }
+
+    pub(super) fn fault(&self) -> Option<&WebSocketError> {
+        self.end.as_ref()?.fault.as_ref()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.gone)
+    }
+
+    /// Whether data may still be sent.
+    pub(super) fn check_open(&self) -> Result<(), WebSocketError> {
+        self.end.as_ref().map_or(Ok(()), |end| end.check_open())
+    }
 
     /// Whether nothing that comes counts any more.
     pub(super) fn has_ended(&self) -> bool {
-        self.fault.is_some() || self.theirs.is_some() || self.gone
+        let ended = |end: &End| end.fault.is_some() || end.theirs.is_some() || end.gone;
+        self.end.as_deref().is_some_and(ended)
     }
 
     /// The kernel has taken `n` bytes.
@@ -538,9 +571,9 @@ impl std::fmt::Debug for Outbox {
         f.debug_struct("Outbox")
             .field("frames", &state.queue.len())
             .field("bytes", &state.queued)
-            .field("ours", &state.ours)
-            .field("theirs", &state.theirs)
-            .field("fault", &state.fault)
+            .field("ours", &state.ours())
+            .field("theirs", &state.theirs())
+            .field("fault", &state.fault())
             .finish_non_exhaustive()
     }
 }

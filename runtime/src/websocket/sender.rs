@@ -4,16 +4,13 @@ use super::error::WebSocketError;
 use super::message::Kind;
 use super::protocol::{Encoder, Role};
 use super::shared::Shared;
+use super::spare;
 use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
 use crate::green::thread::{TimedOut, deadline_in};
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Buffers beyond this are not kept for the next message.
-const KEEP: usize = 64 * 1024;
 
 /// Sends over a WebSocket: clones of it may be used by any thread, green or not, all at once.
 ///
@@ -305,12 +302,8 @@ impl fmt::Debug for Pieces<'_> {
 
 /// Lends `f` a buffer of this OS thread. `f` must not wait.
 fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
-    let mut buffer = BUFFER.take();
+    let mut buffer = spare::take();
     let result = f(&mut buffer);
-    if buffer.capacity() <= KEEP {
-        buffer.clear();
-        BUFFER.set(buffer);
-    }
+    spare::give(buffer);
     result
 }

@@ -4,8 +4,9 @@ use super::error::{ErrorKind, WebSocketError};
 use super::heart::{self, Pulse};
 use super::options::Options;
 use super::outbox::{Bounds, Outbox};
-use super::protocol::{Encoder, Event, Negotiated, Receiver, Role};
+use super::protocol::{Encoder, Event, Failure, Negotiated, Receiver, Role};
 use super::sockets::{Closed, Place, Sockets};
+use super::spare;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::upgrade::{End, Link, Protocol};
 use crate::green::handle::Handle;
@@ -67,6 +68,35 @@ enum Next {
     Message(Message),
     More,
     Over,
+}
+
+/// An event of the protocol, or the peer's breach of it.
+type Found = Option<Result<Event, Failure>>;
+
+impl Inbound {
+    /// The first thing in what has `come`. Only what is behind it is kept.
+    fn take_in(&mut self, come: Vec<u8>) -> Found {
+        if come.is_empty() {
+            return None;
+        }
+        let mut rest = &come[..];
+        let found = if self.buf.is_empty() {
+            self.receiver.next(&mut rest).transpose()
+        } else {
+            None
+        };
+        self.buf.extend_from_slice(rest);
+        spare::give(come);
+        found
+    }
+
+    /// The next thing in what was kept.
+    fn find(&mut self) -> Found {
+        if self.buf.is_empty() {
+            return None;
+        }
+        self.receiver.next(&mut self.buf).transpose()
+    }
 }
 
 impl Shared {
@@ -141,7 +171,7 @@ impl Shared {
     /// Once it has ended.
     pub(super) fn close_code(&self) -> Option<CloseCode> {
         let state = self.outbox.lock();
-        match (&state.fault, &state.theirs) {
+        match (state.fault(), state.theirs()) {
             (Some(fault), _) => Some(fault.code()),
             (None, Some(frame)) => Some(frame.code),
             (None, None) => None,
@@ -170,39 +200,46 @@ impl Shared {
         take_turn(); // a peer that sends as fast as we can is not to keep a worker to itself
         let timed_out = |TimedOut| WebSocketError::timed_out();
         let mut inbound = self.inbound.lock_until(deadline).map_err(timed_out)?;
+        let mut come = Vec::new();
         loop {
-            match self.next(&mut inbound) {
+            match self.next(&mut inbound, come) {
                 Next::Message(message) => {
                     if let Some(sockets) = &self.sockets {
                         sockets.received();
                     }
                     return Ok(Some(message));
                 }
-                Next::More => self.read(link, &mut inbound, deadline).map_err(timed_out)?,
+                Next::More => {
+                    come = self.read(link, &mut inbound, deadline).map_err(timed_out)?;
+                }
                 Next::Over => {
-                    receiving.for_good = true; // it knows now: no need to interrupt it
+                    receiving.for_good(); // it knows now: no need to interrupt it
                     return self.tell(&mut inbound);
                 }
             }
         }
     }
 
-    /// Reads once.
+    /// Reads once, into a spare buffer.
     fn read(
-        self: &Arc<Self>,
+        &self,
         link: &dyn Link,
         inbound: &mut Inbound,
         deadline: Option<Instant>,
-    ) -> Result<(), TimedOut> {
+    ) -> Result<Vec<u8>, TimedOut> {
         if inbound.buf.is_empty() {
             inbound.buf = BytesMut::new(); // who waits for a message keeps no buffer
         }
         if !std::mem::replace(&mut inbound.waited, true) {
             trim(); // nothing to come is as deep as the handshake was
         }
-        let buf = &mut inbound.buf;
-        let result = link.read(deadline, &mut |bytes| buf.extend_from_slice(bytes));
-        self.note_read(result)
+        let mut come = Vec::new();
+        let result = link.read(deadline, &mut |bytes| {
+            come = spare::take();
+            come.extend_from_slice(bytes);
+        });
+        self.note_read(result)?;
+        Ok(come)
     }
 
     fn note_read(&self, result: io::Result<usize>) -> Result<(), TimedOut> {
@@ -215,8 +252,10 @@ impl Shared {
         Ok(())
     }
 
-    /// What is next in what has come. Control frames are dealt with.
-    fn next(self: &Arc<Self>, inbound: &mut Inbound) -> Next {
+    /// What is next in what was kept and what has `come`. Control frames are dealt with.
+    #[inline(never)] // its frame is not to lie below a wait
+    fn next(self: &Arc<Self>, inbound: &mut Inbound, come: Vec<u8>) -> Next {
+        let mut found = inbound.take_in(come);
         if let Some(message) = inbound.ready.take() {
             return Next::Message(message);
         }
@@ -226,23 +265,31 @@ impl Shared {
                     return Next::Over;
                 }
             }
-            let Inbound { receiver, buf, .. } = inbound;
-            match receiver.next(buf) {
-                Ok(Some(Event::Message(message))) => {
+            match found.take().or_else(|| inbound.find()) {
+                Some(Ok(Event::Message(message))) => {
                     self.used.store(true, Relaxed);
                     return Next::Message(message);
                 }
-                Ok(Some(Event::Ping(payload))) => self.outbox.pong(&payload),
-                Ok(Some(Event::Pong(_))) => {} // whatever comes says that the peer is there
-                Ok(Some(Event::Close(frame))) => {
-                    self.outbox.peer_closed(frame);
-                    inbound.buf = BytesMut::new(); // nothing counts behind it
-                }
-                Ok(None) => return Next::More,
-                Err(failure) => {
-                    self.outbox.peer_failed(failure.code, failure.reason);
-                    inbound.buf = BytesMut::new();
-                }
+                Some(other) => self.deal_with(inbound, other),
+                None => return Next::More,
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)] // its frame is not to lie below a message
+    fn deal_with(self: &Arc<Self>, inbound: &mut Inbound, found: Result<Event, Failure>) {
+        match found {
+            Ok(Event::Ping(payload)) => self.outbox.pong(&payload),
+            // Whatever comes says that the peer is there.
+            Ok(Event::Pong(_) | Event::Message(_)) => {}
+            Ok(Event::Close(frame)) => {
+                self.outbox.peer_closed(frame);
+                inbound.buf = BytesMut::new(); // nothing counts behind it
+            }
+            Err(failure) => {
+                self.outbox.peer_failed(failure.code, failure.reason);
+                inbound.buf = BytesMut::new();
             }
         }
     }
@@ -250,10 +297,10 @@ impl Shared {
     /// The end, as `receive` tells it.
     fn tell(&self, inbound: &mut Inbound) -> Result<Option<Message>, WebSocketError> {
         let state = self.outbox.lock();
-        if let Some(fault) = &state.fault {
+        if let Some(fault) = state.fault() {
             return Err(fault.clone());
         }
-        if state.theirs.is_some() && !std::mem::replace(&mut inbound.told, true) {
+        if state.theirs().is_some() && !std::mem::replace(&mut inbound.told, true) {
             return Ok(None);
         }
         Err(state.check_open().expect_err("it has ended"))
@@ -267,7 +314,7 @@ impl Shared {
         };
         let mut left = PULL_BYTES;
         loop {
-            match self.next(&mut inbound) {
+            match self.next(&mut inbound, Vec::new()) {
                 Next::Message(message) => {
                     inbound.ready = Some(message);
                     return Pulled::Unread;
@@ -306,7 +353,7 @@ impl Shared {
         }
         let heard = self.heard.swap(false, Relaxed) || pulled == Pulled::Unread;
         let used = self.used.swap(false, Relaxed);
-        let closing = self.outbox.lock().ours.is_some();
+        let closing = self.outbox.lock().ours().is_some();
         let mut pulse = self.pulse();
         let beat = pulse.beat(now, heard, used, closing);
         drop(pulse);
@@ -358,8 +405,7 @@ impl Shared {
         let broke_rules = {
             let state = self.outbox.lock();
             state
-                .fault
-                .as_ref()
+                .fault()
                 .is_some_and(|fault| fault.kind() == ErrorKind::Protocol)
         };
         if broke_rules {
@@ -374,17 +420,19 @@ impl Shared {
         inbound: &mut LockGuard<'_, Inbound>,
         deadline: Option<Instant>,
     ) {
+        let mut come = Vec::new();
         loop {
-            match self.next(inbound) {
+            match self.next(inbound, std::mem::take(&mut come)) {
                 Next::Message(_) => {}
                 Next::Over => return,
-                Next::More => {
-                    if self.read(link, inbound, deadline).is_err() {
+                Next::More => match self.read(link, inbound, deadline) {
+                    Ok(bytes) => come = bytes,
+                    Err(TimedOut) => {
                         return self
                             .outbox
                             .lost(ErrorKind::Lost, "no answer to the close frame");
                     }
-                }
+                },
             }
             take_turn();
             if deadline.is_some_and(|at| at <= Instant::now()) {
@@ -448,24 +496,26 @@ impl Protocol for Ending {
 /// Tells the connection that its thread waits for input, and will see the client's end itself.
 struct Receiving<'a> {
     link: &'a dyn Link,
-    /// It has seen it.
-    for_good: bool,
+    /// Its end is to be told: it was taken note of, and the client has not ended.
+    noted: bool,
 }
 
 impl<'a> Receiving<'a> {
     fn begin(link: &'a dyn Link) -> Self {
-        link.receiving(true);
-        Self {
-            link,
-            for_good: false,
-        }
+        let noted = link.receiving();
+        Self { link, noted }
+    }
+
+    /// The client's end was seen.
+    fn for_good(&mut self) {
+        self.noted = false;
     }
 }
 
 impl Drop for Receiving<'_> {
     fn drop(&mut self) {
-        if !self.for_good {
-            self.link.receiving(false);
+        if self.noted {
+            self.link.received();
         }
     }
 }

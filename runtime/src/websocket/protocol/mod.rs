@@ -59,9 +59,7 @@ pub use self::deflate::Deflate;
 pub(crate) use self::deflate::{MAX_BITS, MIN_BITS, Negotiated};
 pub(crate) use self::encode::Encoder;
 pub(crate) use self::extensions::{Extension, is_token, parse as parse_extensions};
-#[cfg(test)]
-pub(crate) use self::receive::Failure;
-pub(crate) use self::receive::{Event, Limits, Receiver};
+pub(crate) use self::receive::{Event, Failure, Limits, Receiver};
 
 /// Which end we are. It decides who masks: clients do, servers must not (RFC 6455 section 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Bytes off the wire become events.
 
-use bytes::{Buf, Bytes, BytesMut};
-use std::io::Cursor;
+use bytes::{Buf, Bytes};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
@@ -86,7 +85,7 @@ pub(crate) struct Receiver {
     inflater: Option<Box<Inflater>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     /// In front of a frame.
     Head,
@@ -121,7 +120,8 @@ impl Receiver {
         }
     }
 
-    /// The next event in `buf`, which is consumed; `None` if more bytes have to arrive.
+    /// The next event in `buf`, which is consumed; `None` if more bytes have to arrive. `buf` is in
+    /// one piece: its first chunk is all of it.
     ///
     /// What `buf` still holds then is at most the start of a frame's header or of a control
     /// frame: fewer than 140 bytes, most often none. Behind a close frame everything is thrown
@@ -130,8 +130,11 @@ impl Receiver {
     /// # Errors
     ///
     /// The peer broke a rule. Further calls repeat the failure.
-    pub(crate) fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Event>, Failure> {
-        let found = self.advance(buf);
+    pub(crate) fn next(&mut self, buf: &mut impl Buf) -> Result<Option<Event>, Failure> {
+        let mut input = buf.chunk();
+        let found = self.advance(&mut input);
+        let left = input.len();
+        buf.advance(buf.remaining() - left);
         match &found {
             Err(failure) => self.end(State::Failed(*failure)),
             Ok(Some(Event::Close(_))) => self.end(State::Closed),
@@ -176,21 +179,24 @@ impl Receiver {
         self.inflater = None;
     }
 
-    fn advance(&mut self, buf: &mut BytesMut) -> Result<Option<Event>, Failure> {
+    #[inline(never)] // for whichever kind of buffer
+    fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Failure> {
         loop {
-            match &mut self.state {
-                State::Head if buf.is_empty() => return Ok(None), // most often
+            match self.state {
+                State::Head if input.is_empty() => return Ok(None), // most often
                 State::Head => {
-                    let Some((header, size, length)) = parse(buf)? else {
+                    let Some((header, size, length)) = parse(input)? else {
                         return Ok(None);
                     };
                     self.check(&header, size, length)?;
                     let mask = header.mask.map(Mask::new);
                     match header.opcode {
-                        OpCode::Control(opcode) => return control(buf, opcode, size, length, mask),
+                        OpCode::Control(opcode) => {
+                            return control(input, opcode, size, length, mask);
+                        }
                         OpCode::Data(opcode) => {
                             let left = self.begin(&header, opcode, length)?;
-                            buf.advance(size);
+                            *input = &input[size..];
                             self.state = State::Payload {
                                 left,
                                 last: header.is_final,
@@ -200,15 +206,13 @@ impl Receiver {
                     }
                 }
                 State::Payload { left, last, mask } => {
-                    let here = buf.len().min(*left);
-                    let piece = &mut buf[..here];
-                    if let Some(mask) = mask {
-                        mask.apply(piece);
-                    }
-                    *left -= here;
-                    let (missing, ends) = (*left, *last && *left == 0);
-                    self.push(here, missing, ends, buf)?;
-                    if missing > 0 {
+                    let (piece, rest) = input.split_at(input.len().min(left));
+                    *input = rest;
+                    let left = left - piece.len();
+                    let ends = last && left == 0;
+                    let mask = self.push(piece, mask, left, ends)?;
+                    if left > 0 {
+                        self.state = State::Payload { left, last, mask };
                         return Ok(None);
                     }
                     self.state = State::Head;
@@ -217,10 +221,10 @@ impl Receiver {
                     }
                 }
                 State::Closed => {
-                    buf.clear();
+                    *input = &[];
                     return Ok(None);
                 }
-                State::Failed(failure) => return Err(*failure),
+                State::Failed(failure) => return Err(failure),
             }
         }
     }
@@ -285,42 +289,55 @@ impl Receiver {
         Ok(length)
     }
 
-    /// Takes the next `here` bytes of a payload; `missing` more of the frame are to come.
+    /// Takes the next piece of a payload; `missing` bytes of the frame are to come. Gives the mask
+    /// for these.
     fn push(
         &mut self,
-        here: usize,
+        piece: &[u8],
+        mut mask: Option<Mask>,
         missing: usize,
         ends: bool,
-        buf: &mut BytesMut,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Mask>, Failure> {
         let partial = self.partial.as_mut().expect("begun by its first frame");
-        let piece = &buf[..here];
         if partial.compressed {
-            let inflater = self.inflater.as_mut().expect("RSV1 was checked");
-            let text = partial.kind == Kind::Text;
-            let checked = &mut partial.checked;
-            inflater.push(
-                piece,
-                ends,
-                &mut partial.data,
-                self.limits.message,
-                |data| {
-                    if text {
-                        check_text(data, checked)
-                    } else {
-                        Ok(())
-                    }
-                },
-            )?;
+            let mut plain = piece.to_vec();
+            if let Some(mask) = &mut mask {
+                mask.apply(&mut plain);
+            }
+            self.inflate(&plain, ends)?;
         } else {
+            let begin = partial.data.len();
             append(&mut partial.data, piece, missing);
+            if let Some(mask) = &mut mask {
+                mask.apply(&mut partial.data[begin..]);
+            }
             // The end of a message is checked with all of it, once.
             if partial.kind == Kind::Text && !ends {
                 check_text(&partial.data, &mut partial.checked)?;
             }
         }
-        buf.advance(here);
-        Ok(())
+        Ok(mask)
+    }
+
+    #[inline(never)] // not to be part of the frame of those that are not compressed
+    fn inflate(&mut self, piece: &[u8], ends: bool) -> Result<(), Failure> {
+        let partial = self.partial.as_mut().expect("begun by its first frame");
+        let inflater = self.inflater.as_mut().expect("RSV1 was checked");
+        let text = partial.kind == Kind::Text;
+        let checked = &mut partial.checked;
+        inflater.push(
+            piece,
+            ends,
+            &mut partial.data,
+            self.limits.message,
+            |data| {
+                if text {
+                    check_text(data, checked)
+                } else {
+                    Ok(())
+                }
+            },
+        )
     }
 
     fn finish(&mut self) -> Result<Event, Failure> {
@@ -336,42 +353,73 @@ impl Receiver {
     }
 }
 
-/// The header at the front of a buffer, with its own size and the payload's length.
-fn parse(buf: &BytesMut) -> Result<Option<(FrameHeader, usize, u64)>, Failure> {
-    let mut cursor = Cursor::new(buf);
-    // The one fault that it finds itself.
-    let parsed =
-        FrameHeader::parse(&mut cursor).map_err(|_| Failure::protocol("a reserved opcode"))?;
-    // Cannot truncate: a header has at most 14 bytes.
-    let size = cursor.position() as usize;
-    Ok(parsed.map(|(header, length)| (header, size, length)))
+/// The header at the front of `input` (RFC 6455 section 5.2), with its own size and the payload's
+/// length. `None` if it is not complete.
+fn parse(input: &[u8]) -> Result<Option<(FrameHeader, usize, u64)>, Failure> {
+    let Some((&[first, second], rest)) = input.split_first_chunk() else {
+        return Ok(None);
+    };
+    let opcode = OpCode::from(first & 0x0F);
+    if matches!(
+        opcode,
+        OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_))
+    ) {
+        return Err(Failure::protocol("a reserved opcode"));
+    }
+    let length = match second & 0x7F {
+        126 => rest
+            .split_first_chunk()
+            .map(|(length, rest)| (u64::from(u16::from_be_bytes(*length)), rest)),
+        127 => rest
+            .split_first_chunk()
+            .map(|(length, rest)| (u64::from_be_bytes(*length), rest)),
+        length => Some((u64::from(length), rest)),
+    };
+    let Some((length, mut rest)) = length else {
+        return Ok(None);
+    };
+    let mut mask = None;
+    if second & 0x80 != 0 {
+        let Some((key, behind)) = rest.split_first_chunk() else {
+            return Ok(None);
+        };
+        (mask, rest) = (Some(*key), behind);
+    }
+    let header = FrameHeader {
+        is_final: first & 0x80 != 0,
+        rsv1: first & 0x40 != 0,
+        rsv2: first & 0x20 != 0,
+        rsv3: first & 0x10 != 0,
+        opcode,
+        mask,
+    };
+    Ok(Some((header, input.len() - rest.len(), length)))
 }
 
 /// A control frame, once all of it is there.
+#[inline(never)] // not to be part of the frame of a message
 fn control(
-    buf: &mut BytesMut,
+    input: &mut &[u8],
     opcode: Control,
     size: usize,
     length: u64,
     mask: Option<Mask>,
 ) -> Result<Option<Event>, Failure> {
     // Cannot truncate: it was checked against MAX_CONTROL.
-    let end = size + length as usize;
-    if buf.len() < end {
+    let Some((frame, rest)) = input.split_at_checked(size + length as usize) else {
         return Ok(None);
-    }
-    if let Some(mut mask) = mask {
-        mask.apply(&mut buf[size..end]);
-    }
-    let payload = &buf[size..end];
-    let event = match opcode {
-        Control::Ping => Event::Ping(Bytes::copy_from_slice(payload)),
-        Control::Pong => Event::Pong(Bytes::copy_from_slice(payload)),
-        Control::Close => Event::Close(close(payload)?),
-        Control::Reserved(_) => return Err(Failure::protocol("a reserved opcode")),
     };
-    buf.advance(end);
-    Ok(Some(event))
+    *input = rest;
+    let mut payload = frame[size..].to_vec();
+    if let Some(mut mask) = mask {
+        mask.apply(&mut payload);
+    }
+    Ok(Some(match opcode {
+        Control::Ping => Event::Ping(payload.into()),
+        Control::Pong => Event::Pong(payload.into()),
+        Control::Close => Event::Close(close(&payload)?),
+        Control::Reserved(_) => return Err(Failure::protocol("a reserved opcode")),
+    }))
 }
 
 /// RFC 6455 section 5.5.1: nothing, or a code and perhaps a reason.
