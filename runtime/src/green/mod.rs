@@ -151,15 +151,16 @@ pub fn yield_now() {
     });
 }
 
-/// Notes a piece of work that did not wait, and gives way to others after enough of them. What
-/// ought to end this thread is raised here, as in a wait.
+/// Notes a piece of work that did not wait, and gives way to others after enough of them, unless
+/// this is an OS thread: the kernel sees to those. What ought to end this thread is raised here,
+/// as in a wait.
 pub(crate) fn take_turn() {
     if std::thread::panicking() {
         return;
     }
     let enough = thread::with_current(|me| {
         me.raise_if_over();
-        me.did()
+        me.home().is_some() && me.did()
     });
     if enough {
         yield_now();
