@@ -360,12 +360,6 @@ fn parse(input: &[u8]) -> Result<Option<(FrameHeader, usize, u64)>, Failure> {
         return Ok(None);
     };
     let opcode = OpCode::from(first & 0x0F);
-    if matches!(
-        opcode,
-        OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_))
-    ) {
-        return Err(Failure::protocol("a reserved opcode"));
-    }
     let length = match second & 0x7F {
         126 => rest
             .split_first_chunk()
@@ -384,6 +378,12 @@ fn parse(input: &[u8]) -> Result<Option<(FrameHeader, usize, u64)>, Failure> {
             return Ok(None);
         };
         (mask, rest) = (Some(*key), behind);
+    }
+    if matches!(
+        opcode,
+        OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_))
+    ) {
+        return Err(Failure::protocol("a reserved opcode"));
     }
     let header = FrameHeader {
         is_final: first & 0x80 != 0,
