@@ -1,16 +1,19 @@
 //! The request's body: read on demand, never past its end, and out of the way of the next
 //! request (PEP 3333, "Input and Error Streams"; RFC 9110 section 10.1.1).
 
-use greenway::{App, Engine, Request, Server};
+use greenway::green::with_timeout;
+use greenway::{App, Engine, HttpError, Request, Server};
 use greenway_tests::request::{chunk, get, get_close, post, post_chunked, with};
 use greenway_tests::{Client, TestServer, as_it_comes, on_green_and_threads};
 use std::io::{BufRead, Read};
+use std::time::Duration;
 
 on_green_and_threads!(
     a_body_by_length_is_read_whole,
     a_body_in_chunks_is_read_whole,
     reading_ends_at_the_end_and_stays_there,
     a_body_can_be_read_by_lines,
+    a_limit_that_passes_loses_nothing,
     an_echo_answers_as_the_request_arrives,
     the_handler_runs_before_the_body_is_there,
     continue_is_said_at_the_first_read,
@@ -340,4 +343,23 @@ fn an_input_that_outlives_its_request_reads_nothing(engine: Engine) {
         answer.is_empty() || answer.ends_with("None") || answer.ends_with("Some(0)"),
         "{answer}"
     );
+}
+
+fn a_limit_that_passes_loses_nothing(engine: Engine) {
+    let mut app = App::new();
+    app.post("/", |mut request: Request| {
+        let input = request.input();
+        let mut one = [0];
+        input.read_exact(&mut one)?;
+        // The next chunk is there already, and the limit is over before it is read.
+        let in_time = with_timeout(Duration::from_nanos(1), Ok(false), || {
+            input.read(&mut one).map(|_| true)
+        })?;
+        let mut rest = String::new();
+        input.read_to_string(&mut rest)?;
+        Ok::<_, HttpError>(format!("{in_time} {rest}"))
+    });
+    let server = TestServer::start(Server::new(app).engine(engine));
+    let reply = server.ask(post_chunked("/", &["a", "b", "c"]));
+    assert_eq!(reply.text(), "false bc");
 }

@@ -43,16 +43,12 @@ impl<T: Transport> BodySource<T> {
 
     /// Takes the next piece of the body; empty at its end.
     fn next_chunk(&self) -> io::Result<Bytes> {
-        let mut filled = false;
+        // One read may bring ten thousand chunks of a byte each. Before one is taken: whatever is
+        // raised here must not lose it, for the handler may catch that and read on.
+        take_turn();
         loop {
             match self.take_buffered()? {
-                Taken::Data(chunk) => {
-                    if !filled {
-                        // One read may bring ten thousand chunks of a byte each.
-                        take_turn();
-                    }
-                    return Ok(chunk);
-                }
+                Taken::Data(chunk) => return Ok(chunk),
                 Taken::End => return Ok(Bytes::new()),
                 Taken::NeedMore { say_continue } => {
                     if say_continue && !self.wire.is_answering() {
@@ -63,7 +59,7 @@ impl<T: Transport> BodySource<T> {
                     self.wire.flush()?;
                     match self.wire.fill_body() {
                         Ok(0) => return Err(self.fail(truncated())),
-                        Ok(_) => filled = true,
+                        Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                             return Err(self.fail(error_for(
                                 io::ErrorKind::TimedOut,
