@@ -186,11 +186,13 @@ impl Drop for EndOfThread {
 
 /// Drops the values of the thread that calls, which is `me`: it has done one of the things that it
 /// does one after the other, such as the requests of a connection, and each is to begin without
-/// any. Next to nothing if it has used none.
-pub(crate) fn end_of_work(me: &Thread) {
-    if me.mark_locals(false) {
+/// any. Next to nothing if it has used none; tells whether it had.
+pub(crate) fn end_of_work(me: &Thread) -> bool {
+    let present = me.mark_locals(false);
+    if present {
         drop_values();
     }
+    present
 }
 
 /// Drops the values of the thread that calls, and those that their destructors make anew, up to

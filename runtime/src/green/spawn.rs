@@ -296,6 +296,8 @@ impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
         };
         me.finish();
         end.settle(outcome);
+        // What destructors have set since the body was over: the coroutine will have other threads.
+        local::end_of_work(&me);
         drop(running);
     }
 }

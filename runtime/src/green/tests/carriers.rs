@@ -44,6 +44,33 @@ fn nothing_of_a_thread_is_left_for_the_next() {
 }
 
 #[test]
+fn nothing_that_a_late_destructor_has_set_is_left_for_the_next() {
+    static VALUE: Local<u32> = Local::new(|| 0);
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Setter;
+    impl Drop for Setter {
+        fn drop(&mut self) {
+            VALUE.set(7);
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let all = on_worker(0, || {
+        for round in 0..5 {
+            // A value that nobody takes, and a closure that never runs.
+            drop(spawn(|| Setter));
+            eventually(|| DROPPED.load(Ordering::SeqCst) == 2 * round + 1);
+            assert_eq!(spawn(|| VALUE.get()).join().unwrap(), 0);
+            let setter = Setter;
+            let killed = spawn(move || drop(setter));
+            killed.kill();
+            assert!(matches!(killed.join(), Err(JoinError::Killed)));
+            assert_eq!(spawn(|| VALUE.get()).join().unwrap(), 0);
+        }
+    });
+    all.join().unwrap();
+}
+
+#[test]
 fn threads_start_in_the_order_of_their_spawning() {
     let all = on_worker(0, || {
         // At first nobody rests; then as many as may; then only some.
