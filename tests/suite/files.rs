@@ -12,6 +12,7 @@ on_green_and_threads!(
     one_who_has_little_room_gets_it_too,
     a_part_is_no_byte_more,
     one_that_is_too_short_is_cut,
+    one_that_cannot_be_read_is_an_error,
     head_reads_nothing,
 );
 
@@ -95,6 +96,14 @@ fn one_that_is_too_short_is_cut(engine: Engine) {
     assert_eq!(client.head().content_length(), Some(500_000));
     assert!(client.take(100_000) == Sample::bytes(LENGTH - 100_000, LENGTH));
     client.is_cut_short();
+}
+
+fn one_that_cannot_be_read_is_an_error(engine: Engine) {
+    let sample = Sample::new("empty", engine);
+    let server = sample.serve(engine);
+    // Nothing was sent before that is known, so there is an answer.
+    let reply = server.get(&format!("/{LENGTH}/500000"));
+    assert_eq!(reply.status(), 500);
 }
 
 fn head_reads_nothing(engine: Engine) {

@@ -170,7 +170,9 @@ impl<T: Transport> Connection<T> {
                 writer.send(response)
             }))
         };
-        local::end_of_work(&self.seat.thread);
+        if local::end_of_work(&self.seat.thread) {
+            writer.touch(); // destructors may have waited
+        }
         match result {
             Ok(Ok(())) if self.wire.upgraded.get().is_none() => Outcome::Sent,
             other => self.conclude(other, writer),

@@ -19,6 +19,9 @@ use std::time::Instant;
 /// where it lies.
 const COPY_BYTES: usize = 16 * 1024;
 
+/// So much of a file is sent at once, lest others have to wait for the worker.
+const PIECE_BYTES: u64 = 64 * 1024;
+
 /// Puts one response on a wire.
 pub(super) struct ResponseWriter<'a, T: Transport> {
     connection: &'a Connection<T>,
@@ -91,6 +94,11 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
     /// Part of the response is on its way: another cannot be sent instead.
     pub(super) fn has_started(&self) -> bool {
         self.progress.plan.is_some()
+    }
+
+    /// The response, or what belongs to it, has gone on until now.
+    pub(super) fn touch(&mut self) {
+        self.progress.at = Instant::now();
     }
 
     /// The client has left: 499, as nginx calls it. Nobody but the log will see it.
@@ -201,14 +209,17 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         Ok(())
     }
 
-    /// Sends what the kernel takes at once of a file, if nothing stands between its bytes.
-    fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+    /// Sends a piece of a file, of `length` bytes at most: what the kernel takes at once of it, if
+    /// nothing stands between the file's bytes on the wire.
+    fn send_piece(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
         let most = match self.plan().framing {
             Framing::Length(promised) => promised - self.progress.body_bytes,
             Framing::Close => length,
             Framing::Chunked | Framing::None => 0,
         };
-        let sent = self.wire().send_file(file, length.min(most))?;
+        // At most PIECE_BYTES, so it fits.
+        let piece = length.min(most).min(PIECE_BYTES) as usize;
+        let sent = self.wire().send_file(file, piece)? as u64;
         if sent > 0 {
             self.moved(sent);
         }
@@ -425,12 +436,22 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     }
 
     fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        if self.writer.progress.plan.is_none() {
+            return Ok(0); // the head goes with a first chunk, which shows that there is one
+        }
         let mut sent = 0;
-        self.undisturbed(|stream| {
-            stream.start();
-            sent = stream.writer.send_file(file, length)?;
-            Ok(())
-        })?;
+        while sent < length {
+            take_turn();
+            let mut piece = 0;
+            self.undisturbed(|stream| {
+                piece = stream.writer.send_piece(file, length - sent)?;
+                Ok(())
+            })?;
+            if piece == 0 {
+                break;
+            }
+            sent += piece;
+        }
         Ok(sent)
     }
 

@@ -442,23 +442,10 @@ impl<T: Transport> Wire<T> {
 
     /// Sends all that is to go, and then what the kernel takes at once of `n` bytes of a file,
     /// from its position on. Whatever is in the way of more, the next write will find.
-    pub(super) fn send_file(&self, file: &File, n: u64) -> io::Result<u64> {
-        /// So much at a time, lest others have to wait for the worker.
-        const TURN: u64 = 512 * 1024;
+    pub(super) fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
         self.flush()?;
-        let mut sent = 0;
-        while sent < n {
-            // At most TURN, so it fits.
-            let piece = TURN.min(n - sent) as usize;
-            match self.stream.send_file(file, piece) {
-                Ok(given @ 1..) => {
-                    self.write_pace.set(self.write_pace.get().gave(given));
-                    sent += given as u64;
-                }
-                Ok(0) | Err(_) => break,
-            }
-            take_turn();
-        }
+        let sent = self.stream.send_file(file, n).unwrap_or(0);
+        self.write_pace.set(self.write_pace.get().gave(sent));
         Ok(sent)
     }
 

@@ -25,7 +25,8 @@ pub(super) fn lost(service: &Service, error: &io::Error) {
 /// What our end of a listener's connections is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum OurEnd {
-    /// Where it listens; nowhere for a unix socket.
+    /// Where it listens; nowhere for a unix socket. (Also for one whom BPF's `sk_lookup` gives the
+    /// connections of other addresses.)
     Listens(Option<SocketAddr>),
     /// It listens on all addresses, or for those of others (a transparent proxy): each connection
     /// has to be asked.
