@@ -1,9 +1,9 @@
 //! [`serve`]: a server from the command line and the environment, with gunicorn's flags.
 
 use crate::config::{Config, Engine};
-use crate::count::Count;
 use crate::departure::HalfClose;
 use crate::green;
+use crate::green::embed::Count;
 use crate::server::{
     Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, catch_signals, inherited_sockets,
 };

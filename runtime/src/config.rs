@@ -1,9 +1,9 @@
 //! What can be set, with gunicorn's names, meanings and defaults where gunicorn has them.
 
 use crate::departure::HalfClose;
-use crate::http1::HeadLimits;
 use crate::server::{Format, Trust};
 use crate::websocket::CloseCode;
+use greenway_proto::http1::HeadLimits;
 use std::str::FromStr;
 use std::time::Duration;
 

@@ -21,9 +21,9 @@ mod reference;
 pub(crate) mod replies;
 mod websocket;
 
-use crate::http1::play::{Event, Seen, events};
-use crate::http1::{BodyLength, Decoder, HeadLimits, Step};
 use bytes::BytesMut;
+use greenway_proto::http1::play::{Event, Seen, events};
+use greenway_proto::http1::{BodyLength, Decoder, HeadLimits, Step};
 use memory::Session;
 use replies::Replies;
 

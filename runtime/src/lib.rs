@@ -33,23 +33,17 @@
 //! one for its own timers that stays idle); with `--engine threads` a poller and the pool; with
 //! an access log its writer; a thread for signals. See [`green`] for what holds on a worker.
 
-// One room owns `may`, and its reasons; see its modules.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod blocking;
 mod cli;
 mod config;
 mod connection;
-mod count;
 mod departure;
 mod engine;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-#[allow(unsafe_code)]
-pub mod green;
-mod http1;
-mod limit;
 #[cfg(any(test, greenway_micro))]
 #[doc(hidden)]
 pub mod micro;
@@ -63,6 +57,7 @@ pub use cli::serve;
 pub use config::Engine;
 pub use departure::HalfClose;
 pub use greenway_app::*;
+pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
 
 /// Greenway's version.

@@ -5,11 +5,11 @@
 //! tests and for `benches/micro` (`--cfg greenway_micro`) only and is not part of the public
 //! interface.
 
-use crate::http1::{
+use bytes::BytesMut;
+use greenway_proto::http1::{
     BodyLength, CHUNK_END, Decoder, HeadLimits, HeadReader, RequestFacts, Step, chunk_head, plan,
     write_head,
 };
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use std::hint::black_box;
 use std::time::Instant;

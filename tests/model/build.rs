@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// What is taken, from runtime/src/green.
+/// What is taken, from runtime/green/src.
 const SOURCES: [&str; 17] = [
     "errand.rs",
     "event.rs",
@@ -28,7 +28,8 @@ const SOURCES: [&str; 17] = [
 ];
 
 /// What stands for something else there.
-const UNDER: [(&str, &str); 9] = [
+const UNDER: [(&str, &str); 10] = [
+    ("crate::", "crate::green::"),
     (
         "use std::panic::resume_unwind;",
         "use crate::shim::thread::resume_unwind;",
@@ -107,7 +108,7 @@ const MUTANTS: [(&str, &str, &str, &str); 8] = [
 fn main() {
     println!("cargo:rerun-if-env-changed=GREENWAY_MUTANT");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("green");
-    let green = Path::new("../../runtime/src/green");
+    let green = Path::new("../../runtime/green/src");
     let mutant = env::var("GREENWAY_MUTANT").ok();
     let mutant = mutant.map(|name| {
         let known = MUTANTS.iter().find(|mutant| mutant.0 == name);
@@ -136,8 +137,8 @@ fn main() {
     fs::write(
         out.join("thread/os.rs"),
         "//! Nobody serves here.\n\
-         #[derive(Debug)]\npub(in crate::green) struct OsSight;\n\
-         pub(in crate::green) fn os_errands() -> Vec<OsSight> { Vec::new() }\n",
+         #[derive(Debug)]\npub(crate) struct OsSight;\n\
+         pub(crate) fn os_errands() -> Vec<OsSight> { Vec::new() }\n",
     )
     .expect("OUT_DIR is ours");
     let modules: String = [

@@ -21,8 +21,8 @@ const PAGES: [(&str, usize); 3] = [("http", 100), ("hazards", 20), ("gevent-test
 
 /// The directories that the pages' prefixes stand for. The pages say so, too.
 const PREFIXES: [(&str, &str); 5] = [
-    ("green/", "runtime/src/green/tests"),
-    ("http1/", "runtime/src/http1"),
+    ("green/", "runtime/green/src/tests"),
+    ("http1/", "runtime/proto/src/http1"),
     ("connection/", "runtime/src/connection"),
     ("suite/", "tests/suite"),
     ("app/", "app-api/src"),

@@ -4,16 +4,16 @@ use super::input::BodySource;
 use super::output::{ResponseWriter, Written};
 use super::transport::Transport;
 use super::{After, Connection};
-use crate::green::errand::Errand;
-use crate::green::local;
-use crate::green::stack::Measure;
-use crate::green::thread::{self, Interrupt, LimitGuard, Unwind};
-use crate::http1::{self, RequestFacts, RequestHead};
+use crate::green::embed::errand::Errand;
+use crate::green::embed::local;
+use crate::green::embed::stack::Measure;
+use crate::green::embed::thread::{self, Interrupt, LimitGuard, Unwind};
 use crate::server::{Entry, Service, panics};
 use bytes::Bytes;
 use greenway_app::{
     BodyError, Connection as Facts, Head, HttpError, Input, IntoResponse, Peer, Request, Response,
 };
+use greenway_proto::http1::{self, RequestFacts, RequestHead};
 use http::{Method, StatusCode};
 use log::Level;
 use std::any::Any;

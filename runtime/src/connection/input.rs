@@ -2,10 +2,10 @@
 
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::green::take_turn;
-use crate::http1::{self, Step};
+use crate::green::embed::take_turn;
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource};
+use greenway_proto::http1::{self, Step};
 use http::StatusCode;
 use std::io;
 use std::rc::Rc;

@@ -35,10 +35,10 @@ pub(crate) use seat::{Place, Seat};
 pub(crate) use transport::Transport;
 pub(crate) use wire::{Flushed, Incoming, Rest, Wire};
 
-use crate::green::thread::{BeforeBlock, deadline_in};
-use crate::http1::{self, Reject, RequestHead};
+use crate::green::embed::thread::{BeforeBlock, deadline_in};
 use crate::server::Service;
 use greenway_app::Connection as Facts;
+use greenway_proto::http1::{self, Reject, RequestHead};
 use output::Progress;
 use std::cell::Cell;
 use std::io;

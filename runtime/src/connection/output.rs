@@ -3,11 +3,11 @@
 use super::Connection;
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::green::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
+use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
 use crate::green::{take_turn, yield_now};
-use crate::http1::{self, Framing, Plan, RequestFacts};
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
+use greenway_proto::http1::{self, Framing, Plan, RequestFacts};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
 use std::fmt;

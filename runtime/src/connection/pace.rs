@@ -11,7 +11,7 @@
 
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::green::thread::{LimitNumber, Standstill};
+use crate::green::embed::thread::{LimitNumber, Standstill};
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,8 @@
 //! and for those who look from outside.
 
 use super::RequestLine;
-use crate::green::errand::{Errand, Serving};
-use crate::green::thread::{self, Interrupt, Thread};
+use crate::green::embed::errand::{Errand, Serving};
+use crate::green::embed::thread::{self, Interrupt, Thread};
 use crate::server::Lifecycle;
 use greenway_app::Connection as Facts;
 use std::fmt;

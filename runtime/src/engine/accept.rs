@@ -1,10 +1,10 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
-use crate::green::net::{Accepted, accept_now};
-use crate::http1;
+use crate::green::embed::net::{Accepted, accept_now};
 use crate::server::{Refused, Service};
 use greenway_app::Connection as Facts;
+use greenway_proto::http1;
 use http::StatusCode;
 use socket2::SockRef;
 use std::fs::File;

@@ -12,10 +12,10 @@ mod host;
 
 use super::Engine;
 use super::accept::{OurEnd, Reserve, Trouble, facts, refuse};
-use crate::green::net::Listener;
-use crate::green::spawn::spawn_on;
-use crate::green::thread::Interrupt;
-use crate::green::worker;
+use crate::green::embed::net::Listener;
+use crate::green::embed::spawn::spawn_on;
+use crate::green::embed::thread::Interrupt;
+use crate::green::embed::worker;
 use crate::green::{Greenlet, Queue, sleep, yield_now};
 use crate::server::{Refused, Service};
 use host::Host;

@@ -9,12 +9,12 @@
 
 use super::Engine;
 use crate::connection::call_catching;
-use crate::http1::{BodyLength, HeadReader};
 use crate::server::Service;
 use bytes::{BufMut, Bytes, BytesMut};
 use greenway_app::{
     Connection as Facts, HttpError, Input, IntoResponse, Request, Response, ResponseParts,
 };
+use greenway_proto::http1::{BodyLength, HeadReader};
 use http::{HeaderMap, StatusCode};
 use may_minihttp::{HttpService, HttpServiceFactory};
 use std::collections::HashMap;

@@ -18,9 +18,9 @@ mod poller;
 mod pool;
 
 use super::Engine;
-use crate::http1::RequestHead;
 use crate::server::Service;
 use crossbeam_channel::{Sender, unbounded};
+use greenway_proto::http1::RequestHead;
 use parked::Parked;
 use poller::Poller;
 use std::io;

@@ -2,8 +2,8 @@
 //!
 //! Shares no code with `http1`, or it would share its mistakes.
 
-use crate::http1::BodyLength;
-use crate::http1::play::Seen;
+use greenway_proto::http1::BodyLength;
+use greenway_proto::http1::play::Seen;
 
 /// No limit of the decoder refuses a stream of so few bytes.
 pub(super) const BELOW_ALL_LIMITS: usize = 256;

@@ -5,10 +5,10 @@
 //! begin and end, what is kept from one to the next, and where it stops.
 
 use super::{Cuts, split};
-use crate::websocket::protocol::play::{Events, events};
-use crate::websocket::protocol::{Encoder, Event, Limits, Negotiated, Receiver, Role};
 use crate::websocket::{CloseFrame, Message};
 use flate2::{Decompress, FlushDecompress, Status};
+use greenway_proto::websocket::protocol::play::{Events, events};
+use greenway_proto::websocket::protocol::{Encoder, Event, Limits, Negotiated, Receiver, Role};
 
 /// Small enough that a fuzzer goes beyond them.
 const LIMITS: Limits = Limits {

@@ -6,7 +6,7 @@
 use super::lock;
 use super::post::Message;
 use crate::green::TimedOut;
-use crate::green::thread::{Awaited, Io, Thread, wait_for};
+use crate::green::embed::thread::{Awaited, Io, Thread, wait_for};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

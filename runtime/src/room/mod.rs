@@ -50,8 +50,8 @@ use self::builder::Hook;
 use self::delivery::Delivery;
 use self::history::History;
 use self::people::People;
-use crate::green::spawn::{discard, panic_message};
-use crate::green::thread::{Awaited, Io, Thread, deadline_in, wait_for};
+use crate::green::embed::spawn::{discard, panic_message};
+use crate::green::embed::thread::{Awaited, Io, Thread, deadline_in, wait_for};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
 use crate::websocket::Sender;
 use std::collections::HashMap;
@@ -309,7 +309,7 @@ impl Room {
         let result = catch_unwind(AssertUnwindSafe(|| hook.0(self, change)));
         if let Err(payload) = result {
             // An interrupt comes again at the next wait.
-            if crate::green::thread::Unwind::of(&*payload).is_none() {
+            if crate::green::embed::thread::Unwind::of(&*payload).is_none() {
                 log::error!("a room's hook panicked: {}", panic_message(&*payload));
             }
             discard(payload);

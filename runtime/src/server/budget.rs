@@ -5,8 +5,8 @@
 //! of 65,530 ends at about 32,000). We look at both when we start, and say what we found.
 
 use crate::config::Engine;
-use crate::count::Count;
-use crate::green::sys;
+use crate::green::embed::Count;
+use crate::green::embed::sys;
 use std::fmt;
 use std::fs;
 

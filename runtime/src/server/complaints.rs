@@ -7,7 +7,7 @@
 
 use super::Task;
 use crate::green;
-use crate::limit::Limit;
+use crate::green::embed::Limit;
 use greenway_app::{Failure, Response};
 use log::Level;
 use std::fmt;

@@ -4,7 +4,7 @@
 //! [`Seat`] here, through which a stop reaches it.
 
 use crate::connection::{Place, Seat};
-use crate::green::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

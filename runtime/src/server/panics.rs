@@ -2,8 +2,8 @@
 //! from the panic hook that does not say whose it is.
 
 use super::Service;
-use crate::green::spawn::{discard, panic_message};
-use crate::green::thread::{self, Thread};
+use crate::green::embed::spawn::{discard, panic_message};
+use crate::green::embed::thread::{self, Thread};
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::fmt;

@@ -1,9 +1,9 @@
 //! A server that runs, and how it stops.
 
 use super::{Service, Task};
-use crate::count::Count;
 use crate::engine::Engine;
-use crate::green::thread::deadline_in;
+use crate::green::embed::Count;
+use crate::green::embed::thread::deadline_in;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

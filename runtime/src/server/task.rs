@@ -1,8 +1,8 @@
 //! An OS thread for work that must go on when all workers are held up, or that has no descriptor
 //! a worker could watch. It waits as green threads do, so it can be ended at its wait.
 
-use crate::green::spawn::discard;
-use crate::green::thread::{self, Interrupt, Thread};
+use crate::green::embed::spawn::discard;
+use crate::green::embed::thread::{self, Interrupt, Thread};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

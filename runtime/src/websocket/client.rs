@@ -1,15 +1,15 @@
 //! The other side: a WebSocket to somebody else's server, from handlers and from tests.
 
-use super::handshake::client::{Handshake, Refused};
 use super::options::Options;
-use super::protocol::Role;
 use super::shared::Shared;
 use super::{CloseCode, CloseFrame, WebSocket};
 use crate::connection::upgrade::Link;
+use crate::green::embed::thread::deadline_in;
 use crate::green::net::{Stream, TcpStream};
-use crate::green::thread::deadline_in;
 use bytes::BytesMut;
 use greenway_app::HttpError;
+use greenway_proto::websocket::handshake::client::{Handshake, Refused};
+use greenway_proto::websocket::protocol::Role;
 use http::{StatusCode, Uri};
 use std::fmt;
 use std::io::{self, IoSlice};

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::OnceLock;
 
-use super::message::Message;
-use super::protocol::{Encoder, MAX_BITS, MIN_BITS, Negotiated, Role};
+use greenway_proto::websocket::message::Message;
+use greenway_proto::websocket::protocol::{Encoder, MAX_BITS, MIN_BITS, Negotiated, Role};
 
 /// A message that is encoded once for all the sockets it goes to.
 ///

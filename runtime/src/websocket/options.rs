@@ -1,12 +1,12 @@
 //! How WebSockets are accepted, and what holds for those that are.
 
 use super::WebSocket;
-use super::handshake::Origins;
-use super::handshake::server::{self, Policy};
-use super::protocol::{Deflate, Limits, Role};
 use super::shared::{Ending, Shared};
 use crate::connection::upgrade::Upgradable;
 use greenway_app::{HttpError, Request};
+use greenway_proto::websocket::handshake::Origins;
+use greenway_proto::websocket::handshake::server::{self, Policy};
+use greenway_proto::websocket::protocol::{Deflate, Limits, Role};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::panic::resume_unwind;
 use std::sync::Arc;

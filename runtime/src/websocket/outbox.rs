@@ -15,15 +15,15 @@
 //!   one at a time), the posts up to [`Bounds`], one pong, one close frame.
 
 use super::error::{ErrorKind, WebSocketError};
-use super::protocol::{Encoder, Role};
 use super::{CloseCode, CloseFrame};
 use crate::connection::{Transport, WritePace};
-use crate::green::handle::Handle;
-use crate::green::net::Stream;
-use crate::green::spawn::spawn_on;
-use crate::green::thread::{Awaited, Io, Thread, TimedOut, wait_for};
-use crate::green::worker::{self, Worker};
+use crate::green::embed::handle::Handle;
+use crate::green::embed::net::Stream;
+use crate::green::embed::spawn::spawn_on;
+use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::worker::{self, Worker};
 use bytes::{Buf, Bytes};
+use greenway_proto::websocket::protocol::{Encoder, Role};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

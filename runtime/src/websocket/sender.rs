@@ -1,13 +1,14 @@
 //! Sending, from anywhere.
 
 use super::error::WebSocketError;
-use super::message::Kind;
-use super::protocol::{Encoder, Role};
 use super::shared::Shared;
 use super::spare;
 use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
-use crate::green::thread::{TimedOut, deadline_in};
+use crate::green::embed::thread::{TimedOut, deadline_in};
+use bytes::Bytes;
+use greenway_proto::websocket::message::Kind;
+use greenway_proto::websocket::protocol::{Encoder, Role};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -225,11 +226,18 @@ enum Inner<'a> {
     Shared(&'a Encoded),
 }
 
-impl<M: Into<Message>> From<M> for ToSend<'_> {
-    fn from(message: M) -> Self {
-        Self(Inner::Own(message.into()))
-    }
+/// Whatever is a message, one by one: a blanket implementation would overlap with the two below.
+macro_rules! from_messages {
+    ($($message:ty),*) => {$(
+        impl From<$message> for ToSend<'_> {
+            fn from(message: $message) -> Self {
+                Self(Inner::Own(message.into()))
+            }
+        }
+    )*};
 }
+
+from_messages!(Message, String, &str, Bytes, Vec<u8>, &[u8]);
 
 impl<'a> From<&'a Encoded> for ToSend<'a> {
     fn from(message: &'a Encoded) -> Self {

@@ -6,11 +6,11 @@
 
 use super::super::accept::lost;
 use crate::connection::{Connection, Incoming, Place, Seat, Served, Wire};
-use crate::green::lot::Lot;
-use crate::green::net::Stream;
-use crate::green::spawn::spawn_on;
-use crate::green::thread::deadline_in;
-use crate::green::worker::{self, Worker};
+use crate::green::embed::lot::Lot;
+use crate::green::embed::net::Stream;
+use crate::green::embed::spawn::spawn_on;
+use crate::green::embed::thread::deadline_in;
+use crate::green::embed::worker::{self, Worker};
 use crate::server::{Admission, Service, proxy_protocol};
 use greenway_app::Connection as Facts;
 use std::io;

@@ -7,9 +7,9 @@
 //! to the handler as far as it has come, and reading it fails there at once.
 
 use crate::connection::{After, Incoming, Patience, WritePace};
-use crate::http1::{BodyLength, Reject, RequestHead};
 use crate::server::{Admission, Service, proxy_protocol};
 use greenway_app::Connection as Facts;
+use greenway_proto::http1::{BodyLength, Reject, RequestHead};
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -125,7 +125,7 @@ impl Parked {
                 self.take_request()
             }
             Stage::Sending { pace, .. } => {
-                *pace = pace.seen(crate::green::sys::unsent(self.stream.as_fd()));
+                *pace = pace.seen(crate::green::embed::sys::unsent(self.stream.as_fd()));
                 if !pace.left().is_zero() {
                     return Progress::Waits;
                 }
@@ -275,7 +275,7 @@ impl Parked {
                     *pace = pace.gave(n);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    *pace = pace.seen(crate::green::sys::unsent(self.stream.as_fd()));
+                    *pace = pace.seen(crate::green::embed::sys::unsent(self.stream.as_fd()));
                     return Progress::Waits;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -4,7 +4,7 @@ use super::super::accept::lost;
 use super::parked::{Parked, Stage};
 use super::{Command, Commands, Job};
 use crate::connection::{After, Connection, Flushed, Place, Seat, Wire};
-use crate::green::net::Stream;
+use crate::green::embed::net::Stream;
 use crate::server::Service;
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Comm
             Ok(Some(parked)) => commands.send(Command::Back(Box::new(parked))),
             Ok(None) => commands.send(Command::Gone(token)),
             Err(payload) => {
-                crate::green::spawn::discard(payload);
+                crate::green::embed::spawn::discard(payload);
                 commands.send(Command::Gone(token));
             }
         }

@@ -6,7 +6,34 @@ mod presence;
 mod storms;
 
 use super::*;
-use crate::green::tests::{LONG, everywhere, on_worker};
+use crate::green::{Builder, Config, Greenlet, config, start};
+
+/// Longer than anything here takes, however slow the machine; only failures wait for it.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A green thread on the worker with this number, or the remainder where there are fewer. Two
+/// workers, unless this machine has one core only and another test was faster.
+fn on_worker<T: Send + 'static>(
+    worker: usize,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Greenlet<T> {
+    start(Config {
+        workers: 2,
+        ..Config::default()
+    });
+    let workers = config().workers;
+    Builder::new().worker(worker % workers).spawn(body)
+}
+
+/// Runs `body` on a green thread of each of two workers, and on this OS thread.
+fn everywhere(body: fn()) {
+    for worker in 0..2 {
+        if let Err(error) = on_worker(worker, body).join() {
+            error.resume();
+        }
+    }
+    body();
+}
 
 /// Waits until `condition`, for a bounded time.
 fn eventually(condition: impl Fn() -> bool) {

@@ -12,7 +12,7 @@ pub(crate) use format::Format;
 use super::LogWants;
 use super::log_file::LogFile;
 use crate::connection::RequestLine;
-use crate::count::Count;
+use crate::green::embed::Count;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use greenway_app::{Connection as Facts, Head};
 use http::StatusCode;

@@ -5,9 +5,9 @@
 //! is held up right now cannot say so, but its probe is overdue, which anybody can see.
 
 use crate::green::Greenlet;
+use crate::green::embed::spawn::spawn_on;
+use crate::green::embed::worker;
 use crate::green::sleep;
-use crate::green::spawn::spawn_on;
-use crate::green::worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};

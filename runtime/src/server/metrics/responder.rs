@@ -5,12 +5,12 @@
 //! one after the other, each within [`PATIENCE`].
 
 use super::{LagProbes, text};
-use crate::green::net::Stream;
+use crate::green::embed::net::Stream;
+use crate::green::embed::thread::{Awaited, Interest, Io, TimedOut, deadline_in, wait_for};
 use crate::green::run_info;
-use crate::green::thread::{Awaited, Interest, Io, TimedOut, deadline_in, wait_for};
-use crate::http1::{HeadLimits, HeadReader, error_response};
 use crate::server::{Service, task::Task};
 use bytes::BytesMut;
+use greenway_proto::http1::{HeadLimits, HeadReader, error_response};
 use http::{Method, StatusCode};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -3,7 +3,7 @@
 use super::{BUCKETS, CODES, FIRST_CODE, LagProbes, Metrics, Refused};
 use crate::config::Engine;
 use crate::connection::Place;
-use crate::green::worker::{self, Worker};
+use crate::green::embed::worker::{self, Worker};
 use crate::server::Service;
 use crate::websocket::Closed;
 use std::fmt::{Display, Write as _};

@@ -1,0 +1,219 @@
+//! What is said of a green thread that holds up its worker, and to whom.
+
+use super::snapshot::names;
+use crate::control::alive_on;
+use crate::count::Count;
+use crate::errand::Serving;
+use crate::limit::Limit;
+use crate::seeing::Sight;
+use crate::thread::Thread;
+use crate::worker::Worker;
+use std::cell::OnceCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The same kind is reported once in this time.
+const QUIET: Duration = Duration::from_secs(60);
+/// So many reports altogether in that time.
+const MOST: usize = 20;
+/// Frames that are shown.
+const MOST_FRAMES: usize = 40;
+
+/// A green thread that has not come to a wait for longer than `max_blocking_time`, and thereby
+/// holds up all others of its worker. Shown, it is what is logged.
+pub struct Blocked {
+    name: String,
+    number: u64,
+    worker: &'static Worker,
+    turn: u64,
+    duration: Duration,
+    serving: Option<Serving>,
+    stack: OnceCell<Vec<String>>,
+    /// Times that its like was not reported since the last report.
+    unsaid: u64,
+}
+
+impl Blocked {
+    /// The green thread's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The green thread's number, as [`Sight::number`](crate::Sight::number).
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The number of its worker.
+    pub fn worker(&self) -> usize {
+        self.worker.index()
+    }
+
+    /// For how long it has been seen not to wait, so far.
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// Whom it serves, if it is a connection of a server.
+    pub fn serving(&self) -> Option<&Serving> {
+        self.serving.as_ref()
+    }
+
+    /// Its stack, the innermost function first; empty when it has come to a wait meanwhile. Taken
+    /// at the first call.
+    pub fn stack(&self) -> &[String] {
+        self.stack.get_or_init(|| {
+            let frames = self.worker.snapshot().ask(self.worker.tid(), self.turn);
+            frames.map_or_else(Vec::new, |frames| names(&frames))
+        })
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, number, worker) = (&self.name, self.number, self.worker.index());
+        let duration = self.duration;
+        write!(
+            f,
+            "green thread {name:?} (#{number}) has held up worker {worker} for {duration:.1?}"
+        )?;
+        if let Some(serving) = &self.serving {
+            write!(f, ", {serving}")?;
+        }
+        if self.unsaid > 0 {
+            let times = Count(self.unsaid, "time");
+            write!(f, " (and {times} more since the last report)")?;
+        }
+        f.write_str(
+            ". Give way with green::yield_now(), or hand what blocks or computes to an OS thread \
+             with green::unblock().",
+        )?;
+        let stack = self.stack();
+        for (place, frame) in stack.iter().take(MOST_FRAMES).enumerate() {
+            write!(f, "\n  {place:>3}: {frame}")?;
+        }
+        if stack.len() > MOST_FRAMES {
+            write!(f, "\n       and {} more", stack.len() - MOST_FRAMES)?;
+        }
+        if stack.is_empty() {
+            f.write_str("\n  (no stack: it has just come back, or is in a call of the kernel)")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocked")
+            .field("name", &self.name)
+            .field("number", &self.number)
+            .field("worker", &self.worker)
+            .field("duration", &self.duration)
+            .field("serving", &self.serving)
+            .finish_non_exhaustive()
+    }
+}
+
+type Hook = Arc<dyn Fn(&Blocked) -> bool + Send + Sync>;
+
+static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
+
+/// Lets `hook` decide about each report of a green thread that holds up its worker: it is logged
+/// if the hook returns true. There is one hook; a later one takes the place of an earlier one.
+///
+/// It is called on the monitor's thread, for every time that a green thread exceeds the bound and
+/// again whenever that time has become ten times as long; what is logged is limited to one report a minute for each
+/// route or name. The stack is only taken if the hook asks for it or the report is logged. While
+/// the hook runs nobody is watched.
+///
+/// ```
+/// use greenway_green::on_blocked;
+/// use std::time::Duration;
+///
+/// // The nightly report may take its time.
+/// on_blocked(|blocked| blocked.name() != "nightly" || blocked.duration() > Duration::from_secs(60));
+/// # on_blocked(|_| true);
+/// ```
+pub fn on_blocked(hook: impl Fn(&Blocked) -> bool + Send + Sync + 'static) {
+    *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+}
+
+/// Writes the reports.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    limit: Limit,
+}
+
+impl Reporter {
+    pub(super) fn new() -> Self {
+        Self {
+            limit: Limit::new(QUIET, 1, MOST),
+        }
+    }
+
+    pub(super) fn report(
+        &mut self,
+        worker: &'static Worker,
+        turn: u64,
+        running: *const Thread,
+        held: Duration,
+        reports: u32,
+    ) {
+        let found = alive_on(worker).into_iter().find_map(|control| {
+            let thread = control.thread()?;
+            std::ptr::eq(Arc::as_ptr(&thread), running).then_some((control, thread))
+        });
+        let Some((control, thread)) = found else {
+            return; // it has just ended
+        };
+        let errand = thread.errand();
+        let mut blocked = Blocked {
+            name: control.name().into_owned(),
+            number: control.number(),
+            worker,
+            turn,
+            duration: held,
+            serving: errand.map(|errand| errand.serving()),
+            stack: OnceCell::new(),
+            unsaid: 0,
+        };
+        let hook = HOOK.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(hook) = hook {
+            // Unwind safety: nothing of ours is changed by it. The panic was printed.
+            let wanted = catch_unwind(AssertUnwindSafe(|| hook(&blocked)));
+            if !wanted.unwrap_or(true) {
+                return;
+            }
+        }
+        let kind = kind(blocked.serving.as_ref(), &blocked.name);
+        // Those that go on are another kind than those that have just exceeded the bound.
+        let kind = format!("{kind} {reports}");
+        if let Some(unsaid) = self.limit.admit(&kind, Instant::now()) {
+            blocked.unsaid = unsaid;
+            log::warn!("{blocked}");
+        }
+    }
+
+    pub(super) fn back(&mut self, worker: &Worker, held: Duration) {
+        let index = worker.index();
+        log::debug!("worker {index} goes on, after it was held up for {held:.1?}");
+    }
+}
+
+/// What green threads that do the same have in common.
+pub(crate) fn kind_of(sight: &Sight) -> String {
+    kind(sight.serving.as_ref(), &sight.name)
+}
+
+pub(crate) fn kind(serving: Option<&Serving>, name: &str) -> String {
+    if let Some(serving) = serving {
+        let between = || format!("connection, {}", serving.state);
+        return serving.kind().unwrap_or_else(between);
+    }
+    match name.strip_prefix("green-") {
+        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => "(no name)".into(),
+        _ => name.to_owned(),
+    }
+}

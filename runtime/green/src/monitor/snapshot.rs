@@ -1,0 +1,194 @@
+//! The stack of a worker, taken on the worker itself: only there can it be walked while it stands
+//! still.
+//!
+//! # Implementation
+//!
+//! The monitor asks with a signal, whose handler runs on the worker's OS thread, on a stack of its
+//! own (a green thread's may be nearly full). It collects return addresses and nothing else. The
+//! walk is libgcc's, which since glibc 2.35 takes no lock and never allocates; on an older one it
+//! takes the loader's recursive lock, which only a `dlopen` under way could hold. Names are looked
+//! up later, on the monitor's thread.
+//!
+//! The signal is `SIGURG`, as in Go's runtime: it is ignored by default, nothing else uses it, and
+//! debuggers let it pass. System calls that it interrupts are restarted by the kernel, or fail
+//! with `EINTR` where they never are (`nanosleep`, `poll`), which std and well-kept libraries
+//! expect. Only a thread that is held up gets one.
+
+use super::Turn;
+use crate::{handlers, worker};
+use std::io;
+use std::ptr::null_mut;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Frames that are kept, from the innermost.
+const MOST_FRAMES: usize = 96;
+
+/// How long a worker has to answer; it needs some microseconds, unless the kernel holds it.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+const IDLE: u8 = 0;
+const ASKED: u8 = 1;
+const TAKING: u8 = 2;
+const TAKEN: u8 = 3;
+
+/// A worker's stack at some moment, written by its signal handler.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    state: AtomicU8,
+    /// The turn that was asked for.
+    turn: AtomicU64,
+    /// Where the signal met the code.
+    at: AtomicUsize,
+    len: AtomicUsize,
+    frames: [AtomicUsize; MOST_FRAMES],
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            state: AtomicU8::new(IDLE),
+            turn: AtomicU64::new(0),
+            at: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            frames: [const { AtomicUsize::new(0) }; MOST_FRAMES],
+        }
+    }
+}
+
+impl Snapshot {
+    /// Takes the stack of the worker's OS thread `tid` if it still has this turn. Return addresses,
+    /// innermost first; `None` if it has come back, or cannot answer. For the monitor alone.
+    pub(super) fn ask(&self, tid: i32, turn: u64) -> Option<Vec<usize>> {
+        // An answer that came too late is of no use any more.
+        let _ = self
+            .state
+            .compare_exchange(TAKEN, IDLE, Ordering::AcqRel, Ordering::Relaxed);
+        if self.state.load(Ordering::Acquire) != IDLE {
+            return None;
+        }
+        self.turn.store(turn, Ordering::Relaxed);
+        self.state.store(ASKED, Ordering::Release);
+        handlers::signal_thread(tid, libc::SIGURG);
+        let start = Instant::now();
+        while self.state.load(Ordering::Acquire) != TAKEN {
+            if start.elapsed() > PATIENCE {
+                // If it is just answering, the next one who asks finds the answer.
+                let _ =
+                    self.state
+                        .compare_exchange(ASKED, IDLE, Ordering::AcqRel, Ordering::Relaxed);
+                return None;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        let len = self.len.load(Ordering::Relaxed);
+        let frames: Vec<_> = self.frames[..len]
+            .iter()
+            .map(|frame| frame.load(Ordering::Relaxed))
+            .collect();
+        let at = self.at.load(Ordering::Relaxed);
+        self.state.store(IDLE, Ordering::Release);
+        // The handler's own frames come first.
+        let first = frames.iter().position(|frame| *frame == at).unwrap_or(0);
+        (len > 0).then(|| frames[first..].to_vec())
+    }
+
+    /// Answers, in the handler.
+    fn answer(&self, now: &Turn, at: usize) {
+        let asked = self
+            .state
+            .compare_exchange(ASKED, TAKING, Ordering::AcqRel, Ordering::Relaxed);
+        if asked.is_err() {
+            return;
+        }
+        let mut len = 0;
+        let (turn, running) = now.look();
+        if turn == self.turn.load(Ordering::Relaxed) && !running.is_null() {
+            len = walk(&self.frames);
+        }
+        self.at.store(at, Ordering::Relaxed);
+        self.len.store(len, Ordering::Relaxed);
+        self.state.store(TAKEN, Ordering::Release);
+    }
+}
+
+/// Collects the return addresses of the stack that we are on. Gives their number.
+pub(crate) fn walk(frames: &[AtomicUsize]) -> usize {
+    let mut len = 0;
+    // SAFETY: "unsynchronized" is about the search for names, of which there is none here.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            frames[len].store(frame.ip().addr(), Ordering::Relaxed);
+            len += 1;
+            len < frames.len()
+        });
+    }
+    len
+}
+
+/// What was done on the signal before us.
+static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+
+/// Handles the signal from now on.
+///
+/// # Errors
+/// Whatever the kernel reports.
+pub(super) fn install() -> io::Result<()> {
+    // The walk sets something up when it is done for the first time. Better here.
+    let frames: [AtomicUsize; 4] = Default::default();
+    walk(&frames);
+    let before = handlers::handle_signal(libc::SIGURG, on_signal, libc::SA_RESTART)?;
+    BEFORE.get_or_init(|| before);
+    Ok(())
+}
+
+extern "C" fn on_signal(
+    number: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    let errno = handlers::errno();
+    if let Some(here) = worker::current() {
+        // SAFETY: the kernel passes the context of what it has interrupted.
+        let at = unsafe { handlers::code_address(context) };
+        here.snapshot().answer(here.turn(), at);
+    }
+    if let Some(before) = BEFORE.get() {
+        // SAFETY: it was installed for this signal, and gets what the kernel gave us. What it
+        // does for a signal that is ignored by default is done by doing nothing.
+        unsafe { handlers::pass_on(before, number, info, context) };
+    }
+    handlers::set_errno(errno);
+}
+
+/// The names of the functions at these return addresses, innermost first, up to the one that the
+/// green thread began with.
+pub(crate) fn names(frames: &[usize]) -> Vec<String> {
+    let mut names = Vec::new();
+    for &frame in frames {
+        let mut found = false;
+        let mut first = false;
+        backtrace::resolve(null_mut::<libc::c_void>().with_addr(frame), |symbol| {
+            found = true;
+            let name = symbol
+                .name()
+                .map_or_else(|| format!("{frame:#x}"), |name| format!("{name:#}"));
+            first |= name.contains("greenway_green::spawn::");
+            names.push(match (symbol.filename(), symbol.lineno()) {
+                (Some(file), Some(line)) => format!("{name} at {}:{line}", file.display()),
+                _ => name,
+            });
+        });
+        if !found {
+            names.push(format!("{frame:#x}"));
+        }
+        if first {
+            names.pop(); // and what is below is ours and `may`'s
+            break;
+        }
+    }
+    // It is tens of megabytes, kept for a next time that may never come.
+    backtrace::clear_symbol_cache();
+    names
+}

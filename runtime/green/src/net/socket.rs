@@ -1,0 +1,192 @@
+//! [`Socket`]: what all public sockets are made of.
+
+use crate::descriptor::Descriptor;
+use crate::thread::{self, Awaited, Interest, TimedOut, deadline_in};
+use crate::{sleep, yield_now};
+use socket2::SockRef;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A socket of std's, and how it waits. Clones of a socket share that, as they do in std.
+pub(super) struct Socket<T> {
+    descriptor: Descriptor<T>,
+    modes: Arc<Modes>,
+}
+
+#[derive(Default)]
+struct Modes {
+    /// In nanoseconds, 0 for none.
+    read_timeout: AtomicU64,
+    write_timeout: AtomicU64,
+    /// The user wants `WouldBlock` instead of a wait.
+    nonblocking: AtomicBool,
+}
+
+impl Modes {
+    fn timeout(&self, interest: Interest) -> &AtomicU64 {
+        match interest {
+            Interest::Readable => &self.read_timeout,
+            Interest::Writable => &self.write_timeout,
+        }
+    }
+}
+
+impl<T: AsFd> Socket<T> {
+    /// For a socket that is non-blocking already and has no timeouts.
+    pub(super) fn new(std: T) -> Self {
+        Self {
+            descriptor: Descriptor::nonblocking(std),
+            modes: Arc::default(),
+        }
+    }
+
+    /// Takes over a socket of whatever mode, with its timeouts.
+    pub(super) fn take_over(std: T) -> Self {
+        let plain = SockRef::from(&std);
+        plain
+            .set_nonblocking(true)
+            .expect("the mode of an open socket can be set");
+        let timeouts = [
+            (Interest::Readable, plain.read_timeout()),
+            (Interest::Writable, plain.write_timeout()),
+        ];
+        let socket = Self::new(std);
+        for (interest, timeout) in timeouts {
+            if let Ok(Some(timeout)) = timeout {
+                socket.modes.set(interest, timeout);
+            }
+        }
+        socket
+    }
+
+    /// Gives the socket back as std makes them: blocking, with the timeouts that were set here.
+    pub(super) fn give_back(self) -> T {
+        let plain = SockRef::from(self.std());
+        plain
+            .set_nonblocking(false)
+            .expect("the mode of an open socket can be set");
+        // Cannot fail: the kernel takes any duration that is not negative.
+        let _ = plain.set_read_timeout(self.timeout(Interest::Readable));
+        let _ = plain.set_write_timeout(self.timeout(Interest::Writable));
+        self.descriptor.into_inner()
+    }
+
+    pub(super) fn with_modes_of(self, other: &Self) -> Self {
+        Self {
+            modes: other.modes.clone(),
+            ..self
+        }
+    }
+
+    pub(super) fn std(&self) -> &T {
+        self.descriptor.get()
+    }
+
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) {
+        self.modes.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    pub(super) fn timeout(&self, interest: Interest) -> Option<Duration> {
+        let nanos = self.modes.timeout(interest).load(Ordering::Relaxed);
+        (nanos != 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    pub(super) fn set_timeout(
+        &self,
+        interest: Interest,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        match timeout {
+            None => self.modes.timeout(interest).store(0, Ordering::Relaxed),
+            Some(Duration::ZERO) => {
+                let why = "a timeout of zero would never wait: use set_nonblocking";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+            Some(timeout) => self.modes.set(interest, timeout),
+        }
+        Ok(())
+    }
+
+    /// Does `operation` as soon as it would not block, under the socket's own timeout.
+    pub(super) fn when<R>(
+        &self,
+        interest: Interest,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        give_way();
+        if self.modes.nonblocking.load(Ordering::Relaxed) {
+            return self.descriptor.now(operation);
+        }
+        let deadline = self.timeout(interest).and_then(deadline_in);
+        self.descriptor.wait(interest, deadline, operation)
+    }
+
+    /// As [`when`](Self::when), for `accept`, until `deadline`.
+    pub(super) fn when_called<R>(
+        &self,
+        deadline: Option<Instant>,
+        accept: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        give_way();
+        if self.modes.nonblocking.load(Ordering::Relaxed) {
+            return self.descriptor.now(accept);
+        }
+        self.descriptor
+            .wait_as(Awaited::Accept, Interest::Readable, deadline, accept)
+    }
+
+    /// As [`when`](Self::when), to write where the kernel does not tell of room.
+    pub(super) fn when_taken<R>(
+        &self,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        give_way();
+        if self.modes.nonblocking.load(Ordering::Relaxed) {
+            return self.descriptor.now(operation);
+        }
+        let deadline = self.timeout(Interest::Writable).and_then(deadline_in);
+        until_room(deadline, || self.descriptor.now(&mut operation))
+    }
+}
+
+/// What the kernel does not tell of is tried again after so long: doubling, from and to.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Tries until a unix socket's queue has room, at most until `deadline`.
+pub(super) fn until_room<R>(
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> io::Result<R>,
+) -> io::Result<R> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        if std::thread::panicking() || deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(TimedOut.into());
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        sleep(left.map_or(pause, |left| left.min(pause)));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Modes {
+    fn set(&self, interest: Interest, timeout: Duration) {
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.timeout(interest)
+            .store(nanos.max(1), Ordering::Relaxed);
+    }
+}
+
+/// A peer that is always ready must not keep a worker to itself.
+fn give_way() {
+    if !std::thread::panicking() && thread::current().did() {
+        yield_now();
+    }
+}

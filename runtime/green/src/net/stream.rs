@@ -1,0 +1,233 @@
+//! A connection that the server serves: reads and writes are waits like any other.
+//!
+//! Made on a green thread it belongs to that thread's worker, whose epoll watches it for good;
+//! made on an OS thread it is polled by whichever OS thread uses it. So a connection that is read
+//! and written on one worker costs no system call but the read and the write. What handlers use
+//! is [`TcpStream`](super::TcpStream), which may be anywhere.
+
+use crate::handle::{Handle, Opened};
+use crate::registered::Registered;
+use crate::sys;
+use crate::thread::{Awaited, Interest, Io, TimedOut, wait_for};
+use crate::worker;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream as StdStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Epoll's flags for "nothing more will come": then a short read does not mean an empty socket.
+const ENDED: usize = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as usize;
+
+/// What one read can take at most.
+const SCRATCH_LEN: usize = 64 * 1024;
+
+/// A connected stream.
+pub struct Stream {
+    /// Before the socket: it is to know of its end before the descriptor is closed.
+    opened: OnceCell<Opened>,
+    socket: Socket,
+    /// The last read came back short, so there is nothing to read before the next event.
+    drained: Cell<bool>,
+    ended: Cell<bool>,
+}
+
+enum Socket {
+    Green(Registered<StdStream>),
+    Plain(StdStream),
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream(fd {})", self.std().as_raw_fd())
+    }
+}
+
+impl Stream {
+    /// A stream for the thread that calls, of a socket that is non-blocking already.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors or epoll refuses.
+    pub fn new(stream: StdStream) -> io::Result<Self> {
+        let socket = match worker::current() {
+            None => Socket::Plain(stream),
+            Some(here) => {
+                let count = worker::workers().len();
+                let stream = if stream.as_raw_fd() as usize % count == here.index() {
+                    stream
+                } else {
+                    sys::dup_for_worker(stream.as_fd(), here.index(), count)?.into()
+                };
+                Socket::Green(Registered::new(stream)?)
+            }
+        };
+        Ok(Self {
+            opened: OnceCell::new(),
+            socket,
+            drained: Cell::new(false),
+            ended: Cell::new(false),
+        })
+    }
+
+    /// The socket, for all threads, until the stream is dropped.
+    pub fn handle(&self) -> Arc<Handle> {
+        let opened = self
+            .opened
+            .get_or_init(|| Opened::new(self.std().as_raw_fd()));
+        opened.handle().clone()
+    }
+
+    /// Whether it belongs to a worker.
+    pub fn is_green(&self) -> bool {
+        matches!(self.socket, Socket::Green(_))
+    }
+
+    pub fn std(&self) -> &StdStream {
+        match &self.socket {
+            Socket::Green(stream) => stream.get(),
+            Socket::Plain(stream) => stream,
+        }
+    }
+
+    /// The plain socket, for an owner on another thread. `None` if it is tied to a worker.
+    pub fn into_plain(self) -> Option<StdStream> {
+        match self.socket {
+            Socket::Green(_) => None,
+            Socket::Plain(stream) => Some(stream), // from here on, handles reach nothing
+        }
+    }
+
+    fn io(&self, interest: Interest) -> Io<'_> {
+        match &self.socket {
+            Socket::Green(stream) => stream.io(),
+            Socket::Plain(stream) => Io::Poll(stream.as_fd(), interest),
+        }
+    }
+
+    /// Reads what is there and shows it to `take`, waiting until `deadline` for something to
+    /// come. Gives its length; 0 at the end of the stream.
+    ///
+    /// The bytes lie in a buffer that all streams of this OS thread share, so that a connection
+    /// that waits needs none of its own.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; whatever the socket reports.
+    pub fn read(&self, deadline: Option<Instant>, take: impl FnMut(&[u8])) -> io::Result<usize> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        self.read_unless(&NEVER, deadline, take)
+    }
+
+    /// As [`read`](Self::read), but gives 0 as well when nothing is there and `stop` is set.
+    /// Whoever sets it has to wake the thread then.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        let result = wait_for(
+            Awaited::Readable,
+            deadline,
+            self.io(Interest::Readable),
+            |_, flags| {
+                if flags & ENDED != 0 {
+                    self.ended.set(true);
+                }
+                let stopped = stop.load(Ordering::SeqCst);
+                // A green socket tells when something comes, so an empty one need not be asked.
+                if self.drained.get() && flags == 0 && !stopped {
+                    return None;
+                }
+                match self.read_now(&mut take) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        stopped.then_some(Ok(0))
+                    }
+                    done => Some(done),
+                }
+            },
+        );
+        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// As [`read`](Self::read), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; whatever the socket reports.
+    pub fn read_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        thread_local!(static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_LEN].into()));
+        // Borrowed over one system call and one copy: nothing waits in between.
+        SCRATCH.with_borrow_mut(|scratch| {
+            let result = retry(|| self.std().read(scratch));
+            match &result {
+                Ok(n) => {
+                    self.drained
+                        .set(self.is_green() && *n < scratch.len() && !self.ended.get());
+                    take(&scratch[..*n]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained.set(self.is_green());
+                }
+                Err(_) => {}
+            }
+            result
+        })
+    }
+
+    /// Writes some of `bufs`, waiting until `deadline` for room.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; whatever the socket reports.
+    pub fn write_vectored(
+        &self,
+        bufs: &[IoSlice<'_>],
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        let result = wait_for(
+            Awaited::Writable,
+            deadline,
+            self.io(Interest::Writable),
+            |_, flags| {
+                if flags != 0 {
+                    // The event may have told of input as well, which a read would otherwise miss.
+                    self.drained.set(false);
+                }
+                match self.write_now(bufs) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    done => Some(done),
+                }
+            },
+        );
+        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// As [`write_vectored`](Self::write_vectored), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; whatever the socket reports.
+    pub fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match bufs {
+            [one] => retry(|| self.std().write(one)),
+            many => retry(|| self.std().write_vectored(many)),
+        }
+    }
+
+    /// Ends one or both directions.
+    pub fn shutdown(&self, how: Shutdown) {
+        // Fails only if the peer has closed already, which is what we are after.
+        let _ = self.std().shutdown(how);
+    }
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
