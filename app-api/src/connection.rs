@@ -1,25 +1,25 @@
 //! What all requests of one connection have in common.
 //!
-//! The server makes one [`Connection`] when it accepts and shares it by `Arc`,
+//! The server makes one [`ConnectionInfo`] when it accepts and shares it by `Arc`,
 //! so that a request costs a reference count and no copying of addresses.
 
 use std::net::SocketAddr;
 
 /// Facts of the connection that a request came in on.
 ///
-/// `#[non_exhaustive]`: start from [`Connection::new`] and use the `with_*`
+/// `#[non_exhaustive]`: start from [`ConnectionInfo::new`] and use the `with_*`
 /// methods.
 ///
 /// ```
-/// use greenway_app::Connection;
+/// use greenway_app::ConnectionInfo;
 ///
 /// let local = "127.0.0.1:8080".parse().ok();
-/// let connection = Connection::new(local, None).with_scheme("https");
+/// let connection = ConnectionInfo::new(local, None).with_scheme("https");
 /// assert_eq!(connection.scheme, "https");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Connection {
+pub struct ConnectionInfo {
     /// Our end; `None` for a unix socket.
     pub local: Option<SocketAddr>,
     /// The client's end, or the proxy's if it does not say who the client is
@@ -36,13 +36,13 @@ pub struct Connection {
     /// time: `wsgi.multithread`. `false` by default.
     pub multithread: bool,
     /// Whether the other end is a proxy whose word about the client is taken
-    /// (`--forwarded-allow-ips`). [`peer`](Connection::peer) and
-    /// [`scheme`](Connection::scheme) of a request are then what it says.
+    /// (`--forwarded-allow-ips`). [`peer`](ConnectionInfo::peer) and
+    /// [`scheme`](ConnectionInfo::scheme) of a request are then what it says.
     /// `false` by default.
     pub trusted_proxy: bool,
 }
 
-impl Connection {
+impl ConnectionInfo {
     /// A plain `http` connection between two addresses.
     #[must_use]
     pub fn new(local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
@@ -57,35 +57,35 @@ impl Connection {
         }
     }
 
-    /// Sets [`scheme`](Connection::scheme).
+    /// Sets [`scheme`](ConnectionInfo::scheme).
     #[must_use]
     pub fn with_scheme(mut self, scheme: &'static str) -> Self {
         self.scheme = scheme;
         self
     }
 
-    /// Sets [`server`](Connection::server).
+    /// Sets [`server`](ConnectionInfo::server).
     #[must_use]
     pub fn with_server(mut self, server: &'static str) -> Self {
         self.server = server;
         self
     }
 
-    /// Sets [`engine`](Connection::engine).
+    /// Sets [`engine`](ConnectionInfo::engine).
     #[must_use]
     pub fn with_engine(mut self, engine: &'static str) -> Self {
         self.engine = engine;
         self
     }
 
-    /// Sets [`multithread`](Connection::multithread).
+    /// Sets [`multithread`](ConnectionInfo::multithread).
     #[must_use]
     pub fn with_multithread(mut self, multithread: bool) -> Self {
         self.multithread = multithread;
         self
     }
 
-    /// Sets [`trusted_proxy`](Connection::trusted_proxy).
+    /// Sets [`trusted_proxy`](ConnectionInfo::trusted_proxy).
     #[must_use]
     pub fn with_trusted_proxy(mut self, trusted: bool) -> Self {
         self.trusted_proxy = trusted;
@@ -94,7 +94,7 @@ impl Connection {
 }
 
 /// A connection without addresses, as over a unix socket.
-impl Default for Connection {
+impl Default for ConnectionInfo {
     fn default() -> Self {
         Self::new(None, None)
     }

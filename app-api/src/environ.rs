@@ -25,7 +25,7 @@ use crate::Request;
 /// | `RAW_URI` | the request-target as sent |
 /// | `CONTENT_TYPE`, `CONTENT_LENGTH` | the headers; absent if they are |
 /// | `SERVER_NAME`, `SERVER_PORT` | of the Host, else of the local address |
-/// | `SERVER_SOFTWARE` | [`Connection::server`](crate::Connection::server) |
+/// | `SERVER_SOFTWARE` | [`ConnectionInfo::server`](crate::ConnectionInfo::server) |
 /// | `REMOTE_ADDR`, `REMOTE_PORT` | the peer; absent on a unix socket |
 /// | `HTTP_*` | the other headers; several of a name joined by `,` (`Cookie`: by `; `) |
 /// | `wsgi.version`, `wsgi.url_scheme` | `1.0`, `http` or `https` |
@@ -207,9 +207,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Connection, Head, Input, Method, Version};
+    use crate::{ConnectionInfo, Head, Input, Method, Version};
 
-    fn environ(target: &str, fields: &[(&str, &[u8])], connection: Connection) -> Environ {
+    fn environ(target: &str, fields: &[(&str, &[u8])], connection: ConnectionInfo) -> Environ {
         let fields = fields.iter().copied();
         let head = Head::build(Method::GET, target, Version::HTTP_11, fields);
         let request = Request::new(head, Input::empty(), Arc::new(connection)).unwrap();
@@ -217,12 +217,12 @@ mod tests {
     }
 
     fn unix(fields: &[(&str, &[u8])]) -> Environ {
-        environ("/", fields, Connection::default())
+        environ("/", fields, ConnectionInfo::default())
     }
 
     #[test]
     fn every_variable() {
-        let connection = Connection::new(
+        let connection = ConnectionInfo::new(
             Some("10.0.0.1:8080".parse().unwrap()),
             Some("10.0.0.2:5000".parse().unwrap()),
         );
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_bad_host_falls_back_to_the_local_address() {
-        let local = Connection::new(Some("[::1]:443".parse().unwrap()), None).with_scheme("https");
+        let local = ConnectionInfo::new(Some("[::1]:443".parse().unwrap()), None).with_scheme("https");
         let bad = environ("/", &[("host", b"a b")], local.clone());
         assert_eq!((&bad["SERVER_NAME"], &bad["SERVER_PORT"]), ("::1", "443"));
         let good = environ("/", &[("host", b"a")], local.clone());

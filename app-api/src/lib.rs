@@ -103,7 +103,7 @@ pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCod
 
 pub use crate::application::Application;
 pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
-pub use crate::connection::Connection;
+pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
 pub use crate::error::{Failure, HttpError, abort, catch_abort};
 pub use crate::input::{Input, InputSource};

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::response::checked_header;
 use crate::{
-    Application, BodyError, Connection, Failure, Head, HttpError, Input, IntoResponse, Request,
+    Application, BodyError, ConnectionInfo, Failure, Head, HttpError, Input, IntoResponse, Request,
     Response, Sink, catch_abort,
 };
 
@@ -32,7 +32,7 @@ use crate::{
 /// ```
 pub struct Client {
     app: Arc<dyn Application>,
-    connection: Arc<Connection>,
+    connection: Arc<ConnectionInfo>,
 }
 
 macro_rules! methods {
@@ -56,7 +56,7 @@ impl Client {
 
     /// Sets the connection that requests seem to come in on.
     #[must_use]
-    pub fn with_connection(mut self, connection: Connection) -> Self {
+    pub fn with_connection(mut self, connection: ConnectionInfo) -> Self {
         self.connection = Arc::new(connection);
         self
     }

@@ -1,12 +1,11 @@
 //! [`serve`]: a server from the command line and the environment, with gunicorn's flags.
 
-use crate::config::{Config, Engine};
-use crate::departure::HalfClose;
+use crate::service::config::{Config, Engine};
+use crate::service::config::HalfClose;
 use crate::green;
 use crate::green::embed::Count;
-use crate::server::{
-    Format, LogFile, OnSignal, Server, SharedLog, Told, Trust, catch_signals, inherited_sockets,
-};
+use crate::server::{OnSignal, Server, Told, catch_signals, inherited_sockets};
+use crate::service::{Format, LogFile, SharedLog, Trust};
 use crate::websocket::CloseCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use greenway_app::Application;

@@ -37,9 +37,7 @@
 
 mod blocking;
 mod cli;
-mod config;
 mod connection;
-mod departure;
 mod engine;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -49,13 +47,14 @@ pub mod fuzz;
 pub mod micro;
 pub mod room;
 mod server;
+mod service;
 pub mod sse;
 pub mod websocket;
 
 pub use blocking::{Blocking, blocking};
 pub use cli::serve;
-pub use config::Engine;
-pub use departure::HalfClose;
+
+pub use service::config::{Engine, HalfClose};
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};

@@ -13,7 +13,7 @@ use http::Extensions;
 use super::head::Head;
 use super::params::Matched;
 use super::{Inner, Request};
-use crate::{Connection, HttpError, Input};
+use crate::{ConnectionInfo, HttpError, Input};
 
 /// A request with its whole body, without its client: it may go to another
 /// thread, where [`attach`](Detached::attach) makes a [`Request`] of it again.
@@ -22,7 +22,7 @@ pub struct Detached {
     decoded: Option<Box<str>>,
     matched: Option<Matched>,
     body: Bytes,
-    connection: Arc<Connection>,
+    connection: Arc<ConnectionInfo>,
     extensions: Extensions,
 }
 

@@ -29,7 +29,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
 use self::head::Head;
 use self::params::Matched;
 use crate::web::rule::Filter;
-use crate::{Connection, Environ, HttpError, Input};
+use crate::{ConnectionInfo, Environ, HttpError, Input};
 
 /// One request.
 ///
@@ -48,7 +48,7 @@ struct Inner {
     decoded: Option<Box<str>>,
     matched: Option<Matched>,
     input: Input,
-    connection: Arc<Connection>,
+    connection: Arc<ConnectionInfo>,
     headers: OnceCell<Box<HeaderMap>>,
     environ: OnceCell<Box<Environ>>,
     extensions: Extensions,
@@ -56,7 +56,7 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(head: Box<Head>, input: Input, connection: Arc<Connection>) -> Self {
+    fn new(head: Box<Head>, input: Input, connection: Arc<ConnectionInfo>) -> Self {
         Self {
             head,
             decoded: None,
@@ -107,7 +107,7 @@ impl Request {
     pub fn new(
         head: impl Into<Box<Head>>,
         input: Input,
-        connection: Arc<Connection>,
+        connection: Arc<ConnectionInfo>,
     ) -> Result<Request, HttpError> {
         Self::from_boxed(head.into(), input, connection)
     }
@@ -115,7 +115,7 @@ impl Request {
     fn from_boxed(
         head: Box<Head>,
         input: Input,
-        connection: Arc<Connection>,
+        connection: Arc<ConnectionInfo>,
     ) -> Result<Request, HttpError> {
         let decoded = match path::decode(head.slice(head.path)) {
             Some(Cow::Borrowed(_)) => None,
@@ -415,7 +415,7 @@ impl Request {
 
     /// The connection that the request came in on.
     #[must_use]
-    pub fn connection(&self) -> &Arc<Connection> {
+    pub fn connection(&self) -> &Arc<ConnectionInfo> {
         &self.inner.connection
     }
 

@@ -8,10 +8,10 @@ use crate::green::embed::errand::Errand;
 use crate::green::embed::local;
 use crate::green::embed::stack::Measure;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, Unwind};
-use crate::server::{Entry, Service, panics};
+use crate::service::{Entry, RequestLine, Service, panics};
 use bytes::Bytes;
 use greenway_app::{
-    BodyError, Connection as Facts, Head, HttpError, Input, IntoResponse, Peer, Request, Response,
+    BodyError, ConnectionInfo, Head, HttpError, Input, IntoResponse, Peer, Request, Response,
 };
 use greenway_proto::http1::{self, RequestFacts, RequestHead};
 use http::{Method, StatusCode};
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 
 /// A request whose response is sent, as far as it will be.
 struct Ended<'a> {
-    client: &'a Arc<Facts>,
+    client: &'a Arc<ConnectionInfo>,
     /// Kept if the log wants it.
     head: Option<&'a Head>,
     asked_upgrade: bool,
@@ -112,7 +112,7 @@ impl<T: Transport> Connection<T> {
         let at = if sent { at } else { Instant::now() };
         let since = self.since.replace(at);
         let reuse = may_reuse && sent && self.finish_input();
-        let head_bytes = line.as_ref().map_or(0, |line| line.head.len());
+        let head_bytes = line.as_ref().map_or(0, |line| line.head_len());
         self.service.access(&Entry {
             facts: request.client,
             line: line.as_ref(),
@@ -141,7 +141,7 @@ impl<T: Transport> Connection<T> {
     fn answer(
         &self,
         request: RequestHead,
-        client: &Arc<Facts>,
+        client: &Arc<ConnectionInfo>,
         writer: &mut ResponseWriter<'_, T>,
     ) -> Outcome {
         let request = match self.request_of(request, client) {
@@ -181,7 +181,7 @@ impl<T: Transport> Connection<T> {
 
     /// Makes of a head what the application is given.
     #[inline(never)]
-    fn request_of(&self, request: RequestHead, client: &Arc<Facts>) -> Result<Request, HttpError> {
+    fn request_of(&self, request: RequestHead, client: &Arc<ConnectionInfo>) -> Result<Request, HttpError> {
         let input = self.input_of(&request)?;
         let request = Request::new(request.head, input, client.clone())?;
         Ok(request.with_peer(self.wire.clone()))
@@ -217,7 +217,7 @@ impl<T: Transport> Connection<T> {
             Ok(Err(error)) => {
                 let kind = format!("failed response bodies of {}", self.kind());
                 let what = format_args!("{line}: the response body failed: {error}");
-                self.service.complaints.error(&kind, what);
+                self.service.error_log.error(&kind, what);
                 return Outcome::Cut;
             }
             Err(payload) => payload,
@@ -227,7 +227,7 @@ impl<T: Transport> Connection<T> {
                 let kind = format!("handlers cut by --timeout of {}", self.kind());
                 let timeout = self.service.config.clocks.handler;
                 let what = format_args!("{line}: nothing for {timeout:?}: cut by --timeout");
-                self.service.complaints.say(Level::Warn, &kind, what);
+                self.service.error_log.say(Level::Warn, &kind, what);
                 self.send_error(writer, HttpError::new(504, "the handler took too long"))
             }
             (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {
@@ -264,7 +264,7 @@ impl<T: Transport> Connection<T> {
             let line = self.seat.serving().request;
             (self.kind(), line.unwrap_or_default())
         };
-        self.service.complaints.failure(response, asked);
+        self.service.error_log.failure(response, asked);
     }
 
     /// Counts and logs the panic of this request's handler.
@@ -340,56 +340,6 @@ impl<T: Transport> Connection<T> {
                 drained
             }
         }
-    }
-}
-
-/// What a log says of a request; keeps its head alive instead of copying from it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RequestLine {
-    head: Bytes,
-    end: usize,
-}
-
-impl RequestLine {
-    fn of(request: &RequestHead) -> Self {
-        let head = request.head.bytes.clone();
-        let end = request.head.target.end as usize + " HTTP/1.1".len(); // the parser's syntax
-        debug_assert_eq!(head.get(end), Some(&b'\r'));
-        Self { head, end }
-    }
-
-    /// The line of a head as it stood on the wire.
-    #[cfg(test)]
-    pub(crate) fn new(head: Bytes) -> Self {
-        let end = memchr::memchr(b'\r', &head).unwrap_or(head.len());
-        Self { head, end }
-    }
-
-    /// The first header field of this (lower-case) name, for logs: nothing is parsed before one
-    /// asks.
-    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
-        self.head[self.end..]
-            .split(|byte| *byte == b'\n')
-            .find_map(|line| {
-                let (field, value) = line.split_at(memchr::memchr(b':', line)?);
-                field
-                    .eq_ignore_ascii_case(name.as_bytes())
-                    .then(|| value[1..].trim_ascii())
-            })
-    }
-}
-
-impl RequestLine {
-    /// The line itself.
-    pub(crate) fn text(&self) -> &str {
-        // A request line is visible ASCII: the parser has seen to that.
-        std::str::from_utf8(&self.head[..self.end]).unwrap_or("(unreadable)")
-    }
-}
-
-impl std::fmt::Display for RequestLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.text())
     }
 }
 

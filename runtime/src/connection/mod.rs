@@ -17,27 +17,26 @@
 //! called there before it, fits in one page: what is needed only now and then is kept out of
 //! line. `benches/subject/tests/stack.rs` holds it, in the optimised build.
 
+mod departure;
 mod exchange;
 mod input;
 mod output;
 mod pace;
 mod presence;
-mod seat;
 #[cfg(test)]
 mod tests;
 mod transport;
 pub(crate) mod upgrade;
 mod wire;
 
-pub(crate) use exchange::{RequestLine, call_catching};
+pub(crate) use exchange::call_catching;
 pub(crate) use pace::{Patience, WritePace};
-pub(crate) use seat::{Place, Seat};
 pub(crate) use transport::Transport;
 pub(crate) use wire::{Flushed, Incoming, Rest, Wire};
 
 use crate::green::embed::thread::{BeforeBlock, deadline_in};
-use crate::server::Service;
-use greenway_app::Connection as Facts;
+use crate::service::{ConnContext, ConnState, Service};
+use greenway_app::ConnectionInfo;
 use greenway_proto::http1::{self, Reject, RequestHead};
 use output::Progress;
 use std::cell::Cell;
@@ -78,8 +77,8 @@ const WIRES: usize = 2;
 /// One connection, on the thread that serves it.
 pub(crate) struct Connection<T: Transport> {
     service: Arc<Service>,
-    seat: Arc<Seat>,
-    facts: Arc<Facts>,
+    seat: Arc<ConnContext>,
+    facts: Arc<ConnectionInfo>,
     wire: Rc<Wire<T>>,
     /// When the present request had come; between two, when the last one ended or the connection
     /// began.
@@ -91,8 +90,8 @@ pub(crate) struct Connection<T: Transport> {
 impl<T: Transport> Connection<T> {
     pub(crate) fn new(
         service: Arc<Service>,
-        seat: Arc<Seat>,
-        facts: Arc<Facts>,
+        seat: Arc<ConnContext>,
+        facts: Arc<ConnectionInfo>,
         wire: Wire<T>,
     ) -> Self {
         seat.set_client(Some(facts.clone()));
@@ -159,9 +158,9 @@ impl<T: Transport> Connection<T> {
             if deadline.is_none() {
                 deadline = deadline_in(clocks.head);
             }
-            self.seat.set(Place::Reading);
+            self.seat.set(ConnState::Reading);
             let result = self.wire.fill(deadline);
-            self.seat.set(Place::Busy);
+            self.seat.set(ConnState::Busy);
             match result {
                 Ok(0) => return Err(Reject::bad("the request head is incomplete")),
                 Ok(_) => {}
@@ -176,7 +175,7 @@ impl<T: Transport> Connection<T> {
     /// Waits for the first bytes of a request.
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.wire.release_buffers();
-        self.seat.set(Place::Idle);
+        self.seat.set(ConnState::Idle);
         let now = self.since.get();
         let until = now.checked_add(self.service.config.clocks.keep_alive);
         let pause = now.checked_add(patience);
@@ -189,7 +188,7 @@ impl<T: Transport> Connection<T> {
         let result = self
             .wire
             .fill_unless(stop, if parks { pause } else { until });
-        self.seat.set(Place::Busy);
+        self.seat.set(ConnState::Busy);
         result.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut if parks => Next::Idle(until),
             _ => Next::Done,
@@ -261,7 +260,7 @@ impl<T: Transport> Connection<T> {
         self.seat.unwilling(&self.service.lifecycle);
     }
 
-    pub(crate) fn facts(&self) -> &Arc<Facts> {
+    pub(crate) fn facts(&self) -> &Arc<ConnectionInfo> {
         &self.facts
     }
 

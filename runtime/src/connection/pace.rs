@@ -157,8 +157,8 @@ impl<T: Transport> Wire<T> {
 mod tests {
     use super::super::wire::Incoming;
     use super::*;
-    use crate::config::Config;
-    use crate::server::Service;
+    use crate::service::config::Config;
+    use crate::service::Service;
     use std::cell::Cell;
     use std::net::Shutdown;
     use std::os::fd::BorrowedFd;

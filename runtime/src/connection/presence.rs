@@ -4,7 +4,8 @@
 use super::transport::Transport;
 use super::upgrade::Upgradable;
 use super::wire::Wire;
-use crate::departure::{HalfClose, Watch};
+use crate::service::config::HalfClose;
+use super::departure::Watch;
 use crate::green::embed::sys::{PeerNews, peer_news};
 use crate::green::embed::thread::{self, Awaited, Interrupt, Io, TimedOut, deadline_in, wait_for};
 use greenway_app::Peer;

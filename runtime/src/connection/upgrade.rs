@@ -13,14 +13,14 @@
 //!   it for that. A handler that waits for something else is ended as any other.
 
 use super::Connection;
-use super::exchange::{Outcome, RequestLine};
+use super::exchange::Outcome;
 use super::output::ResponseWriter;
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::departure::Watch;
+use super::departure::Watch;
 use crate::green::embed::handle::Handle;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
-use crate::server::Service;
+use crate::service::{RequestLine, Service};
 use bytes::BytesMut;
 use greenway_app::{BodyError, HttpError, Response};
 use greenway_proto::http1::{self, RequestFacts};
@@ -224,7 +224,7 @@ impl<T: Transport> Connection<T> {
                 let kind = format!("aborts of {}", self.kind());
                 let what =
                     format_args!("{line}: the handler of an upgraded connection aborted: {error}");
-                self.service.complaints.say(Level::Warn, &kind, what);
+                self.service.error_log.say(Level::Warn, &kind, what);
                 End::Failed
             }
             (None, Err(payload)) => {

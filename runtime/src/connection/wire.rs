@@ -1,14 +1,14 @@
 //! The two directions of a connection: bytes that came and are not used yet, and bytes that
 //! are to go. Shared, on one thread, by the connection, a request's `Input` and a response.
 
-use super::Seat;
 use super::pace::{Patience, WritePace};
 use super::transport::Transport;
 use super::upgrade::Upgraded;
-use crate::departure::{HalfClose, Watch};
+use crate::service::config::HalfClose;
+use super::departure::Watch;
 use crate::green::embed::take_turn;
 use crate::green::embed::thread::{self, LimitNumber, deadline_in};
-use crate::server::Service;
+use crate::service::{ConnContext, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
 use http::Version;
@@ -45,7 +45,7 @@ pub(crate) struct Wire<T> {
     /// What has taken the place of HTTP; for good.
     pub(super) upgraded: OnceCell<Upgraded>,
     /// Of the thread that serves; none before one does.
-    seat: OnceCell<Arc<Seat>>,
+    seat: OnceCell<Arc<ConnContext>>,
 }
 
 /// Whether all was sent that was to go.
@@ -132,12 +132,12 @@ impl<T: Transport> Wire<T> {
     }
 
     /// Somebody serves this connection from now on.
-    pub(super) fn sit_down(&self, seat: Arc<Seat>) {
+    pub(super) fn sit_down(&self, seat: Arc<ConnContext>) {
         // A wire has one connection.
         let _ = self.seat.set(seat);
     }
 
-    pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
+    pub(super) fn seat(&self) -> Option<&Arc<ConnContext>> {
         self.seat.get()
     }
 

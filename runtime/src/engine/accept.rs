@@ -2,8 +2,8 @@
 //! process has run out of descriptors.
 
 use crate::green::embed::net::{Accepted, accept_now};
-use crate::server::{Refused, Service};
-use greenway_app::Connection as Facts;
+use crate::service::{Refused, Service};
+use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
 use http::StatusCode;
 use socket2::SockRef;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub(super) fn lost(service: &Service, error: &io::Error) {
     let what = format_args!("a connection cannot be served: {error}");
     let kind = "connections that cannot be served";
-    service.complaints.error(kind, what);
+    service.error_log.error(kind, what);
 }
 
 /// What our end of a listener's connections is.
@@ -65,9 +65,9 @@ impl OurEnd {
 }
 
 /// What is known of a connection when it is accepted.
-pub(super) fn facts(service: &Service, accepted: &Accepted, our_end: OurEnd) -> Arc<Facts> {
+pub(super) fn facts(service: &Service, accepted: &Accepted, our_end: OurEnd) -> Arc<ConnectionInfo> {
     let local = our_end.of_connection(&accepted.stream);
-    let facts = Facts::new(local, accepted.peer)
+    let facts = ConnectionInfo::new(local, accepted.peer)
         .with_engine(service.config.engine.name())
         .with_multithread(true);
     let trusted = service.config.forwarded_allow.trusts_peer_of(&facts);
@@ -215,7 +215,7 @@ impl Trouble {
             self.reported = true;
             let what = format_args!("connections cannot be accepted: {error}");
             let kind = "connections that cannot be accepted";
-            service.complaints.error(kind, what);
+            service.error_log.error(kind, what);
         }
         if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
             let sent_away = self.reserve.lend(|| {

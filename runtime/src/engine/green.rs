@@ -17,7 +17,7 @@ use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::Interrupt;
 use crate::green::embed::worker;
 use crate::green::{Greenlet, Queue, sleep, yield_now};
-use crate::server::{Refused, Service};
+use crate::service::{Refused, Service};
 use host::Host;
 use std::io;
 use std::net::TcpListener;

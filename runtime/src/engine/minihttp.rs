@@ -9,10 +9,10 @@
 
 use super::Engine;
 use crate::connection::call_catching;
-use crate::server::Service;
+use crate::service::Service;
 use bytes::{BufMut, Bytes, BytesMut};
 use greenway_app::{
-    Connection as Facts, HttpError, Input, IntoResponse, Request, Response, ResponseParts,
+    ConnectionInfo, HttpError, Input, IntoResponse, Request, Response, ResponseParts,
 };
 use greenway_proto::http1::{BodyLength, HeadReader};
 use http::{HeaderMap, StatusCode};
@@ -41,7 +41,7 @@ impl MiniHttpEngine {
             // That server binds the address itself. Ours has shown that it was free.
             drop(listener);
             let facts = Arc::new(
-                Facts::new(Some(addr), None)
+                ConnectionInfo::new(Some(addr), None)
                     .with_engine(service.config.engine.name())
                     .with_multithread(true),
             );
@@ -67,7 +67,7 @@ impl Engine for MiniHttpEngine {
 
 struct Factory {
     service: Arc<Service>,
-    facts: Arc<Facts>,
+    facts: Arc<ConnectionInfo>,
 }
 
 impl HttpServiceFactory for Factory {
@@ -86,7 +86,7 @@ impl HttpServiceFactory for Factory {
 /// The application, as `may_minihttp` sees it.
 struct Host {
     service: Arc<Service>,
-    facts: Arc<Facts>,
+    facts: Arc<ConnectionInfo>,
 }
 
 impl HttpService for Host {
@@ -103,7 +103,7 @@ impl HttpService for Host {
             Ok(request) => call_catching(&self.service, request, &line),
             Err(error) => error.into_response(),
         };
-        let complaints = &self.service.complaints;
+        let complaints = &self.service.error_log;
         complaints.failure(&response, || {
             let kind = line.split('?').next().unwrap_or(&line);
             (kind.to_owned(), line.clone())

@@ -5,8 +5,8 @@ mod green;
 mod minihttp;
 mod threads;
 
-use crate::config;
-use crate::server::Service;
+use crate::service::config;
+use crate::service::Service;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;

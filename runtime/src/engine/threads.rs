@@ -18,7 +18,7 @@ mod poller;
 mod pool;
 
 use super::Engine;
-use crate::server::Service;
+use crate::service::Service;
 use crossbeam_channel::{Sender, unbounded};
 use greenway_proto::http1::RequestHead;
 use parked::Parked;

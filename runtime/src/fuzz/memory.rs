@@ -1,10 +1,10 @@
 //! A connection whose client is a slice of bytes.
 
 use super::Cuts;
-use crate::config::Config;
-use crate::connection::{self, Connection, Incoming, Place, Seat, Transport, Wire};
-use crate::server::Service;
-use greenway_app::{App, Body, Connection as Facts, Request, Response};
+use crate::service::config::Config;
+use crate::connection::{self, Connection, Incoming, ConnState, ConnContext, Transport, Wire};
+use crate::service::Service;
+use greenway_app::{App, Body, ConnectionInfo, Request, Response};
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, IoSlice};
 use std::net::Shutdown;
@@ -70,8 +70,8 @@ impl<'a> Session<'a> {
         CALLS.set(0);
         let service = service();
         let wire = Wire::new(memory, Incoming::default(), &service);
-        let facts = Arc::new(Facts::default());
-        let connection = Connection::new(service, Seat::new(Place::Busy), facts, wire);
+        let facts = Arc::new(ConnectionInfo::default());
+        let connection = Connection::new(service, ConnContext::new(ConnState::Busy), facts, wire);
         let closed = connection.serve(Duration::MAX) == connection::Served::Closed;
         drop(connection);
         Served {

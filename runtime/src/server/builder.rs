@@ -1,21 +1,20 @@
 //! Setting up a server in code.
 
-use super::access_log::AccessLog;
 use super::budget::Budget;
-use super::complaints::Complaints;
 use super::listen::{bind_tcp, inherited_addresses, listen, resolve};
 use super::running::Running;
-use super::{Lifecycle, Metrics, Service, metrics, panics};
-use crate::config::{Config, Engine};
-use crate::departure::HalfClose;
+use super::metrics;
+use crate::service::config::{Config, Engine};
+use crate::service::config::HalfClose;
 use crate::green::embed::Count;
-use crate::websocket::{CloseCode, Sockets};
+use crate::service::{AccessLog, Service, panics};
+use crate::websocket::CloseCode;
 use crate::{engine, green};
 use greenway_app::Application;
 use std::io;
 use std::net::TcpListener;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A server that is being set up. [`serve`](crate::serve) is for programs that take their
@@ -309,17 +308,10 @@ impl Server {
             addrs.extend(listening.addr);
             files.extend(listening.file);
         }
-        let metrics = Arc::new(Metrics::new(config.handlers));
-        let service = Arc::new(Service {
-            app,
-            websockets: Sockets::new(metrics.clone(), &config),
-            metrics,
-            config,
-            lifecycle: Arc::new(Lifecycle::new(budget.connections)),
-            complaints: Complaints::new(),
-            access_log,
-            socket_files: Mutex::new(files),
-        });
+        let service = Arc::new(Service::new(app, config, budget.connections, access_log));
+        for file in files {
+            service.keep_until_stop(Box::new(file));
+        }
         let engine = engine::start(&service, sockets)?;
         let metrics = match metrics_listener {
             None => None,

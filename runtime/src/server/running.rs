@@ -1,6 +1,6 @@
 //! A server that runs, and how it stops.
 
-use super::{Service, Task};
+use crate::service::{OsThread, Service};
 use crate::engine::Engine;
 use crate::green::embed::Count;
 use crate::green::embed::thread::deadline_in;
@@ -21,7 +21,7 @@ pub struct Running {
     addrs: Vec<SocketAddr>,
     budget: String,
     metrics_addr: Option<SocketAddr>,
-    metrics: Mutex<Option<Task>>,
+    metrics: Mutex<Option<OsThread>>,
 }
 
 /// How a server stopped.
@@ -38,7 +38,7 @@ impl Running {
         names: Vec<String>,
         addrs: Vec<SocketAddr>,
         budget: String,
-        metrics: Option<(SocketAddr, Task)>,
+        metrics: Option<(SocketAddr, OsThread)>,
     ) -> Self {
         let (metrics_addr, metrics) = metrics.unzip();
         Self {
@@ -82,8 +82,8 @@ impl Running {
     pub(crate) fn describe(&self) -> String {
         let config = &self.service.config;
         let place = match config.engine {
-            crate::config::Engine::Threads => Count(config.threads, "thread"),
-            crate::config::Engine::Green | crate::config::Engine::MiniHttp => {
+            crate::service::config::Engine::Threads => Count(config.threads, "thread"),
+            crate::service::config::Engine::Green | crate::service::config::Engine::MiniHttp => {
                 Count(crate::green::config().workers, "worker")
             }
         };
@@ -116,7 +116,7 @@ impl Running {
         if let Some(engine) = engine {
             lifecycle.begin_stop();
             // First, so that nobody new finds us; then whoever has is taken in.
-            self.service.remove_socket_files();
+            self.service.release_at_stop();
             engine.stop_accepting();
             let closing = self.service.websockets.stop(grace);
             lifecycle.end_idle();

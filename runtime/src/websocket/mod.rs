@@ -9,7 +9,6 @@ mod outbox;
 mod sender;
 mod shared;
 mod socket;
-mod sockets;
 mod spare;
 
 pub use self::client::{ConnectError, connect};
@@ -18,7 +17,6 @@ pub use self::error::{ErrorKind, WebSocketError};
 pub use self::options::{Options, Upgrade};
 pub use self::sender::{Pieces, Sender, ToSend};
 pub use self::socket::{Messages, Receiver, WebSocket};
-pub(crate) use self::sockets::{Closed, Sockets};
 pub use greenway_proto::websocket::handshake::Origins;
 pub use greenway_proto::websocket::message::{CloseCode, CloseFrame, Message};
 pub use greenway_proto::websocket::protocol::Deflate;

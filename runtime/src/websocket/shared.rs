@@ -4,7 +4,7 @@ use super::error::{ErrorKind, WebSocketError};
 use super::heart::{self, Pulse};
 use super::options::Options;
 use super::outbox::{Bounds, Outbox};
-use super::sockets::{Closed, Place, Sockets};
+use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
 use super::spare;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::upgrade::{End, Link, Protocol};
@@ -40,14 +40,14 @@ pub(super) struct Shared {
     pub(super) inbound: Lock<Inbound>,
     close_timeout: Duration,
     /// The server's; `None` for a client's.
-    pub(super) sockets: Option<Arc<Sockets>>,
+    pub(super) sockets: Option<Arc<WebSockets>>,
     pulse: Mutex<Pulse>,
     /// Something has come since the heart last looked.
     heard: AtomicBool,
     /// A message has come since the heart last looked.
     used: AtomicBool,
     /// Given back when the connection is over, however long senders live.
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<WebSocketPermit>>,
 }
 
 /// What has come.
@@ -99,6 +99,12 @@ impl Inbound {
     }
 }
 
+impl OpenWebSocket for Shared {
+    fn close(self: Arc<Self>, frame: CloseFrame) {
+        Self::close(&self, frame);
+    }
+}
+
 impl Shared {
     pub(super) fn new(
         handle: Arc<Handle>,
@@ -106,7 +112,7 @@ impl Shared {
         options: &Options,
         write_timeout: Duration,
         accepted: (Option<String>, Option<Negotiated>),
-        sockets: Option<(Arc<Sockets>, Place)>,
+        sockets: Option<(Arc<WebSockets>, WebSocketPermit)>,
     ) -> Arc<Self> {
         let (protocol, deflate) = accepted;
         let bounds = Bounds {

@@ -5,14 +5,14 @@
 //! gets another on the same worker.
 
 use super::super::accept::lost;
-use crate::connection::{Connection, Incoming, Place, Seat, Served, Wire};
+use crate::connection::{Connection, Incoming, Served, Wire};
 use crate::green::embed::lot::Lot;
 use crate::green::embed::net::Stream;
 use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::deadline_in;
 use crate::green::embed::worker::{self, Worker};
-use crate::server::{Admission, Service, proxy_protocol};
-use greenway_app::Connection as Facts;
+use crate::service::{ConnContext, ConnState, Admission, Service, proxy_protocol};
+use greenway_app::ConnectionInfo;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -36,7 +36,7 @@ pub(super) struct Host {
 struct Parked {
     stream: Stream,
     incoming: Incoming,
-    facts: Arc<Facts>,
+    facts: Arc<ConnectionInfo>,
     admission: Admission,
     counted: Counted,
 }
@@ -64,7 +64,7 @@ impl Host {
     pub(super) fn place(
         self: &Arc<Self>,
         stream: TcpStream,
-        facts: Arc<Facts>,
+        facts: Arc<ConnectionInfo>,
         admission: Admission,
     ) {
         self.service.metrics.accepted();
@@ -134,7 +134,7 @@ impl Parked {
             counted,
         } = *self;
         let host = counted.0.clone();
-        let seat = Seat::new(Place::Busy);
+        let seat = ConnContext::new(ConnState::Busy);
         admission.take_seat(seat.clone());
         let wire = Wire::new(stream, incoming, &host.service);
         let connection = Connection::new(host.service.clone(), seat, facts, wire);
@@ -168,10 +168,10 @@ impl Drop for Counted {
 fn open(
     service: &Arc<Service>,
     stream: TcpStream,
-    mut facts: Arc<Facts>,
+    mut facts: Arc<ConnectionInfo>,
     mut admission: Admission,
 ) -> Option<(Admission, Connection<Stream>)> {
-    let seat = Seat::new(Place::Busy);
+    let seat = ConnContext::new(ConnState::Busy);
     admission.take_seat(seat.clone());
     let stream = Stream::new(stream)
         .inspect_err(|error| lost(service, error))
@@ -188,11 +188,11 @@ fn open(
 /// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
 fn read_proxy_header(
     service: &Service,
-    seat: &Seat,
-    facts: &Facts,
+    seat: &ConnContext,
+    facts: &ConnectionInfo,
     stream: &Stream,
     incoming: &mut Incoming,
-) -> Option<Arc<Facts>> {
+) -> Option<Arc<ConnectionInfo>> {
     let deadline = deadline_in(service.config.clocks.head);
     let told = loop {
         match proxy_protocol::take(&mut incoming.buf, facts, &service.config.forwarded_allow) {
@@ -206,7 +206,7 @@ fn read_proxy_header(
         // Who has sent nothing need not be waited for when the server stops. Looked at after the
         // place is set: whoever stops the server does it the other way round.
         let idle = incoming.buf.is_empty();
-        seat.set(if idle { Place::Idle } else { Place::Reading });
+        seat.set(if idle { ConnState::Idle } else { ConnState::Reading });
         let take = |bytes: &[u8]| incoming.buf.extend_from_slice(bytes);
         let read = if idle {
             stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
@@ -217,7 +217,7 @@ fn read_proxy_header(
             return None;
         }
     };
-    seat.set(Place::Busy);
+    seat.set(ConnState::Busy);
     Some(told)
 }
 

@@ -7,8 +7,8 @@
 //! to the handler as far as it has come, and reading it fails there at once.
 
 use crate::connection::{After, Incoming, Patience, WritePace};
-use crate::server::{Admission, Service, proxy_protocol};
-use greenway_app::Connection as Facts;
+use crate::service::{Admission, Service, proxy_protocol};
+use greenway_app::ConnectionInfo;
 use greenway_proto::http1::{BodyLength, Reject, RequestHead};
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
@@ -32,7 +32,7 @@ pub(super) struct Parked {
     pub(super) token: mio::Token,
     pub(super) stream: TcpStream,
     pub(super) incoming: Incoming,
-    pub(super) facts: Arc<Facts>,
+    pub(super) facts: Arc<ConnectionInfo>,
     pub(super) admission: Admission,
     pub(super) stage: Stage,
 }

@@ -5,7 +5,7 @@ use super::parked::{Parked, Progress, Stage};
 use super::{Command, Job};
 use crate::connection::Incoming;
 use crate::green::embed::net::{Accepted, accept_now};
-use crate::server::{Refused, Service};
+use crate::service::{Refused, Service};
 use crossbeam_channel::{Receiver, Sender};
 use greenway_proto::http1::{self, Reject, RequestHead};
 use mio::unix::SourceFd;

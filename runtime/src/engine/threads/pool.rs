@@ -3,9 +3,9 @@
 use super::super::accept::lost;
 use super::parked::{Parked, Stage};
 use super::{Command, Commands, Job};
-use crate::connection::{After, Connection, Flushed, Place, Seat, Wire};
+use crate::connection::{After, Connection, Flushed, Wire};
 use crate::green::embed::net::Stream;
-use crate::server::Service;
+use crate::service::{ConnContext, ConnState, Service};
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ const LONG_WAIT: Duration = Duration::from_millis(10);
 
 /// The life of a thread of the pool; ends when the poller does.
 pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Commands) {
-    let seat = Seat::new(Place::Free);
+    let seat = ConnContext::new(ConnState::Free);
     let number = service.lifecycle.seat(seat.clone());
     for job in jobs {
-        seat.set(Place::Busy);
+        seat.set(ConnState::Busy);
         let token = job.connection.token;
         // An unwind that comes out of here is a stop that met the connection between two
         // requests; the connection is closed by it, and the thread goes on.
         let back = catch_unwind(AssertUnwindSafe(|| serve(service, &seat, job)));
-        seat.set(Place::Free);
+        seat.set(ConnState::Free);
         seat.set_client(None);
         seat.thread.clear_interrupt();
         match back {
@@ -41,7 +41,7 @@ pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Comm
 
 /// Serves a request, and those that have come behind it. Gives the connection back if something
 /// is left to be done for it that needs no thread.
-fn serve(service: &Arc<Service>, seat: &Arc<Seat>, job: Job) -> Option<Parked> {
+fn serve(service: &Arc<Service>, seat: &Arc<ConnContext>, job: Job) -> Option<Parked> {
     let Job {
         connection:
             Parked {

@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// The probes of all workers.
 #[derive(Debug)]
-pub(in crate::server) struct LagProbes {
+pub(crate) struct LagProbes {
     started: Instant,
     probes: Vec<(Arc<Probe>, Greenlet<()>)>,
 }
@@ -32,7 +32,7 @@ struct Probe {
 }
 
 impl LagProbes {
-    pub(in crate::server) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let started = Instant::now();
         let start_one = |&worker| {
             let probe = Arc::new(Probe::default());

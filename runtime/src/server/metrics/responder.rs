@@ -8,7 +8,7 @@ use super::{LagProbes, text};
 use crate::green::embed::net::Stream;
 use crate::green::embed::thread::{Awaited, Interest, Io, TimedOut, deadline_in, wait_for};
 use crate::green::run_info;
-use crate::server::{Service, task::Task};
+use crate::service::{OsThread, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::{HeadLimits, HeadReader, error_response};
 use http::{Method, StatusCode};
@@ -27,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// When the process can have no more threads.
-pub(in crate::server) fn start(service: Arc<Service>, listener: TcpListener) -> io::Result<Task> {
-    Task::start("greenway-metrics", move || {
+pub(crate) fn start(service: Arc<Service>, listener: TcpListener) -> io::Result<OsThread> {
+    OsThread::start("greenway-metrics", move || {
         let lag = LagProbes::start();
         loop {
             match accept(&listener) {

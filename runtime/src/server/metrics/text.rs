@@ -1,11 +1,11 @@
 //! The numbers in Prometheus' text format, version 0.0.4.
 
-use super::{BUCKETS, CODES, FIRST_CODE, LagProbes, Metrics, Refused};
-use crate::config::Engine;
-use crate::connection::Place;
+use super::LagProbes;
+use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
+use crate::service::config::Engine;
 use crate::green::embed::worker::{self, Worker};
-use crate::server::Service;
-use crate::websocket::Closed;
+use crate::service::{ConnState, Service};
+use crate::service::websockets::Closed;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -53,10 +53,10 @@ fn connections(service: &Service, out: &mut Text) {
     let (mut idle, mut reading) = (without_thread, parked.reading.load(Relaxed));
     let mut serving = 0;
     service.lifecycle.each_place(|place| match place {
-        Place::Busy | Place::Willing | Place::Ending => serving += 1,
-        Place::Idle => idle += 1,
-        Place::Reading => reading += 1,
-        Place::Free => {}
+        ConnState::Busy | ConnState::Willing | ConnState::Ending => serving += 1,
+        ConnState::Idle => idle += 1,
+        ConnState::Reading => reading += 1,
+        ConnState::Free => {}
     });
     // What has no thread and no place: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.

@@ -5,7 +5,7 @@ mod clients;
 use super::Origins;
 use super::server::{Accepted, Policy, accept};
 use crate::websocket::protocol::Deflate;
-use greenway_app::{Connection, Head, HttpError, Input, Request};
+use greenway_app::{ConnectionInfo, Head, HttpError, Input, Request};
 use http::{HeaderValue, Version};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl Asked {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).expect("a request").into_parts();
-        let connection = Connection::new(None, None).with_scheme(self.scheme);
+        let connection = ConnectionInfo::new(None, None).with_scheme(self.scheme);
         Request::new(
             Head::from_http(&parts),
             Input::empty(),

@@ -1,10 +1,9 @@
 //! All WebSockets of a server: how many there may be, their numbers, and their end at its stop.
 
-use super::shared::Shared;
-use super::{CloseCode, CloseFrame};
-use crate::config::{Config, Engine};
+use super::{Config, Engine, Metrics};
 use crate::green::{Builder, Greenlet, sleep};
-use crate::server::Metrics;
+use greenway_proto::websocket::message::CloseFrame;
+use greenway_proto::websocket::message::CloseCode;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -15,7 +14,7 @@ use std::time::Duration;
 const BATCH: usize = 100;
 const BATCHES: u32 = 20;
 
-pub(crate) struct Sockets {
+pub(crate) struct WebSockets {
     metrics: Arc<Metrics>,
     /// How many may be open; each holds a thread of the pool.
     limit: Option<usize>,
@@ -23,7 +22,13 @@ pub(crate) struct Sockets {
     taken: AtomicUsize,
     stopping: AtomicBool,
     /// By address, which is its own while it is listed.
-    open: Mutex<HashMap<usize, Weak<Shared>>>,
+    open: Mutex<HashMap<usize, Weak<dyn OpenWebSocket>>>,
+}
+
+/// A WebSocket that a stop can close.
+pub(crate) trait OpenWebSocket: Send + Sync {
+    /// Begins to close it; does not wait.
+    fn close(self: Arc<Self>, frame: CloseFrame);
 }
 
 /// How a WebSocket ended, for the metrics.
@@ -47,7 +52,7 @@ impl Closed {
         (Self::Application, "application"),
     ];
 
-    pub(super) fn by(code: CloseCode) -> Self {
+    pub(crate) fn by(code: CloseCode) -> Self {
         match code {
             CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS => Self::Normal,
             CloseCode::ABNORMAL => Self::Abnormal,
@@ -59,15 +64,15 @@ impl Closed {
 
 /// The right to be open; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Sockets>);
+pub(crate) struct WebSocketPermit(Arc<WebSockets>);
 
-impl Drop for Place {
+impl Drop for WebSocketPermit {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, SeqCst);
     }
 }
 
-impl Sockets {
+impl WebSockets {
     pub(crate) fn new(metrics: Arc<Metrics>, config: &Config) -> Arc<Self> {
         let half = (config.threads / 2).max(1);
         let limit = config.websocket_threads.unwrap_or(half);
@@ -81,7 +86,7 @@ impl Sockets {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<Shared>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn OpenWebSocket>>> {
         // Nothing under the lock can panic half-way through a change.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,46 +97,47 @@ impl Sockets {
     }
 
     /// The code that clients are told when the server stops.
-    pub(super) fn stop_code(&self) -> CloseCode {
+    pub(crate) fn stop_code(&self) -> CloseCode {
         self.stop_code
     }
 
     /// A place for one more, if there is one.
-    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn place(self: &Arc<Self>) -> Option<WebSocketPermit> {
         let before = self.taken.fetch_add(1, SeqCst);
-        let place = Place(self.clone());
+        let place = WebSocketPermit(self.clone());
         self.limit
             .is_none_or(|limit| before < limit)
             .then_some(place) // dropping it counts down again
     }
 
     /// Lists one that is open.
-    pub(super) fn enter(&self, shared: &Arc<Shared>) {
-        let address = Arc::as_ptr(shared).addr();
-        self.lock().insert(address, Arc::downgrade(shared));
-        // Whoever stops the server does it the other way round.
+    pub(crate) fn enter<S: OpenWebSocket + 'static>(&self, socket: &Arc<S>) {
+        let weak: Weak<dyn OpenWebSocket> = Arc::<S>::downgrade(socket);
+        self.lock().insert(Arc::as_ptr(socket).addr(), weak);
+        // `stop` sets the flag before it looks at the list, so one of the two closes the socket.
         if self.stopping.load(SeqCst) {
-            self.close(shared);
+            self.close(socket.clone());
         }
     }
 
-    pub(super) fn leave(&self, shared: &Arc<Shared>, how: Closed) {
-        let removed = self.lock().remove(&Arc::as_ptr(shared).addr());
+    /// Takes one that has ended off the list.
+    pub(crate) fn leave<S: OpenWebSocket>(&self, socket: &Arc<S>, how: Closed) {
+        let removed = self.lock().remove(&Arc::as_ptr(socket).addr());
         if removed.is_some() {
             self.metrics.websocket_closed(how);
         }
     }
 
-    pub(super) fn received(&self) {
+    pub(crate) fn received(&self) {
         self.metrics.websocket_message(true);
     }
 
-    pub(super) fn sent(&self) {
+    pub(crate) fn sent(&self) {
         self.metrics.websocket_message(false);
     }
 
-    fn close(&self, shared: &Arc<Shared>) {
-        shared.close(CloseFrame::new(self.stop_code, "the server stops"));
+    fn close(&self, socket: Arc<dyn OpenWebSocket>) {
+        socket.close(CloseFrame::new(self.stop_code, "the server stops"));
     }
 
     /// Begins to close all that are open, in batches over the grace period: those who come back
@@ -150,8 +156,8 @@ impl Sockets {
         let closing = move || {
             loop {
                 let batch = open.split_off(open.len().saturating_sub(size));
-                for shared in batch.iter().filter_map(Weak::upgrade) {
-                    all.close(&shared);
+                for socket in batch.iter().filter_map(Weak::upgrade) {
+                    all.close(socket);
                 }
                 if open.is_empty() {
                     return;
@@ -170,9 +176,9 @@ fn jitter() -> f64 {
     0.5 + f64::from(byte[0]) / 510.0
 }
 
-impl fmt::Debug for Sockets {
+impl fmt::Debug for WebSockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sockets")
+        f.debug_struct("WebSockets")
             .field("open", &self.open())
             .field("limit", &self.limit)
             .finish_non_exhaustive()

@@ -15,7 +15,7 @@
 //! This module does no I/O.
 
 use super::trust::Trust;
-use greenway_app::{Connection as Facts, Head, Span};
+use greenway_app::{ConnectionInfo, Head, Span};
 use http::uri::Authority;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -41,9 +41,9 @@ const MALFORMED: &str = "malformed forwarding fields";
 /// Where the fields are malformed or contradict one another; says which. It is to be a 400.
 pub(crate) fn apply(
     head: &mut Head,
-    facts: &Arc<Facts>,
+    facts: &Arc<ConnectionInfo>,
     trust: &Trust,
-) -> Result<Option<Arc<Facts>>, &'static str> {
+) -> Result<Option<Arc<ConnectionInfo>>, &'static str> {
     if !facts.trusted_proxy
         || !head
             .fields
@@ -59,7 +59,7 @@ pub(crate) fn apply(
     if told.client.is_none() && told.scheme.is_none() {
         return Ok(None);
     }
-    let mut facts = Facts::clone(facts);
+    let mut facts = ConnectionInfo::clone(facts);
     facts.peer = told.client.or(facts.peer);
     facts.scheme = told.scheme.unwrap_or(facts.scheme);
     Ok(Some(Arc::new(facts)))

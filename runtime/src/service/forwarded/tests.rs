@@ -12,8 +12,8 @@ fn head(fields: &[(&str, &str)]) -> Head {
     Head::from_http(&request.body(()).unwrap().into_parts().0)
 }
 
-fn facts(peer: &str, trust: &Trust) -> Arc<Facts> {
-    let facts = Facts::new("10.0.0.9:80".parse().ok(), peer.parse().ok());
+fn facts(peer: &str, trust: &Trust) -> Arc<ConnectionInfo> {
+    let facts = ConnectionInfo::new("10.0.0.9:80".parse().ok(), peer.parse().ok());
     let trusted = trust.trusts_peer_of(&facts);
     Arc::new(facts.with_trusted_proxy(trusted))
 }

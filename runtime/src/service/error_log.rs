@@ -1,11 +1,11 @@
-//! Complaints of which there may be one for each request: a handler that panics or fails, a
+//! ErrorLog of which there may be one for each request: a handler that panics or fails, a
 //! connection that cannot be served.
 //!
 //! The error log is written by whoever serves, so a flood of them would slow down everybody, and
 //! hide what else is said. The first of each kind are told, the others counted; the count follows
 //! when ten seconds are over, or with the stop.
 
-use super::Task;
+use super::OsThread;
 use crate::green;
 use crate::green::embed::Limit;
 use greenway_app::{Failure, Response};
@@ -22,10 +22,10 @@ const MOST: usize = 100;
 
 /// Whoever complains goes through this.
 #[derive(Debug)]
-pub(crate) struct Complaints {
+pub(crate) struct ErrorLog {
     state: Arc<Mutex<State>>,
     /// Tells the counts; ends when there are none.
-    teller: Mutex<Option<Task>>,
+    teller: Mutex<Option<OsThread>>,
 }
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Complaints {
+impl ErrorLog {
     pub(super) fn new() -> Self {
         let state = State {
             limit: Limit::new(WINDOW, EACH, MOST),
@@ -100,7 +100,7 @@ impl Complaints {
             return;
         }
         let state = self.state.clone();
-        match Task::start("greenway-counts", move || tell_counts(&state)) {
+        match OsThread::start("greenway-counts", move || tell_counts(&state)) {
             // Dropped, its predecessor has nothing left to do but to end.
             Ok(task) => drop(lock(&self.teller).replace(task)),
             // The count comes with the next complaint of its kind, or with the stop.

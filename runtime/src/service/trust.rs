@@ -3,7 +3,7 @@
 //! What a request says about where it comes from is a claim of whoever sent it. It counts if it
 //! comes from a proxy of ours, and from nobody else.
 
-use greenway_app::Connection as Facts;
+use greenway_app::ConnectionInfo;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -70,7 +70,7 @@ impl Trust {
     }
 
     /// Whether the word of the one at the other end of a connection is taken.
-    pub(crate) fn trusts_peer_of(&self, facts: &Facts) -> bool {
+    pub(crate) fn trusts_peer_of(&self, facts: &ConnectionInfo) -> bool {
         match (facts.local, facts.peer) {
             (None, _) => self.everybody || !self.networks.is_empty(), // a unix socket
             (Some(_), Some(peer)) => self.trusts(peer.ip()),
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn a_peer_without_an_address_is_on_a_unix_socket_or_has_left() {
         let local = "127.0.0.1:80".parse().ok();
-        let (unix, left) = (Facts::new(None, None), Facts::new(local, None));
+        let (unix, left) = (ConnectionInfo::new(None, None), ConnectionInfo::new(local, None));
         assert!(trust("10.0.0.1").trusts_peer_of(&unix));
         assert!(!trust("").trusts_peer_of(&unix));
         assert!(!trust("*").trusts_peer_of(&left));
-        assert!(trust("10.0.0.1").trusts_peer_of(&Facts::new(local, "10.0.0.1:5".parse().ok())));
+        assert!(trust("10.0.0.1").trusts_peer_of(&ConnectionInfo::new(local, "10.0.0.1:5".parse().ok())));
     }
 }

@@ -10,12 +10,12 @@ use std::thread::JoinHandle;
 
 /// A thread that [`end`](Self::end) can end. Dropping the handle lets it go on.
 #[derive(Debug)]
-pub(crate) struct Task {
+pub(crate) struct OsThread {
     control: Arc<Thread>,
     handle: JoinHandle<()>,
 }
 
-impl Task {
+impl OsThread {
     /// Starts `body` on a thread of its own.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! can look like two lines or end a quotation.
 
 use super::{Entry, json, text};
-use crate::connection::RequestLine;
+use crate::service::RequestLine;
 use greenway_app::{Input, Request};
 use std::fmt::Write as _;
 use std::str::FromStr;

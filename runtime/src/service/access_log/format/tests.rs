@@ -1,8 +1,8 @@
 //! Formats and the lines they give.
 
 use super::*;
-use crate::connection::RequestLine;
-use greenway_app::{Connection as Facts, Head};
+use crate::service::RequestLine;
+use greenway_app::{ConnectionInfo, Head};
 use http::StatusCode;
 
 const HEAD: &str = "GET /a/b?c=d&e HTTP/1.1\r\nHost: example.org\r\nReferer: http://x/\r\n\
@@ -10,7 +10,7 @@ const HEAD: &str = "GET /a/b?c=d&e HTTP/1.1\r\nHost: example.org\r\nReferer: htt
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
 
 fn line(format: &str) -> String {
-    let facts = Facts::new(None, Some("192.0.2.1:4711".parse().unwrap()));
+    let facts = ConnectionInfo::new(None, Some("192.0.2.1:4711".parse().unwrap()));
     let request_line = RequestLine::new(HEAD.as_bytes().to_vec().into());
     let request = http::Request::get("/a/b?c=d&e").header("Host", "example.org:81");
     let head = Head::from_http(&request.body(()).unwrap().into_parts().0);
@@ -33,7 +33,7 @@ fn now() -> SystemTime {
 
 /// What is logged of something that was no request.
 fn bad_line(format: &Format) -> String {
-    let facts = Facts::new(None, None);
+    let facts = ConnectionInfo::new(None, None);
     let entry = Entry {
         facts: &facts,
         line: None,

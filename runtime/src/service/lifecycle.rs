@@ -1,9 +1,9 @@
 //! Who is connected, and how that comes to an end.
 //!
 //! A connection holds an [`Admission`] for as long as it lives; a thread that serves one has a
-//! [`Seat`] here, through which a stop reaches it.
+//! [`ConnContext`] here, through which a stop reaches it.
 
-use crate::connection::{Place, Seat};
+use super::{ConnContext, ConnState};
 use crate::green::embed::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ pub(crate) struct Lifecycle {
 #[derive(Debug, Default)]
 struct State {
     /// The keys are numbers of our own.
-    seats: FxHashMap<u64, Arc<Seat>>,
+    seats: FxHashMap<u64, Arc<ConnContext>>,
     next: u64,
     /// Those who wait for the last connection to end.
     waiting: Vec<Arc<Thread>>,
@@ -96,7 +96,7 @@ impl Lifecycle {
     }
 
     /// Gives a seat to a thread, until it is given back by [`unseat`](Self::unseat).
-    pub(crate) fn seat(&self, seat: Arc<Seat>) -> u64 {
+    pub(crate) fn seat(&self, seat: Arc<ConnContext>) -> u64 {
         let mut state = self.lock();
         state.next += 1;
         let number = state.next;
@@ -112,7 +112,7 @@ impl Lifecycle {
     /// request, and streams that may be ended at once.
     pub(crate) fn end_idle(&self) {
         for seat in self.seats() {
-            if seat.place() == Place::Idle {
+            if seat.place() == ConnState::Idle {
                 seat.thread.wake(); // it looks at the flag
             }
             seat.end_if_willing();
@@ -123,18 +123,18 @@ impl Lifecycle {
     pub(crate) fn end_all(&self) {
         self.ending.store(true, Ordering::SeqCst);
         for seat in self.seats() {
-            if seat.place() != Place::Free {
+            if seat.place() != ConnState::Free {
                 seat.thread.interrupt(Interrupt::Stop);
             }
         }
     }
 
-    fn seats(&self) -> Vec<Arc<Seat>> {
+    fn seats(&self) -> Vec<Arc<ConnContext>> {
         self.lock().seats.values().cloned().collect()
     }
 
     /// Shows where in its connection's life each seated thread is.
-    pub(crate) fn each_place(&self, mut show: impl FnMut(Place)) {
+    pub(crate) fn each_place(&self, mut show: impl FnMut(ConnState)) {
         for seat in self.lock().seats.values() {
             show(seat.place());
         }
@@ -167,7 +167,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Gives a seat to the thread that serves the connection, for as long as it is admitted.
-    pub(crate) fn take_seat(&mut self, seat: Arc<Seat>) {
+    pub(crate) fn take_seat(&mut self, seat: Arc<ConnContext>) {
         self.seat = Some(self.lifecycle.seat(seat));
     }
 

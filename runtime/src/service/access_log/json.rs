@@ -2,7 +2,7 @@
 
 use super::Entry;
 use super::text;
-use crate::connection::RequestLine;
+use crate::service::RequestLine;
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 

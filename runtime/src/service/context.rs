@@ -1,18 +1,17 @@
 //! Where in a connection's life a thread is, and whom it serves: for the lifecycle, which ends it,
 //! and for those who look from outside.
 
-use super::RequestLine;
 use crate::green::embed::errand::{Errand, Serving};
 use crate::green::embed::thread::{self, Interrupt, Thread};
-use crate::server::Lifecycle;
-use greenway_app::Connection as Facts;
+use super::{Lifecycle, RequestLine};
+use greenway_app::ConnectionInfo;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the server knows of a thread that serves connections.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ConnContext {
     pub(crate) thread: Arc<Thread>,
     place: AtomicU8,
     guest: Mutex<Guest>,
@@ -21,9 +20,9 @@ pub(crate) struct Seat {
 /// Whom the thread serves.
 #[derive(Debug, Default)]
 struct Guest {
-    client: Option<Arc<Facts>>,
+    client: Option<Arc<ConnectionInfo>>,
     /// The client of the request, as a proxy that is the connection's client tells of it.
-    proxied: Option<Arc<Facts>>,
+    proxied: Option<Arc<ConnectionInfo>>,
     line: Option<RequestLine>,
     route: Option<Arc<str>>,
 }
@@ -31,7 +30,7 @@ struct Guest {
 /// Where in a connection's life a thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Place {
+pub(crate) enum ConnState {
     /// It serves a request.
     Busy,
     /// It waits for a connection's next request: it may be ended at once when the server stops.
@@ -46,9 +45,9 @@ pub(crate) enum Place {
     Ending,
 }
 
-impl Seat {
+impl ConnContext {
     /// A seat for the thread that calls.
-    pub(crate) fn new(place: Place) -> Arc<Self> {
+    pub(crate) fn new(place: ConnState) -> Arc<Self> {
         let seat = Arc::new(Self {
             thread: thread::current(),
             place: AtomicU8::new(place as u8),
@@ -59,25 +58,25 @@ impl Seat {
         seat
     }
 
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> ConnState {
         match self.place.load(Ordering::SeqCst) {
-            0 => Place::Busy,
-            1 => Place::Idle,
-            2 => Place::Reading,
-            3 => Place::Free,
-            4 => Place::Willing,
-            _ => Place::Ending,
+            0 => ConnState::Busy,
+            1 => ConnState::Idle,
+            2 => ConnState::Reading,
+            3 => ConnState::Free,
+            4 => ConnState::Willing,
+            _ => ConnState::Ending,
         }
     }
 
-    pub(crate) fn set(&self, place: Place) {
+    pub(crate) fn set(&self, place: ConnState) {
         self.place.store(place as u8, Ordering::SeqCst);
     }
 
     /// Interrupts the thread if it is willing to be ended. Whoever has been asked and did not get
     /// to its wait takes that back in [`unwilling`](Self::unwilling), so nobody else is hit.
     pub(crate) fn end_if_willing(&self) {
-        let (willing, ending) = (Place::Willing as u8, Place::Ending as u8);
+        let (willing, ending) = (ConnState::Willing as u8, ConnState::Ending as u8);
         let asked =
             self.place
                 .compare_exchange(willing, ending, Ordering::SeqCst, Ordering::SeqCst);
@@ -87,8 +86,8 @@ impl Seat {
     }
 
     /// The thread may be ended at its wait as soon as the server stops.
-    pub(super) fn willing(&self, lifecycle: &Lifecycle) {
-        self.set(Place::Willing);
+    pub(crate) fn willing(&self, lifecycle: &Lifecycle) {
+        self.set(ConnState::Willing);
         // Whoever stops the server does it the other way round.
         if lifecycle.is_stopping() {
             self.end_if_willing();
@@ -96,9 +95,9 @@ impl Seat {
     }
 
     /// The thread goes on with what must not be ended at once.
-    pub(super) fn unwilling(&self, lifecycle: &Lifecycle) {
-        let before = self.place.swap(Place::Busy as u8, Ordering::SeqCst);
-        if before == Place::Ending as u8 {
+    pub(crate) fn unwilling(&self, lifecycle: &Lifecycle) {
+        let before = self.place.swap(ConnState::Busy as u8, Ordering::SeqCst);
+        if before == ConnState::Ending as u8 {
             self.take_back(lifecycle);
         }
     }
@@ -124,7 +123,7 @@ impl Seat {
     }
 
     /// The client of the connection that the thread has, if it has one.
-    pub(crate) fn set_client(&self, client: Option<Arc<Facts>>) {
+    pub(crate) fn set_client(&self, client: Option<Arc<ConnectionInfo>>) {
         *self.guest() = Guest {
             client,
             ..Guest::default()
@@ -132,7 +131,7 @@ impl Seat {
     }
 
     /// A request begins, with its own client if that is not the connection's.
-    pub(super) fn set_request(&self, line: RequestLine, client: Option<Arc<Facts>>) {
+    pub(crate) fn set_request(&self, line: RequestLine, client: Option<Arc<ConnectionInfo>>) {
         let mut guest = self.guest();
         guest.line = Some(line);
         guest.proxied = client;
@@ -140,12 +139,12 @@ impl Seat {
     }
 
     /// The line of the present request.
-    pub(super) fn line(&self) -> Option<RequestLine> {
+    pub(crate) fn line(&self) -> Option<RequestLine> {
         self.guest().line.clone()
     }
 
     /// The request is over; gives its line.
-    pub(super) fn take_request(&self) -> Option<RequestLine> {
+    pub(crate) fn take_request(&self) -> Option<RequestLine> {
         let mut guest = self.guest();
         guest.proxied = None;
         guest.route = None;
@@ -153,12 +152,12 @@ impl Seat {
     }
 
     /// The request has found its route.
-    pub(super) fn set_route(&self, route: &Arc<str>) {
+    pub(crate) fn set_route(&self, route: &Arc<str>) {
         self.guest().route = Some(route.clone());
     }
 }
 
-impl Place {
+impl ConnState {
     fn name(self) -> &'static str {
         match self {
             Self::Busy | Self::Willing | Self::Ending => "busy",
@@ -169,7 +168,7 @@ impl Place {
     }
 }
 
-impl Errand for Seat {
+impl Errand for ConnContext {
     fn serving(&self) -> Serving {
         let guest = self.guest();
         let peer = guest.proxied.as_ref().or(guest.client.as_ref());

@@ -11,10 +11,10 @@ pub(crate) use format::Format;
 
 use super::LogWants;
 use super::log_file::LogFile;
-use crate::connection::RequestLine;
+use crate::service::RequestLine;
 use crate::green::embed::Count;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use greenway_app::{Connection as Facts, Head};
+use greenway_app::{ConnectionInfo, Head};
 use http::StatusCode;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// A request that is over.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
-    pub(crate) facts: &'a Facts,
+    pub(crate) facts: &'a ConnectionInfo,
     /// `None` if what came was no request.
     pub(crate) line: Option<&'a RequestLine>,
     pub(crate) status: StatusCode,
@@ -77,7 +77,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// When the file cannot be opened for appending, or no thread can be started.
-    pub(super) fn open(path: &str, format: Format) -> io::Result<Self> {
+    pub(crate) fn open(path: &str, format: Format) -> io::Result<Self> {
         let file = match path {
             "-" => LogFile::Stdout,
             path => LogFile::open(path)?,
@@ -101,11 +101,11 @@ impl AccessLog {
     }
 
     /// What the format needs.
-    pub(super) fn wants(&self) -> LogWants {
+    pub(crate) fn wants(&self) -> LogWants {
         self.wants
     }
 
-    pub(super) fn write(&self, entry: &Entry<'_>) {
+    pub(crate) fn write(&self, entry: &Entry<'_>) {
         let text = self.format.line(entry, SystemTime::now());
         let Some(lines) = &self.lines else { return };
         if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(text)) {
@@ -114,7 +114,7 @@ impl AccessLog {
     }
 
     /// Opens the file anew, before the next line is written.
-    pub(super) fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Release);
         if let Some(lines) = &self.lines {
             // If there is no room for it, the writer is awake.
@@ -123,7 +123,7 @@ impl AccessLog {
     }
 
     /// Waits until all lines so far are written, but not for long: who reads the log may be stuck.
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let (done, wait) = bounded(1);
         if let Some(lines) = &self.lines
             && lines.send_timeout(Message::Flush(done), FLUSH).is_ok()
@@ -135,12 +135,12 @@ impl AccessLog {
     }
 
     /// Lines that are not written yet.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.lines.as_ref().map_or(0, Sender::len)
     }
 
     /// Lines that were dropped since the start.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 }

@@ -11,7 +11,7 @@
 use super::Service;
 use super::trust::Trust;
 use bytes::{Buf, BytesMut};
-use greenway_app::Connection as Facts;
+use greenway_app::ConnectionInfo;
 use log::Level;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -54,9 +54,9 @@ struct Told {
 /// When it is no such header. The connection has to be closed.
 pub(crate) fn take(
     buf: &mut BytesMut,
-    facts: &Facts,
+    facts: &ConnectionInfo,
     trust: &Trust,
-) -> Result<Option<Arc<Facts>>, Malformed> {
+) -> Result<Option<Arc<ConnectionInfo>>, Malformed> {
     let Some(header) = parse(buf)? else {
         return Ok(None);
     };
@@ -80,13 +80,13 @@ pub(crate) fn take(
 }
 
 /// Tells the operator. Only trusted peers can cause it.
-pub(crate) fn report(service: &Service, facts: &Facts, why: Malformed) {
+pub(crate) fn report(service: &Service, facts: &ConnectionInfo, why: Malformed) {
     let peer = facts
         .peer
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());
     let what = format_args!("a connection from {peer} is closed: {}", why.0);
     let kind = "connections closed for their PROXY header";
-    service.complaints.say(Level::Warn, kind, what);
+    service.error_log.say(Level::Warn, kind, what);
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn it_is_taken_off_and_told() {
         let local = "10.0.0.1:80".parse().ok();
-        let facts = Facts::new(local, "127.0.0.1:9".parse().ok()).with_trusted_proxy(true);
+        let facts = ConnectionInfo::new(local, "127.0.0.1:9".parse().ok()).with_trusted_proxy(true);
         let trust = "127.0.0.1,192.0.2.1".parse().unwrap();
         let mut buf = BytesMut::from(&b"PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\nGET"[..]);
         let told = take(&mut buf, &facts, &trust).unwrap().unwrap();

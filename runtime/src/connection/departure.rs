@@ -4,7 +4,7 @@
 //! answered without waiting is never registered, and a connection is registered once at most.
 //!
 //! A reset, or the death of a peer, ends the handler at its wait. A FIN alone is ambiguous: the
-//! client has closed, or it has only finished sending. [`HalfClose`] says what it means.
+//! client has closed, or it has only finished sending. [`HalfClose`](crate::HalfClose) says what it means.
 //!
 //! # Implementation
 //!
@@ -17,37 +17,8 @@ use crate::green::embed::thread::{Interrupt, Thread};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// What it means that a client has ended its sending direction (a FIN) while its request is
-/// being served. A reset means in any case that it has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HalfClose {
-    /// Before the response has begun, find out: the client is sent `100 Continue`, which every
-    /// HTTP/1.1 client must accept (RFC 9110 section 15.2) and which makes one that has closed
-    /// answer with a reset. Once a stream has begun, it has left.
-    #[default]
-    Auto,
-    /// It has only finished sending: it is served until a write fails.
-    Serve,
-    /// It has left.
-    Leave,
-}
-
-impl FromStr for HalfClose {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "serve" => Ok(Self::Serve),
-            "leave" => Ok(Self::Leave),
-            _ => Err("auto, serve or leave".to_owned()),
-        }
-    }
-}
 
 /// A connection that is watched, until it is dropped. Its socket is closed soon after.
 #[derive(Debug)]

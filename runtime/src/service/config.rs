@@ -1,8 +1,8 @@
 //! What can be set, with gunicorn's names, meanings and defaults where gunicorn has them.
 
-use crate::departure::HalfClose;
-use crate::server::{Format, Trust};
-use crate::websocket::CloseCode;
+use super::access_log::Format;
+use super::trust::Trust;
+use greenway_proto::websocket::message::CloseCode;
 use greenway_proto::http1::HeadLimits;
 use std::str::FromStr;
 use std::time::Duration;
@@ -46,6 +46,34 @@ impl FromStr for Engine {
         known
             .map(|(_, engine)| *engine)
             .ok_or_else(|| "green, threads or minihttp".to_owned())
+    }
+}
+
+/// What it means that a client has ended its sending direction (a FIN) while its request is
+/// being served. A reset means in any case that it has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HalfClose {
+    /// Before the response has begun, find out: the client is sent `100 Continue`, which every
+    /// HTTP/1.1 client must accept (RFC 9110 section 15.2) and which makes one that has closed
+    /// answer with a reset. Once a stream has begun, it has left.
+    #[default]
+    Auto,
+    /// It has only finished sending: it is served until a write fails.
+    Serve,
+    /// It has left.
+    Leave,
+}
+
+impl FromStr for HalfClose {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "serve" => Ok(Self::Serve),
+            "leave" => Ok(Self::Leave),
+            _ => Err("auto, serve or leave".to_owned()),
+        }
     }
 }
 

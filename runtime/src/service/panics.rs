@@ -55,19 +55,19 @@ pub(crate) fn report(
     match thread::current().take_note() {
         Some(note) => {
             let what = format_args!("{line}: the handler panicked: {note}");
-            service.complaints.error(&kind, what);
+            service.error_log.error(&kind, what);
         }
         None => {
             let text = panic_message(&*payload);
             let what = format_args!("{line}: the handler panicked: {text}");
-            service.complaints.error(&kind, what);
+            service.error_log.error(&kind, what);
         }
     }
     discard(payload);
 }
 
 /// Puts our hook in front of the one that is in place. Panics of other threads go on to it.
-pub(super) fn install_hook() {
+pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();

@@ -1,0 +1,177 @@
+//! What a connection needs of its server: settings, lifecycle, counters, logs, whom to trust.
+//!
+//! This room lies below connections and engines, which take a [`Service`], and knows neither. What
+//! builds, starts and stops a server is in `server`, above them.
+
+pub(crate) mod access_log;
+pub(crate) mod config;
+mod context;
+mod error_log;
+mod forwarded;
+mod lifecycle;
+mod log_file;
+pub(crate) mod metrics;
+mod os_thread;
+pub(crate) mod panics;
+pub(crate) mod proxy_protocol;
+mod request_line;
+mod trust;
+pub(crate) mod websockets;
+
+pub(crate) use access_log::{AccessLog, Entry, Format};
+pub(crate) use config::{Config, Engine};
+pub(crate) use context::{ConnContext, ConnState};
+pub(crate) use lifecycle::{Admission, Lifecycle};
+pub(crate) use log_file::{LogFile, SharedLog};
+pub(crate) use metrics::{Metrics, Refused};
+pub(crate) use os_thread::OsThread;
+pub(crate) use request_line::RequestLine;
+pub(crate) use trust::Trust;
+pub(crate) use websockets::WebSockets;
+
+use error_log::ErrorLog;
+use greenway_app::{Application, ConnectionInfo, Head};
+use http::StatusCode;
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What all connections of a server share.
+pub(crate) struct Service {
+    pub(crate) app: Box<dyn Application>,
+    pub(crate) config: Config,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) websockets: Arc<WebSockets>,
+    pub(crate) error_log: ErrorLog,
+    pub(crate) access_log: Option<AccessLog>,
+    /// What is dropped when the server stops, and not before: the engine may outlive a dropped
+    /// handle. The files of unix sockets are among it.
+    until_stop: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+/// What the access log needs of a request, beyond what costs nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogWants {
+    /// The request's head.
+    pub(crate) variables: bool,
+    /// The response's head.
+    pub(crate) response: bool,
+}
+
+impl Service {
+    /// What the connections of a server share, before the first of them.
+    pub(crate) fn new(
+        app: Box<dyn Application>,
+        config: Config,
+        capacity: usize,
+        access_log: Option<AccessLog>,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::new(config.handlers));
+        Self {
+            app,
+            websockets: WebSockets::new(metrics.clone(), &config),
+            metrics,
+            config,
+            lifecycle: Arc::new(Lifecycle::new(capacity)),
+            error_log: ErrorLog::new(),
+            access_log,
+            until_stop: Mutex::default(),
+        }
+    }
+
+    /// A service without a log, for connections that no engine runs: tests and fuzz targets.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn bare(app: impl Application, config: Config) -> Arc<Self> {
+        Arc::new(Self::new(Box::new(app), config, 1, None))
+    }
+
+    /// Notes a request that is over.
+    pub(crate) fn access(&self, entry: &Entry<'_>) {
+        self.metrics
+            .request(entry.status, entry.duration, entry.received, entry.sent);
+        if let Some(log) = &self.access_log {
+            log.write(entry);
+        }
+    }
+
+    /// Notes something that was no request, and was answered with `status`.
+    pub(crate) fn access_bad(&self, facts: &ConnectionInfo, status: StatusCode) {
+        self.access(&Entry {
+            facts,
+            line: None,
+            status,
+            sent: 0,
+            received: 0,
+            duration: None,
+            head: None,
+            response: None,
+        });
+    }
+
+    /// What is to be kept of a request for the log.
+    pub(crate) fn log_wants(&self) -> LogWants {
+        self.access_log
+            .as_ref()
+            .map(AccessLog::wants)
+            .unwrap_or_default()
+    }
+
+    /// Who a request is from, if a trusted proxy says so.
+    ///
+    /// # Errors
+    /// What is wrong with what the proxy says: the request is to be answered with 400.
+    pub(crate) fn client_of(
+        &self,
+        head: &mut Head,
+        facts: &Arc<ConnectionInfo>,
+    ) -> Result<Option<Arc<ConnectionInfo>>, &'static str> {
+        forwarded::apply(head, facts, &self.config.forwarded_allow)
+    }
+
+    /// Whether a connection is to begin with a PROXY header.
+    pub(crate) fn expects_proxy(&self, facts: &ConnectionInfo) -> bool {
+        let config = &self.config;
+        config.proxy_protocol && config.proxy_allow.trusts_peer_of(facts)
+    }
+
+    /// Opens the logs anew, for whoever has moved the files away.
+    pub(crate) fn reopen_logs(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+    }
+
+    /// Writes what is to be written before the process may end.
+    pub(crate) fn flush_logs(&self) {
+        self.error_log.finish();
+        if let Some(log) = &self.access_log {
+            log.flush();
+        }
+    }
+
+    /// Keeps `thing` until the server stops.
+    pub(crate) fn keep_until_stop(&self, thing: Box<dyn Any + Send>) {
+        self.kept().push(thing);
+    }
+
+    /// Drops what was kept until the server stops.
+    pub(crate) fn release_at_stop(&self) {
+        let kept = std::mem::take(&mut *self.kept());
+        drop(kept); // not under the lock
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
+        // Nothing under the lock can panic half-way through a change.
+        self.until_stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
