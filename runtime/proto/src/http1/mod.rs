@@ -14,6 +14,7 @@
 //! | `fields` | the fields that a server must understand: framing, persistence, expectations |
 //! | `decode` | where the body is: by length or by chunks |
 //! | `encode` | how a response is framed, and its head as bytes |
+//! | `exchange` | where a connection is, as a table: which request, which response, what next |
 //! | `date` | the `Date` value, formatted once a second |
 //! | `line` | lines that end in CRLF, and the character classes |
 //! | `reject` | the one error: a status, and whose fault it is |
@@ -48,6 +49,7 @@
 mod date;
 mod decode;
 mod encode;
+pub mod exchange;
 mod fields;
 mod head;
 mod line;
