@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_bad_host_falls_back_to_the_local_address() {
-        let local = ConnectionInfo::new(Some("[::1]:443".parse().unwrap()), None).with_scheme("https");
+        let local =
+            ConnectionInfo::new(Some("[::1]:443".parse().unwrap()), None).with_scheme("https");
         let bad = environ("/", &[("host", b"a b")], local.clone());
         assert_eq!((&bad["SERVER_NAME"], &bad["SERVER_PORT"]), ("::1", "443"));
         let good = environ("/", &[("host", b"a")], local.clone());

@@ -108,17 +108,22 @@ fn slow_uploads_of_other_kinds_hold_half_of_the_threads() {
     assert_eq!(server.get("/").text(), "");
     let small = with("POST", "/", "Content-Length: 5\r\n", "quick");
     assert_eq!(server.ask(small).text(), "quick");
-    for (number, client) in slow.iter_mut().enumerate() {
-        match number % 3 {
-            0 => drop(client.send("45\r\n0\r\n\r\n")),
-            1 => drop(client.send("x".repeat(100_000 - 5))),
-            _ => {
-                assert_eq!(client.head().status, 100);
-                client.send("12345");
-            }
+    // All at once: which of them stand first in line, the workers decide.
+    std::thread::scope(|scope| {
+        for (number, client) in slow.iter_mut().enumerate() {
+            scope.spawn(move || {
+                match number % 3 {
+                    0 => drop(client.send("45\r\n0\r\n\r\n")),
+                    1 => drop(client.send("x".repeat(100_000 - 5))),
+                    _ => {
+                        assert_eq!(client.head().status, 100);
+                        client.send("12345");
+                    }
+                }
+                assert_eq!(client.reply().status(), 200, "it had its turn");
+            });
         }
-        assert_eq!(client.reply().status(), 200, "it had its turn");
-    }
+    });
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! The life of one connection: read a head, call the application, send what it gives, go on.
+//! The life of one connection: read a request, call the application, write what it gives, go on.
 //!
-//! [`Connection::serve`] is that life on the green engine, and is meant to be read aloud. The
-//! threads engine lets its poller wait for heads and calls [`Connection::exchange`] only.
+//! [`Connection::serve`] is that life, on a green thread and for every engine, and is meant to be
+//! read aloud. Which thread calls the application is the engine's business ([`Handlers`]). Where
+//! in an exchange the connection is, and whether it can be used again, is one table of the
+//! protocol's ([`exchange`](greenway_proto::http1::exchange)).
 //!
 //! What must stay true:
 //! - The application is called once per request, when its head is complete and before its body
@@ -9,6 +11,7 @@
 //!   a closed connection, never as anything that others notice.
 //! - A body is dropped before the next request of the connection is looked at.
 //! - A finished response that is held back for company leaves before anything waits.
+//! - After its last response a connection is closed so that the client gets all of it.
 //!
 //! # Stack
 //!
@@ -17,266 +20,321 @@
 //! called there before it, fits in one page: what is needed only now and then is kept out of
 //! line. `benches/subject/tests/stack.rs` holds it, in the optimised build.
 
+mod call;
+mod client;
 mod departure;
-mod exchange;
-mod input;
-mod output;
+mod handler_end;
+mod io;
 mod pace;
-mod presence;
+mod request_body;
+mod response;
 #[cfg(test)]
 mod tests;
 mod transport;
 pub(crate) mod upgrade;
-mod wire;
 
-pub(crate) use exchange::call_catching;
+pub(crate) use call::call_catching;
+pub(crate) use io::{Incoming, IoParts};
 pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
-pub(crate) use wire::{Flushed, Incoming, Rest, Wire};
 
 use crate::green::embed::thread::{BeforeBlock, deadline_in};
 use crate::service::{ConnContext, ConnState, Service};
+use client::{Client, ClientHandle};
 use greenway_app::ConnectionInfo;
+use greenway_proto::http1::exchange::State;
 use greenway_proto::http1::{self, Reject, RequestHead};
-use output::Progress;
+use io::BufferedIo;
+use response::Progress;
 use std::cell::Cell;
-use std::io;
-use std::net::Shutdown;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Whether a connection can be used for another request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum After {
-    Reuse,
-    Close,
+/// Which thread runs an engine's handlers.
+pub(crate) trait Handlers<T: Transport> {
+    /// Calls the application for a request and sends its response, in
+    /// [`Connection::exchange`]. Gives the connection back, unless it has ended.
+    fn exchange(&self, connection: Connection<T>, request: RequestHead) -> Option<Connection<T>>;
 }
 
 /// How [`Connection::serve`] has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Served {
-    /// It is closed.
+pub(crate) enum Served<T: Transport> {
+    /// The connection is closed.
     Closed,
     /// It is idle: the next request may come until then, and no thread is needed for that.
-    Idle(Option<Instant>),
+    Idle(Connection<T>, Option<Instant>),
 }
 
 /// What has come of waiting for a request.
 enum Next {
     Request(RequestHead),
-    /// The client is done, or has been idle for too long.
+    /// No request will come: the client is done, was idle for too long, or the server stops.
     Done,
+    /// What has come is no request that can be served.
+    Reject(Reject),
     /// Nothing has come for so long that the thread is given up.
     Idle(Option<Instant>),
 }
 
-/// Who holds the wire while nothing is served: the connection, and its hook.
-const WIRES: usize = 2;
-
 /// One connection, on the thread that serves it.
 pub(crate) struct Connection<T: Transport> {
-    service: Arc<Service>,
-    seat: Arc<ConnContext>,
-    facts: Arc<ConnectionInfo>,
-    wire: Rc<Wire<T>>,
+    io: Rc<BufferedIo<T>>,
+    info: Arc<ConnectionInfo>,
+    /// The client, for the requests' sake.
+    client: Rc<ClientHandle<T>>,
+    /// What is done whenever the thread of a handler is about to block.
+    before_block: Rc<dyn Fn()>,
     /// When the present request had come; between two, when the last one ended or the connection
     /// began.
     since: Cell<Instant>,
     /// What a response needs to remember, for the next one.
-    spare: Cell<Option<Box<Progress>>>,
+    progress: Cell<Option<Box<Progress>>>,
+}
+
+/// A connection on its way from one thread to another.
+#[derive(Debug)]
+pub(crate) struct Detached<T> {
+    pub(crate) io: IoParts<T>,
+    client: Client,
+    info: Arc<ConnectionInfo>,
+    since: Instant,
+}
+
+impl<T> Detached<T> {
+    /// A connection that was accepted.
+    pub(crate) fn new(io: IoParts<T>, info: Arc<ConnectionInfo>) -> Self {
+        Self {
+            io,
+            client: Client::default(),
+            info,
+            since: Instant::now(),
+        }
+    }
 }
 
 impl<T: Transport> Connection<T> {
-    pub(crate) fn new(
+    /// Goes on with a connection on the thread whose context this is.
+    pub(crate) fn attach(
+        detached: Detached<T>,
         service: Arc<Service>,
-        seat: Arc<ConnContext>,
-        facts: Arc<ConnectionInfo>,
-        wire: Wire<T>,
+        context: Arc<ConnContext>,
     ) -> Self {
-        seat.set_client(Some(facts.clone()));
-        wire.sit_down(seat.clone());
+        let Detached {
+            io,
+            client,
+            info,
+            since,
+        } = detached;
+        context.set_client(Some(info.clone()));
+        let io = Rc::new(BufferedIo::new(io, client, service, context));
+        let weak = Rc::downgrade(&io);
+        let before_block = {
+            let weak = weak.clone();
+            move || {
+                if let Some(io) = weak.upgrade() {
+                    io.before_block();
+                }
+            }
+        };
         Self {
-            service,
-            seat,
-            facts,
-            wire: Rc::new(wire),
-            since: Cell::new(Instant::now()),
-            spare: Cell::new(None),
+            io,
+            info,
+            client: Rc::new(ClientHandle(weak)),
+            before_block: Rc::new(before_block),
+            since: Cell::new(since),
+            progress: Cell::new(None),
         }
     }
 
-    /// Serves the connection until it is closed, or has been idle for `patience`, on a green
-    /// thread of its own.
-    pub(crate) fn serve(&self, patience: Duration) -> Served {
-        let _hook = self.before_block();
+    /// For another thread to go on with. `None` if another protocol has the connection, which
+    /// cannot be taken from it: it is closed.
+    pub(crate) fn detach(self) -> Option<Detached<T>> {
+        let io = Rc::try_unwrap(self.io).ok()?;
+        let (io, client) = io.into_parts();
+        Some(Detached {
+            io,
+            client,
+            info: self.info,
+            since: self.since.get(),
+        })
+    }
+
+    /// Serves the connection until it is closed, or has been idle for `patience`.
+    pub(crate) fn serve(mut self, handlers: &impl Handlers<T>, patience: Duration) -> Served<T> {
         loop {
-            match self.next_head(patience) {
-                Ok(Next::Request(request)) => {
-                    if self.exchange(request) == After::Close {
-                        break self.close();
-                    }
+            // Read: the head of the next request.
+            let request = match self.next_request(patience) {
+                Next::Request(request) => request,
+                Next::Idle(until) => return Served::Idle(self, until),
+                Next::Reject(reject) => {
+                    self.reject(&reject);
+                    break self.io.close();
                 }
-                Ok(Next::Idle(until)) => return Served::Idle(until),
-                Ok(Next::Done) => break self.close(),
-                Err(reject) => break self.reject(&reject),
+                Next::Done => break self.io.close(),
+            };
+            // Call the application, and write its response.
+            match handlers.exchange(self, request) {
+                Some(connection) => self = connection,
+                None => return Served::Closed,
+            }
+            // Use the connection again, or close it.
+            if self.io.exchange.get().state() != State::Idle {
+                break self.io.close();
             }
         }
         Served::Closed
     }
 
-    /// Lets the connection do its part whenever this thread is about to block.
-    pub(crate) fn before_block(&self) -> BeforeBlock {
-        let wire = self.wire.clone();
-        BeforeBlock::new(Rc::new(move || wire.before_block()))
-    }
-
     /// Waits for a request.
-    fn next_head(&self, patience: Duration) -> Result<Next, Reject> {
-        let clocks = &self.service.config.clocks;
+    fn next_request(&self, patience: Duration) -> Next {
         let mut deadline = None;
         let mut has_come = true;
         loop {
-            if let Some(request) = self.wire.take_head(&self.service.config.head_limits)? {
-                if !has_come {
-                    self.since.set(Instant::now());
+            match self.io.take_head() {
+                Ok(Some(request)) => {
+                    if !has_come {
+                        self.since.set(Instant::now());
+                    }
+                    return Next::Request(request);
                 }
-                return Ok(Next::Request(request));
+                Ok(None) => has_come = false,
+                Err(reject) => return Next::Reject(reject),
             }
-            has_come = false;
-            if self.wire.flush().is_err() {
-                return Ok(Next::Done);
+            if self.io.flush().is_err() {
+                return Next::Done;
             }
-            if self.wire.is_idle() {
+            if self.io.is_idle() {
                 match self.read_first(patience) {
-                    Ok(0) => return Ok(Next::Done),
-                    Ok(_) => deadline = deadline_in(clocks.head), // a head has begun
-                    Err(next) => return Ok(next),
+                    Ok(0) => return Next::Done,
+                    Ok(_) => deadline = deadline_in(self.io.service.config.clocks.head),
+                    Err(next) => return next,
                 }
                 continue;
             }
+            self.io.exchange(|exchange| exchange.received());
             if deadline.is_none() {
-                deadline = deadline_in(clocks.head);
+                deadline = deadline_in(self.io.service.config.clocks.head);
             }
-            self.seat.set(ConnState::Reading);
-            let result = self.wire.fill(deadline);
-            self.seat.set(ConnState::Busy);
-            match result {
-                Ok(0) => return Err(Reject::bad("the request head is incomplete")),
+            match self.read_in(ConnState::Reading, || self.io.fill(deadline)) {
+                Ok(0) => return Next::Reject(Reject::bad("the request head is incomplete")),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(Reject::timeout("the request head took too long"));
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    return Next::Reject(Reject::timeout("the request head took too long"));
                 }
-                Err(_) => return Ok(Next::Done),
+                Err(_) => return Next::Done,
             }
         }
     }
 
     /// Waits for the first bytes of a request.
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
-        self.wire.release_buffers();
-        self.seat.set(ConnState::Idle);
+        self.io.release_buffers();
         let now = self.since.get();
-        let until = now.checked_add(self.service.config.clocks.keep_alive);
+        let until = now.checked_add(self.io.service.config.clocks.keep_alive);
         let pause = now.checked_add(patience);
-        // Whoever holds the wire (an `Input` that was put elsewhere) keeps the thread, too.
-        let parks = Rc::strong_count(&self.wire) <= WIRES
-            && pause.is_some_and(|pause| until.is_none_or(|until| pause < until));
-        // A stop is looked at after the place is set: whoever stops the server does it the other
-        // way round. What has come before it is served.
-        let stop = self.service.lifecycle.stop_flag();
-        let result = self
-            .wire
-            .fill_unless(stop, if parks { pause } else { until });
-        self.seat.set(ConnState::Busy);
+        let parks = pause.is_some_and(|pause| until.is_none_or(|until| pause < until));
+        let deadline = if parks { pause } else { until };
+        let stop = self.io.service.lifecycle.stop_flag();
+        let result = self.read_in(ConnState::Idle, || self.io.fill_unless(stop, deadline));
         result.map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut if parks => Next::Idle(until),
+            ErrorKind::TimedOut if parks => Next::Idle(until),
             _ => Next::Done,
         })
     }
 
-    /// Answers what cannot be served, and closes.
+    /// Reads, and says meanwhile that the connection is in `state`. The state is set before the
+    /// stop is looked at: see "Stopping" in [`lifecycle`](crate::service::Lifecycle).
+    fn read_in<R>(&self, state: ConnState, read: impl FnOnce() -> R) -> R {
+        self.io.context.set(state);
+        let result = read();
+        self.io.context.set(ConnState::Busy);
+        result
+    }
+
+    /// Reads once, for the body of a request that waits for its thread: 0 at the end, or when
+    /// `stop` is set. Whoever sets it wakes the thread.
+    pub(crate) fn read_ahead(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+    ) -> std::io::Result<usize> {
+        self.read_in(ConnState::Reading, || self.io.fill_unless(stop, deadline))
+    }
+
+    pub(crate) fn context(&self) -> &Arc<ConnContext> {
+        &self.io.context
+    }
+
+    /// Bytes that have come and that nobody has read.
+    pub(crate) fn buffered(&self) -> usize {
+        self.io.with_incoming(|incoming| incoming.buf.len())
+    }
+
+    /// The body of the next request was waited for already, with this patience left.
+    pub(crate) fn has_waited_for_body(&self, patience: Patience) {
+        self.io.with_incoming(|incoming| {
+            incoming.begun = Some((patience, incoming.buf.len() as u64));
+        });
+    }
+
+    /// Answers what cannot be served.
     pub(crate) fn reject(&self, reject: &Reject) {
-        self.answer_reject(reject);
-        self.close();
-    }
-
-    /// As [`reject`](Self::reject), without sending it or closing.
-    pub(crate) fn answer_reject(&self, reject: &Reject) {
         let now = Instant::now();
-        self.wire
+        self.io
             .queue(|out| http1::error_response(out, reject.status, reject.reason, None, now));
-        self.service.access_bad(&self.facts, reject.status);
-    }
-
-    /// Closes in good order: the response is not to be lost to a reset because the client has
-    /// sent more than was read.
-    pub(crate) fn close(&self) {
-        let shared = Rc::strong_count(&self.wire) > WIRES;
-        self.wire.close(self.service.config.clocks.write, shared);
+        self.io.exchange(|exchange| exchange.close());
+        self.io.service.access_bad(&self.info, reject.status);
     }
 
     /// The next request, if it has come already.
-    pub(crate) fn buffered_head(&self) -> Result<Option<RequestHead>, Reject> {
-        self.wire.take_head(&self.service.config.head_limits)
+    pub(crate) fn buffered_request(&self) -> Result<Option<RequestHead>, Reject> {
+        self.io.take_head()
     }
 
-    /// Sends what the kernel takes at once of what is to go.
-    pub(crate) fn flush_now(&self) -> io::Result<Flushed> {
-        self.wire.flush_now()
+    /// Sends what the kernel takes at once of what is to go. Whether that was all.
+    pub(crate) fn flush_now(&self) -> std::io::Result<bool> {
+        self.io.flush_now()
     }
 
-    /// The request has waited for long, and its client may have left meanwhile.
-    pub(crate) fn has_been_queued(&self) {
-        self.wire.queued.set(true);
-    }
-
-    /// Gives away what is left to do for this connection, if anything is. Does not wait, unless
-    /// somebody (a leaked `Input`) still holds the wire.
-    pub(crate) fn leave(self, after: After) -> Option<(T, Incoming, Rest)> {
-        self.wire.flush_now().ok()?;
-        if after == After::Close && Rc::strong_count(&self.wire) > 1 {
-            self.wire.close(self.service.config.clocks.write, true);
-            return None;
-        }
-        let copied = self.wire.upgraded.get().is_some();
-        let (stream, incoming, rest) = self.into_wire()?.into_rest();
-        if after == After::Close && rest.unsent.is_empty() && !rest.linger {
-            if copied {
-                stream.shutdown(Shutdown::Write);
-            }
-            return None; // otherwise the descriptor's close is the end
-        }
-        Some((stream, incoming, rest))
+    /// Whether another request may follow the last one.
+    pub(crate) fn may_be_reused(&self) -> bool {
+        self.io.exchange.get().state() == State::Idle
     }
 
     /// The present stream may be ended at once when the server stops.
     fn willing(&self) {
-        self.seat.willing(&self.service.lifecycle);
+        self.io.context.willing(&self.io.service.lifecycle);
     }
 
-    /// It must not be, any more.
+    /// It must not be from here on.
     fn unwilling(&self) {
-        self.seat.unwilling(&self.service.lifecycle);
+        self.io.context.unwilling(&self.io.service.lifecycle);
     }
 
-    pub(crate) fn facts(&self) -> &Arc<ConnectionInfo> {
-        &self.facts
-    }
-
-    /// The wire, if nobody else (a leaked `Input`) holds it.
-    pub(crate) fn into_wire(self) -> Option<Wire<T>> {
-        // One who holds it must not keep the client waiting for ever.
-        Rc::try_unwrap(self.wire)
-            .inspect_err(|held| held.stream.shutdown(Shutdown::Both))
-            .ok()
+    /// Lets the connection do its part whenever this thread is about to block.
+    fn hook(&self) -> BeforeBlock {
+        BeforeBlock::new(self.before_block.clone())
     }
 }
 
 impl<T: Transport> std::fmt::Debug for Connection<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("facts", &self.facts)
+            .field("info", &self.info)
             .finish_non_exhaustive()
+    }
+}
+
+/// Handlers run on the green thread of their connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Here;
+
+impl<T: Transport> Handlers<T> for Here {
+    fn exchange(&self, connection: Connection<T>, request: RequestHead) -> Option<Connection<T>> {
+        connection.exchange(request, false);
+        Some(connection)
     }
 }

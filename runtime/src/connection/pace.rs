@@ -9,8 +9,8 @@
 //! What must stay true: the handler's clock stands still while the client is waited for. Whose
 //! fault it is that nothing goes on is decided by the clock that runs.
 
+use super::io::BufferedIo;
 use super::transport::Transport;
-use super::wire::Wire;
 use crate::green::embed::thread::{LimitNumber, Standstill};
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
@@ -66,6 +66,7 @@ pub(crate) struct WritePace {
     patience: Patience,
     /// Bytes that the kernel was given and of which it is not known that the client has them.
     unseen: u64,
+    given: bool,
 }
 
 impl WritePace {
@@ -74,6 +75,7 @@ impl WritePace {
         Self {
             patience,
             unseen: 0,
+            given: false,
         }
     }
 
@@ -89,11 +91,20 @@ impl WritePace {
         Self { patience, ..self }
     }
 
+    /// The kernel has taken something at some time.
+    pub(crate) fn has_given(self) -> bool {
+        self.given
+    }
+
     /// The kernel has taken something.
     #[must_use]
     pub(crate) fn gave(self, bytes: usize) -> Self {
         let unseen = self.unseen + bytes as u64;
-        Self { unseen, ..self }
+        Self {
+            unseen,
+            given: true,
+            ..self
+        }
     }
 
     /// The kernel still has `unsent` bytes that the client has not confirmed. Where it does not
@@ -102,11 +113,15 @@ impl WritePace {
     pub(crate) fn seen(self, unsent: Option<u64>) -> Self {
         let unseen = unsent.unwrap_or(0);
         let patience = self.patience.moved(self.unseen.saturating_sub(unseen));
-        Self { patience, unseen }
+        Self {
+            patience,
+            unseen,
+            ..self
+        }
     }
 }
 
-impl<T: Transport> Wire<T> {
+impl<T: Transport> BufferedIo<T> {
     /// Writes some of `bufs`, without waiting and without a look at any clock.
     pub(super) fn write_some(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let result = self.stream.write_now(bufs);
@@ -155,10 +170,11 @@ impl<T: Transport> Wire<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::Incoming;
+    use super::super::client::Client;
+    use super::super::io::{Incoming, IoParts};
     use super::*;
     use crate::service::config::Config;
-    use crate::service::Service;
+    use crate::service::{ConnContext, ConnState, Service};
     use std::cell::Cell;
     use std::net::Shutdown;
     use std::os::fd::BorrowedFd;
@@ -266,7 +282,7 @@ mod tests {
         fn socket(&self) -> Option<BorrowedFd<'_>> {
             None
         }
-        fn may_hold_back(&self) -> bool {
+        fn is_green(&self) -> bool {
             false
         }
     }
@@ -282,9 +298,11 @@ mod tests {
             room_in,
         };
         let service = Service::bare(|_: greenway_app::Request| "", config);
-        let wire = Wire::new(full, Incoming::default(), &service);
-        let result = wire.send(&[b"x"]);
-        (result, wire.stream.waits.get())
+        let parts = IoParts::new(full, Incoming::default());
+        let context = ConnContext::new(ConnState::Busy);
+        let io = BufferedIo::new(parts, Client::default(), service, context);
+        let result = io.send(&[b"x"]);
+        (result, io.stream.waits.get())
     }
 
     /// The kernel of an ordinary client has room again when a third of its buffer was taken: a

@@ -39,9 +39,9 @@ pub(crate) trait Transport: 'static {
     fn reset(&self);
     /// The descriptor whose peer can be watched, if there is one.
     fn socket(&self) -> Option<BorrowedFd<'_>>;
-    /// Whether the threads that serve it wait through `green` only, so that finished responses
-    /// may be held back until a wait.
-    fn may_hold_back(&self) -> bool;
+    /// Whether who serves it is a green thread: one that may wait for a slow client, and whose
+    /// finished responses may be held back until it waits.
+    fn is_green(&self) -> bool;
     /// A way to the socket from other threads; a protocol that takes the place of HTTP needs it.
     fn handle(&self) -> Option<Arc<Handle>> {
         None
@@ -82,7 +82,7 @@ impl Transport for Stream {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.std().as_fd())
     }
-    fn may_hold_back(&self) -> bool {
+    fn is_green(&self) -> bool {
         Self::is_green(self)
     }
     fn handle(&self) -> Option<Arc<Handle>> {

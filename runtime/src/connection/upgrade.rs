@@ -13,20 +13,21 @@
 //!   it for that. A handler that waits for something else is ended as any other.
 
 use super::Connection;
-use super::exchange::Outcome;
-use super::output::ResponseWriter;
+use super::call::Outcome;
+use super::client::ClientHandle;
+use super::handler_end::HandlerEnd;
+use super::io::BufferedIo;
+use super::response::ResponseWriter;
 use super::transport::Transport;
-use super::wire::Wire;
-use super::departure::Watch;
 use crate::green::embed::handle::Handle;
-use crate::green::embed::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
+use crate::green::embed::thread::{self, LimitGuard};
 use crate::service::{RequestLine, Service};
 use bytes::BytesMut;
-use greenway_app::{BodyError, HttpError, Response};
+use greenway_app::{BodyError, Response};
+use greenway_proto::http1::exchange::Exchange;
 use greenway_proto::http1::{self, RequestFacts};
 use http::{HeaderMap, StatusCode, Version};
 use log::Level;
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,16 +39,22 @@ use std::time::Instant;
 pub(crate) struct Upgradable(pub(crate) Rc<dyn Switch>);
 
 /// A connection that HTTP can give away.
-pub(crate) trait Switch: Link {
-    fn service(&self) -> &Arc<Service>;
+pub(crate) trait Switch {
+    /// `None` when the connection is gone, here and below.
+    fn service(&self) -> Option<Arc<Service>>;
     /// The socket, for all threads.
     fn handle(&self) -> Option<Arc<Handle>>;
-    /// Answers the request with 101 and `headers`. Gives what has come behind the request.
+    /// Answers the request with 101 and `headers`. Gives the connection, and what has come behind
+    /// the request.
     ///
     /// # Errors
-    /// When the request asks for no upgrade, is answered already, has a body, or cannot be
-    /// written to.
-    fn switch(&self, headers: &HeaderMap, protocol: Arc<dyn Protocol>) -> io::Result<BytesMut>;
+    /// When the request asks for no upgrade, is answered already or over, has a body, is on another
+    /// thread than its handler, or when the client cannot be written to.
+    fn switch(
+        &self,
+        headers: &HeaderMap,
+        protocol: Arc<dyn Protocol>,
+    ) -> io::Result<(Rc<dyn Link>, BytesMut)>;
 }
 
 /// A connection that another protocol has, whatever it began with.
@@ -86,21 +93,33 @@ pub(crate) enum End {
 /// A connection that has another protocol.
 pub(super) struct Upgraded {
     protocol: Arc<dyn Protocol>,
-    /// Who serves it.
-    thread: Arc<Thread>,
 }
 
-impl<T: Transport> Switch for Wire<T> {
-    fn service(&self) -> &Arc<Service> {
-        &self.service
+impl<T: Transport> Switch for ClientHandle<T> {
+    fn service(&self) -> Option<Arc<Service>> {
+        Some(self.0.upgrade()?.service.clone())
     }
 
-    fn switch(&self, headers: &HeaderMap, protocol: Arc<dyn Protocol>) -> io::Result<BytesMut> {
+    fn handle(&self) -> Option<Arc<Handle>> {
+        self.0.upgrade()?.stream.handle()
+    }
+
+    fn switch(
+        &self,
+        headers: &HeaderMap,
+        protocol: Arc<dyn Protocol>,
+    ) -> io::Result<(Rc<dyn Link>, BytesMut)> {
         let unfit = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        if self.with_incoming(|incoming| incoming.body.is_some()) {
+        let Some(io) = self.0.upgrade() else {
+            return unfit("the request is over");
+        };
+        if !Arc::ptr_eq(&io.context.thread, &thread::current()) {
+            return unfit("a request can be upgraded on the thread of its handler only");
+        }
+        if io.with_incoming(|incoming| incoming.body.is_some()) {
             return unfit("a request with a body cannot be upgraded"); // its bytes come first
         }
-        if !self.take_upgrade() {
+        if !io.exchange(Exchange::switch) {
             return unfit("the request asks for no upgrade, or is answered already");
         }
         let facts = RequestFacts {
@@ -112,55 +131,45 @@ impl<T: Transport> Switch for Wire<T> {
         let headers = Some(headers);
         let plan = http1::plan(&facts, status, headers, None);
         let now = Instant::now();
-        self.queue(|out| {
+        io.queue(|out| {
             http1::write_head(out, facts.version, status, None, headers, &plan, now);
         });
-        self.flush()?;
-        if let Some(clock) = self.handlers_limit.take() {
+        io.flush()?;
+        if let Some(clock) = io.handlers_limit.take() {
             LimitGuard::lift(clock);
         }
-        let thread = thread::current();
-        let _was_empty = self.upgraded.set(Upgraded { protocol, thread });
-        Ok(self.with_incoming(|incoming| std::mem::take(&mut incoming.buf)))
-    }
-
-    fn handle(&self) -> Option<Arc<Handle>> {
-        self.stream.handle()
+        let _was_empty = io.upgraded.set(Upgraded { protocol });
+        let come = io.with_incoming(|incoming| std::mem::take(&mut incoming.buf));
+        Ok((io, come))
     }
 }
 
-impl<T: Transport> Link for Wire<T> {
+impl<T: Transport> Link for BufferedIo<T> {
     fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         self.stream.read(deadline, take)
     }
 
     fn receiving(&self) -> bool {
         thread::with_current(|me| {
-            let upgraded = self.upgraded.get();
-            if upgraded.is_none_or(|upgraded| !Arc::ptr_eq(&upgraded.thread, me)) {
+            if !Arc::ptr_eq(&self.context.thread, me) {
                 return false; // whoever does waits for something else
             }
-            self.set_receiving(true);
-            if self.take_watched() {
-                self.with_incoming(|incoming| incoming.watch.as_ref().map(Watch::detach));
-                me.clear_departure();
-            }
+            self.client.set_receiving(true);
+            self.client.leave_alone(me);
             true
         })
     }
 
     fn received(&self) {
-        self.set_receiving(false);
+        self.client.set_receiving(false);
     }
 }
 
-impl<T: Transport> Wire<T> {
+impl<T: Transport> BufferedIo<T> {
     /// As far as the protocol can tell.
     pub(super) fn upgraded_peer_has_left(&self) -> bool {
-        let first = self.take_probe();
-        self.upgraded
-            .get()
-            .is_some_and(|upgraded| first && !upgraded.protocol.ask_peer())
+        let upgraded = self.upgraded.get();
+        upgraded.is_some_and(|upgraded| !upgraded.protocol.ask_peer())
     }
 }
 
@@ -185,49 +194,45 @@ impl<T: Transport> Connection<T> {
     pub(super) fn finish_upgraded(
         &self,
         upgraded: &Upgraded,
-        result: std::thread::Result<Result<(), BodyError>>,
+        end: HandlerEnd,
         writer: &mut ResponseWriter<'_, T>,
         line: &RequestLine,
     ) -> Outcome {
         writer.note_upgrade();
-        let end = match result {
-            Ok(Ok(())) => End::Returned,
-            Ok(Err(_)) => End::Failed,
-            Err(payload) => self.end_of_handler(payload, line),
-        };
+        let end = self.end_for_protocol(end, line);
         // Unwind safety: of what the protocol shares only its own code sees the state.
         let finished = catch_unwind(AssertUnwindSafe(|| {
-            upgraded.protocol.finish(&*self.wire, end);
+            upgraded.protocol.finish(&*self.io, end);
+            Ok(())
         }));
-        self.wire.set_receiving(false);
-        if let Err(payload) = finished {
-            self.end_of_handler(payload, line);
-        }
+        self.io.client.set_receiving(false);
+        self.end_for_protocol(HandlerEnd::of(finished), line);
         Outcome::Cut
     }
 
-    /// What has ended a handler, for the log and for the protocol. The thread is ours again.
-    fn end_of_handler(&self, payload: Box<dyn Any + Send>, line: &RequestLine) -> End {
-        match (Unwind::of(&*payload), payload.downcast::<HttpError>()) {
-            (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {
+    /// What the end of a handler is for the protocol and for the log. The thread is ours again.
+    fn end_for_protocol(&self, end: HandlerEnd, line: &RequestLine) -> End {
+        match end {
+            HandlerEnd::Returned => End::Returned,
+            HandlerEnd::Departed => {
                 thread::current().clear_departure();
                 End::Departed
             }
-            (Some(Unwind::Interrupted(_)), _) => {
-                thread::current().clear_interrupt();
-                log::info!("{line}: cut by the server's stop");
-                self.service.lifecycle.note_cut();
+            HandlerEnd::Stopped => {
+                self.note_stopped(line);
                 End::Stopped
             }
-            (Some(Unwind::LimitPassed(_)), _) => End::Failed,
-            (None, Ok(error)) => {
+            HandlerEnd::ClientGone | HandlerEnd::BodyFailed(_) | HandlerEnd::TimedOut(_) => {
+                End::Failed
+            }
+            HandlerEnd::Aborted(error) => {
                 let kind = format!("aborts of {}", self.kind());
                 let what =
                     format_args!("{line}: the handler of an upgraded connection aborted: {error}");
-                self.service.error_log.say(Level::Warn, &kind, what);
+                self.io.service.error_log.say(Level::Warn, &kind, what);
                 End::Failed
             }
-            (None, Err(payload)) => {
+            HandlerEnd::Panicked(payload) => {
                 self.report_panic(line, payload);
                 End::Failed
             }

@@ -65,7 +65,11 @@ impl OurEnd {
 }
 
 /// What is known of a connection when it is accepted.
-pub(super) fn facts(service: &Service, accepted: &Accepted, our_end: OurEnd) -> Arc<ConnectionInfo> {
+pub(super) fn connection_info(
+    service: &Service,
+    accepted: &Accepted,
+    our_end: OurEnd,
+) -> Arc<ConnectionInfo> {
     let local = our_end.of_connection(&accepted.stream);
     let facts = ConnectionInfo::new(local, accepted.peer)
         .with_engine(service.config.engine.name())
@@ -160,21 +164,21 @@ fn spare() -> Option<File> {
 
 /// What to do when `accept` fails; each who accepts has one.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct AcceptBackoff {
     reserve: Arc<Reserve>,
     pause: Duration,
-    /// An episode of trouble is logged once.
+    /// An episode of failures is logged once.
     reported: bool,
 }
 
-/// Trouble that goes on pauses accepting for so long at first, and at most.
+/// What keeps failing pauses accepting for so long at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Without descriptors, `accept` fails whether or not somebody waits, so the queue has to be
 /// looked at now and then. A client waits for its 503 so long at most.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-impl Trouble {
+impl AcceptBackoff {
     pub(super) fn new(reserve: Arc<Reserve>) -> Self {
         Self {
             reserve,
@@ -184,7 +188,7 @@ impl Trouble {
     }
 
     /// `accept` has given a connection. `None` if it cannot stay; then it was told so.
-    pub(super) fn over(&mut self, service: &Service, accepted: Accepted) -> Option<Accepted> {
+    pub(super) fn accepted(&mut self, service: &Service, accepted: Accepted) -> Option<Accepted> {
         if !self.reserve.is_there() {
             refuse(service, &accepted.stream, Refused::Descriptors);
             drop(accepted);
@@ -198,7 +202,7 @@ impl Trouble {
 
     /// How long to leave `accept` alone after this error; zero if it concerns only the one
     /// connection, or was dealt with.
-    pub(super) fn after(
+    pub(super) fn failed(
         &mut self,
         error: &io::Error,
         service: &Service,

@@ -60,8 +60,6 @@ impl Engine for MiniHttpEngine {
         log::warn!("the minihttp engine cannot stop accepting: it ends with the process");
     }
 
-    fn end_all(&self) {}
-
     fn join(self: Box<Self>) {}
 }
 

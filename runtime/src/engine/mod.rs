@@ -1,24 +1,41 @@
 //! Where connections are served. Engines know connections and threads, not applications.
+//!
+//! The engines `green` and `threads` are one: connections live on the workers, each on a green
+//! thread while there is something to do ([`workers`], [`host`]). They differ in which thread
+//! calls the application: under `green` the connection's own, under `threads` one of a fixed pool
+//! ([`threads`]). `minihttp` hosts the application on another crate's server.
 
 mod accept;
-mod green;
+mod host;
 mod minihttp;
 mod threads;
+mod workers;
 
-use crate::service::config;
-use crate::service::Service;
+use crate::connection::{Handlers, Here};
+use crate::green::embed::net::Stream;
+use crate::service::{Service, config};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use threads::Pool;
+use workers::WorkersEngine;
 
 /// An engine that runs.
 pub(crate) trait Engine: Send {
     /// Takes no more connections. Those that the kernel has taken already are served.
     fn stop_accepting(&self);
-    /// Gives up whatever the lifecycle's seats do not reach.
-    fn end_all(&self);
     /// Waits for the engine's own threads. Called when all connections have ended.
     fn join(self: Box<Self>);
+}
+
+/// Where the handlers of connections on the workers run.
+pub(crate) trait HandlerThreads: Handlers<Stream> + Send + Sync + 'static {
+    /// Waits for those of its threads that have nothing more to do. No connection is left.
+    fn stop(&self);
+}
+
+impl HandlerThreads for Here {
+    fn stop(&self) {}
 }
 
 /// Starts the engine that the configuration names.
@@ -30,8 +47,11 @@ pub(crate) fn start(
     listeners: Vec<TcpListener>,
 ) -> io::Result<Box<dyn Engine>> {
     Ok(match service.config.engine {
-        config::Engine::Green => Box::new(green::GreenEngine::start(service, listeners)?),
-        config::Engine::Threads => Box::new(threads::ThreadsEngine::start(service, listeners)?),
+        config::Engine::Green => Box::new(WorkersEngine::start(service, listeners, Here)?),
+        config::Engine::Threads => {
+            let pool = Pool::start(service)?;
+            Box::new(WorkersEngine::start(service, listeners, pool)?)
+        }
         config::Engine::MiniHttp => Box::new(minihttp::MiniHttpEngine::start(service, listeners)?),
     })
 }

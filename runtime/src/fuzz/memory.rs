@@ -1,9 +1,9 @@
 //! A connection whose client is a slice of bytes.
 
 use super::Cuts;
+use crate::connection::{self, Connection, Detached, Here, Incoming, IoParts, Transport};
 use crate::service::config::Config;
-use crate::connection::{self, Connection, Incoming, ConnState, ConnContext, Transport, Wire};
-use crate::service::Service;
+use crate::service::{ConnContext, ConnState, Service};
 use greenway_app::{App, Body, ConnectionInfo, Request, Response};
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, IoSlice};
@@ -69,11 +69,14 @@ impl<'a> Session<'a> {
         };
         CALLS.set(0);
         let service = service();
-        let wire = Wire::new(memory, Incoming::default(), &service);
-        let facts = Arc::new(ConnectionInfo::default());
-        let connection = Connection::new(service, ConnContext::new(ConnState::Busy), facts, wire);
-        let closed = connection.serve(Duration::MAX) == connection::Served::Closed;
-        drop(connection);
+        let info = Arc::new(ConnectionInfo::default());
+        let detached = Detached::new(IoParts::new(memory, Incoming::default()), info);
+        let context = ConnContext::new(ConnState::Busy);
+        let connection = Connection::attach(detached, service, context);
+        let closed = matches!(
+            connection.serve(&Here, Duration::MAX),
+            connection::Served::Closed
+        );
         Served {
             output: shared.output.take(),
             calls: CALLS.get(),
@@ -210,7 +213,7 @@ impl Transport for Memory {
         None
     }
 
-    fn may_hold_back(&self) -> bool {
+    fn is_green(&self) -> bool {
         // Either is right; an odd byte of cuts tries the one, an even one the other.
         self.cuts.0 % 2 == 1
     }

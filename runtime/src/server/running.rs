@@ -1,9 +1,9 @@
 //! A server that runs, and how it stops.
 
-use crate::service::{OsThread, Service};
 use crate::engine::Engine;
 use crate::green::embed::Count;
 use crate::green::embed::thread::deadline_in;
+use crate::service::{OsThread, Service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -121,7 +121,6 @@ impl Running {
             let closing = self.service.websockets.stop(grace);
             lifecycle.end_idle();
             if !lifecycle.wait_until_empty(deadline_in(grace)) {
-                engine.end_all();
                 lifecycle.end_all();
                 if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
                     let open = Count(lifecycle.connections(), "connection");

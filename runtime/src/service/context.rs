@@ -1,9 +1,9 @@
 //! Where in a connection's life a thread is, and whom it serves: for the lifecycle, which ends it,
 //! and for those who look from outside.
 
+use super::{Lifecycle, RequestLine};
 use crate::green::embed::errand::{Errand, Serving};
 use crate::green::embed::thread::{self, Interrupt, Thread};
-use super::{Lifecycle, RequestLine};
 use greenway_app::ConnectionInfo;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -39,6 +39,8 @@ pub(crate) enum ConnState {
     Reading,
     /// It has no connection (a thread of the pool).
     Free,
+    /// It waits for a thread of the pool, which has its request.
+    Pooled,
     /// It serves a stream that may be ended at once when the server stops.
     Willing,
     /// It is being ended: it was willing, and its interrupt has come or is about to.
@@ -64,7 +66,8 @@ impl ConnContext {
             1 => ConnState::Idle,
             2 => ConnState::Reading,
             3 => ConnState::Free,
-            4 => ConnState::Willing,
+            4 => ConnState::Pooled,
+            5 => ConnState::Willing,
             _ => ConnState::Ending,
         }
     }
@@ -160,7 +163,7 @@ impl ConnContext {
 impl ConnState {
     fn name(self) -> &'static str {
         match self {
-            Self::Busy | Self::Willing | Self::Ending => "busy",
+            Self::Busy | Self::Pooled | Self::Willing | Self::Ending => "busy",
             Self::Idle => "idle",
             Self::Reading => "reading",
             Self::Free => "free",

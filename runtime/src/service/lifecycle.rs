@@ -123,7 +123,7 @@ impl Lifecycle {
     pub(crate) fn end_all(&self) {
         self.ending.store(true, Ordering::SeqCst);
         for seat in self.seats() {
-            if seat.place() != ConnState::Free {
+            if !matches!(seat.place(), ConnState::Free | ConnState::Pooled) {
                 seat.thread.interrupt(Interrupt::Stop);
             }
         }

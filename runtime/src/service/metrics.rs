@@ -59,15 +59,8 @@ pub(crate) struct Metrics {
     pub(crate) handlers_limit: Option<usize>,
     /// Running handlers, counted here only if there is a limit: an exact count is shared.
     limited: AtomicUsize,
-    pub(crate) parked: Parked,
-}
-
-/// Connections that have no thread, by what they wait for. The poller of the threads engine sets
-/// the numbers, the green engine counts the parked; the others are counted when somebody asks.
-#[derive(Debug, Default)]
-pub(crate) struct Parked {
+    /// Connections that have no thread, because they are idle.
     pub(crate) idle: AtomicUsize,
-    pub(crate) reading: AtomicUsize,
 }
 
 /// So many OS threads, those that count first, have a shard of their own.
@@ -152,7 +145,7 @@ impl Metrics {
             panics: AtomicU64::new(0),
             handlers_limit,
             limited: AtomicUsize::new(0),
-            parked: Parked::default(),
+            idle: AtomicUsize::new(0),
         }
     }
 

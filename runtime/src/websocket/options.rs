@@ -198,17 +198,16 @@ impl Options {
                            and no handler that is called on another thread";
             return Err(HttpError::new(501, message));
         };
-        let link = upgradable.0.clone();
-        let service = link.service();
+        let gone = || HttpError::new(400, "the request is over");
+        let switch = &upgradable.0;
+        let service = switch.service().ok_or_else(gone)?;
         if service.lifecycle.is_stopping() {
             return Err(unavailable("the server is stopping"));
         }
         let sockets = service.websockets.clone();
         let place = sockets.place();
         let place = place.ok_or_else(|| unavailable("too many WebSockets at once"))?;
-        let handle = link
-            .handle()
-            .expect("a connection without one is not upgradable");
+        let handle = switch.handle().ok_or_else(gone)?;
         let mut headers = accepted.headers();
         headers.extend(self.headers.clone());
         let shared = Shared::new(
@@ -219,7 +218,7 @@ impl Options {
             (accepted.protocol, accepted.deflate),
             Some((sockets, place)),
         );
-        let first = link
+        let (link, first) = switch
             .switch(&headers, Arc::new(Ending(shared.clone())))
             .map_err(|error| HttpError::new(400, error.to_string()))?;
         shared.register();

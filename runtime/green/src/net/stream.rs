@@ -79,9 +79,9 @@ impl Stream {
         opened.handle().clone()
     }
 
-    /// Whether it belongs to a worker.
+    /// Whether a green thread uses it, on the worker that it belongs to.
     pub fn is_green(&self) -> bool {
-        matches!(self.socket, Socket::Green(_))
+        matches!(self.socket, Socket::Green(_)) && worker::current().is_some()
     }
 
     pub fn std(&self) -> &StdStream {
@@ -101,9 +101,16 @@ impl Stream {
 
     fn io(&self, interest: Interest) -> Io<'_> {
         match &self.socket {
-            Socket::Green(stream) => stream.io(),
+            Socket::Green(stream) if worker::current().is_some() => stream.io(),
+            Socket::Green(stream) => Io::Poll(stream.get().as_fd(), interest),
             Socket::Plain(stream) => Io::Poll(stream.as_fd(), interest),
         }
+    }
+
+    /// Another thread has used the stream, or another epoll has watched it: what is known of its
+    /// state is old.
+    pub fn came_back(&self) {
+        self.drained.set(false);
     }
 
     /// Reads what is there and shows it to `take`, waiting until `deadline` for something to
@@ -139,8 +146,9 @@ impl Stream {
                     self.ended.set(true);
                 }
                 let stopped = stop.load(Ordering::SeqCst);
-                // A green socket tells when something comes, so an empty one need not be asked.
-                if self.drained.get() && flags == 0 && !stopped {
+                // A green socket tells its worker when something comes, so an empty one need not be
+                // asked there.
+                if self.drained.get() && flags == 0 && !stopped && self.is_green() {
                     return None;
                 }
                 match self.read_now(&mut take) {

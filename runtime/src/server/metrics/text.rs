@@ -1,11 +1,11 @@
 //! The numbers in Prometheus' text format, version 0.0.4.
 
 use super::LagProbes;
-use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
-use crate::service::config::Engine;
 use crate::green::embed::worker::{self, Worker};
-use crate::service::{ConnState, Service};
+use crate::service::config::Engine;
+use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
 use crate::service::websockets::Closed;
+use crate::service::{ConnState, Service};
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,15 +48,14 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
 }
 
 fn connections(service: &Service, out: &mut Text) {
-    let parked = &service.metrics.parked;
-    let without_thread = parked.idle.load(Relaxed);
-    let (mut idle, mut reading) = (without_thread, parked.reading.load(Relaxed));
-    let mut serving = 0;
+    let without_thread = service.metrics.idle.load(Relaxed);
+    let (mut idle, mut reading, mut serving) = (without_thread, 0, 0);
     service.lifecycle.each_place(|place| match place {
         ConnState::Busy | ConnState::Willing | ConnState::Ending => serving += 1,
         ConnState::Idle => idle += 1,
         ConnState::Reading => reading += 1,
-        ConnState::Free => {}
+        // The thread of the pool is counted that has its request.
+        ConnState::Free | ConnState::Pooled => {}
     });
     // What has no thread and no place: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.

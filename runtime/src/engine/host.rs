@@ -1,17 +1,18 @@
 //! Connections and the green threads that they have while there is something to do.
 //!
 //! A connection that has been idle for [`PATIENCE`] gives its green thread up and waits in the
-//! lot of its worker (`green::lot`): about 0.5 kB instead of 10. When its next request comes, it
-//! gets another on the same worker.
+//! idle poller of its worker: about 0.5 kB instead of 10. When its next request comes, it gets
+//! another green thread on the same worker.
 
-use super::super::accept::lost;
-use crate::connection::{Connection, Incoming, Served, Wire};
+use super::HandlerThreads;
+use super::accept::lost;
+use crate::connection::{Connection, Detached, Incoming, IoParts, Served};
 use crate::green::embed::lot::Lot;
 use crate::green::embed::net::Stream;
 use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::deadline_in;
 use crate::green::embed::worker::{self, Worker};
-use crate::service::{ConnContext, ConnState, Admission, Service, proxy_protocol};
+use crate::service::{Admission, ConnContext, ConnState, Service, proxy_protocol};
 use greenway_app::ConnectionInfo;
 use std::io;
 use std::net::TcpStream;
@@ -25,139 +26,134 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the connections of a server share.
-#[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct Host<H: HandlerThreads> {
     pub(super) service: Arc<Service>,
-    /// One for each worker. Set once, by [`start`](Self::start).
-    lots: OnceLock<Vec<Lot<Parked>>>,
+    pub(super) handlers: H,
+    /// One idle poller for each worker. Set once, by [`start`](Self::start).
+    idle: OnceLock<Vec<Lot<Idle<H>>>>,
 }
 
 /// A connection without a green thread.
-struct Parked {
-    stream: Stream,
-    incoming: Incoming,
-    facts: Arc<ConnectionInfo>,
+struct Idle<H: HandlerThreads> {
+    connection: Detached<Stream>,
     admission: Admission,
-    counted: Counted,
+    counted: Counted<H>,
 }
 
-/// Counts a parked connection as idle.
-struct Counted(Arc<Host>);
+/// Counts an idle connection.
+struct Counted<H: HandlerThreads>(Arc<Host<H>>);
 
-impl Host {
-    pub(super) fn start(service: Arc<Service>) -> io::Result<Arc<Self>> {
+impl<H: HandlerThreads> Host<H> {
+    pub(super) fn start(service: Arc<Service>, handlers: H) -> io::Result<Arc<Self>> {
         let host = Arc::new(Self {
             service,
-            lots: OnceLock::new(),
+            handlers,
+            idle: OnceLock::new(),
         });
-        let lots = worker::workers().iter().map(|&worker| {
-            Lot::new(worker, move |parked: Box<Parked>| {
-                spawn_on(worker, move || parked.go_on());
+        let pollers = worker::workers().iter().map(|&worker| {
+            Lot::new(worker, move |idle: Box<Idle<H>>| {
+                spawn_on(worker, move || idle.go_on());
             })
         });
-        let lots = lots.collect::<io::Result<_>>()?;
-        host.lots.set(lots).expect("nobody else has the host yet");
+        let pollers = pollers.collect::<io::Result<_>>()?;
+        let first = host.idle.set(pollers).is_ok();
+        debug_assert!(first, "nobody else has the host yet");
         Ok(host)
     }
 
     /// Starts a connection's green thread on a worker of our choice.
-    pub(super) fn place(
+    pub(super) fn admit(
         self: &Arc<Self>,
         stream: TcpStream,
-        facts: Arc<ConnectionInfo>,
+        info: Arc<ConnectionInfo>,
         admission: Admission,
     ) {
         self.service.metrics.accepted();
         let host = self.clone();
         spawn_on(choose_worker(stream.as_raw_fd()), move || {
-            if let Some((admission, connection)) = open(&host.service, stream, facts, admission) {
+            if let Some((admission, connection)) = open(&host.service, stream, info, admission) {
                 host.serve(admission, connection);
             }
         });
     }
 
-    // The parameters in this order, so that the socket is closed before its place is free again.
+    // The parameters in this order, so that the socket is closed before the admission ends.
     fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Stream>) {
-        if let Served::Idle(until) = connection.serve(PATIENCE) {
-            self.park(admission, connection, until);
+        if let Served::Idle(connection, until) = connection.serve(&self.handlers, PATIENCE) {
+            self.wait_idle(admission, connection, until);
         }
     }
 
     #[inline(never)]
-    fn park(
+    fn wait_idle(
         self: &Arc<Self>,
         mut admission: Admission,
         connection: Connection<Stream>,
         until: Option<Instant>,
     ) {
-        admission.leave_seat();
-        let facts = connection.facts().clone();
-        let Some(wire) = connection.into_wire() else {
+        let Some(connection) = connection.detach() else {
             return;
         };
-        let (stream, incoming) = wire.into_parts();
-        let parked = Box::new(Parked {
-            stream,
-            incoming,
-            facts,
+        admission.leave_seat();
+        let idle = Box::new(Idle {
+            connection,
             admission,
             counted: Counted::new(self.clone()),
         });
-        let lots = self.lots.get().expect("set before the first connection");
-        let here = worker::current().expect("connections live on workers");
-        // If there is no room for it, it is closed: it is idle.
-        let _parked_or_closed = lots[here.index()].park(parked, until);
+        let here = worker::current().and_then(|here| self.idle.get()?.get(here.index()));
+        if let Some(poller) = here {
+            // If there is no room for it, it is closed: nothing was asked of it.
+            let _waits_or_closed = poller.park(idle, until);
+        }
     }
 
-    /// Wakes the parked connections that have something to say, and closes the others.
-    pub(super) fn close_parked(&self) {
-        for lot in self.lots.get().into_iter().flatten() {
-            lot.close();
+    /// Wakes the idle connections that have something to say, and closes the others.
+    pub(super) fn close_idle(&self) {
+        for poller in self.idle.get().into_iter().flatten() {
+            poller.close();
         }
     }
 }
 
-impl Parked {
+impl<H: HandlerThreads> Idle<H> {
     /// Goes on with the connection, on the green thread that calls.
     fn go_on(self: Box<Self>) {
-        let (host, admission, connection) = self.wake_up();
+        let (host, admission, connection) = self.attach();
         host.serve(admission, connection);
     }
 
     #[inline(never)]
-    fn wake_up(self: Box<Self>) -> (Arc<Host>, Admission, Connection<Stream>) {
+    fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
         let Self {
-            stream,
-            incoming,
-            facts,
+            connection,
             mut admission,
             counted,
         } = *self;
         let host = counted.0.clone();
-        let seat = ConnContext::new(ConnState::Busy);
-        admission.take_seat(seat.clone());
-        let wire = Wire::new(stream, incoming, &host.service);
-        let connection = Connection::new(host.service.clone(), seat, facts, wire);
+        connection.io.stream.came_back();
+        let context = ConnContext::new(ConnState::Busy);
+        admission.take_seat(context.clone());
+        let connection = Connection::attach(connection, host.service.clone(), context);
         (host, admission, connection)
     }
 }
 
-impl AsFd for Parked {
+impl<H: HandlerThreads> AsFd for Idle<H> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.std().as_fd()
+        self.connection.io.stream.std().as_fd()
     }
 }
 
-impl Counted {
-    fn new(host: Arc<Host>) -> Self {
-        host.service.metrics.parked.idle.fetch_add(1, Relaxed);
+impl<H: HandlerThreads> Counted<H> {
+    fn new(host: Arc<Host<H>>) -> Self {
+        host.service.metrics.idle.fetch_add(1, Relaxed);
         Self(host)
     }
 }
 
-impl Drop for Counted {
+impl<H: HandlerThreads> Drop for Counted<H> {
     fn drop(&mut self) {
-        self.0.service.metrics.parked.idle.fetch_sub(1, Relaxed);
+        self.0.service.metrics.idle.fetch_sub(1, Relaxed);
     }
 }
 
@@ -168,45 +164,49 @@ impl Drop for Counted {
 fn open(
     service: &Arc<Service>,
     stream: TcpStream,
-    mut facts: Arc<ConnectionInfo>,
+    mut info: Arc<ConnectionInfo>,
     mut admission: Admission,
 ) -> Option<(Admission, Connection<Stream>)> {
-    let seat = ConnContext::new(ConnState::Busy);
-    admission.take_seat(seat.clone());
+    let context = ConnContext::new(ConnState::Busy);
+    admission.take_seat(context.clone());
     let stream = Stream::new(stream)
         .inspect_err(|error| lost(service, error))
         .ok()?;
     let mut incoming = Incoming::default();
-    if service.expects_proxy(&facts) {
-        facts = read_proxy_header(service, &seat, &facts, &stream, &mut incoming)?;
+    if service.expects_proxy(&info) {
+        info = read_proxy_header(service, &context, &info, &stream, &mut incoming)?;
     }
-    let wire = Wire::new(stream, incoming, service);
-    let connection = Connection::new(service.clone(), seat, facts, wire);
+    let detached = Detached::new(IoParts::new(stream, incoming), info);
+    let connection = Connection::attach(detached, service.clone(), context);
     Some((admission, connection))
 }
 
 /// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
 fn read_proxy_header(
     service: &Service,
-    seat: &ConnContext,
-    facts: &ConnectionInfo,
+    context: &ConnContext,
+    info: &ConnectionInfo,
     stream: &Stream,
     incoming: &mut Incoming,
 ) -> Option<Arc<ConnectionInfo>> {
     let deadline = deadline_in(service.config.clocks.head);
     let told = loop {
-        match proxy_protocol::take(&mut incoming.buf, facts, &service.config.forwarded_allow) {
+        match proxy_protocol::take(&mut incoming.buf, info, &service.config.forwarded_allow) {
             Ok(Some(told)) => break told,
             Ok(None) => {}
             Err(why) => {
-                proxy_protocol::report(service, facts, why);
+                proxy_protocol::report(service, info, why);
                 return None;
             }
         }
-        // Who has sent nothing need not be waited for when the server stops. Looked at after the
-        // place is set: whoever stops the server does it the other way round.
+        // Who has sent nothing need not be waited for when the server stops. The state is set
+        // before the stop is looked at: see "Stopping" in the module `lifecycle`.
         let idle = incoming.buf.is_empty();
-        seat.set(if idle { ConnState::Idle } else { ConnState::Reading });
+        context.set(if idle {
+            ConnState::Idle
+        } else {
+            ConnState::Reading
+        });
         let take = |bytes: &[u8]| incoming.buf.extend_from_slice(bytes);
         let read = if idle {
             stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
@@ -217,7 +217,7 @@ fn read_proxy_header(
             return None;
         }
     };
-    seat.set(ConnState::Busy);
+    context.set(ConnState::Busy);
     Some(told)
 }
 

@@ -1,7 +1,8 @@
-//! A request's body, read from the wire when the handler asks for it.
+//! A request's body, read from the client when the handler asks for it.
 
+use super::client::{Lease, Using};
+use super::io::BufferedIo;
 use super::transport::Transport;
-use super::wire::Wire;
 use crate::green::embed::take_turn;
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource};
@@ -10,33 +11,27 @@ use http::StatusCode;
 use std::io;
 use std::rc::Rc;
 
-/// The source behind an `Input`. It may outlive the request (in a body, in another green
-/// thread); then it reads nothing.
-pub(super) struct BodySource<T> {
-    wire: Rc<Wire<T>>,
-    request: u64,
+/// The source behind an `Input`. It may outlive the request (in a body, in another green thread);
+/// then reading fails.
+pub(super) struct RequestBody<T: Transport> {
+    lease: Lease<T>,
     length: Option<u64>,
     /// Most bytes that are accepted.
     limit: u64,
     chunk: Bytes,
 }
 
-impl<T: Transport> BodySource<T> {
-    pub(super) fn new(wire: Rc<Wire<T>>, limit: u64) -> Self {
-        let (request, length) = wire.with_incoming(|incoming| {
-            (
-                incoming.request,
-                incoming
-                    .body
-                    .as_ref()
-                    .and_then(|body| body.decoder.remaining()),
-            )
+impl<T: Transport> RequestBody<T> {
+    pub(super) fn new(io: &Rc<BufferedIo<T>>) -> Self {
+        let length = io.with_incoming(|incoming| {
+            let body = incoming.body.as_mut()?;
+            body.readers += 1;
+            body.decoder.remaining()
         });
         Self {
-            wire,
-            request,
+            lease: Lease::new(io),
             length,
-            limit,
+            limit: io.service.config.body_limit,
             chunk: Bytes::new(),
         }
     }
@@ -47,38 +42,40 @@ impl<T: Transport> BodySource<T> {
         // raised here must not lose it, for the handler may catch that and read on.
         take_turn();
         loop {
-            match self.take_buffered()? {
+            let io = self.lease.get().ok_or_else(over)?;
+            match self.take_buffered(&io)? {
                 Taken::Data(chunk) => return Ok(chunk),
                 Taken::End => return Ok(Bytes::new()),
-                Taken::NeedMore { say_continue } => {
-                    if say_continue && !self.wire.is_answering() {
-                        self.wire
-                            .queue(|out| out.extend_from_slice(http1::CONTINUE));
-                    }
-                    // What has been answered so far must not wait for what the client sends next.
-                    self.wire.flush()?;
-                    match self.wire.fill_body() {
-                        Ok(0) => return Err(self.fail(truncated())),
-                        Ok(_) => {}
-                        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                            return Err(self.fail(error_for(
-                                io::ErrorKind::TimedOut,
-                                StatusCode::REQUEST_TIMEOUT,
-                                "the request body took too long",
-                            )));
-                        }
-                        Err(error) => return Err(self.fail(error)),
-                    }
-                }
+                Taken::NeedMore { say_continue } => self.fill(&io, say_continue)?,
             }
         }
     }
 
-    fn take_buffered(&self) -> io::Result<Taken> {
-        self.wire.with_incoming(|incoming| {
-            if incoming.request != self.request {
-                return Err(io::Error::other("the request of this input is over"));
+    /// Waits for more of the body.
+    fn fill(&self, io: &Using<T>, say_continue: bool) -> io::Result<()> {
+        if say_continue && !io.exchange.get().is_answering() {
+            io.queue(|out| out.extend_from_slice(http1::CONTINUE));
+        }
+        // What has been answered so far must not wait for what the client sends next.
+        io.flush()?;
+        let result = io.fill_body();
+        if self.lease.is_over(io) {
+            return Err(over()); // it has ended while this waited; the bytes are the next one's
+        }
+        match result {
+            Ok(0) => Err(fail(io, truncated())),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                let error = error_for(error.kind(), status, "the request body took too long");
+                Err(fail(io, error))
             }
+            Err(error) => Err(fail(io, error)),
+        }
+    }
+
+    fn take_buffered(&self, io: &Using<T>) -> io::Result<Taken> {
+        io.with_incoming(|incoming| {
             let Some(body) = &mut incoming.body else {
                 return Ok(Taken::End);
             };
@@ -115,16 +112,6 @@ impl<T: Transport> BodySource<T> {
         })
     }
 
-    /// Notes that the rest of the body cannot be read.
-    fn fail(&self, error: io::Error) -> io::Error {
-        self.wire.with_incoming(|incoming| {
-            if let Some(body) = &mut incoming.body {
-                body.failed = true;
-            }
-        });
-        error
-    }
-
     /// Reads what the handler has left, up to a bound, so that the connection can be used again.
     /// False if it cannot.
     pub(super) fn drain(&self, most: usize) -> bool {
@@ -139,10 +126,20 @@ impl<T: Transport> BodySource<T> {
     }
 }
 
+/// Notes that the rest of the body cannot be read.
+fn fail<T: Transport>(io: &Using<T>, error: io::Error) -> io::Error {
+    io.refuse_body();
+    error
+}
+
 enum Taken {
     Data(Bytes),
     NeedMore { say_continue: bool },
     End,
+}
+
+fn over() -> io::Error {
+    io::Error::other("the request of this input is over")
 }
 
 fn truncated() -> io::Error {
@@ -158,7 +155,19 @@ fn error_for(kind: io::ErrorKind, status: StatusCode, reason: &'static str) -> i
     io::Error::new(kind, HttpError::new(status, reason))
 }
 
-impl<T: Transport> InputSource for BodySource<T> {
+impl<T: Transport> Drop for RequestBody<T> {
+    fn drop(&mut self) {
+        if let Some(io) = self.lease.get() {
+            io.with_incoming(|incoming| {
+                if let Some(body) = &mut incoming.body {
+                    body.readers -= 1;
+                }
+            });
+        }
+    }
+}
+
+impl<T: Transport> InputSource for RequestBody<T> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.chunk.is_empty() {
             self.chunk = self.next_chunk()?;

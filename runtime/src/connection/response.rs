@@ -1,12 +1,13 @@
 //! A response on its way to the client: the head with the first chunk, then chunk by chunk.
 
 use super::Connection;
+use super::io::BufferedIo;
 use super::transport::Transport;
-use super::wire::Wire;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
 use crate::green::{take_turn, yield_now};
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
+use greenway_proto::http1::exchange::Input;
 use greenway_proto::http1::{self, Framing, Plan, RequestFacts};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
@@ -23,7 +24,7 @@ const COPY_BYTES: usize = 16 * 1024;
 /// the kernel for each byte is half as much again.
 const PIECE_BYTES: u64 = 512 * 1024;
 
-/// Puts one response on a wire.
+/// Sends one response.
 pub(super) struct ResponseWriter<'a, T: Transport> {
     connection: &'a Connection<T>,
     /// The handler's clock, which runs between chunks: moved with every one that is sent.
@@ -44,7 +45,7 @@ pub(super) struct Progress {
     /// The head as it was written, if the access log wants it.
     head: Option<Vec<u8>>,
     /// The body may be ended at once when the server stops, and what it says then.
-    farewell: Option<Bytes>,
+    final_chunk: Option<Bytes>,
     /// When its last step was taken.
     at: Instant,
 }
@@ -55,8 +56,8 @@ pub(super) struct Written {
     pub(super) body_bytes: u64,
     /// The head as it was written, if the access log wants it.
     pub(super) head: Option<Vec<u8>>,
-    /// It is whole, and both sides want to go on.
-    pub(super) may_reuse: bool,
+    /// Everything that its head has promised was sent.
+    pub(super) complete: bool,
     /// When its last step was taken.
     pub(super) at: Instant,
 }
@@ -68,7 +69,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         limit: LimitGuard<&'a Thread>,
     ) -> Self {
         let at = connection.since.get();
-        let progress = match connection.spare.take() {
+        let progress = match connection.progress.take() {
             Some(mut progress) => {
                 progress.restart(facts, at);
                 progress
@@ -125,15 +126,14 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
     /// Ends the handler's clock, and tells what has become of the response.
     pub(super) fn end(self) -> Written {
         let mut progress = self.progress;
-        let keep_alive = progress.plan.is_some_and(|plan| plan.keep_alive);
         let written = Written {
             status: progress.status,
             body_bytes: progress.body_bytes,
-            may_reuse: progress.complete && keep_alive,
+            complete: progress.complete,
             head: progress.head.take(),
             at: progress.at,
         };
-        self.connection.spare.set(Some(progress));
+        self.connection.progress.set(Some(progress));
         written
     }
 
@@ -191,7 +191,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let request = connection.kind();
         let kind = format!("odd answers to {request}");
         let what = format_args!("what answers {request} is odd: {what}");
-        connection.service.error_log.say(level, &kind, what);
+        connection.io.service.error_log.say(level, &kind, what);
     }
 
     fn send_whole(&mut self, body: &[u8]) -> Result<(), BodyError> {
@@ -201,9 +201,9 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         }
         self.progress.body_bytes = body.len() as u64;
         if body.len() <= COPY_BYTES {
-            self.wire().queue(|out| out.extend_from_slice(body));
+            self.io().queue(|out| out.extend_from_slice(body));
         } else {
-            self.wire().send_end(&[body])?;
+            self.io().send_end(&[body])?;
             self.progress.at = Instant::now();
         }
         self.progress.complete = true;
@@ -220,7 +220,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         };
         // At most PIECE_BYTES, so it fits.
         let piece = length.min(most).min(PIECE_BYTES) as usize;
-        let sent = self.wire().send_file(file, piece)? as u64;
+        let sent = self.io().send_file(file, piece)? as u64;
         if sent > 0 {
             self.moved(sent);
         }
@@ -232,7 +232,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         match self.plan().framing {
             Framing::Chunked => {
                 let size = http1::chunk_head(chunk.len());
-                self.wire()
+                self.io()
                     .send(&[size.as_bytes(), chunk, http1::CHUNK_END])?;
             }
             Framing::Length(length) => {
@@ -241,16 +241,16 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                     // What the head has promised is the end of the response for the client; more
                     // would be taken for the next one.
                     let fitting = usize::try_from(left).unwrap_or(chunk.len());
-                    self.wire().send(&[&chunk[..fitting]])?;
+                    self.io().send(&[&chunk[..fitting]])?;
                     self.progress.body_bytes += left;
                     return Err(std::io::Error::other(format!(
                         "the body is longer than its Content-Length of {length}"
                     ))
                     .into());
                 }
-                self.wire().send(&[chunk])?;
+                self.io().send(&[chunk])?;
             }
-            Framing::Close => self.wire().send(&[chunk])?,
+            Framing::Close => self.io().send(&[chunk])?,
             Framing::None => {}
         }
         self.moved(chunk.len() as u64);
@@ -262,7 +262,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let now = Instant::now();
         self.progress.at = now;
         self.progress.body_bytes += bytes;
-        let timeout = self.connection.service.config.clocks.handler;
+        let timeout = self.connection.io.service.config.clocks.handler;
         self.limit.set(now + timeout);
     }
 
@@ -271,10 +271,10 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let plan = self.plan();
         match plan.framing {
             Framing::Chunked if plan.send_body => {
-                self.wire()
+                self.io()
                     .queue(|out| out.extend_from_slice(http1::LAST_CHUNK));
                 // A stream's end is as eagerly awaited as its chunks.
-                self.wire().send_end(&[])?;
+                self.io().send_end(&[])?;
             }
             Framing::Length(length) if plan.send_body && self.progress.body_bytes < length => {
                 return Err(std::io::Error::other(format!(
@@ -290,8 +290,8 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         Ok(())
     }
 
-    fn wire(&self) -> &'a Wire<T> {
-        &self.connection.wire
+    fn io(&self) -> &'a BufferedIo<T> {
+        &self.connection.io
     }
 
     fn plan(&self) -> &Plan {
@@ -309,7 +309,7 @@ impl Progress {
             body_bytes: 0,
             complete: false,
             head: None,
-            farewell: None,
+            final_chunk: None,
             at,
         })
     }
@@ -322,7 +322,7 @@ impl Progress {
         self.body_bytes = 0;
         self.complete = false;
         self.head = None;
-        self.farewell = None;
+        self.final_chunk = None;
         self.at = at;
     }
 }
@@ -338,17 +338,17 @@ struct Streaming<'w, 'a, 'h, T: Transport> {
 impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Writes the head, unless it is written already. It leaves with what follows it.
     fn start(&mut self) {
-        let wire = self.writer.wire();
-        let stopping = self.writer.connection.service.lifecycle.is_stopping();
+        let io = self.writer.io();
+        let stopping = self.writer.connection.io.service.lifecycle.is_stopping();
         let progress = &mut *self.writer.progress;
         if progress.plan.is_none() {
             progress.facts.keep_alive &= !stopping;
             progress.at = Instant::now();
             let (status, now) = (progress.status, progress.at);
             let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
-            plan.keep_alive &= wire.may_be_reused();
-            wire.answering();
-            wire.queue(|out| {
+            plan.keep_alive &= io.unread_input() != Input::Abandoned;
+            io.exchange(|exchange| exchange.answer(plan.keep_alive));
+            io.queue(|out| {
                 let start = out.len();
                 let version = progress.facts.version;
                 let (content_type, headers) = (self.content_type, self.headers);
@@ -367,11 +367,11 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 }
 
 impl<T: Transport> Streaming<'_, '_, '_, T> {
-    /// Sends the chunks of a body; if the stop ends it as it has allowed, its farewell as well.
+    /// Sends the chunks of a body; if the stop ends it as it has allowed, its final_chunk as well.
     fn drive(&mut self, body: Body) -> Result<(), BodyError> {
         // Unwind safety: the writer is ours, and knows whether the wire was left in order.
         let result = catch_unwind(AssertUnwindSafe(|| body.send_to(self)));
-        if self.writer.progress.farewell.is_some() {
+        if self.writer.progress.final_chunk.is_some() {
             return self.part(result);
         }
         result.unwrap_or_else(|payload| resume_unwind(payload))
@@ -386,22 +386,22 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     ) -> Result<(), BodyError> {
         let writer = &mut *self.writer;
         writer.connection.unwilling();
-        let farewell = writer.progress.farewell.take().unwrap_or_default();
+        let final_chunk = writer.progress.final_chunk.take().unwrap_or_default();
         let payload = match result {
             Ok(result) => return result,
             Err(payload) => payload,
         };
         let stopped = Unwind::of(&*payload) == Some(Unwind::Interrupted(Interrupt::Stop));
-        if !stopped || writer.wire().is_writing() {
+        if !stopped || writer.io().is_writing() {
             resume_unwind(payload); // or the grace period is over, and half a chunk is sent
         }
         // The thread is ours again.
         thread::current().clear_stop();
-        if farewell.is_empty() {
+        if final_chunk.is_empty() {
             return Ok(());
         }
         self.start();
-        self.writer.send_chunk(&farewell)
+        self.writer.send_chunk(&final_chunk)
     }
 
     /// Does something that must not be left half done, though the body may be ended at once.
@@ -409,7 +409,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
-        if self.writer.progress.farewell.is_none() {
+        if self.writer.progress.final_chunk.is_none() {
             return act(self);
         }
         self.writer.connection.unwilling();
@@ -432,7 +432,7 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn start(&mut self) -> Result<(), BodyError> {
         self.undisturbed(|stream| {
             Streaming::start(stream);
-            Ok(stream.writer.wire().flush()?)
+            Ok(stream.writer.io().flush()?)
         })
     }
 
@@ -457,8 +457,8 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
         Ok(sent)
     }
 
-    fn end_at_stop(&mut self, farewell: Bytes) {
-        self.writer.progress.farewell = Some(farewell);
+    fn end_at_stop(&mut self, final_chunk: Bytes) {
+        self.writer.progress.final_chunk = Some(final_chunk);
         self.writer.connection.willing();
     }
 }

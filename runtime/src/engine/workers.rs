@@ -1,39 +1,41 @@
-//! The green engine: a green thread for every connection.
+//! Connections on the workers: a green thread for every connection that has something to do.
 //!
 //! # Implementation
 //!
 //! Each worker has an acceptor for each address. All acceptors of an address share its queue
 //! in the kernel, so a worker that is held up does not hold up connections: another takes them.
 //! The acceptor chooses the worker that a connection is to live on: the one whose epoll its
-//! descriptor belongs to by its number (see `green::worker`), unless that one has noticeably
-//! more green threads than another; then the descriptor is copied to a fitting number.
+//! descriptor belongs to by its number, unless that one has noticeably more green threads than
+//! another; then the descriptor is copied to a fitting number.
 
-mod host;
-
-use super::Engine;
-use super::accept::{OurEnd, Reserve, Trouble, facts, refuse};
+use super::accept::{AcceptBackoff, OurEnd, Reserve, connection_info, refuse};
+use super::host::Host;
+use super::{Engine, HandlerThreads};
 use crate::green::embed::net::Listener;
 use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::Interrupt;
 use crate::green::embed::worker;
 use crate::green::{Greenlet, Queue, sleep, yield_now};
 use crate::service::{Refused, Service};
-use host::Host;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[derive(Debug)]
-pub(super) struct GreenEngine {
-    host: Arc<Host>,
+pub(super) struct WorkersEngine<H: HandlerThreads> {
+    host: Arc<Host<H>>,
     acceptors: Vec<Greenlet<()>>,
 }
 
-impl GreenEngine {
-    pub(super) fn start(service: &Arc<Service>, listeners: Vec<TcpListener>) -> io::Result<Self> {
+impl<H: HandlerThreads> WorkersEngine<H> {
+    /// Begins to accept connections, whose handlers run on `handlers`.
+    pub(super) fn start(
+        service: &Arc<Service>,
+        listeners: Vec<TcpListener>,
+        handlers: H,
+    ) -> io::Result<Self> {
         let mut engine = Self {
-            host: Host::start(service.clone())?,
+            host: Host::start(service.clone(), handlers)?,
             acceptors: Vec::new(),
         };
         let reserve = Reserve::new();
@@ -74,7 +76,7 @@ impl GreenEngine {
     }
 }
 
-impl Engine for GreenEngine {
+impl<H: HandlerThreads> Engine for WorkersEngine<H> {
     fn stop_accepting(&self) {
         for acceptor in &self.acceptors {
             // Ends the acceptor when it waits, that is, when the kernel's queue is empty.
@@ -84,36 +86,36 @@ impl Engine for GreenEngine {
             // Not for ever: its worker may be held up by a handler that does not wait.
             let _killed_or_ended = acceptor.join_timeout(Duration::from_secs(1));
         }
-        self.host.close_parked();
+        self.host.close_idle();
     }
 
-    fn end_all(&self) {}
-
-    fn join(self: Box<Self>) {}
+    fn join(self: Box<Self>) {
+        self.host.handlers.stop();
+    }
 }
 
 /// Accepts until the thread is interrupted. `here` is where this worker waits for connections of
 /// `listener`.
-fn accept(
-    host: &Arc<Host>,
+fn accept<H: HandlerThreads>(
+    host: &Arc<Host<H>>,
     listener: &TcpListener,
     our_end: OurEnd,
     here: &Listener,
     reserve: Arc<Reserve>,
 ) {
     let service = &host.service;
-    let mut trouble = Trouble::new(reserve);
+    let mut backoff = AcceptBackoff::new(reserve);
     loop {
         match here.accept() {
             Ok(accepted) => {
-                let Some(accepted) = trouble.over(service, accepted) else {
+                let Some(accepted) = backoff.accepted(service, accepted) else {
                     yield_now();
                     continue;
                 };
                 match service.lifecycle.admit() {
                     Some(admission) => {
-                        let facts = facts(service, &accepted, our_end);
-                        host.place(accepted.stream, facts, admission);
+                        let info = connection_info(service, &accepted, our_end);
+                        host.admit(accepted.stream, info, admission);
                     }
                     None => {
                         refuse(service, &accepted.stream, Refused::Connections);
@@ -122,7 +124,7 @@ fn accept(
                 }
             }
             Err(error) => {
-                let pause = trouble.after(&error, service, listener);
+                let pause = backoff.failed(&error, service, listener);
                 if pause.is_zero() {
                     yield_now();
                 } else {

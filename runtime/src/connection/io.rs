@@ -1,0 +1,517 @@
+//! The buffered I/O of a connection: bytes that came and are not used yet, and bytes that are to
+//! go. Used, on one thread, by the connection itself, by a request's `Input` and by a response.
+//!
+//! What must stay true: of those, only the connection owns it. Whoever else wants to use it has a
+//! [`Lease`](super::client::Lease), which the end of the request takes back.
+
+use super::client::{Client, Users};
+use super::pace::{Patience, WritePace};
+use super::transport::Transport;
+use super::upgrade::Upgraded;
+use crate::green::embed::take_turn;
+use crate::green::embed::thread::{LimitNumber, deadline_in};
+use crate::service::{ConnContext, Service};
+use bytes::BytesMut;
+use greenway_proto::http1::exchange::{Exchange, Input};
+use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Finished responses of pipelined requests leave together, until there are so many bytes.
+const FLUSH_AT: usize = 64 * 1024;
+
+/// What a handler leaves unread of a request's body is read and thrown away up to so many bytes,
+/// so that the connection can be used again; beyond it, closing is cheaper.
+pub(super) const DRAIN_BYTES: usize = 64 * 1024;
+
+/// How long the close of a connection waits for its client altogether, and for the next byte from
+/// it (RFC 9112 section 9.6). The former is nginx's.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
+/// The same when the grace period of a stop is over.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// See the module's documentation.
+pub(crate) struct BufferedIo<T> {
+    pub(super) stream: T,
+    pub(super) service: Arc<Service>,
+    pub(super) context: Arc<ConnContext>,
+    pub(super) exchange: Cell<Exchange>,
+    incoming: RefCell<Incoming>,
+    outgoing: RefCell<Vec<u8>>,
+    output: Cell<Output>,
+    pub(super) write_pace: Cell<WritePace>,
+    /// The clock of the handler that is served.
+    pub(super) handlers_limit: Cell<Option<LimitNumber>>,
+    pub(super) client: Client,
+    pub(super) users: Users,
+    /// What has taken the place of HTTP; for good.
+    pub(super) upgraded: OnceCell<Upgraded>,
+}
+
+/// Whether the client can be told anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Open,
+    /// A write is under way; or it has ended by unwinding, and nobody knows how far it came.
+    Writing,
+    /// Writing has failed, or the client is to see a reset.
+    Broken,
+}
+
+/// A connection between two threads that serve it.
+#[derive(Debug)]
+pub(crate) struct IoParts<T> {
+    pub(crate) stream: T,
+    pub(crate) incoming: Incoming,
+    outgoing: Vec<u8>,
+    /// Nothing more can be said to the client.
+    broken: bool,
+    write_pace: Option<WritePace>,
+    exchange: Exchange,
+}
+
+/// What has come.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub(crate) buf: BytesMut,
+    heads: HeadReader,
+    pub(super) body: Option<Body>,
+    /// The body of the next request was waited for already: the patience left, and the bytes that
+    /// came.
+    pub(crate) begun: Option<(Patience, u64)>,
+    /// Counts requests, so that an `Input` that outlives its request reads nothing.
+    pub(super) request: u64,
+    /// The client has ended its sending direction, and all of it was read.
+    finished: bool,
+}
+
+/// The body of the present request, as far as it is read.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) decoder: Decoder,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) continue_expected: bool,
+    /// It cannot be read to its end: the connection ends with this request.
+    pub(super) failed: bool,
+    /// How many `Input`s there are that may still read it.
+    pub(super) readers: u32,
+    /// How long it may still be waited for.
+    patience: Patience,
+    /// Bytes of it that have been counted for that.
+    counted: u64,
+}
+
+impl<T> IoParts<T> {
+    /// A connection that was accepted.
+    pub(crate) fn new(stream: T, incoming: Incoming) -> Self {
+        Self {
+            stream,
+            incoming,
+            outgoing: Vec::new(),
+            broken: false,
+            write_pace: None,
+            exchange: Exchange::default(),
+        }
+    }
+}
+
+impl<T: Transport> BufferedIo<T> {
+    /// For the thread whose context this is.
+    pub(super) fn new(
+        parts: IoParts<T>,
+        client: Client,
+        service: Arc<Service>,
+        context: Arc<ConnContext>,
+    ) -> Self {
+        let write = service.config.clocks.write;
+        Self {
+            stream: parts.stream,
+            service,
+            context,
+            exchange: Cell::new(parts.exchange),
+            incoming: RefCell::new(parts.incoming),
+            outgoing: RefCell::new(parts.outgoing),
+            output: Cell::new(if parts.broken {
+                Output::Broken
+            } else {
+                Output::Open
+            }),
+            write_pace: Cell::new(parts.write_pace.unwrap_or_else(|| WritePace::new(write))),
+            handlers_limit: Cell::new(None),
+            client,
+            users: Users::default(),
+            upgraded: OnceCell::new(),
+        }
+    }
+
+    /// For another thread that goes on with the connection.
+    pub(super) fn into_parts(self) -> (IoParts<T>, Client) {
+        let parts = IoParts {
+            stream: self.stream,
+            incoming: self.incoming.into_inner(),
+            outgoing: self.outgoing.into_inner(),
+            // A write that has not come to its end cannot be gone on with.
+            broken: self.output.get() != Output::Open,
+            write_pace: Some(self.write_pace.get()),
+            exchange: self.exchange.get(),
+        };
+        (parts, self.client)
+    }
+
+    /// Changes the exchange, and gives what `change` gives.
+    pub(super) fn exchange<R>(&self, change: impl FnOnce(&mut Exchange) -> R) -> R {
+        let mut exchange = self.exchange.get();
+        let result = change(&mut exchange);
+        self.exchange.set(exchange);
+        result
+    }
+
+    pub(super) fn with_incoming<R>(&self, f: impl FnOnce(&mut Incoming) -> R) -> R {
+        f(&mut self.incoming.borrow_mut())
+    }
+
+    /// The next head, if it is complete.
+    pub(super) fn take_head(&self) -> Result<Option<RequestHead>, Reject> {
+        let mut incoming = self.incoming.borrow_mut();
+        if incoming.buf.is_empty() {
+            return Ok(None);
+        }
+        let incoming = &mut *incoming;
+        let limits = &self.service.config.head_limits;
+        incoming.heads.read(&mut incoming.buf, limits)
+    }
+
+    /// Nothing of a next request has come.
+    pub(super) fn is_idle(&self) -> bool {
+        self.incoming.borrow().buf.is_empty()
+    }
+
+    /// A request begins: nothing of its response was sent.
+    pub(super) fn begin(&self, request: &RequestHead) {
+        let keep_alive = !self.service.lifecycle.is_stopping();
+        self.exchange(|exchange| exchange.begin(request, keep_alive));
+        let pause = self.service.config.clocks.body;
+        self.incoming.borrow_mut().begin(request, pause);
+        self.client.begin();
+    }
+
+    /// The application has done its part of the request: whoever still has an `Input` of it is sent
+    /// away.
+    pub(super) fn end(&self) {
+        self.incoming.borrow_mut().request += 1;
+        self.client.end();
+        self.users.send_away();
+    }
+
+    /// Bytes of the present request's body that were read.
+    pub(super) fn body_total(&self) -> u64 {
+        let incoming = self.incoming.borrow();
+        let body = incoming.body.as_ref();
+        body.map_or(0, |body| body.decoder.total())
+    }
+
+    /// What is left of the present request's body.
+    pub(super) fn unread_input(&self) -> Input {
+        match &self.incoming.borrow().body {
+            None => Input::Read,
+            Some(body) if body.failed || body.continue_expected => Input::Abandoned,
+            Some(body) if body.decoder.is_done() => Input::Read,
+            // Nobody will read it, and it is more than will be thrown away: the client is told with
+            // the response's head that this is the end.
+            Some(body) if body.readers == 0 && body.is_known_to_exceed(DRAIN_BYTES) => {
+                Input::Abandoned
+            }
+            Some(_) => Input::Unread,
+        }
+    }
+
+    /// The body of the present request is not wanted.
+    pub(super) fn refuse_body(&self) {
+        if let Some(body) = &mut self.incoming.borrow_mut().body {
+            body.failed = true;
+        }
+    }
+
+    /// Reads once, waiting for something to come.
+    pub(super) fn fill(&self, deadline: Option<Instant>) -> io::Result<usize> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        self.fill_unless(&NEVER, deadline)
+    }
+
+    /// As [`fill`](Self::fill); 0 also when nothing has come by the time that `stop` is set.
+    /// Whoever sets it wakes the thread.
+    pub(super) fn fill_unless(
+        &self,
+        stop: &AtomicBool,
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        take_turn();
+        let result = self.stream.read_unless(stop, deadline, &mut |data| {
+            self.incoming.borrow_mut().buf.extend_from_slice(data);
+        });
+        if matches!(result, Ok(0)) && !stop.load(Ordering::SeqCst) {
+            self.incoming.borrow_mut().finished = true;
+        }
+        result
+    }
+
+    /// Reads once, waiting for more of the body for as long as there is patience. The request may
+    /// be over when this returns, for one who is not its handler.
+    pub(super) fn fill_body(&self) -> io::Result<usize> {
+        let patience = self.with_incoming(|incoming| {
+            let body = incoming.body.as_mut()?;
+            let moved = body.decoder.total().saturating_sub(body.counted);
+            body.counted += moved;
+            body.patience = body.patience.moved(moved);
+            Some(body.patience.left())
+        });
+        let _handlers_clock = self.stop_handlers_clock();
+        let begun = Instant::now();
+        let deadline = patience.and_then(|patience| begun.checked_add(patience));
+        let result = self.users.waiting(|gone| self.fill_unless(gone, deadline));
+        self.with_incoming(|incoming| {
+            if let Some(body) = &mut incoming.body {
+                body.patience = body.patience.waited(begun.elapsed());
+            }
+        });
+        result
+    }
+
+    /// An idle connection keeps no buffers.
+    pub(super) fn release_buffers(&self) {
+        self.incoming.borrow_mut().buf = BytesMut::new();
+    }
+
+    /// Adds to what is to go, without sending it.
+    pub(super) fn queue<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.capacity() == 0 {
+            *outgoing = buffers::take();
+        }
+        write(&mut outgoing)
+    }
+
+    /// Whether this client can be told nothing more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.output.get() == Output::Broken
+    }
+
+    /// Whether something is being written, by whoever waits now.
+    pub(super) fn is_writing(&self) -> bool {
+        self.output.get() == Output::Writing
+    }
+
+    /// Whether so much is to go that it should not wait for more.
+    pub(super) fn is_full(&self) -> bool {
+        self.outgoing.borrow().len() >= FLUSH_AT
+    }
+
+    /// Sends all that is to go.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.send(&[])
+    }
+
+    /// As [`flush`](Self::flush), where nobody can be told of an error; it stays known.
+    pub(super) fn flush_before_block(&self) {
+        if !self.is_writing() && !self.outgoing.borrow().is_empty() {
+            let _known_by_broken = self.flush();
+        }
+    }
+
+    /// Sends what the kernel takes at once of what is to go. Whether that was all of it.
+    pub(super) fn flush_now(&self) -> io::Result<bool> {
+        self.send_keeping(&[], usize::MAX)?;
+        Ok(self.outgoing.borrow().is_empty())
+    }
+
+    /// Sends all that is to go, and then `more`.
+    pub(super) fn send(&self, more: &[&[u8]]) -> io::Result<()> {
+        self.send_keeping(more, 0)
+    }
+
+    /// As [`send`](Self::send), for the end of a response: a thread of the pool keeps the last
+    /// bytes that a slow client does not take, for the worker to send.
+    pub(super) fn send_end(&self, more: &[&[u8]]) -> io::Result<()> {
+        let keep = if self.stream.is_green() { 0 } else { FLUSH_AT };
+        self.send_keeping(more, keep)
+    }
+
+    /// Sends until at most `keep` bytes are left, and more if that needs no waiting.
+    fn send_keeping(&self, more: &[&[u8]], keep: usize) -> io::Result<()> {
+        if self.output.get() != Output::Open {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let queued = std::mem::take(&mut *self.outgoing.borrow_mut());
+        let mut parts = [&[] as &[u8]; 4];
+        let count = 1 + more.len();
+        parts[0] = &queued;
+        parts[1..count].copy_from_slice(more); // at most three: a chunk's size, data and end
+        self.output.set(Output::Writing);
+        let result = self.write_all(&mut parts[..count], keep);
+        if self.is_writing() {
+            self.output.set(Output::Open);
+        }
+        buffers::give(queued);
+        if let Err(error) = &result {
+            self.output.set(Output::Broken);
+            if error.kind() == io::ErrorKind::TimedOut {
+                // What the kernel still has for it is not to be kept for one who does not read.
+                self.stream.reset();
+            }
+        }
+        result
+    }
+
+    /// Sends all that is to go, and then what the kernel takes at once of `n` bytes of a file,
+    /// from its position on. Whatever is in the way of more, the next write will find.
+    pub(super) fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
+        self.flush()?;
+        let sent = self.stream.send_file(file, n).unwrap_or(0);
+        self.write_pace.set(self.write_pace.get().gave(sent));
+        Ok(sent)
+    }
+
+    fn write_all(&self, parts: &mut [&[u8]], keep: usize) -> io::Result<()> {
+        loop {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let mut count = 0;
+            for part in parts.iter().filter(|part| !part.is_empty()) {
+                slices[count] = IoSlice::new(part);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            let mut written = match self.write_some(&slices[..count]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if parts.iter().map(|part| part.len()).sum::<usize>() <= keep {
+                        *self.outgoing.borrow_mut() = parts.concat();
+                        return Ok(());
+                    }
+                    self.wait_to_write(&slices[..count])?
+                }
+                done => done?,
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            for part in parts.iter_mut() {
+                let n = written.min(part.len());
+                *part = &part[n..];
+                written -= n;
+            }
+        }
+    }
+
+    /// Ends the connection by a reset when it is dropped, so that the client sees that something
+    /// is missing where the end of the connection would mean the end of the response.
+    pub(super) fn cut(&self) {
+        self.stream.reset();
+        self.output.set(Output::Broken);
+    }
+
+    /// Sends what is to go and ends the connection, so that the client gets all of it.
+    ///
+    /// A close while bytes from the client are unread, or still come, makes the kernel send a
+    /// reset, which can overtake the response on its way (RFC 9112 section 9.6). So the sending
+    /// direction is ended first, and what comes is read and thrown away until the client has seen
+    /// that and ends its own.
+    pub(super) fn close(&self) {
+        if self.flush().is_err() {
+            return; // the descriptor's close does what is left to do
+        }
+        let (unread, finished) =
+            self.with_incoming(|incoming| (incoming.has_unread(), incoming.finished));
+        let answered = self.write_pace.get().has_given();
+        let upgraded = self.upgraded.get().is_some();
+        if finished || !(answered || unread) {
+            if upgraded {
+                // Somebody else may have a copy of the descriptor.
+                self.stream.shutdown(Shutdown::Write);
+            }
+            return;
+        }
+        self.stream.shutdown(Shutdown::Write);
+        // Another protocol has its own way to end, and has gone it.
+        if unread || !upgraded {
+            self.linger();
+        }
+    }
+
+    fn linger(&self) {
+        let ending = self.service.lifecycle.is_ending();
+        let pause = if ending { LAST_PAUSE } else { LINGER_PAUSE };
+        let pause = pause.min(self.service.config.clocks.write);
+        let end = Instant::now() + if ending { LAST_PAUSE } else { LINGER };
+        loop {
+            let deadline = deadline_in(pause).map(|at| at.min(end));
+            match self.stream.read(deadline, &mut |_| {}) {
+                Ok(1..) if Instant::now() < end => take_turn(),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// The client has sent, or is sending, what nobody will read.
+    fn has_unread(&self) -> bool {
+        let body = self.body.as_ref();
+        !self.buf.is_empty() || body.is_some_and(|body| !body.decoder.is_done())
+    }
+
+    /// Begins the body of a request.
+    fn begin(&mut self, request: &RequestHead, pause: Duration) {
+        let begun = self.begun.take();
+        self.body = (request.body != BodyLength::None).then(|| Body {
+            decoder: Decoder::new(request.body),
+            continue_expected: request.expect_continue,
+            failed: false,
+            readers: 0,
+            patience: begun.map_or(Patience::new(pause), |(patience, _)| patience),
+            counted: begun.map_or(0, |(_, counted)| counted),
+        });
+    }
+}
+
+impl Body {
+    /// Whether more than `most` bytes of it are left to be read, as far as its head tells.
+    fn is_known_to_exceed(&self, most: usize) -> bool {
+        let left = self.decoder.remaining();
+        left.is_some_and(|left| left > most as u64)
+    }
+}
+
+/// Buffers for what is to go, kept by each OS thread for the next response. Taken and given
+/// back within a call each, so that no thread-local lives across a wait.
+mod buffers {
+    use std::cell::RefCell;
+
+    const KEEP: usize = 8;
+    const KEEP_CAPACITY: usize = 128 * 1024;
+
+    thread_local!(static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
+
+    pub(super) fn take() -> Vec<u8> {
+        BUFFERS
+            .with_borrow_mut(Vec::pop)
+            .unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    pub(super) fn give(mut buffer: Vec<u8>) {
+        if (1..=KEEP_CAPACITY).contains(&buffer.capacity()) {
+            buffer.clear();
+            BUFFERS.with_borrow_mut(|kept| {
+                if kept.len() < KEEP {
+                    kept.push(buffer);
+                }
+            });
+        }
+    }
+}
