@@ -9,15 +9,9 @@
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::websocket::{Upgrade, WebSocketError};
 use greenway::{App, Html, Request, Response, abort};
-
-pub(crate) fn app() -> App {
-    let mut app = App::new();
-    app.get("/", |_: Request| Response::redirect("/websocket/page", 302));
-    routes(&mut app);
-    app
-}
 
 pub(crate) fn routes(app: &mut App) {
     app.get("/websocket", handle_websocket);
@@ -38,6 +32,14 @@ fn handle_websocket(request: Request) -> Result<(), WebSocketError> {
     Ok(())
 }
 // ANCHOR_END: websocket
+// ANCHOR_END: program
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    app.get("/", |_: Request| Response::redirect("/websocket/page", 302));
+    routes(&mut app);
+    app
+}
 
 fn main() {
     greenway::serve(app())
