@@ -216,7 +216,7 @@ fn now() -> u64 {
 /// Characters.
 const LONGEST_NAME: usize = 32;
 const LONGEST_TEXT: usize = 500;
-/// Bytes of a posted message: room for the longest text with every character escaped.
+/// Bytes of a posted message: enough for the longest text with every character escaped.
 const LONGEST_POST: usize = 8 * 1024;
 
 /// `POST /chat/messages` with `{"name": …, "text": …}`.

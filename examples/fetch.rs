@@ -113,7 +113,7 @@ struct Place;
 
 impl Place {
     fn take() -> Result<Self, HttpError> {
-        let place = Self; // counts down again if there was no room
+        let place = Self; // counts down again if there was no place left
         if WORKERS.fetch_add(1, Ordering::Relaxed) < MOST_WORKERS {
             return Ok(place);
         }

@@ -30,7 +30,7 @@ const CROWD: usize = 100;
 /// Characters.
 const LONGEST_NAME: usize = 32;
 const LONGEST_TEXT: usize = 500;
-/// Bytes of a posted message: room for the longest text with every character escaped.
+/// Bytes of a posted message: enough for the longest text with every character escaped.
 const LONGEST_POST: usize = 8 * 1024;
 
 pub(crate) fn routes(app: &mut App) {
