@@ -26,7 +26,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Messages that the room keeps. Who has been away for longer is told how many were missed.
+/// Messages that the room keeps. A client that was away for longer is told how many it has missed.
 const HISTORY: usize = 200;
 /// People who may wait at once; one more is answered with 503.
 const MOST_WAITERS: usize = 20_000;
@@ -80,13 +80,15 @@ struct Message {
     at: u64,
 }
 
-/// Everything that the people in the room share.
+/// What all handlers of the chat share.
 struct Room(Mutex<State>);
 
 struct State {
     history: VecDeque<Message>,
-    /// The number before that of the first message ever, and the number of the last.
+    /// The number of the last message that the room had when it was made: there was none, so the
+    /// first message gets the next number.
     base: u64,
+    /// The number of the last message.
     last: u64,
     waiters: HashMap<u64, Queue<()>>,
     next_waiter: u64,
@@ -109,7 +111,7 @@ impl Room {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing can panic half-way through a change.
+        // No change can panic half-way, so a poisoned lock still guards a sound state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,13 +151,13 @@ impl Room {
         let waiting = if rung { room.woken } else { room.waiters.len() };
         let mut news = room.news(cursor);
         news["waiting"] = waiting.into();
-        drop(room); // the waiter leaves after us, and needs the lock for it
+        drop(room); // the waiter, which is dropped next, takes the lock to remove its entry
         Ok(news)
     }
 }
 
 impl State {
-    /// Lists somebody who waits.
+    /// Enters somebody who waits into the list.
     fn enter<'a>(&mut self, room: &'a Room) -> Result<Waiter<'a>, HttpError> {
         if self.waiters.len() >= MOST_WAITERS {
             return Err(HttpError::new(503, "the room is full").with_header("retry-after", "5"));
@@ -166,7 +168,7 @@ impl State {
         Ok(Waiter { room, number, bell })
     }
 
-    /// What somebody who has seen everything up to `cursor` has not seen.
+    /// The messages after `cursor`, as JSON.
     fn news(&self, cursor: u64) -> Value {
         // A cursor beyond the last message is not from this room: the clock was set back.
         let cursor = if cursor > self.last { 0 } else { cursor };
@@ -192,7 +194,7 @@ impl State {
     }
 }
 
-/// A place in the list of those who wait, left however the wait ends.
+/// An entry in the list of those who wait. Dropping it removes the entry, however the wait ends.
 struct Waiter<'a> {
     room: &'a Room,
     number: u64,

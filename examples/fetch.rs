@@ -47,7 +47,7 @@ const WORK: Duration = Duration::from_millis(200);
 
 static WORKERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Somebody else's code: it knows callbacks, and neither requests nor green threads.
+/// Stands for a library that knows callbacks, and neither requests nor green threads.
 struct Worker {
     on_data: Box<dyn FnMut(String) -> bool + Send>,
     on_finish: Finish,
@@ -84,7 +84,7 @@ impl Worker {
             .name("fetch-worker".into())
             .spawn(move || {
                 for piece in 1..=PIECES {
-                    // This thread is ours alone, so std's sleep holds up nobody.
+                    // No green thread runs on this OS thread, so std's sleep holds up nobody.
                     thread::sleep(WORK);
                     if !on_data(format!("piece {piece} of {PIECES}\n")) {
                         break;
@@ -108,7 +108,7 @@ impl Drop for Finish {
     }
 }
 
-/// One of the [`MOST_WORKERS`] places, given back when it is dropped.
+/// One of the [`MOST_WORKERS`] places. Dropping it gives the place back.
 struct Place;
 
 impl Place {

@@ -58,7 +58,7 @@ impl Gate {
     }
 
     fn opening(&self) -> MutexGuard<'_, Event> {
-        // Nothing can panic under the lock.
+        // Nothing can panic under the lock, so it is never poisoned.
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
 //! The chat once more, on a [`Room`]: over long polls, server-sent events and WebSockets side by
-//! side, with its page at `/rooms`. Who listens in which way makes no difference to the others.
+//! side, with its page at `/rooms`. A member cannot tell which transport the others use.
 //!
 //! ```text
 //! curl -N 'http://127.0.0.1:8000/rooms/events?name=Grace'

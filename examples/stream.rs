@@ -9,7 +9,7 @@
 //! curl -N http://127.0.0.1:8000/stream/queue
 //! ```
 //!
-//! Who has no eight seconds adds `?scale=0.1` (from 0.01 to 1).
+//! Eight seconds are a long time for a test: `?scale=0.1` (from 0.01 to 1) shortens them.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! The primer's last listing: a WebSocket that says what it was told, and its page.
 //!
-//! `/websocket` is the WebSocket, `/websocket/page` a page that talks to it. Who asks for
-//! `/websocket` in another way is told so:
+//! `/websocket` is the WebSocket, and `/websocket/page` a page that talks to it. A plain request to
+//! `/websocket` is answered with 400:
 //!
 //! ```text
 //! curl -i http://127.0.0.1:8000/websocket
