@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::green::Queue;
 use greenway::{App, Html, HttpError, Request, Response};
 use serde_json::{Value, json};
@@ -25,25 +26,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Messages that the room keeps. Who has been away for longer is told how many were missed.
+/// Messages that the room keeps. A client that was away for longer is told how many it has missed.
 const HISTORY: usize = 200;
 /// People who may wait at once; one more is answered with 503.
 const MOST_WAITERS: usize = 20_000;
 /// How long a poll may wait. Below the server's `--timeout` of 30 s.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
-/// Characters.
-const LONGEST_NAME: usize = 32;
-const LONGEST_TEXT: usize = 500;
-/// Bytes of a posted message: room for the longest text with every character escaped.
-const LONGEST_POST: usize = 8 * 1024;
-
-pub(crate) fn app() -> App {
-    let mut app = App::new();
-    app.get("/", |_: Request| Response::redirect("/chat", 302));
-    routes(&mut app);
-    app
-}
-
 pub(crate) fn routes(app: &mut App) {
     let room = Arc::new(Room::new());
     let for_posts = room.clone();
@@ -66,24 +54,6 @@ fn poll(room: &Room, req: &Request) -> Result<Response, HttpError> {
 }
 // ANCHOR_END: poll
 
-/// `POST /chat/messages` with `{"name": …, "text": …}`.
-fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
-    // A page of another site can post forms and plain text without being asked, but not this.
-    let json = req
-        .content_type()
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
-    if !json.trim().eq_ignore_ascii_case("application/json") {
-        return Err(HttpError::new(415, "a message is application/json"));
-    }
-    let body = req.body(LONGEST_POST)?;
-    let message: Value = serde_json::from_slice(&body)
-        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
-    let name = text(&message, "name", LONGEST_NAME)?;
-    let text = text(&message, "text", LONGEST_TEXT)?;
-    Ok(json_response(201, &json!({ "id": room.say(name, text) })))
-}
-
 fn number(req: &Request, name: &str) -> Result<Option<u64>, HttpError> {
     let Some(text) = req.query(name) else {
         return Ok(None);
@@ -94,27 +64,15 @@ fn number(req: &Request, name: &str) -> Result<Option<u64>, HttpError> {
     Ok(Some(number))
 }
 
-/// A text of a posted message, without control characters and space around it.
-fn text(message: &Value, field: &str, longest: usize) -> Result<String, HttpError> {
-    let text = message[field].as_str().unwrap_or_default();
-    let text = text.replace(char::is_control, " ").trim().to_owned();
-    match text.chars().count() {
-        0 => Err(HttpError::new(400, format!("a message needs a {field}"))),
-        n if n > longest => Err(HttpError::new(
-            400,
-            format!("a {field} has {longest} characters at most"),
-        )),
-        _ => Ok(text),
-    }
-}
-
 fn json_response(status: u16, value: &Value) -> Response {
     Response::new(format!("{value}\n"))
         .with_status(status)
         .with_header("content-type", "application/json")
         .with_header("cache-control", "no-store")
 }
+// ANCHOR_END: program
 
+// ANCHOR: room
 struct Message {
     name: String,
     text: String,
@@ -122,13 +80,15 @@ struct Message {
     at: u64,
 }
 
-/// Everything that the people in the room share.
+/// What all handlers of the chat share.
 struct Room(Mutex<State>);
 
 struct State {
     history: VecDeque<Message>,
-    /// The number before that of the first message ever, and the number of the last.
+    /// The number of the last message that the room had when it was made: there was none, so the
+    /// first message gets the next number.
     base: u64,
+    /// The number of the last message.
     last: u64,
     waiters: HashMap<u64, Queue<()>>,
     next_waiter: u64,
@@ -151,11 +111,10 @@ impl Room {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing can panic half-way through a change.
+        // No change can panic half-way, so a poisoned lock still guards a sound state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // ANCHOR: room
     /// Adds a message and wakes all who wait for one.
     fn say(&self, name: String, text: String) -> u64 {
         let mut room = self.lock();
@@ -192,14 +151,13 @@ impl Room {
         let waiting = if rung { room.woken } else { room.waiters.len() };
         let mut news = room.news(cursor);
         news["waiting"] = waiting.into();
-        drop(room); // the waiter leaves after us, and needs the lock for it
+        drop(room); // the waiter, which is dropped next, takes the lock to remove its entry
         Ok(news)
     }
-    // ANCHOR_END: room
 }
 
 impl State {
-    /// Lists somebody who waits.
+    /// Enters somebody who waits into the list.
     fn enter<'a>(&mut self, room: &'a Room) -> Result<Waiter<'a>, HttpError> {
         if self.waiters.len() >= MOST_WAITERS {
             return Err(HttpError::new(503, "the room is full").with_header("retry-after", "5"));
@@ -210,7 +168,7 @@ impl State {
         Ok(Waiter { room, number, bell })
     }
 
-    /// What somebody who has seen everything up to `cursor` has not seen.
+    /// The messages after `cursor`, as JSON.
     fn news(&self, cursor: u64) -> Value {
         // A cursor beyond the last message is not from this room: the clock was set back.
         let cursor = if cursor > self.last { 0 } else { cursor };
@@ -236,7 +194,7 @@ impl State {
     }
 }
 
-/// A place in the list of those who wait, left however the wait ends.
+/// An entry in the list of those who wait. Dropping it removes the entry, however the wait ends.
 struct Waiter<'a> {
     room: &'a Room,
     number: u64,
@@ -254,6 +212,52 @@ fn now() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 1000)
+}
+// ANCHOR_END: room
+
+/// Characters.
+const LONGEST_NAME: usize = 32;
+const LONGEST_TEXT: usize = 500;
+/// Bytes of a posted message: enough for the longest text with every character escaped.
+const LONGEST_POST: usize = 8 * 1024;
+
+/// `POST /chat/messages` with `{"name": …, "text": …}`.
+fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
+    // A page of another site can post forms and plain text without being asked, but not this.
+    let json = req
+        .content_type()
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    if !json.trim().eq_ignore_ascii_case("application/json") {
+        return Err(HttpError::new(415, "a message is application/json"));
+    }
+    let body = req.body(LONGEST_POST)?;
+    let message: Value = serde_json::from_slice(&body)
+        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
+    let name = text(&message, "name", LONGEST_NAME)?;
+    let text = text(&message, "text", LONGEST_TEXT)?;
+    Ok(json_response(201, &json!({ "id": room.say(name, text) })))
+}
+
+/// A text of a posted message, without control characters and space around it.
+fn text(message: &Value, field: &str, longest: usize) -> Result<String, HttpError> {
+    let text = message[field].as_str().unwrap_or_default();
+    let text = text.replace(char::is_control, " ").trim().to_owned();
+    match text.chars().count() {
+        0 => Err(HttpError::new(400, format!("a message needs a {field}"))),
+        n if n > longest => Err(HttpError::new(
+            400,
+            format!("a {field} has {longest} characters at most"),
+        )),
+        _ => Ok(text),
+    }
+}
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    app.get("/", |_: Request| Response::redirect("/chat", 302));
+    routes(&mut app);
+    app
 }
 
 fn main() {

@@ -14,17 +14,12 @@
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::green::Queue;
 use greenway::{App, HttpError, Request};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
-
-pub(crate) fn app() -> App {
-    let mut app = App::new();
-    routes(&mut app);
-    app
-}
 
 pub(crate) fn routes(app: &mut App) {
     app.get("/fetch", |_: Request| fetch());
@@ -41,7 +36,9 @@ fn fetch() -> Result<Queue<String>, HttpError> {
     Ok(body)
 }
 // ANCHOR_END: fetch
+// ANCHOR_END: program
 
+// ANCHOR: worker
 /// OS threads that may work at once; a request beyond them is answered with 503.
 const MOST_WORKERS: usize = 64;
 /// Pieces that a worker delivers, and how long it takes for each.
@@ -50,8 +47,7 @@ const WORK: Duration = Duration::from_millis(200);
 
 static WORKERS: AtomicUsize = AtomicUsize::new(0);
 
-// ANCHOR: worker
-/// Somebody else's code: it knows callbacks, and neither requests nor green threads.
+/// Stands for a library that knows callbacks, and neither requests nor green threads.
 struct Worker {
     on_data: Box<dyn FnMut(String) -> bool + Send>,
     on_finish: Finish,
@@ -88,7 +84,7 @@ impl Worker {
             .name("fetch-worker".into())
             .spawn(move || {
                 for piece in 1..=PIECES {
-                    // This thread is ours alone, so std's sleep holds up nobody.
+                    // No green thread runs on this OS thread, so std's sleep holds up nobody.
                     thread::sleep(WORK);
                     if !on_data(format!("piece {piece} of {PIECES}\n")) {
                         break;
@@ -102,7 +98,6 @@ impl Worker {
             .map_err(|error| HttpError::new(503, "no thread").with_source(error))
     }
 }
-// ANCHOR_END: worker
 
 /// A callback that is called when it is dropped, so also when the worker panics.
 struct Finish(Box<dyn FnOnce() + Send>);
@@ -113,12 +108,12 @@ impl Drop for Finish {
     }
 }
 
-/// One of the [`MOST_WORKERS`] places, given back when it is dropped.
+/// One of the [`MOST_WORKERS`] places. Dropping it gives the place back.
 struct Place;
 
 impl Place {
     fn take() -> Result<Self, HttpError> {
-        let place = Self; // counts down again if there was no room
+        let place = Self; // counts down again if there was no place left
         if WORKERS.fetch_add(1, Ordering::Relaxed) < MOST_WORKERS {
             return Ok(place);
         }
@@ -130,6 +125,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         WORKERS.fetch_sub(1, Ordering::Relaxed);
     }
+}
+// ANCHOR_END: worker
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    routes(&mut app);
+    app
 }
 
 fn main() {

@@ -11,22 +11,22 @@
 // ANCHOR: hello
 use greenway::{App, HttpError, Request};
 
+pub(crate) fn hello(req: Request) -> String {
+    format!("Hello {}!\n", req.param("name"))
+}
+
+pub(crate) fn sum(req: Request) -> Result<String, HttpError> {
+    let sum = req.int("a").checked_add(req.int("b"));
+    let sum = sum.ok_or_else(|| HttpError::new(400, "the sum does not fit 64 bits"))?;
+    Ok(format!("{sum}\n"))
+}
+
 pub(crate) fn app() -> App {
     let mut app = App::new();
     app.get("/", |_: Request| "Hello, World!\n");
-    routes(&mut app);
+    app.get("/hello/<name>", hello);
+    app.get("/sum/<a:int>/<b:int>", sum);
     app
-}
-
-pub(crate) fn routes(app: &mut App) {
-    app.get("/hello/<name>", |req: Request| {
-        format!("Hello {}!\n", req.param("name"))
-    });
-    app.get("/sum/<a:int>/<b:int>", |req: Request| {
-        let sum = req.int("a").checked_add(req.int("b"));
-        let sum = sum.ok_or_else(|| HttpError::new(400, "the sum does not fit 64 bits"))?;
-        Ok::<_, HttpError>(format!("{sum}\n"))
-    });
 }
 
 fn main() {

@@ -1,5 +1,5 @@
 //! The chat once more, on a [`Room`]: over long polls, server-sent events and WebSockets side by
-//! side, with its page at `/rooms`. Who listens in which way makes no difference to the others.
+//! side, with its page at `/rooms`. A member cannot tell which transport the others use.
 //!
 //! ```text
 //! curl -N 'http://127.0.0.1:8000/rooms/events?name=Grace'
@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::room::{Change, Cursor, Post, Room, Since};
 use greenway::sse::{self, Sse};
 use greenway::websocket::Options;
@@ -29,15 +30,8 @@ const CROWD: usize = 100;
 /// Characters.
 const LONGEST_NAME: usize = 32;
 const LONGEST_TEXT: usize = 500;
-/// Bytes of a posted message: room for the longest text with every character escaped.
+/// Bytes of a posted message: enough for the longest text with every character escaped.
 const LONGEST_POST: usize = 8 * 1024;
-
-pub(crate) fn app() -> App {
-    let mut app = App::new();
-    app.get("/", |_: Request| Response::redirect("/rooms", 302));
-    routes(&mut app);
-    app
-}
 
 pub(crate) fn routes(app: &mut App) {
     let room = room();
@@ -80,6 +74,15 @@ fn say(room: &Room, name: &str, text: &str) -> Cursor {
     })
 }
 // ANCHOR_END: room
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+// ANCHOR_END: program
 
 // ANCHOR: poll
 /// `GET /rooms/poll?name=Ada&after=ID`: blocks until something is said after ID.
@@ -128,43 +131,7 @@ fn socket(room: &Room, req: &Request) -> Result<(), HttpError> {
 }
 // ANCHOR_END: socket
 
-/// `POST /rooms/say` with `{"name": …, "text": …}`.
-fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
-    // A page of another site can post forms and plain text without being asked, but not this.
-    let json = req
-        .content_type()
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
-    if !json.trim().eq_ignore_ascii_case("application/json") {
-        return Err(HttpError::new(415, "a message is application/json"));
-    }
-    let body = req.body(LONGEST_POST)?;
-    let name = tidy("name", &field(&body, "name")?, LONGEST_NAME)?;
-    let text = said(&body)?;
-    let id = say(room, &name, &text).to_string();
-    Ok(json_response(201, &json!({ "id": id })))
-}
-
-/// What somebody says with `{"text": …}`.
-fn said(json: &[u8]) -> Result<String, HttpError> {
-    tidy("text", &field(json, "text")?, LONGEST_TEXT)
-}
-
-fn field(json: &[u8], name: &str) -> Result<String, HttpError> {
-    let value: Value = serde_json::from_slice(json)
-        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
-    Ok(value[name].as_str().unwrap_or_default().to_owned())
-}
-
-fn who_is_there(room: &Room) -> Value {
-    let members = room.members();
-    let some = members.iter().take(CROWD);
-    let some: Value = some
-        .map(|who| json!({ "name": *who.name, "via": format!("{:?}", who.via).to_lowercase() }))
-        .collect();
-    json!({ "count": members.len(), "people": some })
-}
-
+// ANCHOR: helpers
 /// The name that a listener gives itself.
 fn name(req: &Request) -> Result<String, HttpError> {
     tidy("name", &req.query("name").unwrap_or_default(), LONGEST_NAME)
@@ -190,12 +157,49 @@ fn json_response(status: u16, value: &Value) -> Response {
         .with_header("cache-control", "no-store")
 }
 
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+/// What somebody says with `{"text": …}`.
+fn said(json: &[u8]) -> Result<String, HttpError> {
+    tidy("text", &field(json, "text")?, LONGEST_TEXT)
+}
+
+fn field(json: &[u8], name: &str) -> Result<String, HttpError> {
+    let value: Value = serde_json::from_slice(json)
+        .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
+    Ok(value[name].as_str().unwrap_or_default().to_owned())
+}
+// ANCHOR_END: helpers
+
+/// `POST /rooms/say` with `{"name": …, "text": …}`.
+fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
+    // A page of another site can post forms and plain text without being asked, but not this.
+    let json = req
+        .content_type()
+        .and_then(|value| value.split(';').next())
         .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    if !json.trim().eq_ignore_ascii_case("application/json") {
+        return Err(HttpError::new(415, "a message is application/json"));
+    }
+    let body = req.body(LONGEST_POST)?;
+    let name = tidy("name", &field(&body, "name")?, LONGEST_NAME)?;
+    let text = said(&body)?;
+    let id = say(room, &name, &text).to_string();
+    Ok(json_response(201, &json!({ "id": id })))
+}
+
+fn who_is_there(room: &Room) -> Value {
+    let members = room.members();
+    let some = members.iter().take(CROWD);
+    let some: Value = some
+        .map(|who| json!({ "name": *who.name, "via": format!("{:?}", who.via).to_lowercase() }))
+        .collect();
+    json!({ "count": members.len(), "people": some })
+}
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    app.get("/", |_: Request| Response::redirect("/rooms", 302));
+    routes(&mut app);
+    app
 }
 
 fn main() {

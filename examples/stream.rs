@@ -9,19 +9,26 @@
 //! curl -N http://127.0.0.1:8000/stream/queue
 //! ```
 //!
-//! Who has no eight seconds adds `?scale=0.1` (from 0.01 to 1).
+//! Eight seconds are a long time for a test: `?scale=0.1` (from 0.01 to 1) shortens them.
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::green::{Closed, Queue, sleep, spawn};
 use greenway::{App, Body, HttpError, Request};
 use std::time::Duration;
 
-pub(crate) fn app() -> App {
-    let mut app = App::new();
-    routes(&mut app);
-    app
+// ANCHOR: stream
+fn stream(second: Duration) -> Body {
+    Body::stream(move |out| {
+        out.send("START\n")?;
+        sleep(3 * second);
+        out.send("MIDDLE\n")?;
+        sleep(5 * second);
+        out.send("END\n")
+    })
 }
+// ANCHOR_END: stream
 
 pub(crate) fn routes(app: &mut App) {
     app.get("/stream", |req: Request| second(&req).map(stream));
@@ -44,18 +51,7 @@ fn second(req: &Request) -> Result<Duration, HttpError> {
         .map(Duration::from_secs_f64)
         .ok_or_else(|| HttpError::new(400, "scale is a number from 0.01 to 1"))
 }
-
-// ANCHOR: stream
-fn stream(second: Duration) -> Body {
-    Body::stream(move |out| {
-        out.send("START\n")?;
-        sleep(3 * second);
-        out.send("MIDDLE\n")?;
-        sleep(5 * second);
-        out.send("END\n")
-    })
-}
-// ANCHOR_END: stream
+// ANCHOR_END: program
 
 // ANCHOR: iter
 fn stream_iter(second: Duration) -> Body {
@@ -83,6 +79,12 @@ fn stream_queue(second: Duration) -> Queue<&'static str> {
     body
 }
 // ANCHOR_END: queue
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    routes(&mut app);
+    app
+}
 
 fn main() {
     greenway::serve(app())

@@ -46,7 +46,8 @@ pub(crate) fn app() -> App {
     });
     app.get("/hello", |_: Request| "Hello, World!\n");
     app.get("/sleep", |req: Request| nap(&req));
-    hello::routes(&mut app);
+    app.get("/hello/<name>", hello::hello);
+    app.get("/sum/<a:int>/<b:int>", hello::sum);
     stream::routes(&mut app);
     fetch::routes(&mut app);
     chat::routes(&mut app);

@@ -1,7 +1,7 @@
 //! The primer's last listing: a WebSocket that says what it was told, and its page.
 //!
-//! `/websocket` is the WebSocket, `/websocket/page` a page that talks to it. Who asks for
-//! `/websocket` in another way is told so:
+//! `/websocket` is the WebSocket, and `/websocket/page` a page that talks to it. A plain request to
+//! `/websocket` is answered with 400:
 //!
 //! ```text
 //! curl -i http://127.0.0.1:8000/websocket
@@ -9,15 +9,9 @@
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::websocket::{Upgrade, WebSocketError};
 use greenway::{App, Html, Request, Response, abort};
-
-pub(crate) fn app() -> App {
-    let mut app = App::new();
-    app.get("/", |_: Request| Response::redirect("/websocket/page", 302));
-    routes(&mut app);
-    app
-}
 
 pub(crate) fn routes(app: &mut App) {
     app.get("/websocket", handle_websocket);
@@ -38,6 +32,14 @@ fn handle_websocket(request: Request) -> Result<(), WebSocketError> {
     Ok(())
 }
 // ANCHOR_END: websocket
+// ANCHOR_END: program
+
+pub(crate) fn app() -> App {
+    let mut app = App::new();
+    app.get("/", |_: Request| Response::redirect("/websocket/page", 302));
+    routes(&mut app);
+    app
+}
 
 fn main() {
     greenway::serve(app())

@@ -58,7 +58,7 @@ mod websocket_ends;
 mod websocket_kills;
 #[path = "suite/websocket_sending.rs"]
 mod websocket_sending;
-// RFC 9110 and 9112, point by point: docs/src/http.md is the table.
+// RFC 9110 and 9112, point by point: docs/src/evidence/http.md is the table.
 #[path = "suite/rfc_body.rs"]
 mod rfc_body;
 #[path = "suite/rfc_response.rs"]

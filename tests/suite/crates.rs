@@ -222,7 +222,8 @@ fn the_guide_names_the_tests_that_there_are() {
     use std::collections::BTreeSet;
 
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let page = std::fs::read_to_string(format!("{root}/docs/src/crates.md")).unwrap();
+    let read = |page: &str| std::fs::read_to_string(format!("{root}/docs/src/{page}")).unwrap();
+    let page = read("evidence/crates.md");
     let code = page.split('`').skip(1).step_by(2);
     let named: BTreeSet<_> = code
         .filter_map(|text| text.strip_prefix("suite/"))
@@ -243,5 +244,15 @@ fn the_guide_names_the_tests_that_there_are() {
     for row in page.lines().filter(|line| line.starts_with("| ")) {
         let header = row.ends_with("| Test |");
         assert!(header || row.contains("`suite/crates"), "no test: {row}");
+    }
+    // Each row of the guide begins as its row with the test does.
+    let guide = read("crates.md");
+    for row in guide.lines().filter(|line| line.starts_with("| ")) {
+        let (first, _) = row[2..].split_once(" | ").expect("a row has several cells");
+        let begins = format!("| {first} | ");
+        assert!(
+            page.lines().any(|line| line.starts_with(&begins)),
+            "no test: {row}"
+        );
     }
 }

@@ -70,7 +70,7 @@ fn is_test(source: &str, name: &str) -> bool {
 #[test]
 fn every_test_that_a_table_names_exists() {
     for (name, least) in PAGES {
-        let page = read(&root().join(format!("docs/src/{name}.md")));
+        let page = read(&root().join(format!("docs/src/evidence/{name}.md")));
         let tests = named(&page);
         assert!(
             tests.len() >= least,
@@ -83,14 +83,14 @@ fn every_test_that_a_table_names_exists() {
             .collect();
         assert!(
             missing.is_empty(),
-            "docs/src/{name}.md names tests that do not exist: {missing:?}"
+            "docs/src/evidence/{name}.md names tests that do not exist: {missing:?}"
         );
     }
 }
 
 #[test]
 fn every_row_says_what_holds_it() {
-    let page = read(&root().join("docs/src/http.md"));
+    let page = read(&root().join("docs/src/evidence/http.md"));
     let rows = page
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| `"));
@@ -107,7 +107,7 @@ fn every_row_says_what_holds_it() {
 /// What the RFC tests of this directory try is found in the table.
 #[test]
 fn every_rfc_test_is_in_the_table() {
-    let page = read(&root().join("docs/src/http.md"));
+    let page = read(&root().join("docs/src/evidence/http.md"));
     let named: BTreeSet<_> = named(&page).into_iter().collect();
     for file in ["rfc_body", "rfc_response", "rfc_target"] {
         let source = read(&root().join("tests/suite").join(file).with_extension("rs"));

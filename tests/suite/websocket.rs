@@ -130,6 +130,7 @@ fn faulty_handshakes_have_their_status(engine: Engine) {
         assert_eq!(reply.head.status, status, "{to}");
         if status == 426 {
             assert_eq!(reply.head.field("sec-websocket-version"), Some("13"));
+            assert_eq!(reply.head.field("upgrade"), Some("websocket")); // RFC 9110 section 15.5.22
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Autobahn's cases over sockets: docs/src/websocket-cases.md lists them.
+//! Autobahn's cases over sockets: docs/src/evidence/websocket-cases.md lists them.
 //!
 //! The cases themselves are data that the protocol's own tests share; see there.
 
@@ -318,7 +318,7 @@ fn table() -> String {
 fn the_book_lists_every_case() {
     let page = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../docs/src/websocket-cases.md"
+        "/../docs/src/evidence/websocket-cases.md"
     );
     let page = std::fs::read_to_string(page).expect("the page exists");
     let listed: Vec<_> = page.lines().filter(|line| line.starts_with('|')).collect();

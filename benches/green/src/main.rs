@@ -6,7 +6,7 @@
 //!
 //! Each figure is made by a process of its own, which does one thing many times and says how long
 //! it took. Rounds are interleaved, so that what disturbs the machine disturbs all alike; the
-//! table shows medians, and half of the range of the rounds. `docs/src/benchmarks.md` tells what
+//! table shows medians, and half of the range of the rounds. `docs/src/evidence/benchmarks.md` tells what
 //! the rows mean.
 
 #![forbid(unsafe_code)]

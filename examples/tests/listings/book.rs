@@ -1,8 +1,9 @@
 //! What the book shows is what runs.
 //!
 //! A comment `<!-- listing: FILE#ANCHOR -->` in front of a block of Rust says where the block comes
-//! from: from between `// ANCHOR: …` and `// ANCHOR_END: …` in a file below `examples/`. Every
-//! block of Rust in the book and in the README has one.
+//! from: from between `// ANCHOR: …` and `// ANCHOR_END: …` in a file below `examples/`. Anchors may
+//! be nested; their marks, and `pub(crate)`, which only the tour needs, are left out. Every block of
+//! Rust in the book and in the README has one.
 //!
 //! After a change of a listing, `GREENWAY_UPDATE_BOOK=1 cargo test -p greenway-examples book`
 //! writes it into the chapters.
@@ -16,15 +17,44 @@ fn examples() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn chapters() -> Vec<PathBuf> {
-    let mut chapters: Vec<_> = fs::read_dir(examples().join("../docs/src"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
+fn root() -> PathBuf {
+    examples().join("..")
+}
+
+/// The chapters of the book in `folder` and in the folders below it.
+fn chapters_in(folder: &Path) -> Vec<PathBuf> {
+    let mut chapters = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            chapters.extend(chapters_in(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            chapters.push(path);
+        }
+    }
     chapters.sort();
-    chapters.push(examples().join("../README.md"));
     chapters
+}
+
+fn chapters() -> Vec<PathBuf> {
+    let mut chapters = chapters_in(&root().join("docs/src"));
+    chapters.push(root().join("README.md"));
+    chapters
+}
+
+/// What else is read beside the book. A crate's README compiles with the crate's own tests.
+fn other_pages() -> Vec<PathBuf> {
+    [
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "benches/README.md",
+        "app-api/README.md",
+        "runtime/README.md",
+        "runtime/proto/README.md",
+        "runtime/green/README.md",
+    ]
+    .map(|page| root().join(page))
+    .into()
 }
 
 /// The text between the marks of an anchor, without the indentation that its lines share.
@@ -39,8 +69,10 @@ fn excerpt(reference: &str) -> String {
         .unwrap_or_else(|| panic!("{reference}: there is no such anchor"));
     let lines: Vec<_> = lines
         .take_while(|line| line.trim() != format!("// ANCHOR_END: {anchor}"))
+        .filter(|line| !line.trim_start().starts_with("// ANCHOR"))
+        .map(|line| line.replacen("pub(crate) ", "", 1))
         .collect();
-    let indent = |line: &&str| line.len() - line.trim_start().len();
+    let indent = |line: &String| line.len() - line.trim_start().len();
     let shared = lines
         .iter()
         .filter(|line| !line.is_empty())
@@ -104,9 +136,9 @@ fn book_shows_the_listings_that_run() {
         }
     }
     for listing in [
-        "limits.rs#gate",
-        "stream.rs#stream",
-        "fetch.rs#fetch",
+        "limits.rs#program",
+        "stream.rs#program",
+        "fetch.rs#program",
         "chat.rs#room",
     ] {
         assert!(shown.contains(listing), "the primer shows {listing}");
@@ -120,25 +152,58 @@ fn book_shows_the_listings_that_run() {
 #[test]
 fn book_links_lead_somewhere() {
     let mut checked = 0;
-    for chapter in chapters() {
+    for chapter in chapters().into_iter().chain(other_pages()) {
         let text = fs::read_to_string(&chapter).unwrap();
         for link in text
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
         {
-            let path = link.split('#').next().unwrap_or_default();
-            if path.is_empty() || path.contains("://") {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            if path.contains("://") {
                 continue;
             }
-            let target = chapter.parent().unwrap().join(path);
-            assert!(
-                target.exists(),
-                "{}: {link} leads nowhere",
-                chapter.display()
-            );
+            let target = match path {
+                "" => chapter.clone(),
+                path => chapter.parent().unwrap().join(path),
+            };
+            let there = if heading.is_empty() {
+                target.exists()
+            } else {
+                headings(&target).contains(heading)
+            };
+            assert!(there, "{}: {link} leads nowhere", chapter.display());
             checked += 1;
         }
     }
     assert!(checked > 10, "links were found");
+}
+
+/// The names under which links reach the headings of a page.
+fn headings(page: &Path) -> HashSet<String> {
+    let text = fs::read_to_string(page).unwrap_or_default();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// What is not in the summary is not in the book.
+#[test]
+fn the_summary_lists_every_chapter() {
+    let source = root().join("docs/src");
+    let summary = fs::read_to_string(source.join("SUMMARY.md")).unwrap();
+    for chapter in chapters_in(&source) {
+        let name = chapter.strip_prefix(&source).unwrap().to_str().unwrap();
+        assert!(
+            name == "SUMMARY.md" || summary.contains(&format!("]({name})")),
+            "{name} is not in the summary"
+        );
+    }
 }

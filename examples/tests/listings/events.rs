@@ -1,12 +1,14 @@
 //! The listing of the chapter on events.
 
-use greenway::green::{Queue, sleep, spawn};
-use greenway::sse::{Event, Sse};
+use greenway::App;
 use greenway::testing::Client;
-use greenway::{App, Request};
+
+// ANCHOR: program
+use greenway::Request;
+use greenway::green::{Closed, Queue, sleep, spawn};
+use greenway::sse::{Event, Sse};
 use std::time::Duration;
 
-// ANCHOR: clock
 fn clock(_: Request) -> Sse {
     let ticks = Queue::new(1);
     let feed = ticks.clone();
@@ -16,11 +18,11 @@ fn clock(_: Request) -> Sse {
             feed.put(Event::new(format!("tick {n}")).id(n.to_string()))?;
             sleep(Duration::from_millis(10));
         }
-        Ok::<_, greenway::green::Closed<Event>>(())
+        Ok::<_, Closed<Event>>(())
     });
     Sse::new(ticks)
 }
-// ANCHOR_END: clock
+// ANCHOR_END: program
 
 #[test]
 fn a_clock_ticks_until_nobody_listens() {

@@ -1,5 +1,5 @@
 //! What `may` does when it is left to itself, and that it does not do it here: the pairs of
-//! `docs/src/hazards.md`.
+//! `docs/src/evidence/hazards.md`.
 //!
 //! Those of [`raw`] show the hazard on plain `may`; should one fail with a later version, there is
 //! one reason less for what we do. They are ignored when they are run by themselves, since they
