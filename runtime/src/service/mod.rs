@@ -79,8 +79,8 @@ impl Service {
         }
     }
 
-    /// A service without a log, for connections that no engine runs: tests and fuzz targets.
-    #[cfg(any(test, fuzzing))]
+    /// A service without a log, for connections that no engine runs: tests.
+    #[cfg(test)]
     pub(crate) fn bare(app: impl Application, config: Config) -> Arc<Self> {
         Arc::new(Self::new(Box::new(app), config, 1, None))
     }

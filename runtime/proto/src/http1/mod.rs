@@ -17,7 +17,6 @@
 //! | `date` | the `Date` value, formatted once a second |
 //! | `line` | lines that end in CRLF, and the character classes |
 //! | `reject` | the one error: a status, and whose fault it is |
-//! | `play` | for tests and fuzz targets: a whole stream as a list of events |
 //!
 //! # One exchange
 //!
@@ -51,7 +50,6 @@ mod encode;
 mod fields;
 mod head;
 mod line;
-pub mod play;
 mod reject;
 mod target;
 

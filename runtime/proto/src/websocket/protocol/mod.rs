@@ -15,7 +15,6 @@
 //! | `spare` | compressors that wait for the next message, shared by a thread's sockets |
 //! | `extensions` | the grammar of `Sec-WebSocket-Extensions` |
 //! | `mask` | masking, in bulk |
-//! | `play` | for tests and fuzz targets: a whole stream as a list of events |
 //!
 //! # Use
 //!
@@ -47,7 +46,6 @@ mod encode;
 mod extensions;
 mod inflate;
 mod mask;
-pub mod play;
 mod receive;
 mod spare;
 

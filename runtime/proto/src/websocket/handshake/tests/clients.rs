@@ -54,7 +54,7 @@ fn parse(head: &[u8]) -> Request {
         builder = builder.header(field.name, field.value);
     }
     let (parts, ()) = builder.body(()).expect("a request").into_parts();
-    let connection = Arc::new(Connection::new(None, None));
+    let connection = Arc::new(ConnectionInfo::new(None, None));
     Request::new(Head::from_http(&parts), Input::empty(), connection).expect("a target")
 }
 

@@ -5,9 +5,10 @@ mod cases;
 mod examples;
 mod faults;
 mod properties;
+mod stream;
 
-use super::play::events as receive;
-use super::{Limits, Negotiated, Receiver, Role};
+use self::stream::events as receive;
+use super::{Event, Failure, Limits, Negotiated, Receiver, Role};
 
 fn receiver(role: Role, deflate: Option<&Negotiated>) -> Receiver {
     Receiver::new(role, Limits::default(), deflate)

@@ -1,10 +1,10 @@
 //! What holds for any stream: the cuts do not matter, what is sent is received, and tungstenite
 //! sees the same.
 
-use super::super::play::Events;
 use super::super::{Encoder, Event, Limits, Negotiated, Receiver, Role};
 use super::cases::Frame;
 use super::receive;
+use super::stream::Events;
 use crate::websocket::message::{CloseFrame, Kind, Message};
 use proptest::collection::vec;
 use proptest::prelude::*;

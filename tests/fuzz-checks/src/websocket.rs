@@ -1,13 +1,13 @@
 //! WebSocket messages against a second receiver: the frames again, for whole streams, without
-//! regard to speed, and without the code of `websocket::protocol`.
+//! regard to speed, and without the code of `greenway-proto`.
 //!
 //! Both inflate with the same crate. What is compared is what is done around it: where messages
 //! begin and end, what is kept from one to the next, and where it stops.
 
-use super::{Cuts, split};
-use crate::websocket::{CloseFrame, Message};
+use crate::streams::websocket::{Events, events};
+use crate::{Cuts, split};
 use flate2::{Decompress, FlushDecompress, Status};
-use greenway_proto::websocket::protocol::play::{Events, events};
+use greenway_proto::websocket::message::{CloseFrame, Message};
 use greenway_proto::websocket::protocol::{Encoder, Event, Limits, Negotiated, Receiver, Role};
 
 /// Small enough that a fuzzer goes beyond them.

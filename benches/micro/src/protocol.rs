@@ -1,9 +1,7 @@
-//! What the micro benches call: pieces of the protocol that no program can name.
+//! Pieces of the protocol, as a server calls them.
 //!
 //! Each function does one thing so many times and nothing beside it, so that the difference
-//! between two runs of different length is the cost of the thing. The module exists in builds for
-//! tests and for `benches/micro` (`--cfg greenway_micro`) only and is not part of the public
-//! interface.
+//! between two runs of different length is the cost of the thing.
 
 use bytes::BytesMut;
 use greenway_proto::http1::{

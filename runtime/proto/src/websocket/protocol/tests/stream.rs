@@ -1,15 +1,21 @@
-//! For tests and fuzz targets: a whole stream as a list of events.
+//! A whole stream of frames as a list of events.
+//!
+//! `tests/fuzz-checks` compiles this file as well, so that the tests of this crate and the fuzz
+//! targets judge by the same events; its `super` has the same names as ours.
 
 use bytes::BytesMut;
 
-use super::receive::{Event, Failure, Receiver};
+use super::{Event, Failure, Receiver};
 
 /// All events of a stream, and how it failed.
-pub type Events = (Vec<Event>, Option<Failure>);
+pub(crate) type Events = (Vec<Event>, Option<Failure>);
 
 /// Feeds a stream piece by piece. Unlike a connection it goes on behind a close frame, where
 /// nothing can follow.
-pub fn events<'a>(mut receiver: Receiver, pieces: impl IntoIterator<Item = &'a [u8]>) -> Events {
+pub(crate) fn events<'a>(
+    mut receiver: Receiver,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Events {
     let (mut buf, mut events) = (BytesMut::new(), Vec::new());
     for piece in pieces {
         buf.extend_from_slice(piece);

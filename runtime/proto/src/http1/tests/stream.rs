@@ -1,7 +1,8 @@
-//! A connection without a connection: heads and bodies in the order of a stream.
+//! A connection without a socket: heads and bodies in the order in which a stream holds them.
 //!
-//! Tests and fuzz targets judge this module by the same events, so that what
-//! one of them finds can be repeated by the other. Nothing else uses it.
+//! The tests of this crate and the fuzz targets judge HTTP/1 by the same events, so that each can
+//! repeat what the other has found. `tests/fuzz-checks` therefore compiles this file as well; its
+//! `super` has the same names as ours.
 
 use bytes::BytesMut;
 use greenway_app::{Head, Span};
@@ -9,10 +10,10 @@ use http::Version;
 
 use super::{BodyLength, Decoder, HeadLimits, HeadReader, Reject, RequestHead, Step};
 
-/// What a connection got to see.
+/// What a server finds in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    Head(Box<Seen>),
+pub(crate) enum Event {
+    Head(Box<HeadRecord>),
     /// Body bytes, however many pieces they came in.
     Body(Vec<u8>),
     End,
@@ -21,22 +22,22 @@ pub enum Event {
 
 /// A request head in comparable form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub method: String,
-    pub version: Version,
-    pub target: String,
-    pub path: String,
-    pub query: Option<String>,
-    pub authority: Option<String>,
-    pub fields: Vec<(String, Vec<u8>)>,
-    pub wire: Vec<u8>,
-    pub body: BodyLength,
-    pub keep_alive: bool,
-    pub expect_continue: bool,
-    pub upgrade: bool,
+pub(crate) struct HeadRecord {
+    pub(crate) method: String,
+    pub(crate) version: Version,
+    pub(crate) target: String,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    pub(crate) authority: Option<String>,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
+    pub(crate) wire: Vec<u8>,
+    pub(crate) body: BodyLength,
+    pub(crate) keep_alive: bool,
+    pub(crate) expect_continue: bool,
+    pub(crate) upgrade: bool,
 }
 
-impl From<RequestHead> for Seen {
+impl From<RequestHead> for HeadRecord {
     fn from(request: RequestHead) -> Self {
         let head: &Head = &request.head;
         let bytes = |span: Span| head.bytes[span.start as usize..span.end as usize].to_vec();
@@ -72,9 +73,12 @@ impl From<RequestHead> for Seen {
     }
 }
 
-/// Plays a connection that reads `parts` one by one.
-pub fn events<'a>(parts: impl IntoIterator<Item = &'a [u8]>, limits: &HeadLimits) -> Vec<Event> {
-    let mut seen = Vec::new();
+/// All that a server finds which reads `parts` one by one.
+pub(crate) fn events<'a>(
+    parts: impl IntoIterator<Item = &'a [u8]>,
+    limits: &HeadLimits,
+) -> Vec<Event> {
+    let mut found = Vec::new();
     let mut buf = BytesMut::new();
     let mut reader = HeadReader::default();
     let mut decoder: Option<Decoder> = None;
@@ -85,39 +89,39 @@ pub fn events<'a>(parts: impl IntoIterator<Item = &'a [u8]>, limits: &HeadLimits
                 match reader.read(&mut buf, limits) {
                     Ok(Some(head)) => {
                         decoder = Some(Decoder::new(head.body));
-                        seen.push(Event::Head(Box::new(head.into())));
+                        found.push(Event::Head(Box::new(head.into())));
                         continue;
                     }
                     Ok(None) => break,
                     Err(reject) => {
                         assert_eq!(reader.read(&mut buf, limits).unwrap_err(), reject);
-                        seen.push(Event::Refused(reject));
-                        return seen;
+                        found.push(Event::Refused(reject));
+                        return found;
                     }
                 }
             };
             match body.next(&mut buf) {
                 Ok(Step::Data(n)) => {
                     assert!(0 < n && n <= buf.len());
-                    match seen.last_mut() {
+                    match found.last_mut() {
                         Some(Event::Body(bytes)) => bytes.extend_from_slice(&buf[..n]),
-                        _ => seen.push(Event::Body(buf[..n].to_vec())),
+                        _ => found.push(Event::Body(buf[..n].to_vec())),
                     }
                     body.take(&mut buf, n);
                 }
                 Ok(Step::NeedMore) => break,
                 Ok(Step::End) => {
                     assert!(body.is_done() && body.remaining() == Some(0));
-                    seen.push(Event::End);
+                    found.push(Event::End);
                     decoder = None;
                 }
                 Err(reject) => {
                     assert_eq!(body.next(&mut buf), Err(reject));
-                    seen.push(Event::Refused(reject));
-                    return seen;
+                    found.push(Event::Refused(reject));
+                    return found;
                 }
             }
         }
     }
-    seen
+    found
 }

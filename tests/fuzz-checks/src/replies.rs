@@ -1,32 +1,38 @@
 //! A client that believes nothing: responses, parsed strictly.
 //!
-//! Shares no code with `http1`. Whatever a lenient client would let pass is a panic here.
+//! It shares no code with the server. Whatever a lenient client would let pass is a panic here.
 
 /// What a server has written, understood.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Replies {
+pub struct Replies {
     /// The final responses. Interim ones are checked and left out: whether `100 Continue` is said
     /// depends on how much of the body has come, and may.
-    pub(crate) all: Vec<Reply>,
+    pub all: Vec<Reply>,
 }
 
 /// A final response.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+pub struct Reply {
+    /// As a number.
+    pub status: u16,
+    /// Without its framing.
+    pub body: Vec<u8>,
     /// It says that the connection ends with it.
-    pub(crate) close: bool,
+    pub close: bool,
     /// The number that the application has put on it.
-    pub(crate) call: Option<usize>,
+    pub call: Option<usize>,
     /// All is there that the head promises.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 impl Replies {
     /// Takes `output` apart. `methods` are those of the requests, which say whether a response
     /// has a body.
-    pub(crate) fn parse(output: &[u8], methods: &[&str]) -> Self {
+    ///
+    /// # Panics
+    /// When a strict client could not read it.
+    #[must_use]
+    pub fn parse(output: &[u8], methods: &[&str]) -> Self {
         let mut rest = output;
         let mut all = Vec::new();
         while !rest.is_empty() {
@@ -36,6 +42,31 @@ impl Replies {
         let whole = all.iter().rev().skip(1).all(|reply: &Reply| reply.complete);
         assert!(whole, "a response behind one that is not complete");
         Self { all }
+    }
+
+    /// As [`parse`](Self::parse), for output that may end anywhere: a head that is not complete is
+    /// left out.
+    pub(crate) fn parse_start(output: &[u8], methods: &[&str]) -> Self {
+        let mut rest = output;
+        let mut all = Vec::new();
+        while find(rest, b"\r\n\r\n").is_some() {
+            let to_head = methods.get(all.len()) == Some(&"HEAD");
+            all.extend(reply(&mut rest, to_head));
+        }
+        Self { all }
+    }
+
+    /// Whether these are the first of `all`, the last one of them perhaps cut short.
+    pub(crate) fn is_start_of(&self, all: &Self) -> bool {
+        let Some((last, before)) = self.all.split_last() else {
+            return true;
+        };
+        let Some(same) = all.all.get(before.len()) else {
+            return false;
+        };
+        all.all.starts_with(before)
+            && (last.status, last.close, last.call) == (same.status, same.close, same.call)
+            && same.body.starts_with(&last.body)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Shares no code with `http1`, or it would share its mistakes.
 
+use crate::streams::http1::HeadRecord;
 use greenway_proto::http1::BodyLength;
-use greenway_proto::http1::play::Seen;
 
 /// No limit of the decoder refuses a stream of so few bytes.
 pub(super) const BELOW_ALL_LIMITS: usize = 256;
@@ -67,23 +67,23 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 /// What must be true of every head that was let through.
-pub(super) fn check_head(seen: &Seen) {
-    let mut rest = &seen.wire[..];
+pub(super) fn check_head(head: &HeadRecord) {
+    let mut rest = &head.wire[..];
     let request_line = take_line(&mut rest).expect("a request line");
     let version = &request_line[request_line.len() - 8..];
     assert!(version.starts_with(b"HTTP/1."));
-    let start = format!("{} {} ", seen.method, seen.target);
+    let start = format!("{} {} ", head.method, head.target);
     assert_eq!(request_line[..start.len()], *start.as_bytes());
     assert_eq!(request_line.len(), start.len() + 8);
-    assert!(is_token(seen.method.as_bytes()));
+    assert!(is_token(head.method.as_bytes()));
     assert!(
-        seen.target
+        head.target
             .bytes()
             .all(|b| b.is_ascii_graphic() && b != b'#')
     );
-    assert!(seen.path.starts_with('/') || (seen.path == "*" && seen.method == "OPTIONS"));
+    assert!(head.path.starts_with('/') || (head.path == "*" && head.method == "OPTIONS"));
 
-    for (name, value) in &seen.fields {
+    for (name, value) in &head.fields {
         let line = take_line(&mut rest).expect("a line for each field");
         let (before, after) = line.split_at(name.len());
         assert_eq!(before, name.as_bytes());
@@ -93,12 +93,12 @@ pub(super) fn check_head(seen: &Seen) {
     }
     assert_eq!(take_line(&mut rest), Some(&b""[..]), "the empty line");
     assert!(rest.is_empty(), "nothing behind it");
-    check_framing(seen);
+    check_framing(head);
 }
 
-fn check_framing(seen: &Seen) {
+fn check_framing(head: &HeadRecord) {
     let values = |name: &str| -> Vec<&[u8]> {
-        let found = seen
+        let found = head
             .fields
             .iter()
             .filter(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -111,7 +111,7 @@ fn check_framing(seen: &Seen) {
         ([], []) => BodyLength::None,
         ([], [coding]) => {
             assert!(coding.eq_ignore_ascii_case(b"chunked"));
-            assert_eq!(seen.version, http::Version::HTTP_11);
+            assert_eq!(head.version, http::Version::HTTP_11);
             BodyLength::Chunked
         }
         ([digits], []) => {
@@ -127,7 +127,7 @@ fn check_framing(seen: &Seen) {
         }
         _ => panic!("framed twice"),
     };
-    assert_eq!(seen.body, expected);
+    assert_eq!(head.body, expected);
     let hosts = values("host").len();
-    assert!(hosts == 1 || (hosts == 0 && seen.version == http::Version::HTTP_10));
+    assert!(hosts == 1 || (hosts == 0 && head.version == http::Version::HTTP_10));
 }
