@@ -5,12 +5,13 @@
 
 use bytes::BytesMut;
 use greenway_proto::http1::{
-    BodyLength, CHUNK_END, Decoder, HeadLimits, HeadReader, RequestFacts, Step, chunk_head, plan,
+    BodyLength, CHUNK_END, DateCache, Decoder, HeadLimits, HeadReader, RequestFacts, Step, chunk_head, plan,
     write_head,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use std::hint::black_box;
-use std::time::Instant;
+use std::cell::Cell;
+use std::time::{Instant, SystemTime};
 
 /// Reads `n` times the same request head; how many were found.
 ///
@@ -41,11 +42,20 @@ pub fn responses(n: usize) -> usize {
         version: Version::HTTP_11,
         keep_alive: true,
     };
+    thread_local!(static CACHE: Cell<DateCache> = const { Cell::new(DateCache::new()) });
     let (mut out, now) = (Vec::new(), Instant::now());
     for _ in 0..n {
         out.clear();
         let headers = black_box(Some(&headers));
         let plan = plan(black_box(&request), StatusCode::OK, headers, Some(13));
+        // As a server does it, with a cache for each OS thread.
+        let now = black_box(now);
+        let date = CACHE.get().get(now).unwrap_or_else(|| {
+            let mut cache = CACHE.get();
+            let date = cache.renew(now, SystemTime::now());
+            CACHE.set(cache);
+            date
+        });
         write_head(
             &mut out,
             request.version,
@@ -53,7 +63,7 @@ pub fn responses(n: usize) -> usize {
             Some(black_box(&text)),
             headers,
             black_box(&plan),
-            black_box(now),
+            &date,
         );
     }
     out.len()

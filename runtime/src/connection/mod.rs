@@ -35,7 +35,7 @@ pub(crate) use transport::Transport;
 pub(crate) use wire::{Flushed, Incoming, Rest, Wire};
 
 use crate::green::embed::thread::{BeforeBlock, deadline_in};
-use crate::service::{ConnContext, ConnState, Service};
+use crate::service::{ConnContext, ConnState, Service, date};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::{self, Reject, RequestHead};
 use output::Progress;
@@ -203,9 +203,9 @@ impl<T: Transport> Connection<T> {
 
     /// As [`reject`](Self::reject), without sending it or closing.
     pub(crate) fn answer_reject(&self, reject: &Reject) {
-        let now = Instant::now();
+        let date = date(Instant::now());
         self.wire
-            .queue(|out| http1::error_response(out, reject.status, reject.reason, None, now));
+            .queue(|out| http1::error_response(out, reject.status, reject.reason, None, &date));
         self.service.access_bad(&self.facts, reject.status);
     }
 

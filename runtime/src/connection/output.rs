@@ -3,6 +3,7 @@
 use super::Connection;
 use super::transport::Transport;
 use super::wire::Wire;
+use crate::service::date;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
 use crate::green::{take_turn, yield_now};
 use bytes::Bytes;
@@ -344,7 +345,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         if progress.plan.is_none() {
             progress.facts.keep_alive &= !stopping;
             progress.at = Instant::now();
-            let (status, now) = (progress.status, progress.at);
+            let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
             plan.keep_alive &= wire.may_be_reused();
             wire.answering();
@@ -352,7 +353,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
                 let start = out.len();
                 let version = progress.facts.version;
                 let (content_type, headers) = (self.content_type, self.headers);
-                http1::write_head(out, version, status, content_type, headers, &plan, now);
+                http1::write_head(out, version, status, content_type, headers, &plan, &date);
                 if let Some(kept) = &mut progress.head {
                     kept.extend_from_slice(&out[start..]);
                 }

@@ -20,7 +20,7 @@ use super::wire::Wire;
 use super::departure::Watch;
 use crate::green::embed::handle::Handle;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
-use crate::service::{RequestLine, Service};
+use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, HttpError, Response};
 use greenway_proto::http1::{self, RequestFacts};
@@ -111,9 +111,9 @@ impl<T: Transport> Switch for Wire<T> {
         let status = StatusCode::SWITCHING_PROTOCOLS;
         let headers = Some(headers);
         let plan = http1::plan(&facts, status, headers, None);
-        let now = Instant::now();
+        let date = date(Instant::now());
         self.queue(|out| {
-            http1::write_head(out, facts.version, status, None, headers, &plan, now);
+            http1::write_head(out, facts.version, status, None, headers, &plan, &date);
         });
         self.flush()?;
         if let Some(clock) = self.handlers_limit.take() {

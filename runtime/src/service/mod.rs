@@ -6,6 +6,7 @@
 pub(crate) mod access_log;
 pub(crate) mod config;
 mod context;
+mod date;
 mod error_log;
 mod forwarded;
 mod lifecycle;
@@ -21,6 +22,7 @@ pub(crate) mod websockets;
 pub(crate) use access_log::{AccessLog, Entry, Format};
 pub(crate) use config::{Config, Engine};
 pub(crate) use context::{ConnContext, ConnState};
+pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::{LogFile, SharedLog};
 pub(crate) use metrics::{Metrics, Refused};

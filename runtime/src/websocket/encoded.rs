@@ -1,5 +1,6 @@
 //! A message for many peers.
 
+use super::pool;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::OnceLock;
@@ -55,7 +56,9 @@ impl Encoded {
         };
         slot.get_or_init(|| {
             let mut out = Vec::new();
-            Encoder::new(Role::Server, shared).message(&self.message, &mut out);
+            Encoder::new(Role::Server, shared)
+                .with_pool(pool::lend)
+                .message(&self.message, &mut out);
             out.into()
         })
     }

@@ -6,6 +6,7 @@ mod error;
 mod heart;
 mod options;
 mod outbox;
+mod pool;
 mod sender;
 mod shared;
 mod socket;

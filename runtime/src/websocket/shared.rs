@@ -5,6 +5,7 @@ use super::heart::{self, Pulse};
 use super::options::Options;
 use super::outbox::{Bounds, Outbox};
 use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
+use super::pool;
 use super::spare;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::upgrade::{End, Link, Protocol};
@@ -120,14 +121,17 @@ impl Shared {
             bytes: options.queue_bytes,
         };
         let write_timeout = options.write_timeout.unwrap_or(write_timeout);
-        let encoder = Encoder::new(role, deflate.as_ref()).with_fragments(options.fragment);
+        let encoder = Encoder::new(role, deflate.as_ref())
+            .with_pool(pool::lend)
+            .with_fragments(options.fragment);
         let (sockets, place) = sockets.unzip();
         Arc::new(Self {
             role,
             outbox: Arc::new(Outbox::new(handle, role, bounds, write_timeout)),
             turn: Lock::new(encoder),
             inbound: Lock::new(Inbound {
-                receiver: Receiver::new(role, options.limits, deflate.as_ref()),
+                receiver: Receiver::new(role, options.limits, deflate.as_ref())
+                    .with_pool(pool::lend),
                 buf: BytesMut::new(),
                 ready: None,
                 told: false,

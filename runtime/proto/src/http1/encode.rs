@@ -10,11 +10,9 @@
 //!
 //! Names are written in lower case, as the `http` crate keeps them.
 
-use std::time::Instant;
-
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-use super::date::{write_date, write_server_and_date};
+use super::date::Date;
 use super::target::decimal;
 
 /// How the end of a response body is marked (RFC 9112 section 6.3).
@@ -242,8 +240,7 @@ fn frame(
 /// Appends the head of a response to `out`.
 ///
 /// `plan` must have been made from the same `status` and `headers`; `content_type` comes on top of
-/// these, `now` is for the date. Adds
-/// `Server` and `Date` unless the application set them, the framing field, and
+/// these. Adds `Server` and `Date` unless the application set them, the framing field, and
 /// `Connection` where it says something: `close`, `keep-alive` for HTTP/1.0,
 /// `upgrade` with an `Upgrade` of the application. Fields that appear more than
 /// once, `Set-Cookie` above all, go out line by line.
@@ -258,14 +255,14 @@ pub fn write_head(
     content_type: Option<&HeaderValue>,
     headers: Option<&HeaderMap>,
     plan: &Plan,
-    now: Instant,
+    date: &Date,
 ) {
     out.reserve(256);
     write_status_line(out, version, status);
     match (plan.has_server, plan.has_date) {
-        (false, false) => write_server_and_date(out, now),
-        (false, true) => out.extend_from_slice(b"server: greenway\r\n"),
-        (true, false) => write_date(out, now),
+        (false, false) => out.extend_from_slice(date.server_and_date()),
+        (false, true) => out.extend_from_slice(date.server()),
+        (true, false) => out.extend_from_slice(date.date()),
         (true, true) => {}
     }
     write_connection(out, version, status, plan);
@@ -409,20 +406,20 @@ pub fn chunk_head(n: usize) -> ChunkHead {
 /// Appends a whole response for a request that could not be served, or was not
 /// to be: a line of text, and `Connection: close`.
 ///
-/// `retry_after` is in seconds (RFC 9110 section 10.2.3), for 503 and 429; `now` is for the date. The
+/// `retry_after` is in seconds (RFC 9110 section 10.2.3), for 503 and 429. The
 /// version is 1.1 because that of the request may be unknown.
 pub fn error_response(
     out: &mut Vec<u8>,
     status: StatusCode,
     reason: &str,
     retry_after: Option<u32>,
-    now: Instant,
+    date: &Date,
 ) {
     let phrase = status.canonical_reason().unwrap_or("Error");
     let separator = if reason.is_empty() { "" } else { ": " };
     let pieces = [status.as_str(), " ", phrase, separator, reason, "\n"];
     write_status_line(out, Version::HTTP_11, status);
-    write_server_and_date(out, now);
+    out.extend_from_slice(date.server_and_date());
     out.extend_from_slice(b"connection: close\r\n");
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\n");
     if let Some(seconds) = retry_after {

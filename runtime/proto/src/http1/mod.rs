@@ -14,7 +14,7 @@
 //! | `fields` | the fields that a server must understand: framing, persistence, expectations |
 //! | `decode` | where the body is: by length or by chunks |
 //! | `encode` | how a response is framed, and its head as bytes |
-//! | `date` | the `Date` value, formatted once a second |
+//! | `date` | `Server` and `Date`, formatted once a second |
 //! | `line` | lines that end in CRLF, and the character classes |
 //! | `reject` | the one error: a status, and whose fault it is |
 //!
@@ -56,10 +56,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use self::date::{Date, DateCache};
 pub use self::decode::{Decoder, Step};
 pub use self::encode::{
-    CHUNK_END, CONTINUE, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response, plan,
-    write_head, write_interim,
+    CHUNK_END, CONTINUE, ChunkHead, Framing, LAST_CHUNK, Mismatch, Plan, RequestFacts, chunk_head,
+    error_response, plan, write_head, write_interim,
 };
 pub use self::fields::BodyLength;
 pub use self::head::{HeadLimits, HeadReader, RequestHead};

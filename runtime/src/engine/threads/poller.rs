@@ -5,7 +5,7 @@ use super::parked::{Parked, Progress, Stage};
 use super::{Command, Job};
 use crate::connection::Incoming;
 use crate::green::embed::net::{Accepted, accept_now};
-use crate::service::{Refused, Service};
+use crate::service::{Refused, Service, date};
 use crossbeam_channel::{Receiver, Sender};
 use greenway_proto::http1::{self, Reject, RequestHead};
 use mio::unix::SourceFd;
@@ -305,7 +305,7 @@ impl Poller {
     fn reject(&mut self, connection: &Parked, reject: &Reject) {
         let mut response = Vec::new();
         let (status, reason) = (reject.status, reject.reason);
-        http1::error_response(&mut response, status, reason, None, Instant::now());
+        http1::error_response(&mut response, status, reason, None, &date(Instant::now()));
         // Best effort: nothing was sent on this connection lately, so its buffer has room.
         let _ = connection.tell(&response, &mut self.buffer);
         self.service.access_bad(&connection.facts, reject.status);

@@ -1,13 +1,13 @@
 //! What goes out, byte by byte.
 
-use std::time::Instant;
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 use super::super::encode::Mismatch;
 use super::super::{
-    CHUNK_END, CONTINUE, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response, plan,
-    write_head,
+    CHUNK_END, CONTINUE, Date, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response,
+    plan, write_head,
 };
 
 const GET: RequestFacts = RequestFacts {
@@ -44,7 +44,7 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 /// The head of a 200 with these fields.
 fn head(headers: &HeaderMap, plan: &Plan) -> Vec<u8> {
     let mut out = Vec::new();
-    let now = Instant::now();
+    let date = Date::at(SystemTime::now());
     write_head(
         &mut out,
         Version::HTTP_11,
@@ -52,7 +52,7 @@ fn head(headers: &HeaderMap, plan: &Plan) -> Vec<u8> {
         None,
         Some(headers),
         plan,
-        now,
+        &date,
     );
     out
 }
@@ -75,7 +75,7 @@ fn respond(
         None,
         Some(&headers),
         &plan,
-        Instant::now(),
+        &Date::at(SystemTime::now()),
     );
     let text = String::from_utf8(out).unwrap();
     let head = text
@@ -518,7 +518,7 @@ fn refusals_are_whole_responses() {
             StatusCode::from_u16(status).unwrap(),
             reason,
             retry_after,
-            Instant::now(),
+            &Date::at(SystemTime::now()),
         );
         let common =
             format!("{COMMON}connection: close\r\ncontent-type: text/plain; charset=utf-8\r\n");

@@ -4,7 +4,7 @@ use flate2::FlushCompress;
 
 use super::Role;
 use super::extensions::Extension;
-use super::spare::Compressor;
+use super::pool::{Compressor, LendPool};
 
 /// The name of the extension.
 pub(super) const NAME: &str = "permessage-deflate";
@@ -287,6 +287,7 @@ pub struct Negotiated {
 #[derive(Debug)]
 pub(super) struct Deflater {
     state: Option<Compressor>,
+    pool: Option<LendPool>,
     bits: u8,
     level: u32,
     takeover: bool,
@@ -303,11 +304,16 @@ impl Deflater {
         };
         (bits >= MIN_BITS).then_some(Self {
             state: None,
+            pool: None,
             bits,
             level: deflate.level,
             takeover: !reset,
             threshold: deflate.threshold,
         })
+    }
+
+    pub(super) fn set_pool(&mut self, pool: LendPool) {
+        self.pool = Some(pool);
     }
 
     #[cfg(test)]
@@ -329,10 +335,10 @@ impl Deflater {
     /// Compresses the next piece of a message behind `out`, all of it, so that the peer can
     /// inflate it at once.
     pub(super) fn push(&mut self, mut piece: &[u8], last: bool, out: &mut Vec<u8>) {
-        let (bits, level) = (self.bits, self.level);
+        let (pool, bits, level) = (self.pool, self.bits, self.level);
         let state = self
             .state
-            .get_or_insert_with(|| Compressor::take(bits, level));
+            .get_or_insert_with(|| Compressor::take(pool, bits, level));
         let start = out.len();
         loop {
             out.reserve(piece.len() / 4 + 64);
@@ -359,7 +365,7 @@ impl Deflater {
         if !self.takeover
             && let Some(state) = self.state.take()
         {
-            state.put_back();
+            state.put_back(self.pool);
         }
     }
 }

@@ -5,6 +5,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::deflate::{Deflater, Negotiated};
 use super::mask::{Mask, Masks};
+use super::pool::LendPool;
 use super::{MAX_CONTROL, Role};
 use crate::websocket::message::{CloseFrame, Kind, Message};
 
@@ -38,7 +39,18 @@ impl Encoder {
         }
     }
 
+    /// Takes compressors from a pool and leaves them there between messages. Without one, each
+    /// message for which no context is kept makes its own, which costs more than compressing it.
+    #[must_use]
+    pub fn with_pool(mut self, pool: LendPool) -> Self {
+        if let Some(deflater) = &mut self.deflater {
+            deflater.set_pool(pool);
+        }
+        self
+    }
+
     /// Cuts messages into frames of at most `size` bytes of payload; at least 1.
+    #[must_use]
     pub fn with_fragments(mut self, size: usize) -> Self {
         self.fragment = size.max(1);
         self

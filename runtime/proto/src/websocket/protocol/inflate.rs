@@ -4,8 +4,8 @@ use flate2::{FlushDecompress, Status};
 
 use super::Role;
 use super::deflate::{MIN_BITS, Negotiated};
+use super::pool::{Decompressor, LendPool};
 use super::receive::Failure;
-use super::spare::Decompressor;
 
 /// What a sender takes off the end of each message: the end of an empty block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -17,6 +17,7 @@ const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
 #[derive(Debug)]
 pub(super) struct Inflater {
     state: Option<Decompressor>,
+    pool: Option<LendPool>,
     bits: u8,
     /// Whether the context of one message is needed for the next one.
     takeover: bool,
@@ -32,11 +33,16 @@ impl Inflater {
         };
         Self {
             state: None,
+            pool: None,
             // A larger window does no harm, and zlib has none for 8 bits.
             bits: bits.max(MIN_BITS),
             takeover: !reset,
             over: false,
         }
+    }
+
+    pub(super) fn set_pool(&mut self, pool: LendPool) {
+        self.pool = Some(pool);
     }
 
     #[cfg(test)]
@@ -55,8 +61,10 @@ impl Inflater {
         limit: usize,
         mut check: impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let bits = self.bits;
-        let state = self.state.get_or_insert_with(|| Decompressor::take(bits));
+        let (pool, bits) = (self.pool, self.bits);
+        let state = self
+            .state
+            .get_or_insert_with(|| Decompressor::take(pool, bits));
         let mut feed = |input: &[u8]| inflate(state, input, out, limit, &mut check);
         if !piece.is_empty() {
             self.over = feed(piece)?;
@@ -76,7 +84,7 @@ impl Inflater {
             return Err(malformed());
         }
         if let Some(state) = self.state.take() {
-            state.put_back();
+            state.put_back(self.pool);
         }
         Ok(())
     }

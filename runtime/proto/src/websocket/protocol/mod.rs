@@ -12,7 +12,7 @@
 //! | `encode` | [`Encoder`]: messages, pieces of messages and control frames become bytes |
 //! | `deflate` | permessage-deflate: offers and answers, compressing and its bounds |
 //! | `inflate` | the other way, and its bounds |
-//! | `spare` | compressors that wait for the next message, shared by a thread's sockets |
+//! | `pool` | compressors that wait for the next message, shared by whom the caller likes |
 //! | `extensions` | the grammar of `Sec-WebSocket-Extensions` |
 //! | `mask` | masking, in bulk |
 //!
@@ -46,8 +46,8 @@ mod encode;
 mod extensions;
 mod inflate;
 mod mask;
+mod pool;
 mod receive;
-mod spare;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,7 @@ pub use self::deflate::Deflate;
 pub use self::deflate::{MAX_BITS, MIN_BITS, Negotiated};
 pub use self::encode::Encoder;
 pub use self::extensions::{Extension, is_token, parse as parse_extensions};
+pub use self::pool::{CompressorPool, LendPool};
 pub use self::receive::{Event, Failure, Limits, Receiver};
 
 /// Which end we are. It decides who masks: clients do, servers must not (RFC 6455 section 5.1).

@@ -7,6 +7,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use super::deflate::Negotiated;
 use super::inflate::Inflater;
 use super::mask::Mask;
+use super::pool::LendPool;
 use super::{MAX_CONTROL, Role};
 use crate::websocket::message::{CloseCode, CloseFrame, Kind, Message};
 
@@ -118,6 +119,16 @@ impl Receiver {
             partial: None,
             inflater: deflate.map(|deflate| Box::new(Inflater::new(role, deflate))),
         }
+    }
+
+    /// Takes decompressors from a pool and leaves them there between messages. Without one, each
+    /// message for which no context is kept makes its own.
+    #[must_use]
+    pub fn with_pool(mut self, pool: LendPool) -> Self {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.set_pool(pool);
+        }
+        self
     }
 
     /// The next event in `buf`, which is consumed; `None` if more bytes have to arrive. `buf` is in

@@ -2,6 +2,7 @@
 
 use super::super::{Deflate, Encoder, Event, Limits, Negotiated, Receiver, Role, parse_extensions};
 use super::cases::{self, Case, End, Reply};
+use super::lend;
 use crate::websocket::message::{CloseCode, CloseFrame, Message};
 use bytes::BytesMut;
 
@@ -21,8 +22,8 @@ impl Peer {
             message: limit,
         };
         Self {
-            receiver: Receiver::new(Role::Server, limits, deflate),
-            encoder: Encoder::new(Role::Server, deflate),
+            receiver: Receiver::new(Role::Server, limits, deflate).with_pool(lend),
+            encoder: Encoder::new(Role::Server, deflate).with_pool(lend),
             buf: BytesMut::new(),
             out: Vec::new(),
             over: false,
@@ -58,7 +59,10 @@ fn understand(wire: &[u8], limit: usize, deflate: Option<&Negotiated>) -> Vec<Ev
         frame: limit,
         message: limit,
     };
-    let (events, failure) = super::receive(Receiver::new(Role::Client, limits, deflate), [wire]);
+    let (events, failure) = super::receive(
+        Receiver::new(Role::Client, limits, deflate).with_pool(lend),
+        [wire],
+    );
     assert_eq!(failure, None);
     events
 }
@@ -76,7 +80,9 @@ fn check(case: &Case) {
             assert!(!peer.receiver.is_inside_message(), "{id}: not complete");
             let normal = CloseFrame::new(CloseCode::NORMAL, "");
             let mut wire = Vec::new();
-            Encoder::new(Role::Client, None).close(Some(&normal), &mut wire);
+            Encoder::new(Role::Client, None)
+                .with_pool(lend)
+                .close(Some(&normal), &mut wire);
             peer.read(&wire);
             Some(1000)
         }
@@ -212,7 +218,9 @@ fn case_9_limits() {
 #[test]
 fn case_10_fragments() {
     check_group(10);
-    let mut encoder = Encoder::new(Role::Server, None).with_fragments(1300);
+    let mut encoder = Encoder::new(Role::Server, None)
+        .with_pool(lend)
+        .with_fragments(1300);
     let (message, mut wire) = (Message::from("*".repeat(65536)), Vec::new());
     encoder.message(&message, &mut wire);
     let headers = 65536_usize.div_ceil(1300) * 4;
@@ -224,14 +232,15 @@ fn case_10_fragments() {
 /// Sends messages of all sizes to an echo and back, both sides with what was agreed on.
 fn check_compressed(what: &str, kind: usize, agreed: &Negotiated) {
     let mut peer = Peer::new(1 << 20, Some(agreed));
-    let mut back = Receiver::new(Role::Client, Limits::default(), Some(agreed));
+    let mut back = Receiver::new(Role::Client, Limits::default(), Some(agreed)).with_pool(lend);
     for (size, fragment) in cases::COMPRESSED {
-        let mut client = Encoder::new(Role::Client, Some(agreed));
+        let mut client = Encoder::new(Role::Client, Some(agreed)).with_pool(lend);
         if fragment > 0 {
             client = client.with_fragments(fragment);
         }
         // A new encoder has an empty context; the peer's keeps what came before.
-        peer.receiver = Receiver::new(Role::Server, Limits::default(), Some(agreed));
+        peer.receiver =
+            Receiver::new(Role::Server, Limits::default(), Some(agreed)).with_pool(lend);
         let content = cases::content(kind, 3 * size);
         let (mut sent, mut plain) = (0, 0);
         for content in content.chunks_exact(size) {

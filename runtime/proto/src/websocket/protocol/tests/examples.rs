@@ -1,6 +1,7 @@
 //! The examples of the RFCs, byte by byte.
 
 use super::super::{Deflate, Encoder, Event, Role};
+use super::lend;
 use super::{receive, receiver};
 use crate::websocket::message::{CloseCode, CloseFrame, Kind, Message};
 use bytes::Bytes;
@@ -33,7 +34,7 @@ fn frames_of_rfc_6455() {
     ];
     assert_eq!(server(&pong), (vec![Event::Pong(hello_bytes)], None));
     let mut wire = Vec::new();
-    let mut encoder = Encoder::new(Role::Server, None);
+    let mut encoder = Encoder::new(Role::Server, None).with_pool(lend);
     encoder.message(&Message::from(vec![1; 256]), &mut wire);
     encoder.message(&Message::from(vec![1; 65536]), &mut wire);
     assert_eq!(wire[..4], [0x82, 0x7e, 0x01, 0x00]);
@@ -42,7 +43,7 @@ fn frames_of_rfc_6455() {
 
 #[test]
 fn what_the_server_sends() {
-    let (mut encoder, mut wire) = (Encoder::new(Role::Server, None), Vec::new());
+    let (mut encoder, mut wire) = (Encoder::new(Role::Server, None).with_pool(lend), Vec::new());
     encoder.message(&"Hello".into(), &mut wire);
     assert_eq!(wire, b"\x81\x05Hello");
     wire.clear();
@@ -95,7 +96,10 @@ fn messages_of_rfc_7692() {
     ];
     assert_eq!(client(&two_blocks), (vec![text("Hello")], None));
 
-    let (mut encoder, mut wire) = (Encoder::new(Role::Server, Some(&agreed)), Vec::new());
+    let (mut encoder, mut wire) = (
+        Encoder::new(Role::Server, Some(&agreed)).with_pool(lend),
+        Vec::new(),
+    );
     encoder.message(&"Hello".into(), &mut wire);
     encoder.message(&"Hello".into(), &mut wire);
     assert_eq!(wire, both);

@@ -3,6 +3,7 @@
 use super::super::{
     Deflate, Encoder, Event, Failure, Limits, Negotiated, Receiver, Role, parse_extensions,
 };
+use super::lend;
 use super::{receive, receiver};
 use crate::websocket::message::{CloseCode, Message};
 use bytes::BytesMut;
@@ -87,7 +88,7 @@ fn limits_are_decided_from_the_header() {
         message: 10,
     };
     let check = |pieces: &[&[u8]]| {
-        let receiver = Receiver::new(Role::Client, limits, None);
+        let receiver = Receiver::new(Role::Client, limits, None).with_pool(lend);
         receive(receiver, pieces.iter().copied())
     };
     let message = |bytes: &[u8]| Event::Message(Message::from(bytes));
@@ -116,7 +117,7 @@ fn nothing_is_allocated_on_a_promise() {
         frame: 1 << 40,
         message: 1 << 40,
     };
-    let mut receiver = Receiver::new(Role::Client, limits, None);
+    let mut receiver = Receiver::new(Role::Client, limits, None).with_pool(lend);
     let mut buf = BytesMut::from(&[0x82, 127, 0, 0, 0, 0x80, 0, 0, 0, 0, b'x'][..]);
     assert_eq!(receiver.next(&mut buf), Ok(None));
     assert!(receiver.buffered() < 1024, "{}", receiver.buffered());
@@ -130,8 +131,9 @@ fn nothing_is_allocated_on_a_promise() {
 #[test]
 fn between_messages_nothing_is_kept() {
     let agreed = agreed(false);
-    let mut encoder = Encoder::new(Role::Server, Some(&agreed));
-    let mut receiver = Receiver::new(Role::Client, Limits::default(), Some(&agreed));
+    let mut encoder = Encoder::new(Role::Server, Some(&agreed)).with_pool(lend);
+    let mut receiver =
+        Receiver::new(Role::Client, Limits::default(), Some(&agreed)).with_pool(lend);
     for message in [Message::from("x".repeat(100_000)), vec![7; 5000].into()] {
         let mut wire = Vec::new();
         encoder.message(&message, &mut wire);
@@ -218,10 +220,10 @@ fn bombs_are_refused() {
     for (length, fits) in [(1 << 20, true), ((1 << 20) + 1, false), (200 << 20, false)] {
         let mut wire = Vec::new();
         let zeros = vec![0; length];
-        let mut encoder = Encoder::new(Role::Server, Some(&agreed));
+        let mut encoder = Encoder::new(Role::Server, Some(&agreed)).with_pool(lend);
         encoder.message(&Message::from(zeros), &mut wire);
         assert!(wire.len() < limits.frame);
-        let mut receiver = Receiver::new(Role::Client, limits, Some(&agreed));
+        let mut receiver = Receiver::new(Role::Client, limits, Some(&agreed)).with_pool(lend);
         let mut buf = BytesMut::from(&*wire);
         match receiver.next(&mut buf) {
             Ok(Some(Event::Message(message))) => assert!(fits && message.len() == length),
@@ -238,7 +240,7 @@ fn short_and_random_messages_are_not_compressed() {
         threshold: 64,
         ..agreed(false)
     };
-    let mut encoder = Encoder::new(Role::Server, Some(&agreed));
+    let mut encoder = Encoder::new(Role::Server, Some(&agreed)).with_pool(lend);
     let first_byte = |encoder: &mut Encoder, payload: Vec<u8>| {
         let mut wire = Vec::new();
         encoder.message(&payload.into(), &mut wire);
@@ -253,7 +255,7 @@ fn short_and_random_messages_are_not_compressed() {
         server_no_context_takeover: false,
         ..agreed
     };
-    let mut encoder = Encoder::new(Role::Server, Some(&takeover));
+    let mut encoder = Encoder::new(Role::Server, Some(&takeover)).with_pool(lend);
     assert_eq!(first_byte(&mut encoder, random), 0xc2);
 }
 
@@ -263,8 +265,9 @@ fn pieces_arrive_when_they_are_sent() {
     for takeover in [false, true] {
         let agreed = agreed(takeover);
         for deflate in [None, Some(&agreed)] {
-            let mut encoder = Encoder::new(Role::Client, deflate);
-            let mut receiver = Receiver::new(Role::Server, Limits::default(), deflate);
+            let mut encoder = Encoder::new(Role::Client, deflate).with_pool(lend);
+            let mut receiver =
+                Receiver::new(Role::Server, Limits::default(), deflate).with_pool(lend);
             for _ in 0..2 {
                 encoder.begin(crate::websocket::message::Kind::Text);
                 let (mut buf, mut sent) = (BytesMut::new(), 0);

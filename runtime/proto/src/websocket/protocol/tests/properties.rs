@@ -3,6 +3,7 @@
 
 use super::super::{Encoder, Event, Limits, Negotiated, Receiver, Role};
 use super::cases::Frame;
+use super::lend;
 use super::receive;
 use super::stream::Events;
 use crate::websocket::message::{CloseFrame, Kind, Message};
@@ -101,7 +102,9 @@ fn any_act() -> impl Strategy<Value = Act> {
 
 /// The stream of a peer in the opposite role.
 fn wire(acts: &[Act], role: Role, deflate: Option<&Negotiated>, fragment: usize) -> Vec<u8> {
-    let mut encoder = Encoder::new(role, deflate).with_fragments(fragment);
+    let mut encoder = Encoder::new(role, deflate)
+        .with_pool(lend)
+        .with_fragments(fragment);
     let mut wire = Vec::new();
     for act in acts {
         match act {
@@ -176,7 +179,7 @@ proptest! {
             let at = at.index(stream.len());
             stream[at] ^= bits;
         }
-        let receiver = || Receiver::new(Role::Server, LIMITS, deflate.as_ref());
+        let receiver = || Receiver::new(Role::Server, LIMITS, deflate.as_ref()).with_pool(lend);
         let whole = receive(receiver(), [&*stream]);
         prop_assert_eq!(&whole, &receive(receiver(), stream.chunks(1)));
         prop_assert_eq!(&whole, &receive(receiver(), pieces(&stream, &sizes)));
@@ -196,7 +199,7 @@ proptest! {
             false => (Role::Server, Role::Client),
         };
         let stream = wire(&acts, from, deflate.as_ref(), fragment);
-        let receiver = Receiver::new(to, Limits::default(), deflate.as_ref());
+        let receiver = Receiver::new(to, Limits::default(), deflate.as_ref()).with_pool(lend);
         prop_assert_eq!(receive(receiver, [&*stream]), (meant(&acts), None));
     }
 
@@ -209,7 +212,7 @@ proptest! {
     ) {
         let acts: Vec<_> = acts.into_iter().chain(last).collect();
         let stream = wire(&acts, Role::Client, None, fragment);
-        let ours = receive(Receiver::new(Role::Server, LIMITS, None), [&*stream]);
+        let ours = receive(Receiver::new(Role::Server, LIMITS, None).with_pool(lend), [&*stream]);
         let (events, failed) = tungstenite(&stream);
         prop_assert_eq!((ours.0, ours.1.is_some()), (events, failed));
     }
@@ -238,7 +241,7 @@ proptest! {
             socket.send(message).expect("memory takes all");
         }
         let stream = &socket.get_ref().written;
-        let receiver = Receiver::new(our, Limits::default(), None);
+        let receiver = Receiver::new(our, Limits::default(), None).with_pool(lend);
         prop_assert_eq!(receive(receiver, [&**stream]), (meant(&whole), None));
     }
 }
@@ -323,8 +326,10 @@ fn the_streams_are_worth_their_tests() {
             .new_tree(&mut runner)
             .expect("no filters");
         let stream = wire(&acts.current(), Role::Client, None, 300);
-        let (events, failure): Events =
-            receive(Receiver::new(Role::Server, LIMITS, None), [&*stream]);
+        let (events, failure): Events = receive(
+            Receiver::new(Role::Server, LIMITS, None).with_pool(lend),
+            [&*stream],
+        );
         messages += events.len();
         failures += usize::from(failure.is_some());
     }
