@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use greenway_proto::http1::{
-    BodyLength, CHUNK_END, DateCache, Decoder, HeadLimits, HeadReader, RequestFacts, Step, chunk_head, plan,
+    BodyLength, CHUNK_END, DateCache, Decoder, HeadLimits, HeadReader, RequestInfo, Step, chunk_head, plan,
     write_head,
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
@@ -37,7 +37,7 @@ pub fn heads(head: &[u8], n: usize) -> usize {
 pub fn responses(n: usize) -> usize {
     let headers = HeaderMap::new();
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    let request = RequestFacts {
+    let request = RequestInfo {
         head: false,
         version: Version::HTTP_11,
         keep_alive: true,

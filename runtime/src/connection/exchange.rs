@@ -13,7 +13,7 @@ use bytes::Bytes;
 use greenway_app::{
     BodyError, ConnectionInfo, Head, HttpError, Input, IntoResponse, Peer, Request, Response,
 };
-use greenway_proto::http1::{self, RequestFacts, RequestHead};
+use greenway_proto::http1::{self, RequestInfo, RequestHead};
 use http::{Method, StatusCode};
 use log::Level;
 use std::any::Any;
@@ -43,7 +43,7 @@ struct Ended<'a> {
 impl<T: Transport> Connection<T> {
     /// Calls the application and sends its response.
     pub(crate) fn exchange(&self, mut request: RequestHead) -> After {
-        let facts = RequestFacts {
+        let facts = RequestInfo {
             head: request.head.method == Method::HEAD,
             version: request.head.version,
             keep_alive: request.keep_alive && !self.service.lifecycle.is_stopping(),

@@ -3,12 +3,12 @@
 use super::Connection;
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::service::date;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
 use crate::green::{take_turn, yield_now};
+use crate::service::date;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
-use greenway_proto::http1::{self, Framing, Plan, RequestFacts};
+use greenway_proto::http1::{self, Framing, Plan, RequestInfo};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
 use std::fmt;
@@ -36,7 +36,7 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
 /// a connection.
 #[derive(Debug)]
 pub(super) struct Progress {
-    facts: RequestFacts,
+    facts: RequestInfo,
     status: StatusCode,
     plan: Option<Plan>,
     body_bytes: u64,
@@ -65,7 +65,7 @@ pub(super) struct Written {
 impl<'a, T: Transport> ResponseWriter<'a, T> {
     pub(super) fn new(
         connection: &'a Connection<T>,
-        facts: RequestFacts,
+        facts: RequestInfo,
         limit: LimitGuard<&'a Thread>,
     ) -> Self {
         let at = connection.since.get();
@@ -302,7 +302,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
 impl Progress {
     #[inline(never)] // not to be made on the stack of whoever is about to call a handler
-    fn new(facts: RequestFacts, at: Instant) -> Box<Self> {
+    fn new(facts: RequestInfo, at: Instant) -> Box<Self> {
         Box::new(Self {
             facts,
             status: StatusCode::OK,
@@ -316,7 +316,7 @@ impl Progress {
     }
 
     /// Forgets the last response.
-    fn restart(&mut self, facts: RequestFacts, at: Instant) {
+    fn restart(&mut self, facts: RequestInfo, at: Instant) {
         self.facts = facts;
         self.status = StatusCode::OK;
         self.plan = None;

@@ -23,7 +23,7 @@ use crate::green::embed::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
 use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, HttpError, Response};
-use greenway_proto::http1::{self, RequestFacts};
+use greenway_proto::http1::{self, RequestInfo};
 use http::{HeaderMap, StatusCode, Version};
 use log::Level;
 use std::any::Any;
@@ -103,7 +103,7 @@ impl<T: Transport> Switch for Wire<T> {
         if !self.take_upgrade() {
             return unfit("the request asks for no upgrade, or is answered already");
         }
-        let facts = RequestFacts {
+        let facts = RequestInfo {
             head: false,
             version: Version::HTTP_11,
             keep_alive: true,

@@ -9,7 +9,7 @@ use crate::green::net::{Stream, TcpStream};
 use bytes::BytesMut;
 use greenway_app::HttpError;
 use greenway_proto::websocket::handshake::client::{Handshake, Refused};
-use greenway_proto::websocket::protocol::Role;
+use greenway_proto::websocket::Role;
 use http::{StatusCode, Uri};
 use std::fmt;
 use std::io::{self, IoSlice};

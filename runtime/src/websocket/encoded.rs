@@ -5,8 +5,8 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::OnceLock;
 
-use greenway_proto::websocket::message::Message;
-use greenway_proto::websocket::protocol::{Encoder, MAX_BITS, MIN_BITS, Negotiated, Role};
+use greenway_proto::websocket::Message;
+use greenway_proto::websocket::{Encoder, MAX_WINDOW_BITS, MIN_WINDOW_BITS, DeflateParameters, Role};
 
 /// A message that is encoded once for all the sockets it goes to.
 ///
@@ -25,7 +25,7 @@ pub struct Encoded {
     message: Message,
     plain: OnceLock<Bytes>,
     /// By window bits, the smallest first.
-    deflated: [OnceLock<Bytes>; (MAX_BITS - MIN_BITS + 1) as usize],
+    deflated: [OnceLock<Bytes>; (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize],
 }
 
 impl Encoded {
@@ -35,7 +35,7 @@ impl Encoded {
         Self {
             message: message.into(),
             plain: OnceLock::new(),
-            deflated: [const { OnceLock::new() }; (MAX_BITS - MIN_BITS + 1) as usize],
+            deflated: [const { OnceLock::new() }; (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize],
         }
     }
 
@@ -46,12 +46,12 @@ impl Encoded {
     }
 
     /// The frame for a client with whom this was agreed. Cheap after the first call.
-    pub(crate) fn frame(&self, deflate: Option<&Negotiated>) -> &Bytes {
+    pub(crate) fn frame(&self, deflate: Option<&DeflateParameters>) -> &Bytes {
         let shared = deflate.filter(|deflate| {
             deflate.server_no_context_takeover && self.message.len() >= deflate.threshold
         });
         let slot = match shared {
-            Some(deflate) => &self.deflated[usize::from(deflate.server_bits - MIN_BITS)],
+            Some(deflate) => &self.deflated[usize::from(deflate.server_bits - MIN_WINDOW_BITS)],
             None => &self.plain,
         };
         slot.get_or_init(|| {

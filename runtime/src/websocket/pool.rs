@@ -1,6 +1,6 @@
 //! The compressors that the WebSockets of an OS thread share between two messages.
 
-use greenway_proto::websocket::protocol::CompressorPool;
+use greenway_proto::websocket::CompressorPool;
 use std::cell::RefCell;
 
 thread_local!(static POOL: RefCell<CompressorPool> = RefCell::default());

@@ -14,7 +14,7 @@ use crate::green::embed::stack::trim;
 use crate::green::embed::thread::{TimedOut, deadline_in};
 use crate::green::{Lock, LockGuard, take_turn};
 use bytes::BytesMut;
-use greenway_proto::websocket::protocol::{Encoder, Event, Failure, Negotiated, Receiver, Role};
+use greenway_proto::websocket::{Encoder, Event, Failure, DeflateParameters, Receiver, Role};
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
@@ -34,7 +34,7 @@ const PULL_BYTES: usize = 64 * 1024;
 pub(super) struct Shared {
     pub(super) role: Role,
     pub(super) protocol: Option<String>,
-    pub(super) deflate: Option<Negotiated>,
+    pub(super) deflate: Option<DeflateParameters>,
     pub(super) outbox: Arc<Outbox>,
     /// Whoever has the lock may send data; it is held while a message is sent in pieces.
     pub(super) turn: Lock<Encoder>,
@@ -112,7 +112,7 @@ impl Shared {
         role: Role,
         options: &Options,
         write_timeout: Duration,
-        accepted: (Option<String>, Option<Negotiated>),
+        accepted: (Option<String>, Option<DeflateParameters>),
         sockets: Option<(Arc<WebSockets>, WebSocketPermit)>,
     ) -> Arc<Self> {
         let (protocol, deflate) = accepted;

@@ -4,9 +4,9 @@
 use greenway_proto::http1::{
     BodyLength, Decoder, HeadLimits, HeadReader, Reject, RequestHead, Step,
 };
-use greenway_proto::websocket::protocol::{Event, Failure, Receiver};
+use greenway_proto::websocket::{Event, Failure, Receiver};
 
 #[path = "../../../runtime/proto/src/http1/tests/stream.rs"]
 pub(crate) mod http1;
-#[path = "../../../runtime/proto/src/websocket/protocol/tests/stream.rs"]
+#[path = "../../../runtime/proto/src/websocket/tests/stream.rs"]
 pub(crate) mod websocket;

@@ -7,8 +7,8 @@
 use crate::streams::websocket::{Events, events};
 use crate::{Cuts, split};
 use flate2::{Decompress, FlushDecompress, Status};
-use greenway_proto::websocket::message::{CloseFrame, Message};
-use greenway_proto::websocket::protocol::{Encoder, Event, Limits, Negotiated, Receiver, Role};
+use greenway_proto::websocket::{CloseFrame, Message};
+use greenway_proto::websocket::{DeflateParameters, Encoder, Event, Limits, Receiver, Role};
 
 /// Small enough that a fuzzer goes beyond them.
 const LIMITS: Limits = Limits {
@@ -21,14 +21,14 @@ const LIMITS: Limits = Limits {
 #[derive(Debug, Clone)]
 struct Settings {
     role: Role,
-    deflate: Option<Negotiated>,
+    deflate: Option<DeflateParameters>,
 }
 
 impl Settings {
     fn new(byte: u8) -> Self {
         let reset = byte & 4 == 0;
         let bits = 9 + (byte >> 3 & 7).min(6);
-        let deflate = Negotiated {
+        let deflate = DeflateParameters {
             server_no_context_takeover: reset,
             client_no_context_takeover: reset,
             server_bits: bits,

@@ -31,7 +31,7 @@ pub enum Framing {
 
 /// What [`plan`] has to know about the request.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestFacts {
+pub struct RequestInfo {
     /// Whether the method is HEAD.
     pub head: bool,
     /// The version of the request.
@@ -42,7 +42,7 @@ pub struct RequestFacts {
 
 /// A `Content-Length` of the application that was not honoured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mismatch {
+pub enum LengthMismatch {
     /// Not a number, or more than one.
     Invalid,
     /// The body is known to be of another length, which is what was sent.
@@ -66,7 +66,7 @@ pub struct Plan {
     /// set to `false` before [`write_head`], which then says so to the client.
     pub keep_alive: bool,
     /// What was wrong with the application's `Content-Length`, for the log.
-    pub mismatch: Option<Mismatch>,
+    pub mismatch: Option<LengthMismatch>,
     has_server: bool,
     has_date: bool,
     has_upgrade: bool,
@@ -163,7 +163,7 @@ impl Wishes {
 /// `Content-Length` of the application, except when that is all the
 /// application gives in answer to HEAD.
 pub fn plan(
-    request: &RequestFacts,
+    request: &RequestInfo,
     status: StatusCode,
     headers: Option<&HeaderMap>,
     body_length: Option<u64>,
@@ -204,12 +204,12 @@ fn ends_with_head(status: StatusCode) -> bool {
 }
 
 fn frame(
-    request: &RequestFacts,
+    request: &RequestInfo,
     status: StatusCode,
     declared: Option<Option<u64>>,
     body_length: Option<u64>,
-) -> (Framing, Option<Mismatch>) {
-    let invalid = (declared == Some(None)).then_some(Mismatch::Invalid);
+) -> (Framing, Option<LengthMismatch>) {
+    let invalid = (declared == Some(None)).then_some(LengthMismatch::Invalid);
     let declared = declared.flatten();
     // RFC 9110 section 8.6: no Content-Length in 1xx and 204. It may stand in
     // a 304, but only with the length of a 200, which nobody here can check.
@@ -227,7 +227,7 @@ fn frame(
         (None, Some(0) | None) if request.head => (Framing::None, invalid),
         (Some(declared), Some(body)) if declared != body => (
             Framing::Length(body),
-            Some(Mismatch::Differs { declared, body }),
+            Some(LengthMismatch::Differs { declared, body }),
         ),
         (_, Some(body)) => (Framing::Length(body), invalid),
         (Some(declared), None) => (Framing::Length(declared), None),

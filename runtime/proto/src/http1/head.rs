@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use greenway_app::{Field, Fields, Head};
 use http::{Method, StatusCode, Version};
 
-use super::fields::{BodyLength, Facts};
+use super::fields::{BodyLength, KnownFields};
 use super::line::{LineError, find_line, is_token_byte};
 use super::reject::Reject;
 use super::target::{self, span};
@@ -293,7 +293,7 @@ fn parse_within<const FIELDS: usize>(
     } else {
         Version::HTTP_11
     };
-    let mut facts = Facts::new();
+    let mut known = KnownFields::new();
     let mut fields = Fields::with_capacity(request.headers.len());
     let base = bytes.as_ptr().addr();
     let mut start = line + 2;
@@ -304,7 +304,7 @@ fn parse_within<const FIELDS: usize>(
             name: span(start, start + header.name.len()),
             value,
         });
-        facts.note(header.name, header.value)?;
+        known.note(header.name, header.value)?;
         // The next line starts with the next name, or with the final CRLF.
         let next = match request.headers.get(index + 1) {
             Some(next) => next.name.as_ptr().addr() - base,
@@ -320,7 +320,7 @@ fn parse_within<const FIELDS: usize>(
     }
 
     let place = target::parse(&method, target.as_bytes(), target_start)?;
-    let settled = facts.settle(version)?;
+    let meaning = known.meaning(version)?;
     let head = Box::new(Head {
         bytes: Bytes::new(),
         method,
@@ -333,10 +333,10 @@ fn parse_within<const FIELDS: usize>(
     });
     let head = RequestHead {
         head,
-        body: settled.body,
-        keep_alive: settled.keep_alive,
-        expect_continue: settled.expect_continue,
-        upgrade: settled.upgrade,
+        body: meaning.body,
+        keep_alive: meaning.keep_alive,
+        expect_continue: meaning.expect_continue,
+        upgrade: meaning.upgrade,
     };
     Ok((head, length))
 }

@@ -4,28 +4,28 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-use super::super::encode::Mismatch;
+use super::super::encode::LengthMismatch;
 use super::super::{
-    CHUNK_END, CONTINUE, Date, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response,
+    CHUNK_END, CONTINUE, Date, Framing, LAST_CHUNK, Plan, RequestInfo, chunk_head, error_response,
     plan, write_head,
 };
 
-const GET: RequestFacts = RequestFacts {
+const GET: RequestInfo = RequestInfo {
     head: false,
     version: Version::HTTP_11,
     keep_alive: true,
 };
-const HEAD: RequestFacts = RequestFacts { head: true, ..GET };
-const OLD: RequestFacts = RequestFacts {
+const HEAD: RequestInfo = RequestInfo { head: true, ..GET };
+const OLD: RequestInfo = RequestInfo {
     version: Version::HTTP_10,
     keep_alive: false,
     ..GET
 };
-const OLD_KEPT: RequestFacts = RequestFacts {
+const OLD_KEPT: RequestInfo = RequestInfo {
     version: Version::HTTP_10,
     ..GET
 };
-const LAST: RequestFacts = RequestFacts {
+const LAST: RequestInfo = RequestInfo {
     keep_alive: false,
     ..GET
 };
@@ -59,7 +59,7 @@ fn head(headers: &HeaderMap, plan: &Plan) -> Vec<u8> {
 
 /// Plan and head; the date, which must be one, becomes `DATE`.
 fn respond(
-    request: RequestFacts,
+    request: RequestInfo,
     status: u16,
     fields: &[(&'static str, &'static str)],
     length: Option<u64>,
@@ -245,8 +245,8 @@ fn server_and_date_of_the_application_stay() {
 #[test]
 fn framing() {
     use Framing::{Chunked, Close, Length, None as No};
-    let differs = |declared, body| Some(Mismatch::Differs { declared, body });
-    let invalid = Some(Mismatch::Invalid);
+    let differs = |declared, body| Some(LengthMismatch::Differs { declared, body });
+    let invalid = Some(LengthMismatch::Invalid);
     let none: &[&'static str] = &[];
     for (request, status, declared, body, expected) in [
         (GET, 200, none, Some(5), (Length(5), true, None)),

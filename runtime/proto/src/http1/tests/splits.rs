@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::super::{
-    CHUNK_END, Date, Framing, LAST_CHUNK, RequestFacts, chunk_head, plan, write_head,
+    CHUNK_END, Date, Framing, LAST_CHUNK, RequestInfo, chunk_head, plan, write_head,
 };
 use super::{BodyLength, Decoder, Event, HeadLimits, Step, events};
 
@@ -246,7 +246,7 @@ proptest! {
         let (head, old, keep_alive) = facts;
         let version = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         let status = StatusCode::from_u16(status).unwrap();
-        let plan = plan(&RequestFacts { head, version, keep_alive }, status, Some(&headers), body);
+        let plan = plan(&RequestInfo { head, version, keep_alive }, status, Some(&headers), body);
         let mut out = Vec::new();
         write_head(&mut out, version, status, None, Some(&headers), &plan, &Date::at(SystemTime::now()));
 

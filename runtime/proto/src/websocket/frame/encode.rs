@@ -3,11 +3,10 @@
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::deflate::{Deflater, Negotiated};
 use super::mask::{Mask, Masks};
-use super::pool::LendPool;
-use super::{MAX_CONTROL, Role};
-use crate::websocket::message::{CloseFrame, Kind, Message};
+use crate::websocket::deflate::{DeflateParameters, Deflater, LendPool};
+use crate::websocket::message::{CloseFrame, Message, MessageKind};
+use crate::websocket::{MAX_CONTROL, Role};
 
 /// Writes frames behind what a buffer already holds.
 #[derive(Debug)]
@@ -30,7 +29,10 @@ struct Open {
 }
 
 impl Encoder {
-    pub fn new(role: Role, deflate: Option<&Negotiated>) -> Self {
+    /// An encoder at the end `role` of a connection on which `deflate` was agreed, if anything
+    /// was.
+    #[must_use]
+    pub fn new(role: Role, deflate: Option<&DeflateParameters>) -> Self {
         Self {
             masks: (role == Role::Client).then(|| Box::new(Masks::new())),
             deflater: deflate.and_then(|deflate| Deflater::new(role, deflate).map(Box::new)),
@@ -66,8 +68,8 @@ impl Encoder {
         self.whole(message.kind(), message.as_bytes(), out);
     }
 
-    /// As [`message`](Self::message), from borrowed bytes; of [`Kind::Text`] they must be UTF-8.
-    pub fn whole(&mut self, kind: Kind, data: &[u8], out: &mut Vec<u8>) {
+    /// As [`message`](Self::message), from borrowed bytes; of [`MessageKind::Text`] they must be UTF-8.
+    pub fn whole(&mut self, kind: MessageKind, data: &[u8], out: &mut Vec<u8>) {
         let deflater = self.deflater.as_mut();
         let Some(deflater) = deflater.filter(|deflater| deflater.is_worth(data.len())) else {
             self.open(kind, false);
@@ -75,18 +77,18 @@ impl Encoder {
         };
         let mut compressed = Vec::new();
         deflater.push(data, true, &mut compressed);
-        let smaller = compressed.len() < data.len() || !deflater.can_change_its_mind();
+        let smaller = compressed.len() < data.len() || !deflater.may_be_discarded();
         self.open(kind, smaller);
         self.frames(if smaller { &compressed } else { data }, true, out);
     }
 
     /// Begins a message that is sent in pieces. Nothing is written yet.
-    pub fn begin(&mut self, kind: Kind) {
+    pub fn begin(&mut self, kind: MessageKind) {
         self.open(kind, self.deflater.is_some());
     }
 
     /// The next piece of the open message, as one frame or more. Pieces of a text may be cut
-    /// anywhere. Each is on its way when it is written; it is not kept for company.
+    /// anywhere. Each is complete in `out`; no byte of it waits for the next piece.
     ///
     /// # Panics
     ///
@@ -104,7 +106,7 @@ impl Encoder {
 
     /// Whether a message was begun and not ended. Control frames may be sent all the same.
     #[cfg(test)]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
@@ -140,18 +142,18 @@ impl Encoder {
 
     /// Whether it owns no compressor.
     #[cfg(test)]
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.deflater
             .as_ref()
             .is_none_or(|deflater| deflater.is_idle())
     }
 
-    fn open(&mut self, kind: Kind, compressed: bool) {
+    fn open(&mut self, kind: MessageKind, compressed: bool) {
         assert!(self.open.is_none(), "a message inside a message");
         self.open = Some(Open {
             opcode: match kind {
-                Kind::Text => Data::Text,
-                Kind::Binary => Data::Binary,
+                MessageKind::Text => Data::Text,
+                MessageKind::Binary => Data::Binary,
             },
             rsv1: compressed,
             compressed,

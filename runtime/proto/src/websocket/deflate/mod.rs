@@ -1,17 +1,25 @@
-//! permessage-deflate (RFC 7692): what is offered, what is agreed on, and compressing.
+//! permessage-deflate (RFC 7692): what is offered and what is agreed on.
+//!
+//! `tungstenite` does not speak this extension, so it is written here, on `flate2`: `compress` and
+//! `inflate` treat the messages of each direction, and `pool` keeps their compressors.
 
-use flate2::FlushCompress;
+mod compress;
+mod inflate;
+mod pool;
 
-use super::Role;
+pub(super) use self::compress::Deflater;
+pub(super) use self::inflate::Inflater;
+pub use self::pool::{CompressorPool, LendPool};
+
 use super::extensions::Extension;
-use super::pool::{Compressor, LendPool};
 
 /// The name of the extension.
-pub(super) const NAME: &str = "permessage-deflate";
+const NAME: &str = "permessage-deflate";
 
 /// The smallest window that zlib compresses with. The RFC has one of 8 bits, too.
-pub const MIN_BITS: u8 = 9;
-pub const MAX_BITS: u8 = 15;
+pub const MIN_WINDOW_BITS: u8 = 9;
+/// The largest window, 32 KiB.
+pub const MAX_WINDOW_BITS: u8 = 15;
 
 /// Compression of messages, permessage-deflate (RFC 7692). Off unless it is asked for.
 ///
@@ -58,8 +66,8 @@ impl Deflate {
         Self {
             server_takeover: false,
             client_takeover: false,
-            server_bits: MAX_BITS,
-            client_bits: MAX_BITS,
+            server_bits: MAX_WINDOW_BITS,
+            client_bits: MAX_WINDOW_BITS,
             level: 6,
             threshold: 64,
         }
@@ -87,7 +95,10 @@ impl Deflate {
     /// likewise.
     #[must_use]
     pub const fn server_window_bits(mut self, bits: u8) -> Self {
-        assert!(MIN_BITS <= bits && bits <= MAX_BITS, "9 to 15 bits");
+        assert!(
+            MIN_WINDOW_BITS <= bits && bits <= MAX_WINDOW_BITS,
+            "9 to 15 bits"
+        );
         self.server_bits = bits;
         self
     }
@@ -96,7 +107,10 @@ impl Deflate {
     /// to be asked, as browsers do; from others it takes windows of 15 bits.
     #[must_use]
     pub const fn client_window_bits(mut self, bits: u8) -> Self {
-        assert!(MIN_BITS <= bits && bits <= MAX_BITS, "9 to 15 bits");
+        assert!(
+            MIN_WINDOW_BITS <= bits && bits <= MAX_WINDOW_BITS,
+            "9 to 15 bits"
+        );
         self.client_bits = bits;
         self
     }
@@ -124,23 +138,25 @@ impl Deflate {
     /// A server's choice among a client's offers: the first that it can satisfy, and the
     /// extension for the response. Offers with unknown, doubled or malformed parameters are
     /// declined (RFC 7692 section 7.1).
-    pub fn accept(&self, offers: &[Extension]) -> Option<(Negotiated, String)> {
+    pub fn accept(&self, offers: &[Extension]) -> Option<(DeflateParameters, String)> {
         let offers = offers.iter().filter(|offer| is_deflate(offer));
         offers
             .filter_map(|offer| Parameters::read(offer, true))
             .find_map(|offer| self.satisfy(&offer))
     }
 
-    fn satisfy(&self, offer: &Parameters) -> Option<(Negotiated, String)> {
-        let server_bits = self.server_bits.min(offer.server_bits.unwrap_or(MAX_BITS));
-        if server_bits < MIN_BITS {
+    fn satisfy(&self, offer: &Parameters) -> Option<(DeflateParameters, String)> {
+        let server_bits = self
+            .server_bits
+            .min(offer.server_bits.unwrap_or(MAX_WINDOW_BITS));
+        if server_bits < MIN_WINDOW_BITS {
             return None;
         }
         let client_bits = match offer.client_bits {
-            None => MAX_BITS,
-            Some(bits) => self.client_bits.min(bits.unwrap_or(MAX_BITS)),
+            None => MAX_WINDOW_BITS,
+            Some(bits) => self.client_bits.min(bits.unwrap_or(MAX_WINDOW_BITS)),
         };
-        let agreed = Negotiated {
+        let agreed = DeflateParameters {
             server_no_context_takeover: offer.server_no_takeover || !self.server_takeover,
             client_no_context_takeover: offer.client_no_takeover || !self.client_takeover,
             server_bits,
@@ -155,10 +171,10 @@ impl Deflate {
         if agreed.client_no_context_takeover {
             answer += "; client_no_context_takeover";
         }
-        if offer.server_bits.is_some() || server_bits < MAX_BITS {
+        if offer.server_bits.is_some() || server_bits < MAX_WINDOW_BITS {
             answer += &format!("; server_max_window_bits={server_bits}");
         }
-        if client_bits < MAX_BITS {
+        if client_bits < MAX_WINDOW_BITS {
             answer += &format!("; client_max_window_bits={client_bits}");
         }
         Some((agreed, answer))
@@ -173,11 +189,11 @@ impl Deflate {
         if !self.client_takeover {
             offer += "; client_no_context_takeover";
         }
-        if self.server_bits < MAX_BITS {
+        if self.server_bits < MAX_WINDOW_BITS {
             offer += &format!("; server_max_window_bits={}", self.server_bits);
         }
         offer += "; client_max_window_bits";
-        if self.client_bits < MAX_BITS {
+        if self.client_bits < MAX_WINDOW_BITS {
             offer += &format!("={}", self.client_bits);
         }
         offer
@@ -188,7 +204,7 @@ impl Deflate {
     /// # Errors
     ///
     /// The response goes beyond what was offered; the client has to fail the connection.
-    pub fn check(&self, response: &[Extension]) -> Result<Option<Negotiated>, &'static str> {
+    pub fn check(&self, response: &[Extension]) -> Result<Option<DeflateParameters>, &'static str> {
         let answer = match response {
             [] => return Ok(None),
             [answer] if is_deflate(answer) => answer,
@@ -198,15 +214,15 @@ impl Deflate {
         if !self.server_takeover && !answer.server_no_takeover {
             return Err("server_no_context_takeover was ignored");
         }
-        let server_bits = answer.server_bits.unwrap_or(MAX_BITS);
-        let client_bits = answer.client_bits.flatten().unwrap_or(MAX_BITS);
+        let server_bits = answer.server_bits.unwrap_or(MAX_WINDOW_BITS);
+        let client_bits = answer.client_bits.flatten().unwrap_or(MAX_WINDOW_BITS);
         if server_bits > self.server_bits {
             return Err("server_max_window_bits was ignored");
         }
         if answer.client_bits.is_some() && client_bits > self.client_bits {
             return Err("client_max_window_bits is beyond the offer");
         }
-        Ok(Some(Negotiated {
+        Ok(Some(DeflateParameters {
             server_no_context_takeover: answer.server_no_takeover,
             client_no_context_takeover: answer.client_no_takeover || !self.client_takeover,
             server_bits,
@@ -272,100 +288,19 @@ fn window_bits(value: &str) -> Option<u8> {
     }
 }
 
-/// What both ends have agreed on.
+/// What both ends have agreed on, and how this end makes use of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Negotiated {
+pub struct DeflateParameters {
+    /// Whether the server begins each message without a context.
     pub server_no_context_takeover: bool,
+    /// Whether the client begins each message without a context.
     pub client_no_context_takeover: bool,
+    /// How far back the server's messages refer at most: 2 to the power of so many bytes.
     pub server_bits: u8,
+    /// The same for the client's messages.
     pub client_bits: u8,
+    /// How hard this end compresses, from 1 (fast) to 9 (small).
     pub level: u32,
+    /// This end sends messages of fewer bytes as they are.
     pub threshold: usize,
-}
-
-/// Compresses our messages.
-#[derive(Debug)]
-pub(super) struct Deflater {
-    state: Option<Compressor>,
-    pool: Option<LendPool>,
-    bits: u8,
-    level: u32,
-    takeover: bool,
-    threshold: usize,
-}
-
-impl Deflater {
-    /// `None` if the peer asked for a window that is too small to compress with; a sender need
-    /// not compress.
-    pub(super) fn new(role: Role, deflate: &Negotiated) -> Option<Self> {
-        let (bits, reset) = match role {
-            Role::Server => (deflate.server_bits, deflate.server_no_context_takeover),
-            Role::Client => (deflate.client_bits, deflate.client_no_context_takeover),
-        };
-        (bits >= MIN_BITS).then_some(Self {
-            state: None,
-            pool: None,
-            bits,
-            level: deflate.level,
-            takeover: !reset,
-            threshold: deflate.threshold,
-        })
-    }
-
-    pub(super) fn set_pool(&mut self, pool: LendPool) {
-        self.pool = Some(pool);
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_idle(&self) -> bool {
-        self.state.is_none()
-    }
-
-    /// Whether a message of this length is compressed.
-    pub(super) fn is_worth(&self, length: usize) -> bool {
-        length >= self.threshold
-    }
-
-    /// Whether a message may be sent as it is after it was compressed: later messages must not
-    /// refer to what the peer has not inflated.
-    pub(super) fn can_change_its_mind(&self) -> bool {
-        !self.takeover
-    }
-
-    /// Compresses the next piece of a message behind `out`, all of it, so that the peer can
-    /// inflate it at once.
-    pub(super) fn push(&mut self, mut piece: &[u8], last: bool, out: &mut Vec<u8>) {
-        let (pool, bits, level) = (self.pool, self.bits, self.level);
-        let state = self
-            .state
-            .get_or_insert_with(|| Compressor::take(pool, bits, level));
-        let start = out.len();
-        loop {
-            out.reserve(piece.len() / 4 + 64);
-            let before = state.inner.total_in();
-            state
-                .inner
-                .compress_vec(piece, out, FlushCompress::Sync)
-                .expect("the state is never finished, so every input fits it");
-            // Cannot truncate: it is at most the length of the piece.
-            piece = &piece[(state.inner.total_in() - before) as usize..];
-            if piece.is_empty() && out.len() < out.capacity() {
-                break;
-            }
-        }
-        if !last {
-            return;
-        }
-        // RFC 7692 section 7.2.1: the end of the empty block that flushing adds is left out. After
-        // nothing but flushed pieces there is no such block, and its start has to be made.
-        match out[start..].strip_suffix(&[0x00, 0x00, 0xff, 0xff]) {
-            Some(rest) => out.truncate(start + rest.len()),
-            None => out.push(0x00),
-        }
-        if !self.takeover
-            && let Some(state) = self.state.take()
-        {
-            state.put_back(self.pool);
-        }
-    }
 }

@@ -2,10 +2,10 @@
 
 use flate2::{FlushDecompress, Status};
 
-use super::Role;
-use super::deflate::{MIN_BITS, Negotiated};
 use super::pool::{Decompressor, LendPool};
-use super::receive::Failure;
+use super::{DeflateParameters, MIN_WINDOW_BITS};
+use crate::websocket::Role;
+use crate::websocket::failure::Failure;
 
 /// What a sender takes off the end of each message: the end of an empty block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -15,7 +15,7 @@ const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
 
 /// Inflates the peer's messages.
 #[derive(Debug)]
-pub(super) struct Inflater {
+pub(crate) struct Inflater {
     state: Option<Decompressor>,
     pool: Option<LendPool>,
     bits: u8,
@@ -26,7 +26,7 @@ pub(super) struct Inflater {
 }
 
 impl Inflater {
-    pub(super) fn new(role: Role, deflate: &Negotiated) -> Self {
+    pub(crate) fn new(role: Role, deflate: &DeflateParameters) -> Self {
         let (bits, reset) = match role {
             Role::Server => (deflate.client_bits, deflate.client_no_context_takeover),
             Role::Client => (deflate.server_bits, deflate.server_no_context_takeover),
@@ -35,25 +35,25 @@ impl Inflater {
             state: None,
             pool: None,
             // A larger window does no harm, and zlib has none for 8 bits.
-            bits: bits.max(MIN_BITS),
+            bits: bits.max(MIN_WINDOW_BITS),
             takeover: !reset,
             over: false,
         }
     }
 
-    pub(super) fn set_pool(&mut self, pool: LendPool) {
+    pub(crate) fn set_pool(&mut self, pool: LendPool) {
         self.pool = Some(pool);
     }
 
     #[cfg(test)]
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.state.is_none()
     }
 
     /// Inflates the next piece of a message behind `out`, which gets no longer than one chunk
     /// beyond `limit` before the message is refused. `check` sees what `out` holds, up to the
     /// limit, each time that it has grown.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         piece: &[u8],
         ends: bool,

@@ -32,6 +32,9 @@ impl Mask {
 
 /// Masks for a client's frames, from the system's random numbers: who makes a client send chosen
 /// bytes must not be able to foresee its masks (RFC 6455 section 10.3).
+///
+/// They are fetched here, in a crate that otherwise gets all it needs from its caller: a mask that
+/// the caller passed in would sooner or later be a constant. Random numbers are no I/O that waits.
 #[derive(Debug)]
 pub(super) struct Masks {
     /// Fetched by the dozen, for each fetch is a system call.

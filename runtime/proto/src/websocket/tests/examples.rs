@@ -3,7 +3,7 @@
 use super::super::{Deflate, Encoder, Event, Role};
 use super::lend;
 use super::{receive, receiver};
-use crate::websocket::message::{CloseCode, CloseFrame, Kind, Message};
+use crate::websocket::message::{CloseCode, CloseFrame, Message, MessageKind};
 use bytes::Bytes;
 
 fn text(text: &str) -> Event {
@@ -47,7 +47,7 @@ fn what_the_server_sends() {
     encoder.message(&"Hello".into(), &mut wire);
     assert_eq!(wire, b"\x81\x05Hello");
     wire.clear();
-    encoder.begin(Kind::Text);
+    encoder.begin(MessageKind::Text);
     encoder.piece(b"Hel", false, &mut wire);
     assert!(encoder.is_open());
     encoder.ping(b"", &mut wire);

@@ -1,6 +1,8 @@
 //! The cases against a peer over memory that echoes, as a handler would.
 
-use super::super::{Deflate, Encoder, Event, Limits, Negotiated, Receiver, Role, parse_extensions};
+use super::super::{
+    Deflate, DeflateParameters, Encoder, Event, Limits, Receiver, Role, parse_extensions,
+};
 use super::cases::{self, Case, End, Reply};
 use super::lend;
 use crate::websocket::message::{CloseCode, CloseFrame, Message};
@@ -16,7 +18,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(limit: usize, deflate: Option<&Negotiated>) -> Self {
+    fn new(limit: usize, deflate: Option<&DeflateParameters>) -> Self {
         let limits = Limits {
             frame: limit,
             message: limit,
@@ -54,7 +56,7 @@ impl Peer {
 }
 
 /// What a client makes of the answers.
-fn understand(wire: &[u8], limit: usize, deflate: Option<&Negotiated>) -> Vec<Event> {
+fn understand(wire: &[u8], limit: usize, deflate: Option<&DeflateParameters>) -> Vec<Event> {
     let limits = Limits {
         frame: limit,
         message: limit,
@@ -230,7 +232,7 @@ fn case_10_fragments() {
 }
 
 /// Sends messages of all sizes to an echo and back, both sides with what was agreed on.
-fn check_compressed(what: &str, kind: usize, agreed: &Negotiated) {
+fn check_compressed(what: &str, kind: usize, agreed: &DeflateParameters) {
     let mut peer = Peer::new(1 << 20, Some(agreed));
     let mut back = Receiver::new(Role::Client, Limits::default(), Some(agreed)).with_pool(lend);
     for (size, fragment) in cases::COMPRESSED {
@@ -265,7 +267,7 @@ fn check_compressed(what: &str, kind: usize, agreed: &Negotiated) {
     }
 }
 
-fn agree(server: &Deflate, offers: &str) -> (Negotiated, String) {
+fn agree(server: &Deflate, offers: &str) -> (DeflateParameters, String) {
     let offers = parse_extensions(offers).expect("well-formed");
     server.accept(&offers).expect("acceptable")
 }

@@ -11,24 +11,24 @@ mod frames;
 mod limits;
 mod utf8;
 
-pub use compression::{COMPRESSED, CONTENTS, OFFERS, content};
-pub use limits::LARGEST;
+pub(crate) use compression::{COMPRESSED, CONTENTS, OFFERS, content};
+pub(crate) use limits::LARGEST;
 use std::iter::once;
 
-pub const CONTINUE: u8 = 0;
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
+pub(crate) const CONTINUE: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// A frame of the client, as it pleases.
 #[derive(Debug, Clone)]
-pub struct Frame {
-    pub last: bool,
-    pub rsv: u8,
-    pub opcode: u8,
-    pub payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) last: bool,
+    pub(crate) rsv: u8,
+    pub(crate) opcode: u8,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Frame {
@@ -53,7 +53,7 @@ impl Frame {
     }
 
     /// The bytes on the wire, masked.
-    pub fn wire(&self) -> Vec<u8> {
+    pub(crate) fn wire(&self) -> Vec<u8> {
         let mut wire = vec![u8::from(self.last) << 7 | self.rsv << 4 | self.opcode];
         match self.payload.len() {
             length @ 0..126 => wire.push(0x80 | length as u8),
@@ -84,7 +84,7 @@ impl Frame {
 
 /// How the stream is cut into writes.
 #[derive(Debug, Clone, Copy)]
-pub enum Cut {
+pub(crate) enum Cut {
     Together,
     Frames,
     Every(usize),
@@ -92,7 +92,7 @@ pub enum Cut {
 
 /// What comes back before the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
+pub(crate) enum Reply {
     Text(Vec<u8>),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
@@ -100,7 +100,7 @@ pub enum Reply {
 
 /// How it goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// All is well: a close frame with 1000 is answered by the same.
     Open,
     /// The client's close frame is answered by one with this code, or with none.
@@ -110,16 +110,16 @@ pub enum End {
 }
 
 #[derive(Debug, Clone)]
-pub struct Case {
+pub(crate) struct Case {
     /// Autobahn's number.
-    pub id: String,
-    pub what: String,
-    pub frames: Vec<Frame>,
-    pub cut: Cut,
+    pub(crate) id: String,
+    pub(crate) what: String,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) cut: Cut,
     /// So many bytes at the end of the stream are never sent: the failure may not wait for them.
-    pub withheld: usize,
-    pub replies: Vec<Reply>,
-    pub end: End,
+    pub(crate) withheld: usize,
+    pub(crate) replies: Vec<Reply>,
+    pub(crate) end: End,
 }
 
 impl Case {
@@ -156,7 +156,7 @@ impl Case {
     }
 
     /// What is written, write by write.
-    pub fn writes(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn writes(&self) -> Vec<Vec<u8>> {
         let frames: Vec<_> = self.frames.iter().map(Frame::wire).collect();
         let mut whole = frames.concat();
         whole.truncate(whole.len() - self.withheld);
@@ -170,11 +170,11 @@ impl Case {
 }
 
 /// The groups that are lists of frames.
-pub const GROUPS: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 9, 10];
+pub(crate) const GROUPS: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 9, 10];
 
 /// The cases of a group, in their order. Some are of many megabytes, so each is made when it is
 /// asked for.
-pub fn group(number: u8) -> Box<dyn Iterator<Item = Case>> {
+pub(crate) fn group(number: u8) -> Box<dyn Iterator<Item = Case>> {
     match number {
         1 => Box::new(frames::framing().into_iter()),
         2 => Box::new(frames::pings().into_iter()),
@@ -223,7 +223,7 @@ fn echo(id: String, what: String, opcode: u8, payload: Vec<u8>) -> Case {
 }
 
 /// A message in frames of so many bytes.
-pub fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame> {
+pub(crate) fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame> {
     let count = payload.len().div_ceil(size);
     let pieces = payload.chunks(size).enumerate();
     let frames = pieces.map(|(at, piece)| Frame {

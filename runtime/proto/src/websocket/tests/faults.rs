@@ -1,14 +1,14 @@
 //! What Autobahn has no case for: masks, lengths, limits, and compressed data that lie.
 
 use super::super::{
-    Deflate, Encoder, Event, Failure, Limits, Negotiated, Receiver, Role, parse_extensions,
+    Deflate, DeflateParameters, Encoder, Event, Failure, Limits, Receiver, Role, parse_extensions,
 };
 use super::lend;
 use super::{receive, receiver};
 use crate::websocket::message::{CloseCode, Message};
 use bytes::BytesMut;
 
-fn agreed(takeover: bool) -> Negotiated {
+fn agreed(takeover: bool) -> DeflateParameters {
     let deflate = Deflate::new()
         .server_context_takeover(takeover)
         .client_context_takeover(takeover)
@@ -236,7 +236,7 @@ fn bombs_are_refused() {
 
 #[test]
 fn short_and_random_messages_are_not_compressed() {
-    let agreed = Negotiated {
+    let agreed = DeflateParameters {
         threshold: 64,
         ..agreed(false)
     };
@@ -251,7 +251,7 @@ fn short_and_random_messages_are_not_compressed() {
     assert_eq!(first_byte(&mut encoder, vec![0; 64]), 0xc2);
     assert_eq!(first_byte(&mut encoder, random.clone()), 0x82);
     // With a context, what was compressed has to be sent: later messages refer to it.
-    let takeover = Negotiated {
+    let takeover = DeflateParameters {
         server_no_context_takeover: false,
         ..agreed
     };
@@ -269,7 +269,7 @@ fn pieces_arrive_when_they_are_sent() {
             let mut receiver =
                 Receiver::new(Role::Server, Limits::default(), deflate).with_pool(lend);
             for _ in 0..2 {
-                encoder.begin(crate::websocket::message::Kind::Text);
+                encoder.begin(crate::websocket::message::MessageKind::Text);
                 let (mut buf, mut sent) = (BytesMut::new(), 0);
                 for piece in ["Gr", "", "üß", "e, ", ""] {
                     let mut wire = Vec::new();

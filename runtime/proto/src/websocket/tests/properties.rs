@@ -1,12 +1,12 @@
 //! What holds for any stream: the cuts do not matter, what is sent is received, and tungstenite
 //! sees the same.
 
-use super::super::{Encoder, Event, Limits, Negotiated, Receiver, Role};
+use super::super::{DeflateParameters, Encoder, Event, Limits, Receiver, Role};
 use super::cases::Frame;
 use super::lend;
 use super::receive;
 use super::stream::Events;
-use crate::websocket::message::{CloseFrame, Kind, Message};
+use crate::websocket::message::{CloseFrame, Message, MessageKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::io::{self, Cursor, Read, Write};
@@ -17,10 +17,10 @@ const LIMITS: Limits = Limits {
     message: 900,
 };
 
-fn negotiated() -> impl Strategy<Value = Option<Negotiated>> {
+fn negotiated() -> impl Strategy<Value = Option<DeflateParameters>> {
     let agreed = (any::<bool>(), any::<bool>(), 9..16u8, 9..16u8).prop_map(|settings| {
         let (server, client, server_bits, client_bits) = settings;
-        Negotiated {
+        DeflateParameters {
             server_no_context_takeover: server,
             client_no_context_takeover: client,
             server_bits,
@@ -45,7 +45,7 @@ fn message() -> impl Strategy<Value = Message> {
 #[derive(Debug, Clone)]
 enum Act {
     Whole(Message),
-    Pieces(Kind, Vec<String>),
+    Pieces(MessageKind, Vec<String>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
@@ -56,7 +56,7 @@ enum Act {
 
 fn honest() -> impl Strategy<Value = Act> {
     let small = || vec(any::<u8>(), 0..126);
-    let kind = prop_oneof![Just(Kind::Text), Just(Kind::Binary)];
+    let kind = prop_oneof![Just(MessageKind::Text), Just(MessageKind::Binary)];
     prop_oneof![
         4 => message().prop_map(Act::Whole),
         2 => (kind, vec("[a-cäß€😀]{0,50}", 1..5)).prop_map(|(kind, pieces)| Act::Pieces(kind, pieces)),
@@ -101,7 +101,7 @@ fn any_act() -> impl Strategy<Value = Act> {
 }
 
 /// The stream of a peer in the opposite role.
-fn wire(acts: &[Act], role: Role, deflate: Option<&Negotiated>, fragment: usize) -> Vec<u8> {
+fn wire(acts: &[Act], role: Role, deflate: Option<&DeflateParameters>, fragment: usize) -> Vec<u8> {
     let mut encoder = Encoder::new(role, deflate)
         .with_pool(lend)
         .with_fragments(fragment);
@@ -135,8 +135,10 @@ fn wire(acts: &[Act], role: Role, deflate: Option<&Negotiated>, fragment: usize)
 fn meant(acts: &[Act]) -> Vec<Event> {
     let meant = acts.iter().map(|act| match act {
         Act::Whole(message) => Event::Message(message.clone()),
-        Act::Pieces(Kind::Text, pieces) => Event::Message(pieces.concat().into()),
-        Act::Pieces(Kind::Binary, pieces) => Event::Message(pieces.concat().into_bytes().into()),
+        Act::Pieces(MessageKind::Text, pieces) => Event::Message(pieces.concat().into()),
+        Act::Pieces(MessageKind::Binary, pieces) => {
+            Event::Message(pieces.concat().into_bytes().into())
+        }
         Act::Ping(payload) => Event::Ping(payload.clone().into()),
         Act::Pong(payload) => Event::Pong(payload.clone().into()),
         Act::Close(frame) => Event::Close(

@@ -4,56 +4,24 @@ use bytes::{Buf, Bytes};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::deflate::Negotiated;
-use super::inflate::Inflater;
 use super::mask::Mask;
-use super::pool::LendPool;
-use super::{MAX_CONTROL, Role};
-use crate::websocket::message::{CloseCode, CloseFrame, Kind, Message};
+use crate::websocket::deflate::{DeflateParameters, Inflater, LendPool};
+use crate::websocket::failure::Failure;
+use crate::websocket::message::{CloseCode, CloseFrame, Message, MessageKind};
+use crate::websocket::{MAX_CONTROL, Role};
 
 /// What was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// A whole message.
     Message(Message),
     /// To be answered by a pong with the same payload.
     Ping(Bytes),
+    /// The peer lives. Its payload is that of a ping, if it answers one.
     Pong(Bytes),
     /// The last event; `None` if the frame was empty. To be answered by a close frame, unless
     /// this is the answer to ours.
     Close(Option<CloseFrame>),
-}
-
-/// The peer broke a rule. The connection ends; the peer is told by a close frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    /// For the close frame: 1002, 1007 or 1009.
-    pub code: CloseCode,
-    pub reason: &'static str,
-}
-
-impl Failure {
-    fn protocol(reason: &'static str) -> Self {
-        let code = CloseCode::PROTOCOL_ERROR;
-        Self { code, reason }
-    }
-
-    pub(super) fn data(reason: &'static str) -> Self {
-        let code = CloseCode::INVALID_DATA;
-        Self { code, reason }
-    }
-
-    pub(super) fn too_big(reason: &'static str) -> Self {
-        let code = CloseCode::TOO_BIG;
-        Self { code, reason }
-    }
-
-    fn text() -> Self {
-        Self::data("text is not UTF-8")
-    }
-
-    fn message() -> Self {
-        Self::too_big("message too big")
-    }
 }
 
 /// How much is taken. A message of exactly the limit is.
@@ -103,7 +71,7 @@ enum State {
 
 #[derive(Debug)]
 struct Partial {
-    kind: Kind,
+    kind: MessageKind,
     compressed: bool,
     data: Vec<u8>,
     /// How many bytes of `data` are known to be UTF-8.
@@ -111,7 +79,10 @@ struct Partial {
 }
 
 impl Receiver {
-    pub fn new(role: Role, limits: Limits, deflate: Option<&Negotiated>) -> Self {
+    /// A receiver at the end `role` of a connection on which `deflate` was agreed, if anything
+    /// was.
+    #[must_use]
+    pub fn new(role: Role, limits: Limits, deflate: Option<&DeflateParameters>) -> Self {
         Self {
             role,
             limits,
@@ -156,13 +127,13 @@ impl Receiver {
 
     /// Whether a message has begun that is not complete.
     #[cfg(test)]
-    pub fn is_inside_message(&self) -> bool {
+    pub(crate) fn is_inside_message(&self) -> bool {
         self.partial.is_some()
     }
 
     /// Bytes of memory for the message that has begun.
     #[cfg(test)]
-    pub(super) fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.partial
             .as_ref()
             .map_or(0, |partial| partial.data.capacity())
@@ -170,7 +141,7 @@ impl Receiver {
 
     /// Bytes that are there of the message that has begun.
     #[cfg(test)]
-    pub(super) fn inside(&self) -> usize {
+    pub(crate) fn inside(&self) -> usize {
         self.partial
             .as_ref()
             .map_or(0, |partial| partial.data.len())
@@ -178,7 +149,7 @@ impl Receiver {
 
     /// Whether it owns no decompressor.
     #[cfg(test)]
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.inflater
             .as_ref()
             .is_none_or(|inflater| inflater.is_idle())
@@ -275,8 +246,8 @@ impl Receiver {
     /// The first frame of a message or a further one; gives its length.
     fn begin(&mut self, header: &FrameHeader, opcode: Data, length: u64) -> Result<usize, Failure> {
         let kind = match (opcode, self.partial.is_some()) {
-            (Data::Text, false) => Some(Kind::Text),
-            (Data::Binary, false) => Some(Kind::Binary),
+            (Data::Text, false) => Some(MessageKind::Text),
+            (Data::Binary, false) => Some(MessageKind::Binary),
             (Data::Continue, true) => None,
             (Data::Continue, false) => {
                 return Err(Failure::protocol("nothing to continue"));
@@ -288,7 +259,7 @@ impl Receiver {
             .filter(|length| *length <= self.limits.frame)
             .ok_or(Failure::too_big("frame too big"))?;
         let partial = self.partial.get_or_insert_with(|| Partial {
-            kind: kind.unwrap_or(Kind::Binary),
+            kind: kind.unwrap_or(MessageKind::Binary),
             compressed: header.rsv1,
             data: Vec::new(),
             checked: 0,
@@ -323,7 +294,7 @@ impl Receiver {
                 mask.apply(&mut partial.data[begin..]);
             }
             // The end of a message is checked with all of it, once.
-            if partial.kind == Kind::Text && !ends {
+            if partial.kind == MessageKind::Text && !ends {
                 check_text(&partial.data, &mut partial.checked)?;
             }
         }
@@ -334,7 +305,7 @@ impl Receiver {
     fn inflate(&mut self, piece: &[u8], ends: bool) -> Result<(), Failure> {
         let partial = self.partial.as_mut().expect("begun by its first frame");
         let inflater = self.inflater.as_mut().expect("RSV1 was checked");
-        let text = partial.kind == Kind::Text;
+        let text = partial.kind == MessageKind::Text;
         let checked = &mut partial.checked;
         inflater.push(
             piece,
@@ -354,8 +325,8 @@ impl Receiver {
     fn finish(&mut self) -> Result<Event, Failure> {
         let partial = self.partial.take().expect("it has just ended");
         let message = match partial.kind {
-            Kind::Binary => Message::Binary(partial.data.into()),
-            Kind::Text => {
+            MessageKind::Binary => Message::Binary(partial.data.into()),
+            MessageKind::Text => {
                 let text = String::from_utf8(partial.data).map_err(|_| Failure::text())?;
                 Message::Text(text)
             }

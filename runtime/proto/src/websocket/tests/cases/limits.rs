@@ -4,7 +4,7 @@ use super::*;
 
 /// Messages of the cases 9.1 to 9.6 are larger than the default limit: the peer has to allow so
 /// many bytes.
-pub const LARGEST: usize = 16 << 20;
+pub(crate) const LARGEST: usize = 16 << 20;
 
 /// How many messages a case of many has; Autobahn has 1000.
 const ROUNDS: usize = 100;

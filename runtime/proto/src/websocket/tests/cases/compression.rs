@@ -4,7 +4,7 @@ use super::*;
 
 /// The sizes of the messages of each group of 12 and 13, and the size of their fragments, 0 for
 /// none.
-pub const COMPRESSED: [(usize, usize); 18] = [
+pub(crate) const COMPRESSED: [(usize, usize); 18] = [
     (16, 0),
     (64, 0),
     (256, 0),
@@ -27,7 +27,7 @@ pub const COMPRESSED: [(usize, usize); 18] = [
 
 /// The kinds of content of 12.1 to 12.5: as much to compress as in JSON, in a picture, in prose,
 /// in HTML and in a file that is compressed already.
-pub const CONTENTS: [(&str, u8); 5] = [
+pub(crate) const CONTENTS: [(&str, u8); 5] = [
     ("JSON", TEXT),
     ("a picture", BINARY),
     ("prose", BINARY),
@@ -36,7 +36,7 @@ pub const CONTENTS: [(&str, u8); 5] = [
 ];
 
 /// So many bytes of a kind of content; ASCII where it is text.
-pub fn content(kind: usize, length: usize) -> Vec<u8> {
+pub(crate) fn content(kind: usize, length: usize) -> Vec<u8> {
     // Marsaglia's xorshift: the same on each run.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move || {
@@ -69,7 +69,7 @@ pub fn content(kind: usize, length: usize) -> Vec<u8> {
 /// The offers of 13.1 to 13.7, as Autobahn's client makes them, and the settings of a server that
 /// takes them as its counterpart does: whether it asks for windows without context, and for which
 /// size.
-pub const OFFERS: [(&str, bool, u8); 7] = [
+pub(crate) const OFFERS: [(&str, bool, u8); 7] = [
     ("permessage-deflate; client_max_window_bits", false, 15),
     (
         "permessage-deflate; client_max_window_bits; server_no_context_takeover",

@@ -8,7 +8,7 @@ mod properties;
 mod stream;
 
 use self::stream::events as receive;
-use super::{CompressorPool, Event, Failure, Limits, Negotiated, Receiver, Role};
+use super::{CompressorPool, DeflateParameters, Event, Failure, Limits, Receiver, Role};
 use std::cell::RefCell;
 
 thread_local!(static POOL: RefCell<CompressorPool> = RefCell::default());
@@ -18,6 +18,6 @@ fn lend(use_it: &mut dyn FnMut(&mut CompressorPool)) {
     POOL.with_borrow_mut(|pool| use_it(pool));
 }
 
-fn receiver(role: Role, deflate: Option<&Negotiated>) -> Receiver {
+fn receiver(role: Role, deflate: Option<&DeflateParameters>) -> Receiver {
     Receiver::new(role, Limits::default(), deflate).with_pool(lend)
 }

@@ -4,13 +4,14 @@
 /// One element of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
+    /// As it stands there; names are compared without regard to case.
     pub name: String,
     /// In their order, with duplicates.
     pub parameters: Vec<(String, Option<String>)>,
 }
 
 /// Reads one header value; values of several headers are one list. `None` if it is malformed.
-pub fn parse(value: &str) -> Option<Vec<Extension>> {
+pub fn parse_extensions(value: &str) -> Option<Vec<Extension>> {
     let mut extensions = Vec::new();
     for element in split(value, ',')? {
         // RFC 9110 section 5.6.1: empty elements are ignored.
@@ -75,8 +76,8 @@ fn token(text: &str) -> Option<String> {
     is_token(text).then(|| text.to_owned())
 }
 
-/// RFC 9110 section 5.6.2.
-pub fn is_token(text: &str) -> bool {
+/// A token of RFC 9110 section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(good)
 }
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     fn shown(value: &str) -> Option<String> {
-        let extensions = parse(value)?.into_iter().map(|extension| {
+        let extensions = parse_extensions(value)?.into_iter().map(|extension| {
             let parameters = extension.parameters.into_iter().map(|(name, value)| {
                 let value = value.map(|value| format!("={value}")).unwrap_or_default();
                 format!("({name}{value})")
