@@ -238,12 +238,8 @@ impl Options {
 }
 
 fn http_error(rejection: Rejection) -> HttpError {
-    let Rejection {
-        status,
-        reason,
-        headers,
-    } = rejection;
-    let error = HttpError::new(status, reason);
+    let headers = rejection.headers();
+    let error = HttpError::new(rejection.status, rejection.reason);
     headers
         .iter()
         .fold(error, |error, (name, value)| error.with_header(name, value))

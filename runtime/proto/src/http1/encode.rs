@@ -113,9 +113,9 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// What the application's fields say.
+/// What the application's fields ask of the framing and of the connection.
 #[derive(Default)]
-struct Wishes {
+struct WantedFields {
     /// `Some(None)` is a `Content-Length` that is none.
     declared: Option<Option<u64>>,
     close: bool,
@@ -125,35 +125,35 @@ struct Wishes {
     filter: bool,
 }
 
-impl Wishes {
+impl WantedFields {
     fn read(headers: Option<&HeaderMap>) -> Self {
-        let mut wishes = Self::default();
+        let mut wanted = Self::default();
         let Some(headers) = headers else {
-            return wishes;
+            return wanted;
         };
         for (name, value) in headers {
             match kind(name.as_str()) {
                 Kind::Plain => {}
                 Kind::ContentLength => {
                     let length = decimal(value.as_bytes());
-                    let first = wishes.declared.is_none();
-                    wishes.declared = Some(length.filter(|_| first));
-                    wishes.filter = true;
+                    let first = wanted.declared.is_none();
+                    wanted.declared = Some(length.filter(|_| first));
+                    wanted.filter = true;
                 }
                 Kind::Connection => {
-                    wishes.close |= value
+                    wanted.close |= value
                         .as_bytes()
                         .split(|&byte| byte == b',')
                         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-                    wishes.filter = true;
+                    wanted.filter = true;
                 }
-                Kind::Upgrade => wishes.upgrade = true,
-                Kind::Server => wishes.server = true,
-                Kind::Date => wishes.date = true,
-                Kind::HopByHop => wishes.filter = true,
+                Kind::Upgrade => wanted.upgrade = true,
+                Kind::Server => wanted.server = true,
+                Kind::Date => wanted.date = true,
+                Kind::HopByHop => wanted.filter = true,
             }
         }
-        wishes
+        wanted
     }
 }
 
@@ -168,8 +168,8 @@ pub fn plan(
     headers: Option<&HeaderMap>,
     body_length: Option<u64>,
 ) -> Plan {
-    let wishes = Wishes::read(headers);
-    let (framing, mismatch) = frame(request, status, wishes.declared, body_length);
+    let wanted = WantedFields::read(headers);
+    let (framing, mismatch) = frame(request, status, wanted.declared, body_length);
     // RFC 9110 section 15.3.6: a 205 has no content either, but says so.
     let no_content = ends_with_head(status) || status == StatusCode::RESET_CONTENT;
     let keep_alive = if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -179,7 +179,7 @@ pub fn plan(
         // No client takes another 1xx for a final answer: it would wait for
         // one until the connection closes.
         request.keep_alive
-            && !wishes.close
+            && !wanted.close
             && framing != Framing::Close
             && !status.is_informational()
     };
@@ -188,10 +188,10 @@ pub fn plan(
         send_body: !request.head && !no_content,
         keep_alive,
         mismatch,
-        has_server: wishes.server,
-        has_date: wishes.date,
-        has_upgrade: wishes.upgrade,
-        filter: wishes.filter,
+        has_server: wanted.server,
+        has_date: wanted.date,
+        has_upgrade: wanted.upgrade,
+        filter: wanted.filter,
     }
 }
 

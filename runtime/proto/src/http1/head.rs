@@ -7,8 +7,8 @@
 //! it found are enough to check limits and line ends. Everything else, be it
 //! incomplete or in any way wrong, goes line by line through a scanner that
 //! remembers how far it has come, so that a head which trickles in is searched
-//! once and parsed once. The scanner alone speaks the verdict about limits and
-//! line ends: what the fast way does not accept, it does not judge.
+//! once and parsed once. Only the scanner decides about limits and line ends: the
+//! fast way accepts a head or leaves it to the scanner, so that each fault has one name.
 
 use std::mem::MaybeUninit;
 
@@ -94,7 +94,7 @@ pub struct HeadReader {
     lines: usize,
     /// Empty lines thrown away before the request line.
     empty_lines: u8,
-    /// The verdict, once there is one: what follows is not HTTP any more.
+    /// Why the stream was refused. Nothing that follows can be read any more.
     failed: Option<Reject>,
 }
 
@@ -258,7 +258,7 @@ fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Fail
     }
 }
 
-#[inline(never)] // its frame is to be left before the application is called
+#[inline(never)] // so that its stack frame is gone before the application is called
 fn parse_within<const FIELDS: usize>(
     bytes: &[u8],
     limits: &HeadLimits,
@@ -319,16 +319,16 @@ fn parse_within<const FIELDS: usize>(
         return Err(Failure::Reject(UNCLEAN));
     }
 
-    let place = target::parse(&method, target.as_bytes(), target_start)?;
+    let parts = target::parse(&method, target.as_bytes(), target_start)?;
     let meaning = known.meaning(version)?;
     let head = Box::new(Head {
         bytes: Bytes::new(),
         method,
         version,
         target: span(target_start, target_start + target.len()),
-        path: place.path,
-        query: place.query,
-        authority: place.authority,
+        path: parts.path,
+        query: parts.query,
+        authority: parts.authority,
         fields,
     });
     let head = RequestHead {
@@ -341,7 +341,7 @@ fn parse_within<const FIELDS: usize>(
     Ok((head, length))
 }
 
-/// A limit or a line end that the scanner has a better word for.
+/// Some limit was exceeded or some line end is wrong; the scanner then finds out which.
 const UNCLEAN: Reject = Reject::bad("malformed head");
 
 fn ends_in_crlf(bytes: &[u8], at: usize) -> bool {

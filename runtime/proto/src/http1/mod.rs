@@ -62,4 +62,5 @@ pub use self::encode::{
 };
 pub use self::fields::BodyLength;
 pub use self::head::{HeadLimits, HeadReader, RequestHead};
+pub(crate) use self::line::is_token;
 pub use self::reject::Reject;

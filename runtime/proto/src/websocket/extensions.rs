@@ -1,6 +1,8 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1): a list of extensions, each a
 //! name with parameters, whose values are tokens, quoted or not.
 
+use crate::http1::is_token;
+
 /// One element of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
@@ -73,13 +75,7 @@ fn unquote(text: &str) -> Option<String> {
 }
 
 fn token(text: &str) -> Option<String> {
-    is_token(text).then(|| text.to_owned())
-}
-
-/// A token of RFC 9110 section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(good)
+    is_token(text.as_bytes()).then(|| text.to_owned())
 }
 
 #[cfg(test)]

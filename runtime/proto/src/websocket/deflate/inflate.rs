@@ -21,7 +21,7 @@ pub(crate) struct Inflater {
     bits: u8,
     /// Whether the context of one message is needed for the next one.
     takeover: bool,
-    /// What has come of this message ends with a block that says that it is the last one.
+    /// Whether the data of this message end, so far, with a final block (RFC 1951: BFINAL).
     over: bool,
 }
 
@@ -90,8 +90,7 @@ impl Inflater {
     }
 }
 
-/// Gives whether the input, which is not empty, ends with a block that says that it is the last
-/// one.
+/// Gives whether the input, which is not empty, ends with a final block.
 fn inflate(
     state: &mut Decompressor,
     mut input: &[u8],

@@ -161,11 +161,12 @@ impl Receiver {
         self.inflater = None;
     }
 
-    #[inline(never)] // for whichever kind of buffer
+    #[inline(never)] // so that it is compiled once, not for each kind of buffer
     fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Event>, Failure> {
         loop {
             match self.state {
-                State::Head if input.is_empty() => return Ok(None), // most often
+                // The most common case, without the work of the next arm.
+                State::Head if input.is_empty() => return Ok(None),
                 State::Head => {
                     let Some((header, size, length)) = parse(input)? else {
                         return Ok(None);
@@ -301,7 +302,7 @@ impl Receiver {
         Ok(mask)
     }
 
-    #[inline(never)] // not to be part of the frame of those that are not compressed
+    #[inline(never)] // so that messages without compression do not pay for its stack frame
     fn inflate(&mut self, piece: &[u8], ends: bool) -> Result<(), Failure> {
         let partial = self.partial.as_mut().expect("begun by its first frame");
         let inflater = self.inflater.as_mut().expect("RSV1 was checked");
@@ -379,7 +380,7 @@ fn parse(input: &[u8]) -> Result<Option<(FrameHeader, usize, u64)>, Failure> {
 }
 
 /// A control frame, once all of it is there.
-#[inline(never)] // not to be part of the frame of a message
+#[inline(never)] // so that messages do not pay for its stack frame
 fn control(
     input: &mut &[u8],
     opcode: Control,
@@ -430,7 +431,7 @@ fn append(data: &mut Vec<u8>, piece: &[u8], missing: usize) {
     data.extend_from_slice(piece);
 }
 
-/// Looks at what is new in `data`. A character that is not complete yet is none of its faults.
+/// Checks what is new in `data`. A character whose end has not arrived yet is no fault.
 fn check_text(data: &[u8], checked: &mut usize) -> Result<(), Failure> {
     match str::from_utf8(&data[*checked..]) {
         Ok(_) => *checked = data.len(),

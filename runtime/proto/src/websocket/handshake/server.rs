@@ -8,7 +8,7 @@ use std::fmt;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{Origins, VERSION, elements};
-use crate::websocket::extensions::is_token;
+use crate::http1::is_token;
 use crate::websocket::{Deflate, DeflateParameters, Extension, parse_extensions};
 
 /// What the server takes.
@@ -39,8 +39,6 @@ pub struct Rejection {
     pub status: StatusCode,
     /// What is wrong, in words that are safe to send back: they never quote the request.
     pub reason: Cow<'static, str>,
-    /// The fields that the status demands.
-    pub headers: HeaderMap,
 }
 
 impl Rejection {
@@ -48,7 +46,6 @@ impl Rejection {
         Self {
             status,
             reason: reason.into(),
-            headers: HeaderMap::new(),
         }
     }
 
@@ -56,9 +53,18 @@ impl Rejection {
         Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.insert(name, HeaderValue::from_static(value));
-        self
+    /// The fields that the status demands (RFC 9110 sections 15.5.6 and 15.5.22).
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+        } else if self.status == StatusCode::UPGRADE_REQUIRED {
+            let version = HeaderValue::from_static(VERSION);
+            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        headers
     }
 }
 
@@ -100,8 +106,7 @@ pub fn accept(
     }
     if head.method != Method::GET {
         let reason = "a WebSocket handshake is a GET";
-        let rejection = Rejection::new(StatusCode::METHOD_NOT_ALLOWED, reason);
-        return Err(rejection.with(header::ALLOW, "GET"));
+        return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, reason));
     }
     if head.version < Version::HTTP_11 {
         return Err(Rejection::bad("a WebSocket handshake needs HTTP/1.1"));
@@ -198,9 +203,7 @@ fn check_version(head: &Head) -> Result<(), Rejection> {
         Some(VERSION) => Ok(()),
         Some(_) => {
             let reason = "the WebSocket version must be 13";
-            Err(Rejection::new(StatusCode::UPGRADE_REQUIRED, reason)
-                .with(header::SEC_WEBSOCKET_VERSION, VERSION)
-                .with(header::UPGRADE, "websocket"))
+            Err(Rejection::new(StatusCode::UPGRADE_REQUIRED, reason))
         }
         None => Err(Rejection::bad("Sec-WebSocket-Version is missing")),
     }
@@ -223,7 +226,7 @@ fn check_origin(head: &Head, site: Site<'_>, origins: &Origins) -> Result<(), Re
 fn choose(head: &Head, protocols: &[String]) -> Result<Option<String>, Rejection> {
     let values = values(head, "sec-websocket-protocol")?;
     let offered: Vec<_> = elements(values).collect();
-    if !offered.iter().all(|name| is_token(name)) {
+    if !offered.iter().all(|name| is_token(name.as_bytes())) {
         return Err(Rejection::bad("Sec-WebSocket-Protocol is malformed"));
     }
     let chosen = protocols

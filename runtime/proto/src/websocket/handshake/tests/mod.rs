@@ -136,7 +136,7 @@ fn each_fault_has_its_status() {
         method: "POST",
         ..good()
     };
-    assert_eq!(post.refused(405).headers["allow"], "GET");
+    assert_eq!(post.refused(405).headers()["allow"], "GET");
     let old = Asked {
         version: Version::HTTP_10,
         ..good()
@@ -166,8 +166,8 @@ fn each_fault_has_its_status() {
         let error = good()
             .instead("sec-websocket-version", version)
             .refused(426);
-        assert_eq!(error.headers["sec-websocket-version"], "13");
-        assert_eq!(error.headers["upgrade"], "websocket");
+        assert_eq!(error.headers()["sec-websocket-version"], "13");
+        assert_eq!(error.headers()["upgrade"], "websocket");
     }
 
     good().with("sec-websocket-protocol", "a b").refused(400);
