@@ -6,10 +6,11 @@
 use crate::session::{Served, Session, application};
 use greenway::{HalfClose, Running, Server};
 use greenway_app::Request;
+use signal_hook::consts::SIGPIPE;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A server that has not answered or closed within this time never will: everything that a session
@@ -86,6 +87,9 @@ fn server() -> SocketAddr {
                 *number
             })
         });
+        // A fuzzer's `main` is not Rust's, which would have seen to it that a write to a client who
+        // has left fails instead of ending the process.
+        signal_hook::flag::register(SIGPIPE, Arc::default()).expect("the signal can be handled");
         Server::new(numbered)
             .bind("127.0.0.1:0")
             // A stream that is over is one that has been sent, as it is over memory.

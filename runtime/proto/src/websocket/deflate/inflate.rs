@@ -79,8 +79,9 @@ impl Inflater {
         if self.takeover {
             return Ok(());
         }
-        // Data that were cut off inside a block show here, for this is no end of a block.
-        if !over && !feed(&LAST_BLOCK)? {
+        // Data that were cut off inside a block show here: to them, this is no final block but more
+        // data, and whatever they make of it (too big a message, even) is none of the peer's.
+        if !over && feed(&LAST_BLOCK) != Ok(true) {
             return Err(malformed());
         }
         if let Some(state) = self.state.take() {
