@@ -39,12 +39,6 @@ mod blocking;
 mod cli;
 mod connection;
 mod engine;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzz;
-#[cfg(any(test, greenway_micro))]
-#[doc(hidden)]
-pub mod micro;
 pub mod room;
 mod server;
 mod service;

@@ -10,7 +10,7 @@ use greenway_tests::websocket::{Frame, RawSocket, handshake};
 use greenway_tests::{TestServer, on_green_and_threads};
 use std::fmt::Write;
 
-#[path = "../../runtime/proto/src/websocket/protocol/tests/cases/mod.rs"]
+#[path = "../../runtime/proto/src/websocket/tests/cases/mod.rs"]
 mod cases;
 
 /// A test of each of these groups.

@@ -9,6 +9,7 @@
 //! Figures are compared with `recorded.json` and never fail a run.
 #![forbid(unsafe_code)]
 
+mod protocol;
 mod work;
 
 use std::io::{self, Write as _};

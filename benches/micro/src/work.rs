@@ -4,7 +4,9 @@ use std::hint::black_box;
 
 use greenway::green::{Queue, spawn, yield_now};
 use greenway::testing::Client;
-use greenway::{App, Request, micro};
+use greenway::{App, Request};
+
+use crate::protocol;
 
 /// One thing that is counted.
 pub struct Bench {
@@ -19,19 +21,19 @@ pub struct Bench {
 /// All of them.
 pub const BENCHES: &[Bench] = &[
     bench("head-plain", 2_000, |n| {
-        assert_eq!(micro::heads(PLAIN, n), n);
+        assert_eq!(protocol::heads(PLAIN, n), n);
     }),
     bench("head-browser", 1_000, |n| {
-        assert_eq!(micro::heads(BROWSER, n), n);
+        assert_eq!(protocol::heads(BROWSER, n), n);
     }),
     bench("response-head", 2_000, |n| {
-        assert!(micro::responses(n) > 0);
+        assert!(protocol::responses(n) > 0);
     }),
     bench("chunk-out", 4_000, |n| {
-        assert!(micro::chunks_out(&[b'x'; 32], n) > 32);
+        assert!(protocol::chunks_out(&[b'x'; 32], n) > 32);
     }),
     bench("chunk-in", 4_000, |n| {
-        assert_eq!(micro::chunks_in(&[b'x'; 32], n), 32 * n);
+        assert_eq!(protocol::chunks_in(&[b'x'; 32], n), 32 * n);
     }),
     // These two hold the request, the call and the response of the test client as well: the
     // routes are what is between them.

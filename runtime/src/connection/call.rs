@@ -13,7 +13,7 @@ use crate::green::embed::thread::{self, LimitGuard};
 use crate::service::{Entry, RequestLine, Service, panics};
 use greenway_app::{ConnectionInfo, Head, HttpError, Input, IntoResponse, Request, Response};
 use greenway_proto::http1::exchange::State;
-use greenway_proto::http1::{self, RequestFacts, RequestHead};
+use greenway_proto::http1::{self, RequestHead, RequestInfo};
 use http::{Method, StatusCode};
 use log::Level;
 use std::any::Any;
@@ -39,7 +39,7 @@ impl<T: Transport> Connection<T> {
         if !self.io.stream.is_green() && self.io.flush().is_err() {
             return self.io.exchange(|exchange| exchange.close());
         }
-        let facts = RequestFacts {
+        let facts = RequestInfo {
             head: request.head.method == Method::HEAD,
             version: request.head.version,
             keep_alive: self.io.exchange.get().keep_alive(),

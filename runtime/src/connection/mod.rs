@@ -39,7 +39,7 @@ pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
 
 use crate::green::embed::thread::{BeforeBlock, deadline_in};
-use crate::service::{ConnContext, ConnState, Service};
+use crate::service::{ConnContext, ConnState, Service, date};
 use client::{Client, ClientHandle};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::exchange::State;
@@ -282,9 +282,9 @@ impl<T: Transport> Connection<T> {
 
     /// Answers what cannot be served.
     pub(crate) fn reject(&self, reject: &Reject) {
-        let now = Instant::now();
+        let date = date(Instant::now());
         self.io
-            .queue(|out| http1::error_response(out, reject.status, reject.reason, None, now));
+            .queue(|out| http1::error_response(out, reject.status, reject.reason, None, &date));
         self.io.exchange(|exchange| exchange.close());
         self.io.service.access_bad(&self.info, reject.status);
     }

@@ -5,10 +5,11 @@ use super::io::BufferedIo;
 use super::transport::Transport;
 use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
 use crate::green::{take_turn, yield_now};
+use crate::service::date;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
 use greenway_proto::http1::exchange::Input;
-use greenway_proto::http1::{self, Framing, Plan, RequestFacts};
+use greenway_proto::http1::{self, Framing, Plan, RequestInfo};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
 use std::fmt;
@@ -36,7 +37,7 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
 /// a connection.
 #[derive(Debug)]
 pub(super) struct Progress {
-    facts: RequestFacts,
+    facts: RequestInfo,
     status: StatusCode,
     plan: Option<Plan>,
     body_bytes: u64,
@@ -65,7 +66,7 @@ pub(super) struct Written {
 impl<'a, T: Transport> ResponseWriter<'a, T> {
     pub(super) fn new(
         connection: &'a Connection<T>,
-        facts: RequestFacts,
+        facts: RequestInfo,
         limit: LimitGuard<&'a Thread>,
     ) -> Self {
         let at = connection.since.get();
@@ -301,7 +302,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
 impl Progress {
     #[inline(never)] // not to be made on the stack of whoever is about to call a handler
-    fn new(facts: RequestFacts, at: Instant) -> Box<Self> {
+    fn new(facts: RequestInfo, at: Instant) -> Box<Self> {
         Box::new(Self {
             facts,
             status: StatusCode::OK,
@@ -315,7 +316,7 @@ impl Progress {
     }
 
     /// Forgets the last response.
-    fn restart(&mut self, facts: RequestFacts, at: Instant) {
+    fn restart(&mut self, facts: RequestInfo, at: Instant) {
         self.facts = facts;
         self.status = StatusCode::OK;
         self.plan = None;
@@ -344,7 +345,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         if progress.plan.is_none() {
             progress.facts.keep_alive &= !stopping;
             progress.at = Instant::now();
-            let (status, now) = (progress.status, progress.at);
+            let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
             plan.keep_alive &= io.unread_input() != Input::Abandoned;
             io.exchange(|exchange| exchange.answer(plan.keep_alive));
@@ -352,7 +353,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
                 let start = out.len();
                 let version = progress.facts.version;
                 let (content_type, headers) = (self.content_type, self.headers);
-                http1::write_head(out, version, status, content_type, headers, &plan, now);
+                http1::write_head(out, version, status, content_type, headers, &plan, &date);
                 if let Some(kept) = &mut progress.head {
                     kept.extend_from_slice(&out[start..]);
                 }

@@ -21,11 +21,11 @@ use super::response::ResponseWriter;
 use super::transport::Transport;
 use crate::green::embed::handle::Handle;
 use crate::green::embed::thread::{self, LimitGuard};
-use crate::service::{RequestLine, Service};
+use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, Response};
 use greenway_proto::http1::exchange::Exchange;
-use greenway_proto::http1::{self, RequestFacts};
+use greenway_proto::http1::{self, RequestInfo};
 use http::{HeaderMap, StatusCode, Version};
 use log::Level;
 use std::fmt;
@@ -122,7 +122,7 @@ impl<T: Transport> Switch for ClientHandle<T> {
         if !io.exchange(Exchange::switch) {
             return unfit("the request asks for no upgrade, or is answered already");
         }
-        let facts = RequestFacts {
+        let facts = RequestInfo {
             head: false,
             version: Version::HTTP_11,
             keep_alive: true,
@@ -130,9 +130,9 @@ impl<T: Transport> Switch for ClientHandle<T> {
         let status = StatusCode::SWITCHING_PROTOCOLS;
         let headers = Some(headers);
         let plan = http1::plan(&facts, status, headers, None);
-        let now = Instant::now();
+        let date = date(Instant::now());
         io.queue(|out| {
-            http1::write_head(out, facts.version, status, None, headers, &plan, now);
+            http1::write_head(out, facts.version, status, None, headers, &plan, &date);
         });
         io.flush()?;
         if let Some(clock) = io.handlers_limit.take() {

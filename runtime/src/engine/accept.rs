@@ -2,7 +2,7 @@
 //! process has run out of descriptors.
 
 use crate::green::embed::net::{Accepted, accept_now};
-use crate::service::{Refused, Service};
+use crate::service::{Refused, Service, date};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
 use http::StatusCode;
@@ -92,7 +92,7 @@ pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
         StatusCode::SERVICE_UNAVAILABLE,
         reason,
         Some(1),
-        Instant::now(),
+        &date(Instant::now()),
     );
     // Best effort from here on: the socket's empty buffer takes the response at once, and
     // reading what has come keeps the close from being a reset that would overtake it.

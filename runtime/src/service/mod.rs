@@ -6,6 +6,7 @@
 pub(crate) mod access_log;
 pub(crate) mod config;
 mod context;
+mod date;
 mod error_log;
 mod forwarded;
 mod lifecycle;
@@ -21,6 +22,7 @@ pub(crate) mod websockets;
 pub(crate) use access_log::{AccessLog, Entry, Format};
 pub(crate) use config::{Config, Engine};
 pub(crate) use context::{ConnContext, ConnState};
+pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::{LogFile, SharedLog};
 pub(crate) use metrics::{Metrics, Refused};
@@ -79,8 +81,8 @@ impl Service {
         }
     }
 
-    /// A service without a log, for connections that no engine runs: tests and fuzz targets.
-    #[cfg(any(test, fuzzing))]
+    /// A service without a log, for connections that no engine runs: tests.
+    #[cfg(test)]
     pub(crate) fn bare(app: impl Application, config: Config) -> Arc<Self> {
         Arc::new(Self::new(Box::new(app), config, 1, None))
     }

@@ -1,11 +1,14 @@
 //! A message for many peers.
 
+use super::pool;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::OnceLock;
 
-use greenway_proto::websocket::message::Message;
-use greenway_proto::websocket::protocol::{Encoder, MAX_BITS, MIN_BITS, Negotiated, Role};
+use greenway_proto::websocket::Message;
+use greenway_proto::websocket::{
+    DeflateParameters, Encoder, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Role,
+};
 
 /// A message that is encoded once for all the sockets it goes to.
 ///
@@ -24,7 +27,7 @@ pub struct Encoded {
     message: Message,
     plain: OnceLock<Bytes>,
     /// By window bits, the smallest first.
-    deflated: [OnceLock<Bytes>; (MAX_BITS - MIN_BITS + 1) as usize],
+    deflated: [OnceLock<Bytes>; (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize],
 }
 
 impl Encoded {
@@ -34,7 +37,7 @@ impl Encoded {
         Self {
             message: message.into(),
             plain: OnceLock::new(),
-            deflated: [const { OnceLock::new() }; (MAX_BITS - MIN_BITS + 1) as usize],
+            deflated: [const { OnceLock::new() }; (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize],
         }
     }
 
@@ -45,17 +48,19 @@ impl Encoded {
     }
 
     /// The frame for a client with whom this was agreed. Cheap after the first call.
-    pub(crate) fn frame(&self, deflate: Option<&Negotiated>) -> &Bytes {
+    pub(crate) fn frame(&self, deflate: Option<&DeflateParameters>) -> &Bytes {
         let shared = deflate.filter(|deflate| {
             deflate.server_no_context_takeover && self.message.len() >= deflate.threshold
         });
         let slot = match shared {
-            Some(deflate) => &self.deflated[usize::from(deflate.server_bits - MIN_BITS)],
+            Some(deflate) => &self.deflated[usize::from(deflate.server_bits - MIN_WINDOW_BITS)],
             None => &self.plain,
         };
         slot.get_or_init(|| {
             let mut out = Vec::new();
-            Encoder::new(Role::Server, shared).message(&self.message, &mut out);
+            Encoder::new(Role::Server, shared)
+                .with_pool(pool::lend)
+                .message(&self.message, &mut out);
             out.into()
         })
     }

@@ -4,9 +4,9 @@ use super::WebSocket;
 use super::shared::{Ending, Shared};
 use crate::connection::upgrade::Upgradable;
 use greenway_app::{HttpError, Request};
-use greenway_proto::websocket::handshake::Origins;
-use greenway_proto::websocket::handshake::server::{self, Policy};
-use greenway_proto::websocket::protocol::{Deflate, Limits, Role};
+use greenway_proto::websocket::Origins;
+use greenway_proto::websocket::handshake::server::{self, Policy, Rejection, Site};
+use greenway_proto::websocket::{Deflate, Limits, Role};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -187,7 +187,12 @@ impl Options {
             protocols: &self.protocols,
             deflate: self.deflate.as_ref(),
         };
-        let Some(accepted) = server::accept(request, policy)? else {
+        let site = Site {
+            scheme: request.scheme(),
+            host: request.host(),
+        };
+        let accepted = server::accept(request.head(), site, policy).map_err(http_error)?;
+        let Some(accepted) = accepted else {
             return Ok(None);
         };
         let upgradable = request
@@ -229,6 +234,14 @@ impl Options {
     pub(super) fn for_client(&self) -> (&[String], Option<&Deflate>, &HeaderMap) {
         (&self.protocols, self.deflate.as_ref(), &self.headers)
     }
+}
+
+fn http_error(rejection: Rejection) -> HttpError {
+    let headers = rejection.headers();
+    let error = HttpError::new(rejection.status, rejection.reason);
+    headers
+        .iter()
+        .fold(error, |error, (name, value)| error.with_header(name, value))
 }
 
 fn unavailable(why: &'static str) -> HttpError {

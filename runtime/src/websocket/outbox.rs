@@ -23,7 +23,7 @@ use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
 use crate::green::embed::worker::{self, Worker};
 use bytes::{Buf, Bytes};
-use greenway_proto::websocket::protocol::{Encoder, Role};
+use greenway_proto::websocket::{Encoder, Role};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

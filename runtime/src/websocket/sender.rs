@@ -7,8 +7,8 @@ use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
 use crate::green::embed::thread::{TimedOut, deadline_in};
 use bytes::Bytes;
-use greenway_proto::websocket::message::Kind;
-use greenway_proto::websocket::protocol::{Encoder, Role};
+use greenway_proto::websocket::MessageKind;
+use greenway_proto::websocket::{Encoder, Role};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -138,7 +138,7 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn begin_text(&self) -> Result<Pieces<'_>, WebSocketError> {
-        self.begin(Kind::Text)
+        self.begin(MessageKind::Text)
     }
 
     /// As [`begin_text`](Self::begin_text), for a binary message.
@@ -146,10 +146,10 @@ impl Sender {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn begin_binary(&self) -> Result<Pieces<'_>, WebSocketError> {
-        self.begin(Kind::Binary)
+        self.begin(MessageKind::Binary)
     }
 
-    fn begin(&self, kind: Kind) -> Result<Pieces<'_>, WebSocketError> {
+    fn begin(&self, kind: MessageKind) -> Result<Pieces<'_>, WebSocketError> {
         let mut encoder = self.turn(None)?;
         self.shared.outbox.in_pieces(true);
         encoder.begin(kind);

@@ -4,6 +4,7 @@ use super::error::{ErrorKind, WebSocketError};
 use super::heart::{self, Pulse};
 use super::options::Options;
 use super::outbox::{Bounds, Outbox};
+use super::pool;
 use super::spare;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::upgrade::{End, Link, Protocol};
@@ -13,7 +14,7 @@ use crate::green::embed::thread::{TimedOut, deadline_in};
 use crate::green::{Lock, LockGuard, take_turn};
 use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
 use bytes::BytesMut;
-use greenway_proto::websocket::protocol::{Encoder, Event, Failure, Negotiated, Receiver, Role};
+use greenway_proto::websocket::{DeflateParameters, Encoder, Event, Failure, Receiver, Role};
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
@@ -33,7 +34,7 @@ const PULL_BYTES: usize = 64 * 1024;
 pub(super) struct Shared {
     pub(super) role: Role,
     pub(super) protocol: Option<String>,
-    pub(super) deflate: Option<Negotiated>,
+    pub(super) deflate: Option<DeflateParameters>,
     pub(super) outbox: Arc<Outbox>,
     /// Whoever has the lock may send data; it is held while a message is sent in pieces.
     pub(super) turn: Lock<Encoder>,
@@ -111,7 +112,7 @@ impl Shared {
         role: Role,
         options: &Options,
         write_timeout: Duration,
-        accepted: (Option<String>, Option<Negotiated>),
+        accepted: (Option<String>, Option<DeflateParameters>),
         sockets: Option<(Arc<WebSockets>, WebSocketPermit)>,
     ) -> Arc<Self> {
         let (protocol, deflate) = accepted;
@@ -120,14 +121,17 @@ impl Shared {
             bytes: options.queue_bytes,
         };
         let write_timeout = options.write_timeout.unwrap_or(write_timeout);
-        let encoder = Encoder::new(role, deflate.as_ref()).with_fragments(options.fragment);
+        let encoder = Encoder::new(role, deflate.as_ref())
+            .with_pool(pool::lend)
+            .with_fragments(options.fragment);
         let (sockets, place) = sockets.unzip();
         Arc::new(Self {
             role,
             outbox: Arc::new(Outbox::new(handle, role, bounds, write_timeout)),
             turn: Lock::new(encoder),
             inbound: Lock::new(Inbound {
-                receiver: Receiver::new(role, options.limits, deflate.as_ref()),
+                receiver: Receiver::new(role, options.limits, deflate.as_ref())
+                    .with_pool(pool::lend),
                 buf: BytesMut::new(),
                 ready: None,
                 told: false,

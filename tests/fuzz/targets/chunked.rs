@@ -1,5 +1,5 @@
-//! Fuzzes the chunked decoder; see `greenway::fuzz`.
+//! Fuzzes the chunked decoder; see `greenway_fuzz_checks`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway::fuzz::chunked(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway_fuzz_checks::chunked(input));

@@ -1,5 +1,5 @@
-//! Fuzzes a whole connection over memory; see `greenway::fuzz`.
+//! Fuzzes a whole connection on a socket; see `greenway_fuzz_checks`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway::fuzz::connection(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway_fuzz_checks::connection(input));

@@ -1,5 +1,5 @@
-//! Fuzzes request heads; see `greenway::fuzz`.
+//! Fuzzes request heads; see `greenway_fuzz_checks`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway::fuzz::head(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway_fuzz_checks::head(input));

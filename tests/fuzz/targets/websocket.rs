@@ -1,5 +1,5 @@
-//! Fuzzes WebSocket messages; see `greenway::fuzz`.
+//! Fuzzes WebSocket messages; see `greenway_fuzz_checks`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway::fuzz::websocket(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway_fuzz_checks::websocket(input));

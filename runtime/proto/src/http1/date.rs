@@ -1,17 +1,15 @@
 //! The `Date` of a response (RFC 9110 section 6.6.1), and `Server` beside it.
 //!
-//! Its resolution is a second, and formatting it costs more than the rest of a
-//! small head; so each OS thread keeps the two field lines as they go out, until
-//! the next second. Which second it is, is asked of the wall clock only then: in
-//! between, the monotonic clock tells that it is not over, and that one a server
-//! has looked at anyway. Where somebody sets the wall clock, the date follows
-//! within a second.
+//! A [`Date`] holds the two field lines as they go out. Formatting them costs more than the rest
+//! of a small head, and they change once a second, so a [`DateCache`] keeps them until the second
+//! is over.
 //!
-//! The cache is a `Cell` of plain bytes which is read and written within one
-//! call: no green thread can change its place in between, and none can leave it
-//! borrowed.
+//! This crate looks at no clock. Whoever owns a cache (a server has one for each OS thread) passes
+//! the moment in: of the monotonic clock for each response, which a server reads anyway, and of
+//! the wall clock only when the cache asks for a new date. Where somebody sets the wall clock, the
+//! date follows within a second.
 
-use std::cell::Cell;
+use std::fmt;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -28,107 +26,179 @@ const SERVER: &[u8] = b"server: greenway\r\n";
 const DATE: &[u8] = b"date: ";
 const LINES: usize = SERVER.len() + DATE.len() + LENGTH + 2;
 
-/// The two lines, and when they are out of date.
-#[derive(Clone, Copy)]
-struct Stamp {
-    until: Option<Instant>,
+/// A second, as the field lines `Server` and `Date` of a response.
+///
+/// ```
+/// use greenway_proto::http1::Date;
+/// use std::time::{Duration, UNIX_EPOCH};
+///
+/// let date = Date::at(UNIX_EPOCH + Duration::from_secs(784_111_777));
+/// assert_eq!(date.as_str(), "Sun, 06 Nov 1994 08:49:37 GMT");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Date {
     lines: [u8; LINES],
 }
 
-thread_local! {
-    static STAMP: Cell<Stamp> = const {
-        Cell::new(Stamp { until: None, lines: [0; LINES] })
-    };
-}
+impl Date {
+    /// The second that holds the moment `wall`. A clock that stands before 1970 or after 9999 is
+    /// taken for the nearest second that can be written.
+    #[must_use]
+    pub fn at(wall: SystemTime) -> Self {
+        let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let second = Duration::from_secs(since.as_secs().min(LAST_SECOND));
+        let date = HttpDate::from(UNIX_EPOCH + second);
+        let mut lines = [0; LINES];
+        let mut rest = &mut lines[..];
+        // Cannot fail: up to LAST_SECOND a date has exactly LENGTH bytes.
+        rest.write_all(SERVER)
+            .and_then(|()| rest.write_all(DATE))
+            .and_then(|()| write!(rest, "{date}\r\n"))
+            .expect("an IMF-fixdate has 29 bytes");
+        Self { lines }
+    }
 
-/// Appends the `Server` field and the `Date` field to `out`, for the moment `now`.
-///
-/// A clock that stands before 1970 or after 9999 is taken for the nearest
-/// second that can be written.
-pub(super) fn write_server_and_date(out: &mut Vec<u8>, now: Instant) {
-    out.extend_from_slice(&stamp(now).lines);
-}
+    /// The value of the field `Date`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let start = SERVER.len() + DATE.len();
+        str::from_utf8(&self.lines[start..start + LENGTH]).expect("a date is ASCII")
+    }
 
-/// Appends the `Date` field to `out`, for the moment `now`.
-pub(super) fn write_date(out: &mut Vec<u8>, now: Instant) {
-    out.extend_from_slice(&stamp(now).lines[SERVER.len()..]);
-}
+    /// The field lines `Server` and `Date`, each with its CRLF.
+    #[inline]
+    pub(super) fn server_and_date(&self) -> &[u8] {
+        &self.lines
+    }
 
-#[inline]
-fn stamp(now: Instant) -> Stamp {
-    let stamp = STAMP.get();
-    match stamp.until {
-        Some(until) if now < until => stamp,
-        _ => new_stamp(now),
+    /// The field line `Server` with its CRLF.
+    pub(super) fn server(&self) -> &[u8] {
+        &self.lines[..SERVER.len()]
+    }
+
+    /// The field line `Date` with its CRLF.
+    pub(super) fn date(&self) -> &[u8] {
+        &self.lines[SERVER.len()..]
     }
 }
 
-#[cold]
-fn new_stamp(now: Instant) -> Stamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let rest = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
-    let mut stamp = Stamp {
-        until: now.checked_add(rest),
-        lines: [0; LINES],
-    };
-    let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(since.as_secs().min(LAST_SECOND)));
-    let mut lines = &mut stamp.lines[..];
-    // Cannot fail: up to LAST_SECOND a date has exactly LENGTH bytes.
-    lines
-        .write_all(SERVER)
-        .and_then(|()| lines.write_all(DATE))
-        .and_then(|()| write!(lines, "{date}\r\n"))
-        .expect("an IMF-fixdate has 29 bytes");
-    STAMP.set(stamp);
-    stamp
+impl fmt::Debug for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Date").field(&self.as_str()).finish()
+    }
+}
+
+/// A [`Date`] that is formatted anew only when its second is over.
+///
+/// It is a plain value that can be copied, so it fits a thread-local `Cell`, which no green thread
+/// can leave borrowed.
+///
+/// ```
+/// use greenway_proto::http1::{Date, DateCache};
+/// use std::time::{Duration, Instant, UNIX_EPOCH};
+///
+/// let (now, wall) = (Instant::now(), UNIX_EPOCH + Duration::from_millis(1_250));
+/// let mut cache = DateCache::new();
+/// assert_eq!(cache.get(now), None);
+/// assert_eq!(cache.renew(now, wall), Date::at(wall));
+/// // The second of `wall` lasts for another three quarters.
+/// assert_eq!(cache.get(now + Duration::from_millis(749)), Some(Date::at(wall)));
+/// assert_eq!(cache.get(now + Duration::from_millis(750)), None);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct DateCache {
+    date: Date,
+    /// When the date's second is over; `None` if there is no date yet.
+    until: Option<Instant>,
+}
+
+impl Default for DateCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DateCache {
+    /// A cache without a date.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            date: Date {
+                lines: [b' '; LINES],
+            },
+            until: None,
+        }
+    }
+
+    /// The date, if `now` is still within its second.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, now: Instant) -> Option<Date> {
+        match self.until {
+            Some(until) if now < until => Some(self.date),
+            _ => None,
+        }
+    }
+
+    /// Makes the date of `wall`, which is the same moment as `now`, and keeps it until its second
+    /// is over.
+    pub fn renew(&mut self, now: Instant, wall: SystemTime) -> Date {
+        let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let rest = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
+        self.date = Date::at(wall);
+        self.until = now.checked_add(rest);
+        self.date
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn date(lines: &[u8]) -> SystemTime {
-        let text = str::from_utf8(lines).unwrap();
+    fn parsed(date: &Date) -> SystemTime {
+        let text = str::from_utf8(date.date()).unwrap();
         let text = text.strip_prefix("date: ").unwrap();
         let text = text.strip_suffix("\r\n").unwrap();
-        assert_eq!(text.len(), LENGTH);
+        assert_eq!((text.len(), text), (LENGTH, date.as_str()));
+        assert_eq!(date.server(), SERVER);
+        assert_eq!(
+            date.server_and_date(),
+            [date.server(), date.date()].concat()
+        );
         httpdate::parse_http_date(text).unwrap()
-    }
-
-    fn written(now: Instant) -> SystemTime {
-        let mut out = Vec::new();
-        write_date(&mut out, now);
-        date(&out)
     }
 
     #[test]
     fn the_date_is_now_and_survives_the_cache() {
+        let mut cache = DateCache::new();
         for _ in 0..3 {
             let before = SystemTime::now() - Duration::from_secs(1);
             let now = Instant::now();
-            let date = written(now);
+            let date = match cache.get(now) {
+                Some(date) => date,
+                None => cache.renew(now, SystemTime::now()),
+            };
+            let date = parsed(&date);
             assert!(before <= date && date <= SystemTime::now(), "{date:?}");
-            let mut both = Vec::new();
-            write_server_and_date(&mut both, now);
-            let rest = both.strip_prefix(SERVER).unwrap();
-            assert_eq!(super::tests::date(rest), date);
         }
     }
 
     #[test]
-    fn a_stamp_holds_until_the_second_is_over() {
-        let now = Instant::now();
-        let first = written(now);
-        let until = STAMP.get().until.unwrap();
-        assert!(until > now && until <= now + Duration::from_secs(1));
-        // As if it had been made long ago: it is kept to its last moment, and no longer.
-        let mut stale = STAMP.get();
-        let old = b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-        stale.lines[SERVER.len()..].copy_from_slice(old);
-        STAMP.set(stale);
-        assert_eq!(written(until - Duration::from_nanos(1)), date(old));
-        assert!(written(until) >= first);
+    fn a_date_holds_until_its_second_is_over() {
+        let (now, wall) = (Instant::now(), UNIX_EPOCH + Duration::new(784_111_777, 1));
+        let mut cache = DateCache::new();
+        let date = cache.renew(now, wall);
+        assert_eq!(parsed(&date), UNIX_EPOCH + Duration::from_secs(784_111_777));
+        let until = now + Duration::from_nanos(999_999_999);
+        assert_eq!(cache.get(until - Duration::from_nanos(1)), Some(date));
+        assert_eq!(cache.get(until), None);
+    }
+
+    #[test]
+    fn clocks_that_stand_outside_of_the_calendar() {
+        let early = Date::at(UNIX_EPOCH - Duration::from_secs(5));
+        assert_eq!(early.as_str(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        let late = Date::at(UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 5));
+        assert_eq!(late.as_str(), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

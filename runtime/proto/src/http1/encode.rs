@@ -10,11 +10,9 @@
 //!
 //! Names are written in lower case, as the `http` crate keeps them.
 
-use std::time::Instant;
-
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-use super::date::{write_date, write_server_and_date};
+use super::date::Date;
 use super::target::decimal;
 
 /// How the end of a response body is marked (RFC 9112 section 6.3).
@@ -33,7 +31,7 @@ pub enum Framing {
 
 /// What [`plan`] has to know about the request.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestFacts {
+pub struct RequestInfo {
     /// Whether the method is HEAD.
     pub head: bool,
     /// The version of the request.
@@ -44,7 +42,7 @@ pub struct RequestFacts {
 
 /// A `Content-Length` of the application that was not honoured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mismatch {
+pub enum LengthMismatch {
     /// Not a number, or more than one.
     Invalid,
     /// The body is known to be of another length, which is what was sent.
@@ -68,7 +66,7 @@ pub struct Plan {
     /// set to `false` before [`write_head`], which then says so to the client.
     pub keep_alive: bool,
     /// What was wrong with the application's `Content-Length`, for the log.
-    pub mismatch: Option<Mismatch>,
+    pub mismatch: Option<LengthMismatch>,
     has_server: bool,
     has_date: bool,
     has_upgrade: bool,
@@ -115,9 +113,9 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// What the application's fields say.
+/// What the application's fields ask of the framing and of the connection.
 #[derive(Default)]
-struct Wishes {
+struct WantedFields {
     /// `Some(None)` is a `Content-Length` that is none.
     declared: Option<Option<u64>>,
     close: bool,
@@ -127,35 +125,35 @@ struct Wishes {
     filter: bool,
 }
 
-impl Wishes {
+impl WantedFields {
     fn read(headers: Option<&HeaderMap>) -> Self {
-        let mut wishes = Self::default();
+        let mut wanted = Self::default();
         let Some(headers) = headers else {
-            return wishes;
+            return wanted;
         };
         for (name, value) in headers {
             match kind(name.as_str()) {
                 Kind::Plain => {}
                 Kind::ContentLength => {
                     let length = decimal(value.as_bytes());
-                    let first = wishes.declared.is_none();
-                    wishes.declared = Some(length.filter(|_| first));
-                    wishes.filter = true;
+                    let first = wanted.declared.is_none();
+                    wanted.declared = Some(length.filter(|_| first));
+                    wanted.filter = true;
                 }
                 Kind::Connection => {
-                    wishes.close |= value
+                    wanted.close |= value
                         .as_bytes()
                         .split(|&byte| byte == b',')
                         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-                    wishes.filter = true;
+                    wanted.filter = true;
                 }
-                Kind::Upgrade => wishes.upgrade = true,
-                Kind::Server => wishes.server = true,
-                Kind::Date => wishes.date = true,
-                Kind::HopByHop => wishes.filter = true,
+                Kind::Upgrade => wanted.upgrade = true,
+                Kind::Server => wanted.server = true,
+                Kind::Date => wanted.date = true,
+                Kind::HopByHop => wanted.filter = true,
             }
         }
-        wishes
+        wanted
     }
 }
 
@@ -165,13 +163,13 @@ impl Wishes {
 /// `Content-Length` of the application, except when that is all the
 /// application gives in answer to HEAD.
 pub fn plan(
-    request: &RequestFacts,
+    request: &RequestInfo,
     status: StatusCode,
     headers: Option<&HeaderMap>,
     body_length: Option<u64>,
 ) -> Plan {
-    let wishes = Wishes::read(headers);
-    let (framing, mismatch) = frame(request, status, wishes.declared, body_length);
+    let wanted = WantedFields::read(headers);
+    let (framing, mismatch) = frame(request, status, wanted.declared, body_length);
     // RFC 9110 section 15.3.6: a 205 has no content either, but says so.
     let no_content = ends_with_head(status) || status == StatusCode::RESET_CONTENT;
     let keep_alive = if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -181,7 +179,7 @@ pub fn plan(
         // No client takes another 1xx for a final answer: it would wait for
         // one until the connection closes.
         request.keep_alive
-            && !wishes.close
+            && !wanted.close
             && framing != Framing::Close
             && !status.is_informational()
     };
@@ -190,10 +188,10 @@ pub fn plan(
         send_body: !request.head && !no_content,
         keep_alive,
         mismatch,
-        has_server: wishes.server,
-        has_date: wishes.date,
-        has_upgrade: wishes.upgrade,
-        filter: wishes.filter,
+        has_server: wanted.server,
+        has_date: wanted.date,
+        has_upgrade: wanted.upgrade,
+        filter: wanted.filter,
     }
 }
 
@@ -206,12 +204,12 @@ fn ends_with_head(status: StatusCode) -> bool {
 }
 
 fn frame(
-    request: &RequestFacts,
+    request: &RequestInfo,
     status: StatusCode,
     declared: Option<Option<u64>>,
     body_length: Option<u64>,
-) -> (Framing, Option<Mismatch>) {
-    let invalid = (declared == Some(None)).then_some(Mismatch::Invalid);
+) -> (Framing, Option<LengthMismatch>) {
+    let invalid = (declared == Some(None)).then_some(LengthMismatch::Invalid);
     let declared = declared.flatten();
     // RFC 9110 section 8.6: no Content-Length in 1xx and 204. It may stand in
     // a 304, but only with the length of a 200, which nobody here can check.
@@ -229,7 +227,7 @@ fn frame(
         (None, Some(0) | None) if request.head => (Framing::None, invalid),
         (Some(declared), Some(body)) if declared != body => (
             Framing::Length(body),
-            Some(Mismatch::Differs { declared, body }),
+            Some(LengthMismatch::Differs { declared, body }),
         ),
         (_, Some(body)) => (Framing::Length(body), invalid),
         (Some(declared), None) => (Framing::Length(declared), None),
@@ -242,8 +240,7 @@ fn frame(
 /// Appends the head of a response to `out`.
 ///
 /// `plan` must have been made from the same `status` and `headers`; `content_type` comes on top of
-/// these, `now` is for the date. Adds
-/// `Server` and `Date` unless the application set them, the framing field, and
+/// these. Adds `Server` and `Date` unless the application set them, the framing field, and
 /// `Connection` where it says something: `close`, `keep-alive` for HTTP/1.0,
 /// `upgrade` with an `Upgrade` of the application. Fields that appear more than
 /// once, `Set-Cookie` above all, go out line by line.
@@ -258,14 +255,14 @@ pub fn write_head(
     content_type: Option<&HeaderValue>,
     headers: Option<&HeaderMap>,
     plan: &Plan,
-    now: Instant,
+    date: &Date,
 ) {
     out.reserve(256);
     write_status_line(out, version, status);
     match (plan.has_server, plan.has_date) {
-        (false, false) => write_server_and_date(out, now),
-        (false, true) => out.extend_from_slice(b"server: greenway\r\n"),
-        (true, false) => write_date(out, now),
+        (false, false) => out.extend_from_slice(date.server_and_date()),
+        (false, true) => out.extend_from_slice(date.server()),
+        (true, false) => out.extend_from_slice(date.date()),
         (true, true) => {}
     }
     write_connection(out, version, status, plan);
@@ -409,20 +406,20 @@ pub fn chunk_head(n: usize) -> ChunkHead {
 /// Appends a whole response for a request that could not be served, or was not
 /// to be: a line of text, and `Connection: close`.
 ///
-/// `retry_after` is in seconds (RFC 9110 section 10.2.3), for 503 and 429; `now` is for the date. The
+/// `retry_after` is in seconds (RFC 9110 section 10.2.3), for 503 and 429. The
 /// version is 1.1 because that of the request may be unknown.
 pub fn error_response(
     out: &mut Vec<u8>,
     status: StatusCode,
     reason: &str,
     retry_after: Option<u32>,
-    now: Instant,
+    date: &Date,
 ) {
     let phrase = status.canonical_reason().unwrap_or("Error");
     let separator = if reason.is_empty() { "" } else { ": " };
     let pieces = [status.as_str(), " ", phrase, separator, reason, "\n"];
     write_status_line(out, Version::HTTP_11, status);
-    write_server_and_date(out, now);
+    out.extend_from_slice(date.server_and_date());
     out.extend_from_slice(b"connection: close\r\n");
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\n");
     if let Some(seconds) = retry_after {

@@ -2,8 +2,8 @@
 //!
 //! A few fields decide where a message ends and whether another may follow:
 //! `Content-Length`, `Transfer-Encoding`, `Connection`, `Host`, `Expect` and
-//! `Upgrade`. [`Facts`] notes them one by one as the head is walked and
-//! settles at its end, when the version and the target are known too. All
+//! `Upgrade`. [`KnownFields`] notes them one by one as the head is walked and
+//! says at its end what they mean, when the version is known too. All
 //! other fields are the application's business.
 //!
 //! The rules are those of RFC 9112 sections 3.2, 6 and 9, taken by the strict
@@ -36,7 +36,7 @@ enum Expectation {
 
 /// What the fields of one head said so far.
 #[derive(Debug)]
-pub(super) struct Facts<'b> {
+pub(super) struct KnownFields<'b> {
     host: Option<&'b [u8]>,
     length: Option<u64>,
     coding: Option<&'b [u8]>,
@@ -49,14 +49,14 @@ pub(super) struct Facts<'b> {
 
 /// What the fields of a whole head mean.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct Meaning {
     pub(super) body: BodyLength,
     pub(super) keep_alive: bool,
     pub(super) expect_continue: bool,
     pub(super) upgrade: bool,
 }
 
-impl<'b> Facts<'b> {
+impl<'b> KnownFields<'b> {
     pub(super) const fn new() -> Self {
         Self {
             host: None,
@@ -154,7 +154,7 @@ impl<'b> Facts<'b> {
     }
 
     /// What it all means, now that every field was seen.
-    pub(super) fn settle(self, version: Version) -> Result<Settled, Reject> {
+    pub(super) fn meaning(self, version: Version) -> Result<Meaning, Reject> {
         let modern = version != Version::HTTP_10;
         // RFC 9112 section 3.2; HTTP/1.0 had no Host.
         if modern && self.host.is_none() {
@@ -186,7 +186,7 @@ impl<'b> Facts<'b> {
                 "unknown expectation",
             ));
         }
-        Ok(Settled {
+        Ok(Meaning {
             body,
             // RFC 9112 section 9.3: close wins, 1.1 persists, 1.0 has to ask.
             keep_alive: !self.close && (modern || self.keep_alive),

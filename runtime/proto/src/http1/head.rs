@@ -7,8 +7,8 @@
 //! it found are enough to check limits and line ends. Everything else, be it
 //! incomplete or in any way wrong, goes line by line through a scanner that
 //! remembers how far it has come, so that a head which trickles in is searched
-//! once and parsed once. The scanner alone speaks the verdict about limits and
-//! line ends: what the fast way does not accept, it does not judge.
+//! once and parsed once. Only the scanner decides about limits and line ends: the
+//! fast way accepts a head or leaves it to the scanner, so that each fault has one name.
 
 use std::mem::MaybeUninit;
 
@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use greenway_app::{Field, Fields, Head};
 use http::{Method, StatusCode, Version};
 
-use super::fields::{BodyLength, Facts};
+use super::fields::{BodyLength, KnownFields};
 use super::line::{LineError, find_line, is_token_byte};
 use super::reject::Reject;
 use super::target::{self, span};
@@ -94,7 +94,7 @@ pub struct HeadReader {
     lines: usize,
     /// Empty lines thrown away before the request line.
     empty_lines: u8,
-    /// The verdict, once there is one: what follows is not HTTP any more.
+    /// Why the stream was refused. Nothing that follows can be read any more.
     failed: Option<Reject>,
 }
 
@@ -258,7 +258,7 @@ fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Fail
     }
 }
 
-#[inline(never)] // its frame is to be left before the application is called
+#[inline(never)] // so that its stack frame is gone before the application is called
 fn parse_within<const FIELDS: usize>(
     bytes: &[u8],
     limits: &HeadLimits,
@@ -293,7 +293,7 @@ fn parse_within<const FIELDS: usize>(
     } else {
         Version::HTTP_11
     };
-    let mut facts = Facts::new();
+    let mut known = KnownFields::new();
     let mut fields = Fields::with_capacity(request.headers.len());
     let base = bytes.as_ptr().addr();
     let mut start = line + 2;
@@ -304,7 +304,7 @@ fn parse_within<const FIELDS: usize>(
             name: span(start, start + header.name.len()),
             value,
         });
-        facts.note(header.name, header.value)?;
+        known.note(header.name, header.value)?;
         // The next line starts with the next name, or with the final CRLF.
         let next = match request.headers.get(index + 1) {
             Some(next) => next.name.as_ptr().addr() - base,
@@ -319,29 +319,29 @@ fn parse_within<const FIELDS: usize>(
         return Err(Failure::Reject(UNCLEAN));
     }
 
-    let place = target::parse(&method, target.as_bytes(), target_start)?;
-    let settled = facts.settle(version)?;
+    let parts = target::parse(&method, target.as_bytes(), target_start)?;
+    let meaning = known.meaning(version)?;
     let head = Box::new(Head {
         bytes: Bytes::new(),
         method,
         version,
         target: span(target_start, target_start + target.len()),
-        path: place.path,
-        query: place.query,
-        authority: place.authority,
+        path: parts.path,
+        query: parts.query,
+        authority: parts.authority,
         fields,
     });
     let head = RequestHead {
         head,
-        body: settled.body,
-        keep_alive: settled.keep_alive,
-        expect_continue: settled.expect_continue,
-        upgrade: settled.upgrade,
+        body: meaning.body,
+        keep_alive: meaning.keep_alive,
+        expect_continue: meaning.expect_continue,
+        upgrade: meaning.upgrade,
     };
     Ok((head, length))
 }
 
-/// A limit or a line end that the scanner has a better word for.
+/// Some limit was exceeded or some line end is wrong; the scanner then finds out which.
 const UNCLEAN: Reject = Reject::bad("malformed head");
 
 fn ends_in_crlf(bytes: &[u8], at: usize) -> bool {

@@ -67,7 +67,7 @@ pub(super) const fn is_token_byte(byte: u8) -> bool {
 }
 
 /// One or more `tchar`.
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 

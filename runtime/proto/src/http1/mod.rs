@@ -1,9 +1,7 @@
-//! HTTP/1 without I/O: bytes in, facts out, and the way back.
+//! HTTP/1 without I/O: requests out of bytes, and responses into bytes (RFC 9110, RFC 9112).
 //!
 //! Everything that decides where one message ends and the next one begins
-//! lives in this module and nowhere else. It takes buffers and returns what it
-//! found in them; it knows no socket, no thread and no engine, so that the
-//! engines, the tests and a fuzzer share one and the same protocol.
+//! lives in this module and nowhere else. The crate's documentation has an example.
 //!
 //! # What is where
 //!
@@ -15,10 +13,9 @@
 //! | `decode` | where the body is: by length or by chunks |
 //! | `encode` | how a response is framed, and its head as bytes |
 //! | `exchange` | where a connection is, as a table: which request, which response, what next |
-//! | `date` | the `Date` value, formatted once a second |
+//! | `date` | `Server` and `Date`, formatted once a second |
 //! | `line` | lines that end in CRLF, and the character classes |
-//! | `reject` | the one error: a status, and whose fault it is |
-//! | `play` | for tests and fuzz targets: a whole stream as a list of events |
+//! | `reject` | the one error: the status to answer with, and the reason |
 //!
 //! # One exchange
 //!
@@ -53,18 +50,19 @@ pub mod exchange;
 mod fields;
 mod head;
 mod line;
-pub mod play;
 mod reject;
 mod target;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::date::{Date, DateCache};
 pub use self::decode::{Decoder, Step};
 pub use self::encode::{
-    CHUNK_END, CONTINUE, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response, plan,
-    write_head, write_interim,
+    CHUNK_END, CONTINUE, ChunkHead, Framing, LAST_CHUNK, LengthMismatch, Plan, RequestInfo,
+    chunk_head, error_response, plan, write_head, write_interim,
 };
 pub use self::fields::BodyLength;
 pub use self::head::{HeadLimits, HeadReader, RequestHead};
+pub(crate) use self::line::is_token;
 pub use self::reject::Reject;

@@ -1,4 +1,4 @@
-//! The one error of this module: a peer that has to be told off.
+//! The one error of this module: a message that cannot be served.
 //!
 //! Every refusal closes the connection. Once a message was malformed nobody
 //! knows where the next one starts, and guessing is how requests are smuggled

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use super::line::find;
 use super::reject::Reject;
 
-/// The parts of a request target, as places in the head.
+/// The parts of a request target, as spans of the head.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
     pub(super) path: Span,
@@ -17,7 +17,7 @@ pub(super) struct Target {
     pub(super) authority: Option<Span>,
 }
 
-/// A place in the head.
+/// A span of the head.
 ///
 /// `head::MAX_HEAD` keeps every offset far below `u32::MAX`.
 pub(super) const fn span(start: usize, end: usize) -> Span {
@@ -82,7 +82,7 @@ fn absolute(target: &[u8], base: usize) -> Result<Target, Reject> {
         return Ok(path_and_query(target, base, end, authority));
     }
     // RFC 9110 section 4.2.3: an empty path is "/". The slash that ends the
-    // scheme lends its place, so that a path is always a part of the head.
+    // scheme stands in for it, so that a path is always a span of the head.
     let slash = base + start - 1;
     let query = (end < target.len()).then(|| span(base + end + 1, base + target.len()));
     Ok(Target {

@@ -1,7 +1,9 @@
 //! What travels over a WebSocket: messages, and the reason for an end.
 //!
-//! These types are Greenway's own: what stands below (the crate `tungstenite`, or our own framing)
-//! can change without a change for applications.
+//! `tungstenite` has such types as well. These are Greenway's own, because applications name them
+//! and what stands below them may change; because a message is whole here, never a ping or a frame;
+//! and because a close code is a number that may be unknown. What may be sent is asked of
+//! `tungstenite`'s table.
 
 use bytes::Bytes;
 use std::fmt;
@@ -67,10 +69,12 @@ impl Message {
         self.len() == 0
     }
 
-    pub fn kind(&self) -> Kind {
+    /// Which of the two it is.
+    #[must_use]
+    pub fn kind(&self) -> MessageKind {
         match self {
-            Self::Text(_) => Kind::Text,
-            Self::Binary(_) => Kind::Binary,
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
         }
     }
 }
@@ -107,8 +111,10 @@ impl From<&[u8]> for Message {
 
 /// Which of the two kinds of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
+    /// UTF-8.
     Text,
+    /// Any bytes.
     Binary,
 }
 

@@ -1,44 +1,23 @@
-//! The inputs that the fuzzer has kept, without a fuzzer: what they once found stays found.
+//! The connections that the fuzzer has kept, served over memory: what they once found stays found,
+//! whatever a socket's timing would make of them.
 
-use crate::fuzz;
+use super::memory::serve;
+use greenway_fuzz_checks::{Cuts, check_connection_to_the_byte};
 use std::fs;
 use std::path::Path;
 
-/// Runs a fuzz target on its corpus.
-fn replay(name: &str, target: fn(&[u8])) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fuzz/corpus")
-        .join(name);
-    let entries =
-        fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let mut inputs = 0;
-    for entry in entries {
-        let path = entry.expect("the directory was read a moment ago").path();
-        let input = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        // Shown if the target panics.
-        println!("{}", path.display());
-        target(&input);
-        inputs += 1;
-    }
-    assert!(inputs > 10, "{name}: a corpus of {inputs} inputs");
-}
-
-#[test]
-fn heads() {
-    replay("head", fuzz::head);
-}
-
-#[test]
-fn chunked_bodies() {
-    replay("chunked", fuzz::chunked);
-}
-
 #[test]
 fn connections() {
-    replay("connection", fuzz::connection);
-}
-
-#[test]
-fn websockets() {
-    replay("websocket", fuzz::websocket);
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/connection");
+    let mut inputs = 0;
+    for entry in fs::read_dir(&corpus).expect("the corpus is part of the repository") {
+        let path = entry.expect("the directory was read a moment ago").path();
+        let input = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Shown if a check fails.
+        println!("{}", path.display());
+        let (&cuts, stream) = input.split_first().expect("no input is empty");
+        check_connection_to_the_byte(serve, stream, Cuts(cuts));
+        inputs += 1;
+    }
+    assert!(inputs > 10, "a corpus of {inputs} inputs");
 }

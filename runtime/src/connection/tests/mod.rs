@@ -4,5 +4,6 @@
 //! cut into reads, how much of a response is taken at a time, where the client leaves.
 
 mod corpus;
+mod memory;
 mod properties;
 mod table;

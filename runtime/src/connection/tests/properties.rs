@@ -1,8 +1,7 @@
-//! Properties of every stream. The checks are those of the fuzz targets: see [`crate::fuzz`].
+//! Properties of every stream. The checks are those of the fuzz targets.
 
-use crate::fuzz::memory::Session;
-use crate::fuzz::replies::Replies;
-use crate::fuzz::{self, Cuts};
+use super::memory::serve;
+use greenway_fuzz_checks::{self as checks, Cuts, Replies, Session, check_connection_to_the_byte};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -98,7 +97,7 @@ proptest! {
     fn good_requests_are_all_answered(requests in vec(request(), 0..6), cuts in any::<u8>()) {
         let stream: String = requests.iter().map(|(wire, ..)| wire.as_str()).collect();
         let methods: Vec<_> = requests.iter().map(|&(_, method, _)| method).collect();
-        let served = Session::new(stream.as_bytes()).cut(Cuts(cuts)).serve();
+        let served = serve(Session::new(stream.as_bytes()).cut(Cuts(cuts)));
         let replies = Replies::parse(&served.output, &methods).all;
         // One that was told to wait for `100 Continue`, and was not asked for its body, closes.
         let closes = replies.last().is_some_and(|reply| reply.close);
@@ -113,19 +112,19 @@ proptest! {
     /// Right and wrong, in any order: the rules that the fuzz targets check.
     #[test]
     fn the_cuts_do_not_matter(pieces in vec(select(PIECES), 0..14), cuts in any::<u8>()) {
-        fuzz::check_connection(pieces.concat().as_bytes(), Cuts(cuts));
+        check_connection_to_the_byte(serve, pieces.concat().as_bytes(), Cuts(cuts));
     }
 
     #[test]
     fn arbitrary_bytes_do_no_harm(stream in vec(any::<u8>(), 0..200), cuts in any::<u8>()) {
-        fuzz::check_connection(&stream, Cuts(cuts));
+        check_connection_to_the_byte(serve, &stream, Cuts(cuts));
     }
 
     #[test]
     fn the_other_fuzz_targets_hold(pieces in vec(select(PIECES), 0..14), cuts in any::<u8>()) {
         let mut input = vec![cuts];
         input.extend_from_slice(pieces.concat().as_bytes());
-        fuzz::head(&input);
-        fuzz::chunked(&input);
+        checks::head(&input);
+        checks::chunked(&input);
     }
 }

@@ -1,17 +1,16 @@
 //! Streams whose responses are known.
 
-use crate::fuzz::Cuts;
-use crate::fuzz::memory::Session;
-use crate::fuzz::replies::{Replies, Reply};
+use super::memory::serve;
+use greenway_fuzz_checks::{Cuts, Replies, Reply, Session};
 
 /// The responses to `stream`, which must be the same for every way to cut it that is tried, and
 /// the number of calls of the application.
 fn replies(stream: &str, methods: &[&str]) -> (Vec<Reply>, usize) {
-    let whole = Session::new(stream.as_bytes()).serve();
+    let whole = serve(Session::new(stream.as_bytes()));
     assert!(whole.shut, "the connection is closed in the end");
     let replies = Replies::parse(&whole.output, methods).all;
     for cuts in [0x00, 0x01, 0x10, 0x3f, 0xf4, 0xfe].map(Cuts) {
-        let cut = Session::new(stream.as_bytes()).cut(cuts).serve();
+        let cut = serve(Session::new(stream.as_bytes()).cut(cuts));
         assert_eq!(
             replies,
             Replies::parse(&cut.output, methods).all,
@@ -41,7 +40,7 @@ const HOST: &str = "Host: h\r\n";
 #[test]
 fn nothing_is_answered_with_nothing() {
     for stream in ["", "\r\n", "\r\n\r\n"] {
-        let served = Session::new(stream.as_bytes()).serve();
+        let served = serve(Session::new(stream.as_bytes()));
         assert_eq!((served.output.len(), served.calls), (0, 0), "{stream:?}");
     }
 }

@@ -8,7 +8,7 @@ use super::{LagProbes, text};
 use crate::green::embed::net::Stream;
 use crate::green::embed::thread::{Awaited, Interest, Io, TimedOut, deadline_in, wait_for};
 use crate::green::run_info;
-use crate::service::{OsThread, Service};
+use crate::service::{OsThread, Service, date};
 use bytes::BytesMut;
 use greenway_proto::http1::{HeadLimits, HeadReader, error_response};
 use http::{Method, StatusCode};
@@ -72,12 +72,12 @@ fn serve(service: &Service, lag: &LagProbes, stream: TcpStream) -> io::Result<()
         }
     };
     let mut response = Vec::new();
-    let now = Instant::now();
+    let date = date(Instant::now());
     match head {
-        Err((status, reason)) => error_response(&mut response, status, reason, None, now),
+        Err((status, reason)) => error_response(&mut response, status, reason, None, &date),
         Ok(head) if !matches!(head.method, Method::GET | Method::HEAD) => {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            error_response(&mut response, status, "only GET and HEAD", None, now);
+            error_response(&mut response, status, "only GET and HEAD", None, &date);
         }
         Ok(head) => {
             let path = head.text(head.path);
@@ -89,7 +89,7 @@ fn serve(service: &Service, lag: &LagProbes, stream: TcpStream) -> io::Result<()
                     status,
                     "see /metrics and /threads",
                     None,
-                    now,
+                    &date,
                 );
                 return send(&stream, &response, deadline);
             };

@@ -1,31 +1,31 @@
 //! What goes out, byte by byte.
 
-use std::time::Instant;
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-use super::super::encode::Mismatch;
+use super::super::encode::LengthMismatch;
 use super::super::{
-    CHUNK_END, CONTINUE, Framing, LAST_CHUNK, Plan, RequestFacts, chunk_head, error_response, plan,
-    write_head,
+    CHUNK_END, CONTINUE, Date, Framing, LAST_CHUNK, Plan, RequestInfo, chunk_head, error_response,
+    plan, write_head,
 };
 
-const GET: RequestFacts = RequestFacts {
+const GET: RequestInfo = RequestInfo {
     head: false,
     version: Version::HTTP_11,
     keep_alive: true,
 };
-const HEAD: RequestFacts = RequestFacts { head: true, ..GET };
-const OLD: RequestFacts = RequestFacts {
+const HEAD: RequestInfo = RequestInfo { head: true, ..GET };
+const OLD: RequestInfo = RequestInfo {
     version: Version::HTTP_10,
     keep_alive: false,
     ..GET
 };
-const OLD_KEPT: RequestFacts = RequestFacts {
+const OLD_KEPT: RequestInfo = RequestInfo {
     version: Version::HTTP_10,
     ..GET
 };
-const LAST: RequestFacts = RequestFacts {
+const LAST: RequestInfo = RequestInfo {
     keep_alive: false,
     ..GET
 };
@@ -44,7 +44,7 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 /// The head of a 200 with these fields.
 fn head(headers: &HeaderMap, plan: &Plan) -> Vec<u8> {
     let mut out = Vec::new();
-    let now = Instant::now();
+    let date = Date::at(SystemTime::now());
     write_head(
         &mut out,
         Version::HTTP_11,
@@ -52,14 +52,14 @@ fn head(headers: &HeaderMap, plan: &Plan) -> Vec<u8> {
         None,
         Some(headers),
         plan,
-        now,
+        &date,
     );
     out
 }
 
 /// Plan and head; the date, which must be one, becomes `DATE`.
 fn respond(
-    request: RequestFacts,
+    request: RequestInfo,
     status: u16,
     fields: &[(&'static str, &'static str)],
     length: Option<u64>,
@@ -75,7 +75,7 @@ fn respond(
         None,
         Some(&headers),
         &plan,
-        Instant::now(),
+        &Date::at(SystemTime::now()),
     );
     let text = String::from_utf8(out).unwrap();
     let head = text
@@ -245,8 +245,8 @@ fn server_and_date_of_the_application_stay() {
 #[test]
 fn framing() {
     use Framing::{Chunked, Close, Length, None as No};
-    let differs = |declared, body| Some(Mismatch::Differs { declared, body });
-    let invalid = Some(Mismatch::Invalid);
+    let differs = |declared, body| Some(LengthMismatch::Differs { declared, body });
+    let invalid = Some(LengthMismatch::Invalid);
     let none: &[&'static str] = &[];
     for (request, status, declared, body, expected) in [
         (GET, 200, none, Some(5), (Length(5), true, None)),
@@ -518,7 +518,7 @@ fn refusals_are_whole_responses() {
             StatusCode::from_u16(status).unwrap(),
             reason,
             retry_after,
-            Instant::now(),
+            &Date::at(SystemTime::now()),
         );
         let common =
             format!("{COMMON}connection: close\r\ncontent-type: text/plain; charset=utf-8\r\n");

@@ -1,12 +1,12 @@
 //! Framing, Host, Connection, Expect and Upgrade.
 
-use super::{BodyLength, Seen, lines};
+use super::{BodyLength, HeadRecord, lines};
 
 const POST: &str = "POST / HTTP/1.1";
 const HOST: &str = "Host: h";
 
 /// A request of this version with these fields, Host included.
-fn with(version: &str, fields: &[&str]) -> Result<Seen, u16> {
+fn with(version: &str, fields: &[&str]) -> Result<HeadRecord, u16> {
     let line = format!("POST / HTTP/{version}");
     let mut all = vec![line.as_str(), HOST];
     all.extend_from_slice(fields);

@@ -4,10 +4,10 @@ use bytes::BytesMut;
 use http::Version;
 
 use super::super::HeadReader;
-use super::{Event, HeadLimits, Seen, head, lines, whole, whole_with};
+use super::{Event, HeadLimits, HeadRecord, head, lines, whole, whole_with};
 
 /// A GET of this target, and whether it is let through.
-fn target(method: &str, target: &str) -> Result<Seen, u16> {
+fn target(method: &str, target: &str) -> Result<HeadRecord, u16> {
     lines(&[&format!("{method} {target} HTTP/1.1"), "Host: h"])
 }
 

@@ -5,8 +5,8 @@
 //! with the input in one piece and byte by byte, and demands the same outcome;
 //! so every row of every table is a test of that too.
 
-use super::play::{Event, Seen, events};
-use super::{BodyLength, Decoder, HeadLimits, Reject, Step};
+use self::stream::{Event, HeadRecord, events};
+use super::{BodyLength, Decoder, HeadLimits, HeadReader, Reject, RequestHead, Step};
 
 mod decode;
 mod encode;
@@ -14,6 +14,7 @@ mod fields;
 mod head;
 mod smuggling;
 mod splits;
+mod stream;
 
 /// [`events`] for input in one piece, which must be those byte by byte.
 fn whole_with(input: &[u8], limits: &HeadLimits) -> Vec<Event> {
@@ -33,7 +34,7 @@ fn whole(input: &[u8]) -> Vec<Event> {
 }
 
 /// The first head of the input, or the status it is refused with.
-fn head(input: impl AsRef<[u8]>) -> Result<Seen, u16> {
+fn head(input: impl AsRef<[u8]>) -> Result<HeadRecord, u16> {
     let input = input.as_ref();
     match whole(input).into_iter().next() {
         Some(Event::Head(seen)) => Ok(*seen),
@@ -43,6 +44,6 @@ fn head(input: impl AsRef<[u8]>) -> Result<Seen, u16> {
 }
 
 /// The head of a request with these lines; each gets its CRLF.
-fn lines(lines: &[&str]) -> Result<Seen, u16> {
+fn lines(lines: &[&str]) -> Result<HeadRecord, u16> {
     head(lines.join("\r\n") + "\r\n\r\n")
 }

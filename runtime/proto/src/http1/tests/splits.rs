@@ -1,7 +1,7 @@
 //! Properties: what is found depends on the bytes, not on how they were cut;
 //! what is encoded is decoded; and nothing panics.
 
-use std::time::Instant;
+use std::time::SystemTime;
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
@@ -9,7 +9,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::super::{CHUNK_END, Framing, LAST_CHUNK, RequestFacts, chunk_head, plan, write_head};
+use super::super::{
+    CHUNK_END, Date, Framing, LAST_CHUNK, RequestInfo, chunk_head, plan, write_head,
+};
 use super::{BodyLength, Decoder, Event, HeadLimits, Step, events};
 
 /// Pieces of requests, right and wrong, out of which streams are made: random
@@ -244,9 +246,9 @@ proptest! {
         let (head, old, keep_alive) = facts;
         let version = if old { Version::HTTP_10 } else { Version::HTTP_11 };
         let status = StatusCode::from_u16(status).unwrap();
-        let plan = plan(&RequestFacts { head, version, keep_alive }, status, Some(&headers), body);
+        let plan = plan(&RequestInfo { head, version, keep_alive }, status, Some(&headers), body);
         let mut out = Vec::new();
-        write_head(&mut out, version, status, None, Some(&headers), &plan, Instant::now());
+        write_head(&mut out, version, status, None, Some(&headers), &plan, &Date::at(SystemTime::now()));
 
         let mut slots = [httparse::EMPTY_HEADER; 16];
         let mut response = httparse::Response::new(&mut slots);

@@ -7,7 +7,7 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{VERSION, elements};
-use crate::websocket::protocol::{Deflate, Negotiated, parse_extensions};
+use crate::websocket::{Deflate, DeflateParameters, parse_extensions};
 
 /// The most bytes of a response's head, and the most fields in it.
 const MAX_HEAD: usize = 16 * 1024;
@@ -24,8 +24,10 @@ pub struct Handshake {
 /// What the server agreed to.
 #[derive(Debug)]
 pub struct Established {
+    /// The subprotocol that it has chosen among those that were offered.
     pub protocol: Option<String>,
-    pub deflate: Option<Negotiated>,
+    /// What was agreed on of permessage-deflate.
+    pub deflate: Option<DeflateParameters>,
 }
 
 /// There is no WebSocket at the other end.
@@ -126,7 +128,7 @@ impl Handshake {
         Ok(Established { protocol, deflate })
     }
 
-    fn extensions(&self, headers: &HeaderMap) -> Result<Option<Negotiated>, Refused> {
+    fn extensions(&self, headers: &HeaderMap) -> Result<Option<DeflateParameters>, Refused> {
         let mut extensions = Vec::new();
         for value in headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS) {
             let list = value.to_str().ok().and_then(parse_extensions);

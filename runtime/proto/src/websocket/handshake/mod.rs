@@ -3,6 +3,13 @@
 //! [`server`] looks at a request and says what is to be answered; [`client`] makes a request and
 //! looks at the response. Neither waits, reads or writes: connections do.
 //!
+//! `tungstenite` derives the keys. Its own handshakes read and write a stream, and its server takes
+//! neither subprotocols nor extensions nor looks at `Origin`, so what is around the keys is written
+//! here. A server's side takes the [`Head`](greenway_app::Head) that
+//! [`HeadReader`](crate::http1::HeadReader) gives, and answers with a [`Rejection`](server::Rejection)
+//! instead of an application's error, so that it can be used without an application. A client's key
+//! comes from the system's random numbers; taking it as a parameter would only invite a constant.
+//!
 //! What must stay true: a request that does not ask for a WebSocket is no error; one that asks
 //! wrongly gets the status that says what is wrong; and a response holds nothing that was not
 //! offered.

@@ -4,7 +4,7 @@
 //! page of somebody else acts with the rights of the user who looks at it: cross-site WebSocket
 //! hijacking. The only protection is that the server looks at `Origin`.
 
-use greenway_app::Request;
+use super::server::Site;
 
 /// Whose pages may open a WebSocket, by the `Origin` that browsers send.
 ///
@@ -49,16 +49,14 @@ impl Origins {
         Self::List(origins.collect())
     }
 
-    /// Whether a page of `origin` may send this request.
-    pub fn allow(&self, origin: &str, request: &Request) -> bool {
+    /// Whether a page of `origin` may send a request to `site`.
+    #[must_use]
+    pub fn allow(&self, origin: &str, site: Site<'_>) -> bool {
         let Some(origin) = Origin::parse(origin) else {
             return *self == Self::Any;
         };
         match self {
-            Self::Same => {
-                let host = request.host().unwrap_or_default();
-                Origin::new(request.scheme(), host) == Some(origin)
-            }
+            Self::Same => Origin::new(site.scheme, site.host.unwrap_or_default()) == Some(origin),
             Self::List(list) => list
                 .iter()
                 .any(|allowed| Origin::parse(allowed).is_some_and(|allowed| allowed == origin)),

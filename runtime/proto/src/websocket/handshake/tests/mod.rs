@@ -3,11 +3,10 @@
 mod clients;
 
 use super::Origins;
-use super::server::{Accepted, Policy, accept};
-use crate::websocket::protocol::Deflate;
-use greenway_app::{ConnectionInfo, Head, HttpError, Input, Request};
-use http::{HeaderValue, Version};
-use std::sync::Arc;
+use super::server::{Accepted, Policy, Rejection, Site, accept};
+use crate::websocket::Deflate;
+use greenway_app::Head;
+use http::{HeaderValue, StatusCode, Version};
 
 /// The key and the answer of RFC 6455 section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -52,7 +51,7 @@ impl Asked {
         self.without(name).with(name, value)
     }
 
-    fn request(&self) -> Request {
+    fn head(&self) -> Head {
         let mut builder = http::Request::builder()
             .method(self.method)
             .uri("/chat")
@@ -61,16 +60,10 @@ impl Asked {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).expect("a request").into_parts();
-        let connection = ConnectionInfo::new(None, None).with_scheme(self.scheme);
-        Request::new(
-            Head::from_http(&parts),
-            Input::empty(),
-            Arc::new(connection),
-        )
-        .expect("a target")
+        Head::from_http(&parts)
     }
 
-    fn answer(&self) -> Result<Option<Accepted>, HttpError> {
+    fn answer(&self) -> Result<Option<Accepted>, Rejection> {
         self.answer_with(&Origins::Same, &[], None)
     }
 
@@ -79,14 +72,19 @@ impl Asked {
         origins: &Origins,
         protocols: &[&str],
         deflate: Option<&Deflate>,
-    ) -> Result<Option<Accepted>, HttpError> {
+    ) -> Result<Option<Accepted>, Rejection> {
         let protocols: Vec<_> = protocols.iter().copied().map(str::to_owned).collect();
         let policy = Policy {
             origins,
             protocols: &protocols,
             deflate,
         };
-        accept(&self.request(), policy)
+        let mut hosts = self.fields.iter().filter(|(name, _)| *name == "host");
+        let site = Site {
+            scheme: self.scheme,
+            host: hosts.next().map(|(_, host)| *host),
+        };
+        accept(&self.head(), site, policy)
     }
 
     #[track_caller]
@@ -95,9 +93,9 @@ impl Asked {
     }
 
     #[track_caller]
-    fn refused(&self, status: u16) -> HttpError {
+    fn refused(&self, status: u16) -> Rejection {
         let error = self.answer().expect_err("it is faulty");
-        assert_eq!(error.status(), status, "{error}");
+        assert_eq!(error.status.as_u16(), status, "{error}");
         error
     }
 }
@@ -180,7 +178,7 @@ fn each_fault_has_its_status() {
 fn pages_of_others_are_refused() {
     let allowed = |asked: Asked, origins: &Origins| match asked.answer_with(origins, &[], None) {
         Ok(Some(_)) => true,
-        Err(error) if error.status() == 403 => false,
+        Err(error) if error.status == StatusCode::FORBIDDEN => false,
         other => panic!("{other:?}"),
     };
     let same = |scheme, host, origin| {

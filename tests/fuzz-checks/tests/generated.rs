@@ -1,0 +1,39 @@
+//! Generated streams on a real connection. Over memory, with many more of them and with cuts that
+//! are kept to the byte, the server's own tests do the same.
+
+use greenway_fuzz_checks::{Cuts, check_connection, serve};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Pieces of requests, right and wrong: random bytes alone never get past the first line.
+const PIECES: &[&str] = &[
+    "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+    "HEAD /drip HTTP/1.1\r\nHost: h\r\n",
+    "POST /stream HTTP/1.1\r\nHost: h\r\n",
+    "POST /echo HTTP/1.1\r\nHost: h\r\n",
+    "GET /drip HTTP/1.0\r\n",
+    "Content-Length: 3\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Expect: 100-continue\r\n",
+    "Connection: close\r\n",
+    "\r\n",
+    "abc",
+    "3\r\nabc\r\n",
+    "0\r\n\r\n",
+    "G\r\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Right and wrong, in any order: the rules of the fuzz target.
+    #[test]
+    fn the_cuts_do_not_matter(pieces in vec(select(PIECES), 0..14), cuts in any::<u8>()) {
+        check_connection(serve, pieces.concat().as_bytes(), Cuts(cuts));
+    }
+}
