@@ -2,11 +2,12 @@
 
 mod accept;
 mod green;
+#[cfg(feature = "minihttp")]
 mod minihttp;
 mod threads;
 
-use crate::service::config;
 use crate::service::Service;
+use crate::service::config;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) fn start(
     Ok(match service.config.engine {
         config::Engine::Green => Box::new(green::GreenEngine::start(service, listeners)?),
         config::Engine::Threads => Box::new(threads::ThreadsEngine::start(service, listeners)?),
+        #[cfg(feature = "minihttp")]
         config::Engine::MiniHttp => Box::new(minihttp::MiniHttpEngine::start(service, listeners)?),
     })
 }

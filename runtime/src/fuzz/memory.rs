@@ -2,8 +2,8 @@
 
 use super::Cuts;
 use crate::service::config::Config;
-use crate::connection::{self, Connection, Incoming, ConnState, ConnContext, Transport, Wire};
-use crate::service::Service;
+use crate::connection::{self, Connection, Incoming, Transport, Wire};
+use crate::service::{ConnContext, ConnState, Service};
 use greenway_app::{App, Body, ConnectionInfo, Request, Response};
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, IoSlice};

@@ -4,9 +4,9 @@
 //! and memory mappings (each green thread's stack takes two, so the default `vm.max_map_count`
 //! of 65,530 ends at about 32,000). We look at both when we start, and say what we found.
 
-use crate::service::config::Engine;
 use crate::green::embed::Count;
 use crate::green::embed::sys;
+use crate::service::config::Engine;
 use std::fmt;
 use std::fs;
 

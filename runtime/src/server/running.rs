@@ -1,9 +1,10 @@
 //! A server that runs, and how it stops.
 
-use crate::service::{OsThread, Service};
 use crate::engine::Engine;
+use crate::green;
 use crate::green::embed::Count;
 use crate::green::embed::thread::deadline_in;
+use crate::service::{OsThread, Service, config};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -81,17 +82,16 @@ impl Running {
     /// What the operator is told at the start.
     pub(crate) fn describe(&self) -> String {
         let config = &self.service.config;
-        let place = match config.engine {
-            crate::service::config::Engine::Threads => Count(config.threads, "thread"),
-            crate::service::config::Engine::Green | crate::service::config::Engine::MiniHttp => {
-                Count(crate::green::config().workers, "worker")
-            }
+        let capacity = if config.engine == config::Engine::Threads {
+            Count(config.threads, "thread")
+        } else {
+            Count(green::config().workers, "worker")
         };
         let metrics = self.metrics_addr.map_or(String::new(), |addr| {
             format!(", metrics on http://{addr}/metrics")
         });
         format!(
-            "listening on {} (engine {}, {place}), {}{metrics}",
+            "listening on {} (engine {}, {capacity}), {}{metrics}",
             self.names.join(" and "),
             config.engine.name(),
             self.budget

@@ -1,9 +1,9 @@
 //! Where in a connection's life a thread is, and whom it serves: for the lifecycle, which ends it,
 //! and for those who look from outside.
 
+use super::{Lifecycle, RequestLine};
 use crate::green::embed::errand::{Errand, Serving};
 use crate::green::embed::thread::{self, Interrupt, Thread};
-use super::{Lifecycle, RequestLine};
 use greenway_app::ConnectionInfo;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -6,19 +6,22 @@
 pub(crate) mod access_log;
 pub(crate) mod config;
 mod context;
+mod dates;
 mod error_log;
 mod forwarded;
 mod lifecycle;
 mod log_file;
+pub(crate) mod logger;
 pub(crate) mod metrics;
 mod os_thread;
 pub(crate) mod panics;
 pub(crate) mod proxy_protocol;
 mod request_line;
+pub(crate) mod settings;
 mod trust;
 pub(crate) mod websockets;
 
-pub(crate) use access_log::{AccessLog, Entry, Format};
+pub(crate) use access_log::{AccessLog, Entry};
 pub(crate) use config::{Config, Engine};
 pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use lifecycle::{Admission, Lifecycle};
@@ -26,7 +29,6 @@ pub(crate) use log_file::{LogFile, SharedLog};
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;
-pub(crate) use trust::Trust;
 pub(crate) use websockets::WebSockets;
 
 use error_log::ErrorLog;

@@ -5,6 +5,7 @@
 
 use greenway_app::ConnectionInfo;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -57,6 +58,22 @@ impl FromStr for Trust {
     }
 }
 
+/// As [`FromStr`] reads it.
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let everybody = self.everybody.then(|| "*".to_owned());
+        let networks = self.networks.iter().map(|network| {
+            if network.prefix_len() == network.max_prefix_len() {
+                network.addr().to_string()
+            } else {
+                network.to_string()
+            }
+        });
+        let items: Vec<_> = everybody.into_iter().chain(networks).collect();
+        f.write_str(&items.join(","))
+    }
+}
+
 impl Trust {
     /// Whether the word of this address is taken.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
@@ -104,6 +121,7 @@ mod tests {
         ] {
             let address = address.parse().unwrap();
             assert_eq!(trust(list).trusts(address), expected, "{list:?} {address}");
+            assert_eq!(trust(&trust(list).to_string()), trust(list));
         }
         assert_eq!(Trust::default(), trust("127.0.0.1,::1"));
         for bad in ["localhost", "10.0.0.0/33", "127.0.0.1,,::1", "127.0.0.1:80"] {
@@ -114,10 +132,16 @@ mod tests {
     #[test]
     fn a_peer_without_an_address_is_on_a_unix_socket_or_has_left() {
         let local = "127.0.0.1:80".parse().ok();
-        let (unix, left) = (ConnectionInfo::new(None, None), ConnectionInfo::new(local, None));
+        let (unix, left) = (
+            ConnectionInfo::new(None, None),
+            ConnectionInfo::new(local, None),
+        );
         assert!(trust("10.0.0.1").trusts_peer_of(&unix));
         assert!(!trust("").trusts_peer_of(&unix));
         assert!(!trust("*").trusts_peer_of(&left));
-        assert!(trust("10.0.0.1").trusts_peer_of(&ConnectionInfo::new(local, "10.0.0.1:5".parse().ok())));
+        assert!(
+            trust("10.0.0.1")
+                .trusts_peer_of(&ConnectionInfo::new(local, "10.0.0.1:5".parse().ok()))
+        );
     }
 }

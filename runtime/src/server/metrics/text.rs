@@ -1,11 +1,11 @@
 //! The numbers in Prometheus' text format, version 0.0.4.
 
 use super::LagProbes;
-use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
-use crate::service::config::Engine;
 use crate::green::embed::worker::{self, Worker};
-use crate::service::{ConnState, Service};
+use crate::service::config::Engine;
+use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
 use crate::service::websockets::Closed;
+use crate::service::{ConnState, Service};
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
