@@ -42,6 +42,7 @@ mod engine;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod lock;
 #[cfg(any(test, greenway_micro))]
 #[doc(hidden)]
 pub mod micro;

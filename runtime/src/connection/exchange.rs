@@ -227,7 +227,7 @@ impl<T: Transport> Connection<T> {
                 let kind = format!("handlers cut by --timeout of {}", self.kind());
                 let timeout = self.service.config.clocks.handler;
                 let what = format_args!("{line}: nothing for {timeout:?}: cut by --timeout");
-                self.service.error_log.say(Level::Warn, &kind, what);
+                self.service.error_log.log(Level::Warn, &kind, what);
                 self.send_error(writer, HttpError::new(504, "the handler took too long"))
             }
             (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {

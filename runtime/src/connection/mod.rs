@@ -252,12 +252,12 @@ impl<T: Transport> Connection<T> {
 
     /// The present stream may be ended at once when the server stops.
     fn willing(&self) {
-        self.seat.willing(&self.service.lifecycle);
+        self.seat.allow_stop(&self.service.lifecycle);
     }
 
     /// It must not be, any more.
     fn unwilling(&self) {
-        self.seat.unwilling(&self.service.lifecycle);
+        self.seat.forbid_stop(&self.service.lifecycle);
     }
 
     pub(crate) fn facts(&self) -> &Arc<ConnectionInfo> {

@@ -4,9 +4,10 @@ use crate::engine::Engine;
 use crate::green;
 use crate::green::embed::Count;
 use crate::green::embed::thread::deadline_in;
+use crate::lock::lock;
 use crate::service::{OsThread, Service, config};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// After the grace period, handlers are ended at their wait. One that does not wait cannot be,
@@ -108,11 +109,7 @@ impl Running {
     /// As [`stop`](Self::stop), with another grace period.
     pub fn stop_within(&self, grace: Duration) -> Stopped {
         let lifecycle = &self.service.lifecycle;
-        let engine = self
-            .engine
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let engine = lock(&self.engine).take();
         if let Some(engine) = engine {
             lifecycle.begin_stop();
             // First, so that nobody new finds us; then whoever has is taken in.
@@ -135,11 +132,7 @@ impl Running {
             self.service.flush_logs();
         }
         // Last: how a stop goes on is worth a look.
-        let metrics = self
-            .metrics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let metrics = lock(&self.metrics).take();
         if let Some(metrics) = metrics {
             metrics.end();
         }

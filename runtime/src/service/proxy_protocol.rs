@@ -86,7 +86,7 @@ pub(crate) fn report(service: &Service, facts: &ConnectionInfo, why: Malformed) 
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());
     let what = format_args!("a connection from {peer} is closed: {}", why.0);
     let kind = "connections closed for their PROXY header";
-    service.error_log.say(Level::Warn, kind, what);
+    service.error_log.log(Level::Warn, kind, what);
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {

@@ -45,18 +45,14 @@ pub(crate) struct Setting {
     /// Its default in words, where the value itself says too little. Else the value is shown.
     pub(crate) default: Option<&'static str>,
     pub(crate) help: &'static str,
-    /// The method of `Server`; `None` for what belongs to the program as a whole.
-    pub(crate) method: Option<&'static str>,
     /// The largest number that makes sense.
     most: usize,
     at: fn(&mut Settings) -> &mut dyn Value,
 }
 
 impl Setting {
-    /// A setting whose method is called as its flag.
     const fn new(
         flag: &'static str,
-        method: Option<&'static str>,
         value: &'static str,
         at: fn(&mut Settings) -> &mut dyn Value,
         help: &'static str,
@@ -69,7 +65,6 @@ impl Setting {
             value,
             default: None,
             help,
-            method,
             most: usize::MAX,
             at,
         }
@@ -331,19 +326,12 @@ const ENGINES: &str = "Where handlers run: green (a green thread for each connec
 
 /// All settings, in the order of `--help`.
 pub(crate) static SETTINGS: [Setting; 31] = [
-    Setting::new(
-        "engine",
-        Some("engine"),
-        "ENGINE",
-        |all| &mut all.server.engine,
-        ENGINES,
-    )
-    .short('k')
-    .alias("worker-class")
-    .env("GREENWAY_ENGINE"),
+    Setting::new("engine", "ENGINE", |all| &mut all.server.engine, ENGINES)
+        .short('k')
+        .alias("worker-class")
+        .env("GREENWAY_ENGINE"),
     Setting::new(
         "bind",
-        Some("bind"),
         "ADDRESS",
         |all| &mut all.server.bind,
         "Listen on HOST:PORT, unix:PATH or fd://NUMBER; may be given several times.",
@@ -355,7 +343,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     ),
     Setting::new(
         "cores",
-        Some("cores"),
         "N",
         |all| &mut all.server.green.workers,
         "OS threads that run green threads.",
@@ -364,14 +351,12 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("one for each core"),
     Setting::new(
         "threads",
-        Some("threads"),
         "N",
         |all| &mut all.server.threads,
         "Requests that the threads engine serves at once.",
     ),
     Setting::new(
         "websocket-threads",
-        Some("websocket_threads"),
         "N",
         |all| &mut all.server.websocket_threads,
         "WebSockets that may be open at once on the threads engine, where each holds a thread; \
@@ -380,7 +365,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("half of the threads"),
     Setting::new(
         "websocket-stop-code",
-        Some("websocket_stop_code"),
         "CODE",
         |all| &mut all.server.websocket_stop_code,
         "The close code that WebSockets are sent when the server stops, such as 1001 (going away) \
@@ -388,7 +372,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     ),
     Setting::new(
         "worker-connections",
-        Some("worker_connections"),
         "N",
         |all| &mut all.server.connections,
         "Connections that may be open at once; more are answered with 503.",
@@ -396,7 +379,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("what the limits of the process allow"),
     Setting::new(
         "limit-handlers",
-        Some("limit_handlers"),
         "N",
         |all| &mut all.server.handlers,
         "Handlers that may run at once; more are answered with 503.",
@@ -404,21 +386,18 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("no limit"),
     Setting::new(
         "backlog",
-        Some("backlog"),
         "N",
         |all| &mut all.server.backlog,
         "Connections that the kernel keeps until they are accepted.",
     ),
     Setting::new(
         "keep-alive",
-        Some("keep_alive"),
         "SECONDS",
         |all| &mut all.server.clocks.keep_alive,
         "Seconds that a connection may wait for its next request.",
     ),
     Setting::new(
         "timeout",
-        Some("timeout"),
         "SECONDS",
         |all| &mut all.server.clocks.handler,
         "Seconds that a handler may take for its response, or between two chunks of it.",
@@ -426,28 +405,24 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .short('t'),
     Setting::new(
         "header-timeout",
-        Some("header_timeout"),
         "SECONDS",
         |all| &mut all.server.clocks.head,
         "Seconds that a request's head may take to come.",
     ),
     Setting::new(
         "body-timeout",
-        Some("body_timeout"),
         "SECONDS",
         |all| &mut all.server.clocks.body,
         "Seconds that a request's body may pause.",
     ),
     Setting::new(
         "write-timeout",
-        Some("write_timeout"),
         "SECONDS",
         |all| &mut all.server.clocks.write,
         "Seconds that a client may take to accept a piece of a response.",
     ),
     Setting::new(
         "half-close",
-        Some("half_close"),
         "MEANING",
         |all| &mut all.server.half_close,
         "What it means that a client ends its sending direction (a FIN) while it is being served: \
@@ -455,28 +430,24 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     ),
     Setting::new(
         "graceful-timeout",
-        Some("graceful_timeout"),
         "SECONDS",
         |all| &mut all.server.graceful_timeout,
         "Seconds that requests may go on after TERM or INT. A second signal ends them at once.",
     ),
     Setting::new(
         "limit-request-line",
-        Some("limit_request_line"),
         "BYTES",
         |all| &mut all.server.head_limits.line,
         "Bytes of a request line; more is 414.",
     ),
     Setting::new(
         "limit-request-fields",
-        Some("limit_request_fields"),
         "N",
         |all| &mut all.server.head_limits.fields,
         "Header fields of a request; more is 431.",
     ),
     Setting::new(
         "limit-request-field-size",
-        Some("limit_request_field_size"),
         "BYTES",
         |all| &mut all.server.head_limits.field_size,
         "Bytes of a header field; more is 431.",
@@ -484,14 +455,12 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .alias("limit-request-field_size"),
     Setting::new(
         "limit-request-body",
-        Some("limit_request_body"),
         "BYTES",
         |all| &mut all.server.body_limit,
         "Bytes of a request's body; more is 413.",
     ),
     Setting::new(
         "stack-size",
-        Some("stack_size"),
         "BYTES",
         |all| &mut all.server.green.stack_size,
         "Bytes of address space for a green thread's stack.",
@@ -500,7 +469,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("262144 (1048576 in debug builds)"),
     Setting::new(
         "stack-marks",
-        Some("stack_marks"),
         "",
         |all| &mut all.server.green.stack_marks,
         "Find out how much of its stack each route uses, and show it with USR2 and at /threads.",
@@ -508,7 +476,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("off (on in debug builds)"),
     Setting::new(
         "max-blocking-time",
-        Some("max_blocking_time"),
         "SECONDS",
         |all| &mut all.server.green.max_blocking_time,
         "Seconds that a handler may run without a wait, holding up its worker, before it is \
@@ -517,7 +484,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("1 (0.1 in debug builds)"),
     Setting::new(
         "access-logfile",
-        Some("access_log"),
         "FILE",
         |all| &mut all.server.access_log,
         "Where to write the access log; - is the standard output.",
@@ -525,7 +491,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("nowhere"),
     Setting::new(
         "access-logformat",
-        Some("access_log_format"),
         "FORMAT",
         |all| &mut all.server.access_log_format,
         "How a line of the access log looks: gunicorn's letters, such as \"%(h)s %(r)s %(s)s \
@@ -534,14 +499,12 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("combined, and the duration in microseconds"),
     Setting::new(
         "error-logfile",
-        None,
         "FILE",
         |all| &mut all.error_log,
         "Where to write the server's own log; - is the standard error.",
     ),
     Setting::new(
         "metrics-bind",
-        Some("metrics_bind"),
         "ADDRESS",
         |all| &mut all.server.metrics_bind,
         "Show metrics for Prometheus at /metrics on HOST:PORT.",
@@ -549,7 +512,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("nowhere"),
     Setting::new(
         "forwarded-allow-ips",
-        Some("forwarded_allow_ips"),
         "LIST",
         |all| &mut all.server.forwarded_allow,
         "Proxies whose X-Forwarded-For, -Proto, -Host and Forwarded fields are believed: addresses \
@@ -558,7 +520,6 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .env("FORWARDED_ALLOW_IPS"),
     Setting::new(
         "proxy-protocol",
-        Some("proxy_protocol"),
         "",
         |all| &mut all.server.proxy_protocol,
         "Connections from --proxy-allow-from begin with a header of the PROXY protocol (version 1 \
@@ -567,14 +528,12 @@ pub(crate) static SETTINGS: [Setting; 31] = [
     .default("off"),
     Setting::new(
         "proxy-allow-from",
-        Some("proxy_allow_from"),
         "LIST",
         |all| &mut all.server.proxy_allow,
         "Load balancers that speak the PROXY protocol: a list as that of --forwarded-allow-ips.",
     ),
     Setting::new(
         "log-level",
-        None,
         "LEVEL",
         |all| &mut all.log_level,
         "What to log of the server itself: off, error, warn, info, debug or trace. RUST_LOG, where \

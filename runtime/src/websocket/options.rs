@@ -204,7 +204,7 @@ impl Options {
             return Err(unavailable("the server is stopping"));
         }
         let sockets = service.websockets.clone();
-        let place = sockets.place();
+        let place = sockets.permit();
         let place = place.ok_or_else(|| unavailable("too many WebSockets at once"))?;
         let handle = link
             .handle()

@@ -90,7 +90,7 @@ impl Host {
         connection: Connection<Stream>,
         until: Option<Instant>,
     ) {
-        admission.leave_seat();
+        admission.detach();
         let facts = connection.facts().clone();
         let Some(wire) = connection.into_wire() else {
             return;
@@ -135,7 +135,7 @@ impl Parked {
         } = *self;
         let host = counted.0.clone();
         let seat = ConnContext::new(ConnState::Busy);
-        admission.take_seat(seat.clone());
+        admission.attach(seat.clone());
         let wire = Wire::new(stream, incoming, &host.service);
         let connection = Connection::new(host.service.clone(), seat, facts, wire);
         (host, admission, connection)
@@ -172,7 +172,7 @@ fn open(
     mut admission: Admission,
 ) -> Option<(Admission, Connection<Stream>)> {
     let seat = ConnContext::new(ConnState::Busy);
-    admission.take_seat(seat.clone());
+    admission.attach(seat.clone());
     let stream = Stream::new(stream)
         .inspect_err(|error| lost(service, error))
         .ok()?;

@@ -17,7 +17,7 @@ const LONG_WAIT: Duration = Duration::from_millis(10);
 /// The life of a thread of the pool; ends when the poller does.
 pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Commands) {
     let seat = ConnContext::new(ConnState::Free);
-    let number = service.lifecycle.seat(seat.clone());
+    let number = service.lifecycle.register(seat.clone());
     for job in jobs {
         seat.set(ConnState::Busy);
         let token = job.connection.token;
@@ -36,7 +36,7 @@ pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Comm
             }
         }
     }
-    service.lifecycle.unseat(number);
+    service.lifecycle.unregister(number);
 }
 
 /// Serves a request, and those that have come behind it. Gives the connection back if something

@@ -52,8 +52,8 @@ fn connections(service: &Service, out: &mut Text) {
     let without_thread = parked.idle.load(Relaxed);
     let (mut idle, mut reading) = (without_thread, parked.reading.load(Relaxed));
     let mut serving = 0;
-    service.lifecycle.each_place(|place| match place {
-        ConnState::Busy | ConnState::Willing | ConnState::Ending => serving += 1,
+    service.lifecycle.each_state(|place| match place {
+        ConnState::Busy | ConnState::Stoppable | ConnState::Stopping => serving += 1,
         ConnState::Idle => idle += 1,
         ConnState::Reading => reading += 1,
         ConnState::Free => {}
