@@ -8,7 +8,7 @@ use crate::green::embed::Count;
 use crate::service::config::HalfClose;
 use crate::service::config::{Config, Engine};
 use crate::service::{AccessLog, Service, panics};
-use crate::websocket::CloseCode;
+use greenway_proto::websocket::message::CloseCode;
 use crate::{engine, green};
 use greenway_app::Application;
 use std::io;
