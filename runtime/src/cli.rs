@@ -2,7 +2,7 @@
 
 use crate::green;
 use crate::green::embed::Count;
-use crate::server::{OnSignal, Server, Told, catch_signals, inherited_sockets};
+use crate::server::{OnSignal, Server, SignalAction, catch_signals, inherited_sockets};
 use crate::service::settings::{SETTINGS, Setting, Settings};
 use crate::service::{LogFile, SharedLog, logger};
 use clap::parser::ValueSource;
@@ -13,9 +13,9 @@ use std::path::Path;
 use std::process::exit;
 use std::sync::Arc;
 
-/// Says something to whoever has started the program. If nobody reads it any more, that must not
+/// Prints a line for whoever has started the program. If nobody reads it any more, that must not
 /// end the program, as a panic of `eprintln` would.
-macro_rules! say {
+macro_rules! print_line {
     ($($what:tt)*) => {{
         let _nobody_reads_it = writeln!(io::stderr(), "greenway: {}", format_args!($($what)*));
     }};
@@ -94,14 +94,14 @@ fn settings(matches: &ArgMatches) -> Settings {
     settings
 }
 
-/// Says in one line what is wrong with the flags; or shows what `--help` or `--version` asks for.
+/// Prints in one line what is wrong with the flags; or shows what `--help` or `--version` asks for.
 fn refuse_flags(error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    say!(
+    print_line!(
         "{} (--help lists the flags)",
         line.trim_start_matches("error: ")
     );
@@ -144,21 +144,21 @@ pub fn serve(app: impl Application) -> ! {
     let running = match Server::with_config(app, settings.server).start() {
         Ok(running) => Arc::new(running),
         Err(error) => {
-            say!("{error}");
+            print_line!("{error}");
             let misused = error.kind() == io::ErrorKind::InvalidInput;
             exit(if misused { 2 } else { 1 });
         }
     };
     let (first_signal, stop) = crossbeam_channel::bounded(1);
     let ending = running.clone();
-    let on_signal = OnSignal::new(caught, move |told| match told {
-        Told::Stop(1) => {
+    let on_signal = OnSignal::new(caught, move |action| match action {
+        SignalAction::Stop(1) => {
             let _ = first_signal.try_send(());
         }
-        Told::Stop(_) => ending.end_now(),
+        SignalAction::Stop(_) => ending.end_now(),
         // A warning, since whoever asks wants to see it.
-        Told::Show => log::warn!("what everyone does: {}", green::run_info()),
-        Told::Reopen => {
+        SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
+        SignalAction::Reopen => {
             ending.reopen_logs();
             if let Some(log) = &error_log
                 && let Err(error) = log.reopen()
@@ -171,25 +171,25 @@ pub fn serve(app: impl Application) -> ! {
     if let Err(error) = &on_signal {
         no_signals(error);
     }
-    say!("{}", running.describe());
+    print_line!("{}", running.describe());
     // Ends by the signal alone: the sender lives in `on_signal`.
     let _ = stop.recv();
     let open = Count(running.connections(), "connection");
-    say!("stopping ({open})");
+    print_line!("stopping ({open})");
     let stopped = running.stop();
     green::run_at_exit();
     if stopped.cut > 0 {
         let were = if stopped.cut == 1 { "was" } else { "were" };
         let cut = Count(stopped.cut, "request");
-        say!("stopped; {cut} {were} cut short");
+        print_line!("stopped; {cut} {were} cut short");
         exit(1);
     }
-    say!("stopped");
+    print_line!("stopped");
     exit(0)
 }
 
 fn no_signals(error: &io::Error) -> ! {
-    say!("cannot handle signals: {error}");
+    print_line!("cannot handle signals: {error}");
     exit(1)
 }
 
@@ -201,7 +201,7 @@ fn open_error_log(path: &str) -> Option<SharedLog> {
     match LogFile::open(path) {
         Ok(file) => Some(SharedLog::new(file)),
         Err(error) => {
-            say!("cannot open the error log: {error}");
+            print_line!("cannot open the error log: {error}");
             exit(1);
         }
     }

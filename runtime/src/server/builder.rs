@@ -8,9 +8,9 @@ use crate::green::embed::Count;
 use crate::service::config::HalfClose;
 use crate::service::config::{Config, Engine};
 use crate::service::{AccessLog, Service, panics};
-use greenway_proto::websocket::message::CloseCode;
 use crate::{engine, green};
 use greenway_app::Application;
+use greenway_proto::websocket::message::CloseCode;
 use std::io;
 use std::net::TcpListener;
 use std::str::FromStr;
@@ -35,7 +35,7 @@ use std::time::Duration;
 pub struct Server {
     app: Box<dyn Application>,
     config: Config,
-    /// A setting that could not be understood; `start` says so.
+    /// What is wrong with a setting that could not be read; `start` fails with it.
     invalid: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Server {
         self
     }
 
-    /// As [`set`](Self::set), for what is given as text. The first mistake is what `start` tells.
+    /// As [`set`](Self::set), for what is given as text. `start` fails with the first mistake.
     fn parse<T: FromStr<Err = String>>(
         mut self,
         text: &str,
@@ -133,7 +133,7 @@ impl Server {
         self.set(|config| config.websocket_threads = Some(count))
     }
 
-    /// The close code that WebSockets are told when the server stops: 1001 (going away), or 1012
+    /// The close code that WebSockets are sent when the server stops: 1001 (going away), or 1012
     /// (restart) for clients that know it. Default: 1001.
     ///
     /// # Panics
@@ -231,7 +231,7 @@ impl Server {
         self.set(|config| config.metrics_bind = Some(address.into()))
     }
 
-    /// Proxies whose word about the client is taken: addresses and networks, with commas between
+    /// Proxies that are believed about the client: addresses and networks, with commas between
     /// them; `*` for everybody, nothing for nobody. Peers on unix sockets are among them unless
     /// the list is empty. Default: `127.0.0.1,::1`.
     ///

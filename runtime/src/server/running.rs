@@ -80,7 +80,7 @@ impl Running {
         self.service.lifecycle.capacity()
     }
 
-    /// What the operator is told at the start.
+    /// The line that the operator sees at the start.
     pub(crate) fn describe(&self) -> String {
         let config = &self.service.config;
         let capacity = if config.engine == config::Engine::Threads {

@@ -59,13 +59,13 @@ pub(crate) struct Metrics {
     pub(crate) handlers_limit: Option<usize>,
     /// Running handlers, counted here only if there is a limit: an exact count is shared.
     limited: AtomicUsize,
-    pub(crate) parked: Parked,
+    pub(crate) parked: ParkedCounts,
 }
 
 /// Connections that have no thread, by what they wait for. The poller of the threads engine sets
 /// the numbers, the green engine counts the parked; the others are counted when somebody asks.
 #[derive(Debug, Default)]
-pub(crate) struct Parked {
+pub(crate) struct ParkedCounts {
     pub(crate) idle: AtomicUsize,
     pub(crate) reading: AtomicUsize,
 }
@@ -152,7 +152,7 @@ impl Metrics {
             panics: AtomicU64::new(0),
             handlers_limit,
             limited: AtomicUsize::new(0),
-            parked: Parked::default(),
+            parked: ParkedCounts::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whose word is taken: addresses of proxies, as a list of networks.
+//! Which proxies are believed: their addresses, as a list of networks.
 //!
 //! What a request says about where it comes from is a claim of whoever sent it. It counts if it
 //! comes from a proxy of ours, and from nobody else.
@@ -75,7 +75,7 @@ impl fmt::Display for Trust {
 }
 
 impl Trust {
-    /// Whether the word of this address is taken.
+    /// Whether this address is on the list.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
         let address = address.to_canonical();
@@ -86,7 +86,7 @@ impl Trust {
                 .any(|network| network.contains(&address))
     }
 
-    /// Whether the word of the one at the other end of a connection is taken.
+    /// Whether the peer of a connection is on the list.
     pub(crate) fn trusts_peer_of(&self, facts: &ConnectionInfo) -> bool {
         match (facts.local, facts.peer) {
             (None, _) => self.everybody || !self.networks.is_empty(), // a unix socket

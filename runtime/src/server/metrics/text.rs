@@ -52,13 +52,13 @@ fn connections(service: &Service, out: &mut Text) {
     let without_thread = parked.idle.load(Relaxed);
     let (mut idle, mut reading) = (without_thread, parked.reading.load(Relaxed));
     let mut serving = 0;
-    service.lifecycle.each_state(|place| match place {
+    service.lifecycle.each_state(|state| match state {
         ConnState::Busy | ConnState::Stoppable | ConnState::Stopping => serving += 1,
         ConnState::Idle => idle += 1,
         ConnState::Reading => reading += 1,
         ConnState::Free => {}
     });
-    // What has no thread and no place: a request that waits for a thread of the pool, or a
+    // What has no thread and no context: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.
     let open = service.lifecycle.connections();
     let queued = open.saturating_sub(idle + reading + serving);
