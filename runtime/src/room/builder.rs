@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How a [`Room`] is furnished.
+/// The settings of a [`Room`].
 ///
 /// ```
 /// use greenway::room::{Change, Post, Room, Slow};

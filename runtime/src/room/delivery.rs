@@ -1,9 +1,9 @@
 //! Bringing messages to the members.
 //!
 //! Members are divided among the workers, each to the one on which it joined, and each worker has a
-//! green thread that delivers to its own while there is something to deliver. So a message to
-//! thousands takes the time of one only once per worker, nobody who publishes does the work, and
-//! a member's thread is woken from its own worker.
+//! green thread that delivers to its own members while there is something to deliver. So the work
+//! of a message to thousands is shared by all workers, a thread that publishes does none of it, and a
+//! member's thread is woken from its own worker.
 //!
 //! What must stay true:
 //! - A member gets the messages in their order, each once: one thread delivers to it, and those

@@ -1,11 +1,11 @@
-//! Who is in a room.
+//! The members of a room.
 //!
-//! A queue or a WebSocket is present while its member exists. A client that polls is there only
-//! half of the time, so it stays present for a while after each poll; when it does not come
-//! again, it has left.
+//! A member with a queue or a WebSocket is present while its value exists. A client that polls is
+//! connected only half of the time, so it stays present for a while after each poll; when it does
+//! not poll again, it has left.
 //!
-//! What must stay true: whoever has joined leaves exactly once, and is told to the hook so; no
-//! lock is held while a hook runs, so it may use the room.
+//! What must stay true: a member that has joined leaves exactly once, and the hook is called for
+//! both; no lock is held while a hook runs, so the hook may use the room.
 
 use crate::lock::lock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,17 +20,17 @@ use std::time::{Duration, Instant};
 pub enum Via {
     /// By its own thread, out of a queue: also as a stream of events.
     Queue,
-    /// By asking again and again.
+    /// By long polls, one after the other.
     Poll,
     /// Over a WebSocket.
     WebSocket,
 }
 
-/// One who is in a room.
+/// A member of a room, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Presence {
-    /// Another one for each member of the room, growing.
+    /// The member's number, which grows with each member that joins.
     pub number: u64,
     /// The name under which it has joined. Several members may have the same.
     pub name: Arc<str>,
@@ -43,11 +43,11 @@ pub struct Presence {
 pub enum Change {
     /// It is a member now.
     Joined(Presence),
-    /// It is none any more.
+    /// It is no member any more.
     Left(Presence),
 }
 
-/// As many are in the room as may be.
+/// The room has as many members as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoomFull;
 
@@ -79,9 +79,9 @@ struct Roster {
     present: BTreeMap<u64, Presence>,
     /// Those who poll, by name: any number of polls of one name are one.
     pollers: HashMap<Arc<str>, Poller>,
-    /// When to look whether somebody has come again; once for each at most.
+    /// When to look whether a client has polled again; each is listed at most once.
     lingering: BTreeSet<(Instant, Arc<str>)>,
-    /// Somebody does that.
+    /// Whether a green thread looks.
     swept: bool,
 }
 
@@ -112,7 +112,7 @@ impl Members {
         lock(&self.roster).present.remove(&number);
     }
 
-    /// A poll begins. Says who has come by it, if it was not there.
+    /// A poll begins. Gives the client's presence, if it was no member before.
     pub(super) fn begin_poll(&self, name: &str) -> Result<Option<Presence>, RoomFull> {
         let mut roster = lock(&self.roster);
         if let Some(poller) = roster.pollers.get_mut(name) {
@@ -130,11 +130,12 @@ impl Members {
         Ok(Some(presence))
     }
 
-    /// A poll is over. True if somebody has to be found who [sweeps](Self::sweep) from now on.
+    /// A poll is over. True if the caller has to start a green thread that
+    /// [sweeps](Self::sweep).
     pub(super) fn end_poll(&self, name: &str) -> bool {
         let mut roster = lock(&self.roster);
         let roster = &mut *roster;
-        // It is there: one who polls is not taken out.
+        // A client that polls is not removed, so it is there.
         let Some(poller) = roster.pollers.get_mut(name) else {
             return false;
         };
@@ -147,8 +148,8 @@ impl Members {
         !std::mem::replace(&mut roster.swept, true)
     }
 
-    /// Takes out those who did not come again. Says who they were, and how long it is until
-    /// somebody has to look again; `None` when there is no need, and nobody sweeps any more.
+    /// Removes the clients that did not poll again. Gives them, and the time until the next look;
+    /// `None` when there is nothing to look for, and the sweeping thread ends.
     pub(super) fn sweep(&self, now: Instant) -> (Vec<Presence>, Option<Duration>) {
         let mut roster = lock(&self.roster);
         let roster = &mut *roster;

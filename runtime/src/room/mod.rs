@@ -1,10 +1,10 @@
 //! Rooms: one message to many, over whatever connects them.
 //!
-//! A chat, a scoreboard, a price that changes: what is said once has to reach everybody who is
-//! there, and whoever was away for a moment must not have missed it. In a [`Room`] it does not
-//! matter how somebody listens:
+//! A chat, a scoreboard, a price that changes: a message that is published once has to reach all
+//! members, and a client that was away for a moment must not miss it. In a [`Room`] it does not
+//! matter how a member is connected:
 //!
-//! | Listener | is made by | gets messages |
+//! | Member | is made by | gets messages |
 //! |---|---|---|
 //! | long poll | [`Room::poll`] | when it asks; the handler waits if there are none |
 //! | server-sent events | [`Room::join`], [`Member::into_events`] | as events, with the cursor as id |
@@ -21,9 +21,9 @@
 //!
 //! # Implementation
 //!
-//! Who publishes appends to the history, wakes the long polls, and hands the message to a green
-//! thread per worker that puts it into the queues of that worker's members (`delivery`). Those
-//! threads exist while there is something to deliver.
+//! A thread that publishes appends the message to the history, wakes the long polls, and hands the
+//! message to a green thread on each worker, which puts it into the queues of that worker's members
+//! (`delivery`). Those threads exist while there is something to deliver.
 
 mod builder;
 mod cursor;
@@ -63,7 +63,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// A place where what one says reaches all. Clones are the same room.
+/// A set of members, each of which gets what is published. Clones are the same room.
 ///
 /// ```
 /// use greenway::room::{Room, Since};
@@ -122,12 +122,12 @@ impl Room {
         Self::builder().build()
     }
 
-    /// A room to be furnished.
+    /// A room whose settings are to be chosen.
     pub fn builder() -> RoomBuilder {
         RoomBuilder::default()
     }
 
-    /// Says something to all, and gives its place in the room.
+    /// Publishes a message to all members, and gives its place in the room's order.
     ///
     /// Never waits for a member. A green thread that publishes in a loop gives way to others now
     /// and then, and waits when messages come faster than they can be put into queues at all.
@@ -266,19 +266,19 @@ impl Room {
         SocketMember::join(self, name, since, socket)
     }
 
-    /// Who is there, in the order in which they have come.
+    /// The members, in the order in which they have joined.
     #[must_use]
     pub fn members(&self) -> Vec<Presence> {
         self.shared.members.list()
     }
 
-    /// How many are there.
+    /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.members.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -296,7 +296,7 @@ impl Room {
         }
     }
 
-    /// Tells the hook, which may do what it likes: it may be called from a destructor.
+    /// Calls the hook. This may be in a destructor, so a panic of the hook's is logged here.
     fn announce(&self, change: Change) {
         let Some(hook) = &self.shared.on_change else {
             return;
@@ -312,7 +312,7 @@ impl Room {
         }
     }
 
-    /// Sees to it that those who poll no more leave.
+    /// Starts the green thread that lets clients leave which poll no more.
     fn sweep(&self) {
         let room = Arc::downgrade(&self.shared);
         spawn(move || sweep(&room));
@@ -346,7 +346,7 @@ fn sweep(room: &Weak<RoomInner>) {
     }
 }
 
-/// Somebody who waits for the history to go on; off the list when dropped.
+/// A thread that waits for the next message; it is taken off the list when this is dropped.
 struct Waiting<'a> {
     feed: &'a Mutex<Feed>,
     number: std::cell::Cell<Option<u64>>,

@@ -1,6 +1,6 @@
 //! A member's own queue.
 //!
-//! What must stay true: whoever delivers never waits; the bounds hold for what has come since the
+//! What must stay true: a thread that delivers never waits; the bounds hold for what has come since the
 //! member joined, while what it is given of the history is bounded by the history.
 
 use super::post::Message;
@@ -18,7 +18,7 @@ pub enum Slow {
     /// closed. A client that comes back with its cursor has missed nothing.
     #[default]
     Disconnect,
-    /// The oldest message in its queue makes room. For what is overtaken by the next message:
+    /// The oldest message in its queue is dropped. For what is overtaken by the next message:
     /// positions, prices.
     DropOldest,
     /// It does not get the new message.
