@@ -99,6 +99,8 @@ mod seeing;
 #[path = "suite/signals.rs"]
 mod signals;
 // The workspace: what people see of it, and how it is built.
+#[path = "suite/architecture.rs"]
+mod architecture;
 #[path = "suite/around_mod.rs"]
 mod around;
 #[path = "suite/behind_nginx.rs"]
@@ -107,7 +109,5 @@ mod behind_nginx;
 mod browser;
 #[path = "suite/real_clients.rs"]
 mod real_clients;
-#[path = "suite/rooms.rs"]
-mod rooms;
 #[path = "suite/websocket_clients.rs"]
 mod websocket_clients;

@@ -1,7 +1,7 @@
 //! Greenway's benchmark suite: engines and peers side by side, by one command.
 //!
 //! ```text
-//! cargo run --release -p greenway-bench -- --quick
+//! cargo run --profile fast -p greenway-bench -- --quick
 //! ```
 //!
 //! It is the project's own instrument as well as the users' check, so what must stay

@@ -1,4 +1,4 @@
-//! `cargo run --release -p greenway-bench -- --help`
+//! `cargo run --profile fast -p greenway-bench -- --help`
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;

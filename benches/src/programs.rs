@@ -27,7 +27,8 @@ pub struct Program {
 pub struct Programs(BTreeMap<&'static str, Result<Program, String>>);
 
 impl Programs {
-    /// Builds the programs of `contenders` in the release profile. What fails is told
+    /// Builds the programs of `contenders`: ours in the profile `fast`, the peers in the release
+    /// profile of their own workspace. What fails is told
     /// by [`Programs::get`]; the others run nevertheless.
     #[must_use]
     pub fn build(workspace: &Path, contenders: &[Contender]) -> Self {
@@ -38,8 +39,10 @@ impl Programs {
             found.entry(name).or_insert_with(|| {
                 eprintln!("building {name} ...");
                 match contender.source() {
-                    Source::Workspace => cargo(workspace, "greenway-bench-subject", name, None),
-                    Source::Peers(measured) => cargo(&peers, name, name, measured),
+                    Source::Workspace => {
+                        cargo(workspace, "fast", "greenway-bench-subject", name, None)
+                    }
+                    Source::Peers(measured) => cargo(&peers, "release", name, name, measured),
                     Source::System => prepare(&peers, name),
                 }
             });
@@ -63,6 +66,7 @@ impl Programs {
 /// Builds a binary of a workspace; its version is that of the crate `measured`, or ours.
 fn cargo(
     workspace: &Path,
+    profile: &str,
     package: &str,
     binary: &str,
     measured: Option<&str>,
@@ -71,7 +75,8 @@ fn cargo(
     let mut command = Command::new(cargo);
     command.args([
         "build",
-        "--release",
+        "--profile",
+        profile,
         "--message-format=json-render-diagnostics",
         "--quiet",
     ]);

@@ -23,15 +23,46 @@
 //! greenway::serve(app)
 //! ```
 //!
-//! The contract between an application and a server is in [`greenway_app`], whose items are all
-//! here as well. [`green`] is what handlers wait with. [`serve`] takes its settings from the
-//! command line, [`Server`] from code.
+//! # Names
+//!
+//! For those who write handlers (most of it is the contract of [`greenway_app`], whose items are
+//! all here as well):
+//!
+//! - the application: [`App`], [`Application`];
+//! - a request: [`Request`], [`Input`], [`Environ`], [`Peer`], [`ConnectionInfo`], [`Detached`];
+//! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
+//! - errors: [`HttpError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
+//! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
+//! - many clients at once: [`room`], [`sse`], [`websocket`];
+//! - trying it without a socket: [`testing`].
+//!
+//! For those who run the server:
+//!
+//! - from the command line, with gunicorn's flags: [`serve`];
+//! - from code: [`Server`], [`Engine`], [`HalfClose`], and what they give, [`Running`] and
+//!   [`Stopped`];
+//! - [`VERSION`].
+//!
+//! For those who write a server of their own for the contract: [`Head`], [`Fields`], [`Field`],
+//! [`Span`], [`InputSource`], [`Sink`], [`ResponseParts`], [`WireResponse`].
+//!
+//! # Features
+//!
+//! - `minihttp` (off): the engine [`Engine`]`::MiniHttp`, which hosts applications on the crate
+//!   `may_minihttp`, to compare with.
 //!
 //! # Implementation
 //!
+//! Rooms, from above to below; a test holds that none knows one above it: `cli` (flags, the program's
+//! life), `server` (builds, listens, starts, stops), `engine` (gives connections their threads),
+//! `connection` (one connection), `service` (what a connection needs of its server: settings,
+//! lifecycle, counters, logs). Beside them and above `connection`: `websocket`; above that [`room`].
+//! Below all of them are the crates `greenway_green` (green threads), `greenway_proto` (protocols
+//! without I/O) and [`greenway_app`] (the contract).
+//!
 //! Threads that exist: one worker for each core, which runs green threads (`may` starts them, and
-//! one for its own timers that stays idle); with `--engine threads` a poller and the pool; with
-//! an access log its writer; a thread for signals. See [`green`] for what holds on a worker.
+//! one for its own timers that stays idle); with `--engine threads` the pool; with an access log
+//! its writer; a thread for signals. See [`green`] for what holds on a worker.
 
 #![forbid(unsafe_code)]
 
@@ -39,6 +70,7 @@ mod blocking;
 mod cli;
 mod connection;
 mod engine;
+mod lock;
 pub mod room;
 mod server;
 mod service;

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod architecture;
 mod client;
 mod engines;
 mod limits;

@@ -19,7 +19,7 @@ on_green_and_threads!(
     a_full_room_is_a_503,
     a_socket_goes_on_where_it_was,
     what_a_socket_says_is_for_all,
-    a_slow_socket_is_put_out_and_nobody_waits_for_it,
+    a_slow_socket_is_evicted_and_nobody_waits_for_it,
     a_slow_socket_may_miss_messages_instead,
     one_who_leaves_the_room_may_keep_the_socket
 );
@@ -337,9 +337,9 @@ fn number(text: &str) -> usize {
     text.split(' ').next().and_then(|n| n.parse().ok()).unwrap()
 }
 
-fn a_slow_socket_is_put_out_and_nobody_waits_for_it(engine: Engine) {
+fn a_slow_socket_is_evicted_and_nobody_waits_for_it(engine: Engine) {
     let (site, mut idle, _busy) = clogged(engine, Slow::Disconnect);
-    until("it is put out", || site.room.stats().put_out == 1);
+    until("it is evicted", || site.room.stats().evicted == 1);
     // It finds what was queued for it, without a hole, and is told to come again.
     let mut expected = 0;
     let reason = loop {
@@ -364,7 +364,7 @@ fn a_slow_socket_is_put_out_and_nobody_waits_for_it(engine: Engine) {
 fn a_slow_socket_may_miss_messages_instead(engine: Engine) {
     let (site, mut idle, mut busy) = clogged(engine, Slow::DropOldest);
     let stats = site.room.stats();
-    assert_eq!((stats.put_out, stats.members), (0, 2));
+    assert_eq!((stats.evicted, stats.members), (0, 2));
     site.room.publish("the last");
     assert_eq!(text(&mut busy), "the last");
     // In order, with a hole, and the newest are there.

@@ -1,7 +1,7 @@
 //! What green threads cost, beside tasks of tokio, goroutines and OS threads.
 //!
 //! ```text
-//! cargo run --release -p greenway-bench-green
+//! cargo run --profile fast -p greenway-bench-green
 //! ```
 //!
 //! Each figure is made by a process of its own, which does one thing many times and says how long

@@ -218,7 +218,7 @@ impl<T: Transport> Connection<T> {
                 let kind = format!("handlers cut by --timeout of {}", self.kind());
                 let timeout = service.config.clocks.handler;
                 let what = format_args!("{line}: nothing for {timeout:?}: cut by --timeout");
-                service.error_log.say(Level::Warn, &kind, what);
+                service.error_log.log(Level::Warn, &kind, what);
                 self.send_error(writer, HttpError::new(504, "the handler took too long"))
             }
             // A limit that is not this request's can only be one that somebody has set around the

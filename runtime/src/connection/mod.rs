@@ -306,12 +306,12 @@ impl<T: Transport> Connection<T> {
 
     /// The present stream may be ended at once when the server stops.
     fn willing(&self) {
-        self.io.context.willing(&self.io.service.lifecycle);
+        self.io.context.allow_stop(&self.io.service.lifecycle);
     }
 
     /// It must not be from here on.
     fn unwilling(&self) {
-        self.io.context.unwilling(&self.io.service.lifecycle);
+        self.io.context.forbid_stop(&self.io.service.lifecycle);
     }
 
     /// Lets the connection do its part whenever this thread is about to block.

@@ -192,7 +192,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let request = connection.kind();
         let kind = format!("odd answers to {request}");
         let what = format_args!("what answers {request} is odd: {what}");
-        connection.io.service.error_log.say(level, &kind, what);
+        connection.io.service.error_log.log(level, &kind, what);
     }
 
     fn send_whole(&mut self, body: &[u8]) -> Result<(), BodyError> {

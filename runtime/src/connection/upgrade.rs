@@ -229,7 +229,7 @@ impl<T: Transport> Connection<T> {
                 let kind = format!("aborts of {}", self.kind());
                 let what =
                     format_args!("{line}: the handler of an upgraded connection aborted: {error}");
-                self.io.service.error_log.say(Level::Warn, &kind, what);
+                self.io.service.error_log.log(Level::Warn, &kind, what);
                 End::Failed
             }
             HandlerEnd::Panicked(payload) => {

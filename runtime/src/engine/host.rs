@@ -94,7 +94,7 @@ impl<H: HandlerThreads> Host<H> {
         let Some(connection) = connection.detach() else {
             return;
         };
-        admission.leave_seat();
+        admission.detach();
         let idle = Box::new(Idle {
             connection,
             admission,
@@ -132,7 +132,7 @@ impl<H: HandlerThreads> Idle<H> {
         let host = counted.0.clone();
         connection.io.stream.came_back();
         let context = ConnContext::new(ConnState::Busy);
-        admission.take_seat(context.clone());
+        admission.attach(context.clone());
         let connection = Connection::attach(connection, host.service.clone(), context);
         (host, admission, connection)
     }
@@ -168,7 +168,7 @@ fn open(
     mut admission: Admission,
 ) -> Option<(Admission, Connection<Stream>)> {
     let context = ConnContext::new(ConnState::Busy);
-    admission.take_seat(context.clone());
+    admission.attach(context.clone());
     let stream = Stream::new(stream)
         .inspect_err(|error| lost(service, error))
         .ok()?;

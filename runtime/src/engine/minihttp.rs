@@ -9,6 +9,7 @@
 
 use super::Engine;
 use crate::connection::call_catching;
+use crate::lock::lock;
 use crate::service::Service;
 use bytes::{BufMut, Bytes, BytesMut};
 use greenway_app::{
@@ -21,9 +22,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// `may_minihttp` wants header lines that live for ever. So many different ones may there be.
+/// `may_minihttp` takes header lines with the lifetime `static`, so each different one is leaked. At
+/// most so many are.
 const MOST_LINES: usize = 1024;
 /// Header lines that a response of `may_minihttp` has room for.
 const MOST_FIELDS: usize = 16;
@@ -101,8 +103,8 @@ impl HttpService for Host {
             Ok(request) => call_catching(&self.service, request, &line),
             Err(error) => error.into_response(),
         };
-        let complaints = &self.service.error_log;
-        complaints.failure(&response, || {
+        let error_log = &self.service.error_log;
+        error_log.failure(&response, || {
             let kind = line.split('?').next().unwrap_or(&line);
             (kind.to_owned(), line.clone())
         });
@@ -214,7 +216,7 @@ fn header_lines(headers: &HeaderMap) -> Result<Vec<&'static str>, HttpError> {
         }
         let mut line = format!("{name}: ");
         let _infallible = write!(line, "{}", String::from_utf8_lossy(value.as_bytes()));
-        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&LINES);
         let lines = lines.get_or_insert_default();
         if let Some(known) = lines.get(&line) {
             result.push(*known);

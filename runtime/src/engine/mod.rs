@@ -7,6 +7,7 @@
 
 mod accept;
 mod host;
+#[cfg(feature = "minihttp")]
 mod minihttp;
 mod threads;
 mod workers;
@@ -52,6 +53,7 @@ pub(crate) fn start(
             let pool = Pool::start(service)?;
             Box::new(WorkersEngine::start(service, listeners, pool)?)
         }
+        #[cfg(feature = "minihttp")]
         config::Engine::MiniHttp => Box::new(minihttp::MiniHttpEngine::start(service, listeners)?),
     })
 }

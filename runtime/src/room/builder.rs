@@ -2,15 +2,15 @@
 
 use super::delivery::Delivery;
 use super::history::History;
-use super::inbox::{Bounds, Slow};
-use super::people::{Change, People};
-use super::{Line, Room, Shared};
+use super::members::{Change, Members};
+use super::queue::{Bounds, Slow};
+use super::{Feed, Room, RoomInner};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How a [`Room`] is furnished.
+/// The settings of a [`Room`].
 ///
 /// ```
 /// use greenway::room::{Change, Post, Room, Slow};
@@ -128,13 +128,13 @@ impl RoomBuilder {
     #[must_use]
     pub fn build(self) -> Room {
         Room {
-            shared: Arc::new(Shared {
-                line: Mutex::new(Line {
+            shared: Arc::new(RoomInner {
+                feed: Mutex::new(Feed {
                     history: History::new(self.history, self.history_bytes),
                     waiting: HashMap::new(),
                 }),
                 delivery: Delivery::new(self.bounds),
-                people: People::new(self.capacity, self.linger),
+                members: Members::new(self.capacity, self.linger),
                 on_change: self.on_change,
             }),
         }

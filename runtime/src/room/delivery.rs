@@ -1,9 +1,9 @@
 //! Bringing messages to the members.
 //!
 //! Members are divided among the workers, each to the one on which it joined, and each worker has a
-//! green thread that delivers to its own while there is something to deliver. So a message to
-//! thousands takes the time of one only once per worker, nobody who publishes does the work, and
-//! a member's thread is woken from its own worker.
+//! green thread that delivers to its own members while there is something to deliver. So the work
+//! of a message to thousands is shared by all workers, a thread that publishes does none of it, and a
+//! member's thread is woken from its own worker.
 //!
 //! What must stay true:
 //! - A member gets the messages in their order, each once: one thread delivers to it, and those
@@ -12,14 +12,14 @@
 //! - No lock is held for more than a few members' worth of work, and none while a thread gives way.
 //! - What is to be delivered is bounded: those who publish wait when it is too much.
 
-use super::inbox::{Bounds, Inbox, Put};
-use super::lock;
 use super::post::Message;
-use super::socket::Line;
+use super::queue::{Bounds, MemberQueue, Put};
+use super::socket_queue::SocketQueue;
 use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::{Awaited, Io, Thread, wait_for};
 use crate::green::embed::worker;
 use crate::green::{TimedOut, yield_now};
+use crate::lock::lock;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -44,14 +44,14 @@ pub(super) struct Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) dropped: AtomicU64,
-    pub(super) put_out: AtomicU64,
+    pub(super) evicted: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Shard(Mutex<State>);
+struct Shard(Mutex<Pending>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Pending {
     members: BTreeMap<u64, Target>,
     pending: VecDeque<Message>,
     /// A green thread delivers.
@@ -60,7 +60,7 @@ struct State {
     blocked: Vec<Arc<Thread>>,
 }
 
-impl State {
+impl Pending {
     fn unblock(&mut self) {
         for thread in self.blocked.drain(..) {
             thread.wake();
@@ -71,27 +71,27 @@ impl State {
 /// Where a member's messages go.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
-    Inbox(Arc<Inbox>),
-    Line(Arc<Line>),
+    Queue(Arc<MemberQueue>),
+    Socket(Arc<SocketQueue>),
 }
 
 impl Target {
     fn deliver(&self, message: &Message, bounds: &Bounds) -> Put {
         match self {
-            Self::Inbox(inbox) => inbox.put(message, bounds),
-            Self::Line(line) => line.put(message, bounds),
+            Self::Queue(queue) => queue.put(message, bounds),
+            Self::Socket(socket) => socket.put(message, bounds),
         }
     }
 }
 
-/// A member's place; gives it up when dropped.
+/// A member's right to get what is published; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Subscription {
     shard: Arc<Shard>,
     number: u64,
 }
 
-impl Drop for Place {
+impl Drop for Subscription {
     fn drop(&mut self) {
         let target = lock(&self.shard.0).members.remove(&self.number);
         drop(target); // and with it what is in its queue, not under the lock
@@ -119,7 +119,7 @@ impl Delivery {
     }
 
     /// From here on, what is posted is brought to `target` as well.
-    pub(super) fn add(&self, number: u64, target: Target) -> Place {
+    pub(super) fn add(&self, number: u64, target: Target) -> Subscription {
         let make = || worker::workers().iter().map(|_| Arc::default()).collect();
         let shards = self.shards.get_or_init(make);
         let index = match worker::current() {
@@ -128,11 +128,11 @@ impl Delivery {
         };
         let shard = shards[index].clone();
         lock(&shard.0).members.insert(number, target);
-        Place { shard, number }
+        Subscription { shard, number }
     }
 
     /// Waits while too much is pending, which is never for a member's sake.
-    pub(super) fn wait_for_room(&self) {
+    pub(super) fn wait_for_capacity(&self) {
         for shard in self.shards.get().into_iter().flatten() {
             let result = wait_for(Awaited::Room, None, Io::None, |me, _| {
                 let mut state = lock(&shard.0);
@@ -159,27 +159,27 @@ impl Delivery {
             state.pending.push_back(message.clone());
             if !std::mem::replace(&mut state.delivering, true) {
                 drop(state);
-                let postman = Postman {
+                let task = DeliveryTask {
                     shard: shard.clone(),
                     bounds: self.bounds,
                     counts: self.counts.clone(),
                     done: Cell::new(false),
                 };
-                spawn_on(worker::workers()[index], move || postman.run());
+                spawn_on(worker::workers()[index], move || task.run());
             }
         }
     }
 }
 
 /// Delivers what is pending in one shard.
-struct Postman {
+struct DeliveryTask {
     shard: Arc<Shard>,
     bounds: Bounds,
     counts: Arc<Counts>,
     done: Cell<bool>,
 }
 
-impl Postman {
+impl DeliveryTask {
     fn run(self) {
         // A queue of so many can take half of it before its reader has had a chance.
         let messages_at_once = (self.bounds.messages / 2).clamp(1, AT_ONCE);
@@ -235,10 +235,10 @@ impl Postman {
             Put::Dropped => {
                 self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            put @ (Put::Out | Put::Gone) => {
+            put @ (Put::Evicted | Put::Gone) => {
                 let removed = lock(&self.shard.0).members.remove(&number);
-                if removed.is_some() && put == Put::Out {
-                    self.counts.put_out.fetch_add(1, Ordering::Relaxed);
+                if removed.is_some() && put == Put::Evicted {
+                    self.counts.evicted.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -246,7 +246,7 @@ impl Postman {
 }
 
 /// However it ends (no memory for its stack, a panic), the next message finds another one.
-impl Drop for Postman {
+impl Drop for DeliveryTask {
     fn drop(&mut self) {
         if !self.done.get() {
             let mut state = lock(&self.shard.0);

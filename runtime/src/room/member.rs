@@ -2,13 +2,14 @@
 
 use super::Room;
 use super::cursor::{Cursor, Since};
-use super::delivery::{Place, Target};
+use super::delivery::{Subscription, Target};
 use super::history::News;
-use super::inbox::Inbox;
-use super::people::{Change, Presence, RoomFull, Via};
+use super::members::{Change, Presence, RoomFull, Via};
 use super::post::Message;
+use super::queue::MemberQueue;
 use crate::green::TimedOut;
 use crate::green::embed::thread::deadline_in;
+use crate::lock::lock;
 use crate::sse::{Event, Sse};
 use std::fmt;
 use std::sync::Arc;
@@ -16,42 +17,42 @@ use std::time::{Duration, Instant};
 
 /// Somebody's membership, however it gets its messages. It leaves the room when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Membership {
     room: Room,
     presence: Presence,
     /// Dropped in `drop`, before the others are told.
-    place: Option<Place>,
+    subscription: Option<Subscription>,
 }
 
-impl Seat {
+impl Membership {
     pub(super) fn take(room: &Room, name: &str, via: Via) -> Result<Self, RoomFull> {
         Ok(Self {
-            presence: room.shared.people.enter(name, via)?,
+            presence: room.shared.members.enter(name, via)?,
             room: room.clone(),
-            place: None,
+            subscription: None,
         })
     }
 
     /// Everything is ready: from here on, there are messages, and the others know.
-    pub(super) fn settle(&mut self, place: Place) {
-        self.place = Some(place);
-        self.room.tell(Change::Joined(self.presence.clone()));
+    pub(super) fn settle(&mut self, subscription: Subscription) {
+        self.subscription = Some(subscription);
+        self.room.announce(Change::Joined(self.presence.clone()));
     }
 }
 
-impl Seat {
+impl Membership {
     pub(super) fn presence(&self) -> &Presence {
         &self.presence
     }
 }
 
-impl Drop for Seat {
+impl Drop for Membership {
     fn drop(&mut self) {
         // Only who has settled is known to the others.
-        let settled = self.place.take().is_some();
-        self.room.shared.people.leave(self.presence.number);
+        let settled = self.subscription.take().is_some();
+        self.room.shared.members.leave(self.presence.number);
         if settled {
-            self.room.tell(Change::Left(self.presence.clone()));
+            self.room.announce(Change::Left(self.presence.clone()));
         }
     }
 }
@@ -72,44 +73,44 @@ impl Drop for Seat {
 /// ```
 pub struct Member {
     // In this order: what is delivered no more comes before the queue goes.
-    seat: Seat,
-    inbox: Arc<Inbox>,
+    membership: Membership,
+    queue: Arc<MemberQueue>,
     gap: bool,
     cursor: Cursor,
 }
 
 impl Member {
     pub(super) fn join(room: &Room, name: &str, since: Since) -> Result<Self, RoomFull> {
-        let mut seat = Seat::take(room, name, Via::Queue)?;
-        let (inbox, news_cursor, gap, place) = {
-            let line = super::lock(&room.shared.line);
+        let mut membership = Membership::take(room, name, Via::Queue)?;
+        let (queue, news_cursor, gap, subscription) = {
+            let feed = lock(&room.shared.feed);
             let News {
                 messages,
                 cursor,
                 gap,
-            } = line.history.since(since);
-            let inbox = Arc::new(Inbox::new(messages, cursor.number + 1));
-            let target = Target::Inbox(inbox.clone());
+            } = feed.history.since(since);
+            let queue = Arc::new(MemberQueue::new(messages, cursor.number + 1));
+            let target = Target::Queue(queue.clone());
             // Under the lock, so that nothing is published in between.
-            let place = room.shared.delivery.add(seat.presence.number, target);
-            (inbox, cursor, gap, place)
+            let subscription = room.shared.delivery.add(membership.presence.number, target);
+            (queue, cursor, gap, subscription)
         };
-        seat.settle(place);
+        membership.settle(subscription);
         Ok(Self {
-            seat,
-            inbox,
+            membership,
+            queue,
             gap,
             cursor: news_cursor,
         })
     }
 
-    /// The next message, waiting for it. `None` once the member is put out for being slow; also
+    /// The next message, waiting for it. `None` once the member is evicted for being slow; also
     /// when there is none and the thread is unwinding.
     pub fn next(&self) -> Option<Message> {
         self.next_until(None).unwrap_or(None)
     }
 
-    /// The next message, waiting at most `timeout`. `Ok(None)` once the member is put out.
+    /// The next message, waiting at most `timeout`. `Ok(None)` once the member is evicted.
     ///
     /// # Errors
     /// [`TimedOut`] when none came in time.
@@ -118,10 +119,10 @@ impl Member {
     }
 
     fn next_until(&self, deadline: Option<Instant>) -> Result<Option<Message>, TimedOut> {
-        self.inbox.next(deadline)
+        self.queue.next(deadline)
     }
 
-    /// The messages as they come, until the member is put out.
+    /// The messages as they come, until the member is evicted.
     pub fn iter(&self) -> impl Iterator<Item = Message> + '_ {
         std::iter::from_fn(|| self.next())
     }
@@ -129,7 +130,7 @@ impl Member {
     /// Messages that are waiting for it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inbox.len()
+        self.queue.len()
     }
 
     /// Whether no message is waiting.
@@ -151,16 +152,16 @@ impl Member {
         self.cursor
     }
 
-    /// Whether it was put out because it was too slow ([`Slow::Disconnect`](super::Slow)).
+    /// Whether it was evicted because it was too slow ([`Slow::Disconnect`](super::Slow)).
     #[must_use]
-    pub fn is_out(&self) -> bool {
-        self.inbox.is_out()
+    pub fn is_evicted(&self) -> bool {
+        self.queue.is_evicted()
     }
 
     /// How the others see it.
     #[must_use]
     pub fn presence(&self) -> &Presence {
-        &self.seat.presence
+        &self.membership.presence
     }
 
     /// A response that streams the messages as server-sent events, each with its cursor as id, so
@@ -206,7 +207,7 @@ impl fmt::Debug for Member {
         f.debug_struct("Member")
             .field("presence", self.presence())
             .field("waiting", &self.len())
-            .field("out", &self.is_out())
+            .field("evicted", &self.is_evicted())
             .finish_non_exhaustive()
     }
 }

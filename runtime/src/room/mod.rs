@@ -1,10 +1,10 @@
 //! Rooms: one message to many, over whatever connects them.
 //!
-//! A chat, a scoreboard, a price that changes: what is said once has to reach everybody who is
-//! there, and whoever was away for a moment must not have missed it. In a [`Room`] it does not
-//! matter how somebody listens:
+//! A chat, a scoreboard, a price that changes: a message that is published once has to reach all
+//! members, and a client that was away for a moment must not miss it. In a [`Room`] it does not
+//! matter how a member is connected:
 //!
-//! | Listener | is made by | gets messages |
+//! | Member | is made by | gets messages |
 //! |---|---|---|
 //! | long poll | [`Room::poll`] | when it asks; the handler waits if there are none |
 //! | server-sent events | [`Room::join`], [`Member::into_events`] | as events, with the cursor as id |
@@ -21,47 +21,49 @@
 //!
 //! # Implementation
 //!
-//! Who publishes appends to the history, wakes the long polls, and hands the message to a green
-//! thread per worker that puts it into the queues of that worker's members (`delivery`). Those
-//! threads exist while there is something to deliver.
+//! A thread that publishes appends the message to the history, wakes the long polls, and hands the
+//! message to a green thread on each worker, which puts it into the queues of that worker's members
+//! (`delivery`). Those threads exist while there is something to deliver.
 
 mod builder;
 mod cursor;
 mod delivery;
 mod history;
-mod inbox;
 mod member;
-mod people;
+mod members;
 mod post;
+mod queue;
 mod socket;
+mod socket_queue;
 #[cfg(test)]
 mod tests;
 
 pub use builder::RoomBuilder;
 pub use cursor::{BadCursor, Cursor, Since};
 pub use history::News;
-pub use inbox::Slow;
 pub use member::Member;
-pub use people::{Change, Presence, RoomFull, Via};
+pub use members::{Change, Presence, RoomFull, Via};
 pub use post::{Message, Post};
+pub use queue::Slow;
 pub use socket::SocketMember;
 
 use self::builder::Hook;
 use self::delivery::Delivery;
 use self::history::History;
-use self::people::People;
+use self::members::Members;
 use crate::green::embed::spawn::{discard, panic_message};
 use crate::green::embed::thread::{Awaited, Io, Thread, deadline_in, wait_for};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
+use crate::lock::lock;
 use crate::websocket::Sender;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// A place where what one says reaches all. Clones are the same room.
+/// A set of members, each of which gets what is published. Clones are the same room.
 ///
 /// ```
 /// use greenway::room::{Room, Since};
@@ -81,19 +83,19 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Clone)]
 pub struct Room {
-    shared: Arc<Shared>,
+    shared: Arc<RoomInner>,
 }
 
-struct Shared {
+struct RoomInner {
     /// Locked before the shards of `delivery`, never after.
-    line: Mutex<Line>,
+    feed: Mutex<Feed>,
     delivery: Delivery,
-    people: People,
+    members: Members,
     on_change: Option<Hook>,
 }
 
-/// The order of things: the history, and those who wait for it to go on.
-struct Line {
+/// The order of all messages: the history, and the threads that wait for the next one.
+struct Feed {
     history: History,
     /// By the number of the thread.
     waiting: HashMap<u64, Arc<Thread>>,
@@ -109,14 +111,8 @@ pub struct RoomStats {
     pub published: u64,
     /// Messages that some member did not get because its queue was full.
     pub dropped: u64,
-    /// Members that were put out because they were slow.
-    pub put_out: u64,
-}
-
-/// Locks a part of a room. Such a lock is held for a few instructions and never over a wait, and
-/// nothing under it can panic half-way through a change: poison says nothing.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Members that were evicted because they were slow.
+    pub evicted: u64,
 }
 
 impl Room {
@@ -126,12 +122,12 @@ impl Room {
         Self::builder().build()
     }
 
-    /// A room to be furnished.
+    /// A room whose settings are to be chosen.
     pub fn builder() -> RoomBuilder {
         RoomBuilder::default()
     }
 
-    /// Says something to all, and gives its place in the room.
+    /// Publishes a message to all members, and gives its place in the room's order.
     ///
     /// Never waits for a member. A green thread that publishes in a loop gives way to others now
     /// and then, and waits when messages come faster than they can be put into queues at all.
@@ -154,14 +150,14 @@ impl Room {
     /// When `make` panics; nothing is published then.
     pub fn publish_with<P: Into<Post>>(&self, make: impl FnOnce(Cursor) -> P) -> Cursor {
         take_turn();
-        self.shared.delivery.wait_for_room();
-        let mut line = lock(&self.shared.line);
-        let post = make(line.history.next()).into();
-        let message = line.history.add(post);
+        self.shared.delivery.wait_for_capacity();
+        let mut feed = lock(&self.shared.feed);
+        let post = make(feed.history.next()).into();
+        let message = feed.history.add(post);
         // Under the lock, so that all get messages in the order of their numbers.
         self.shared.delivery.post(&message);
-        let waiting = std::mem::take(&mut line.waiting);
-        drop(line);
+        let waiting = std::mem::take(&mut feed.waiting);
+        drop(feed);
         for thread in waiting.into_values() {
             thread.wake();
         }
@@ -171,13 +167,13 @@ impl Room {
     /// The place of the last message.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        lock(&self.shared.line).history.last()
+        lock(&self.shared.feed).history.last()
     }
 
     /// What there is since then, without waiting.
     #[must_use]
     pub fn since(&self, since: Since) -> News {
-        lock(&self.shared.line).history.since(since)
+        lock(&self.shared.feed).history.since(since)
     }
 
     /// What there is since then, waiting at most `patience` if there is nothing. Comes back at
@@ -191,15 +187,15 @@ impl Room {
             other => other,
         };
         let waiting = Waiting {
-            line: &self.shared.line,
+            feed: &self.shared.feed,
             number: std::cell::Cell::new(None),
         };
         let news = wait_for(Awaited::Room, deadline_in(patience), Io::None, |me, _| {
-            let mut line = lock(&self.shared.line);
-            if line.history.has_news(since) {
-                return Some(line.history.since(since));
+            let mut feed = lock(&self.shared.feed);
+            if feed.history.has_news(since) {
+                return Some(feed.history.since(since));
             }
-            line.waiting.insert(me.id(), me.clone());
+            feed.waiting.insert(me.id(), me.clone());
             waiting.number.set(Some(me.id()));
             None
         });
@@ -270,19 +266,19 @@ impl Room {
         SocketMember::join(self, name, since, socket)
     }
 
-    /// Who is there, in the order in which they have come.
+    /// The members, in the order in which they have joined.
     #[must_use]
     pub fn members(&self) -> Vec<Presence> {
-        self.shared.people.list()
+        self.shared.members.list()
     }
 
-    /// How many are there.
+    /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.people.len()
+        self.shared.members.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -296,12 +292,12 @@ impl Room {
             members: self.len(),
             published: self.cursor().number(),
             dropped: counts.dropped.load(Ordering::Relaxed),
-            put_out: counts.put_out.load(Ordering::Relaxed),
+            evicted: counts.evicted.load(Ordering::Relaxed),
         }
     }
 
-    /// Tells the hook, which may do what it likes: it may be called from a destructor.
-    fn tell(&self, change: Change) {
+    /// Calls the hook. This may be in a destructor, so a panic of the hook's is logged here.
+    fn announce(&self, change: Change) {
         let Some(hook) = &self.shared.on_change else {
             return;
         };
@@ -316,7 +312,7 @@ impl Room {
         }
     }
 
-    /// Sees to it that those who poll no more leave.
+    /// Starts the green thread that lets clients leave which poll no more.
     fn sweep(&self) {
         let room = Arc::downgrade(&self.shared);
         spawn(move || sweep(&room));
@@ -337,12 +333,12 @@ impl fmt::Debug for Room {
     }
 }
 
-fn sweep(room: &Weak<Shared>) {
+fn sweep(room: &Weak<RoomInner>) {
     while let Some(shared) = room.upgrade() {
         let room = Room { shared };
-        let (left, next) = room.shared.people.sweep(Instant::now());
+        let (left, next) = room.shared.members.sweep(Instant::now());
         for presence in left {
-            room.tell(Change::Left(presence));
+            room.announce(Change::Left(presence));
         }
         drop(room); // not held while we sleep
         let Some(pause) = next else { return };
@@ -350,16 +346,16 @@ fn sweep(room: &Weak<Shared>) {
     }
 }
 
-/// Somebody who waits for the history to go on; off the list when dropped.
+/// A thread that waits for the next message; it is taken off the list when this is dropped.
 struct Waiting<'a> {
-    line: &'a Mutex<Line>,
+    feed: &'a Mutex<Feed>,
     number: std::cell::Cell<Option<u64>>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number.get() {
-            lock(self.line).waiting.remove(&number);
+            lock(self.feed).waiting.remove(&number);
         }
     }
 }
@@ -372,10 +368,10 @@ struct Poll<'a> {
 
 impl<'a> Poll<'a> {
     fn begin(room: &'a Room, name: &'a str) -> Result<Self, RoomFull> {
-        let new = room.shared.people.begin_poll(name)?;
+        let new = room.shared.members.begin_poll(name)?;
         let poll = Self { room, name };
         if let Some(presence) = new {
-            room.tell(Change::Joined(presence));
+            room.announce(Change::Joined(presence));
         }
         Ok(poll)
     }
@@ -383,7 +379,7 @@ impl<'a> Poll<'a> {
 
 impl Drop for Poll<'_> {
     fn drop(&mut self) {
-        if self.room.shared.people.end_poll(self.name) {
+        if self.room.shared.members.end_poll(self.name) {
             self.room.sweep();
         }
     }

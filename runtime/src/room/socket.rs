@@ -1,30 +1,21 @@
 //! WebSockets as members.
-//!
-//! A frame goes to the socket's own outbox, which writes it at once or queues it. When that is
-//! full, the messages wait here, in a queue with the room's bounds, and a green thread feeds them
-//! on as the peer reads, until none is left. So a socket that keeps up costs neither a thread nor
-//! a queue, and one that does not is slow by the room's measure, as any other member.
-//!
-//! What must stay true: while somebody feeds, nobody else sends the room's messages, so they stay
-//! in order.
 
 use super::Room;
 use super::cursor::Since;
 use super::delivery::Target;
-use super::inbox::{Bounds, Inbox, Put};
-use super::lock;
-use super::member::Seat;
-use super::people::{Presence, RoomFull, Via};
+use super::member::Membership;
+use super::members::{Presence, RoomFull, Via};
 use super::post::Message;
-use crate::green::spawn;
+use super::socket_queue::SocketQueue;
+use crate::lock::lock;
 use crate::websocket::{CloseCode, ErrorKind, Sender, WebSocketError};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A WebSocket's membership in a room; it leaves when this is dropped.
 pub struct SocketMember {
-    seat: Seat,
-    line: Arc<Line>,
+    membership: Membership,
+    queue: Arc<SocketQueue>,
 }
 
 impl SocketMember {
@@ -34,21 +25,23 @@ impl SocketMember {
         since: Since,
         sender: Sender,
     ) -> Result<Self, RoomFull> {
-        let mut seat = Seat::take(room, name, Via::WebSocket).inspect_err(|full| {
+        let mut membership = Membership::take(room, name, Via::WebSocket).inspect_err(|full| {
             sender.close(CloseCode::TRY_AGAIN_LATER, &full.to_string());
         })?;
         let mut since = since;
-        let (line, place) = loop {
+        let (queue, subscription) = loop {
             let news = {
-                let state = lock(&room.shared.line);
-                let news = state.history.since(since);
+                let feed = lock(&room.shared.feed);
+                let news = feed.history.since(since);
                 if news.messages.is_empty() {
-                    let line = Arc::new(Line::new(sender, news.cursor.number() + 1));
-                    let target = Target::Line(line.clone());
+                    let queue = Arc::new(SocketQueue::new(sender, news.cursor.number() + 1));
+                    let target = Target::Socket(queue.clone());
                     // Under the lock, so that nothing is published in between.
                     break (
-                        line,
-                        room.shared.delivery.add(seat.presence().number, target),
+                        queue,
+                        room.shared
+                            .delivery
+                            .add(membership.presence().number, target),
                     );
                 }
                 news
@@ -57,27 +50,26 @@ impl SocketMember {
             let _ended = news.messages.iter().try_for_each(|m| send(&sender, m));
             since = news.cursor.into();
         };
-        seat.settle(place);
-        Ok(Self { seat, line })
+        membership.settle(subscription);
+        Ok(Self { membership, queue })
     }
 
     /// How the others see it.
     #[must_use]
     pub fn presence(&self) -> &Presence {
-        self.seat.presence()
+        self.membership.presence()
     }
 
     /// Messages of the room that wait because the socket's own queue is full.
     #[must_use]
     pub fn lag(&self) -> usize {
-        self.line.inbox.len()
+        self.queue.len()
     }
 }
 
 impl Drop for SocketMember {
     fn drop(&mut self) {
-        *lock(&self.line.way) = Way::Over;
-        self.line.inbox.clear();
+        self.queue.end();
     }
 }
 
@@ -87,88 +79,6 @@ impl fmt::Debug for SocketMember {
             .field("presence", self.presence())
             .field("lag", &self.lag())
             .finish_non_exhaustive()
-    }
-}
-
-/// The way to a member's socket.
-#[derive(Debug)]
-pub(super) struct Line {
-    /// The first message that is wanted.
-    first: u64,
-    sender: Sender,
-    inbox: Inbox,
-    way: Mutex<Way>,
-}
-
-/// How messages get to the socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Direct,
-    /// Through the inbox, out of which a green thread feeds the socket.
-    Fed,
-    /// Not any more: the member has left, was put out, or the socket has ended.
-    Over,
-}
-
-impl Line {
-    fn new(sender: Sender, first: u64) -> Self {
-        Self {
-            first,
-            sender,
-            inbox: Inbox::new(Vec::new(), first),
-            way: Mutex::new(Way::Direct),
-        }
-    }
-
-    pub(super) fn put(self: &Arc<Self>, message: &Message, bounds: &Bounds) -> Put {
-        if message.cursor().number() < self.first {
-            return Put::Taken;
-        }
-        let mut way = lock(&self.way);
-        if *way == Way::Direct {
-            match self.sender.try_send(message.encoded()) {
-                Ok(()) => return Put::Taken,
-                Err(error) if error.kind() == ErrorKind::Full => {}
-                Err(_) => *way = Way::Over,
-            }
-        }
-        if *way == Way::Over {
-            return Put::Gone;
-        }
-        let put = self.inbox.put(message, bounds);
-        if put == Put::Out {
-            *way = Way::Over;
-            // What is queued goes before it. If the peer takes nothing at all, the socket's own
-            // clock ends it.
-            self.sender.close(CloseCode::TRY_AGAIN_LATER, "too slow");
-        } else if *way == Way::Direct {
-            *way = Way::Fed;
-            let line = self.clone();
-            spawn(move || line.feed());
-        }
-        put
-    }
-
-    fn feed(&self) {
-        loop {
-            let message = {
-                let mut way = lock(&self.way);
-                match self.inbox.try_next() {
-                    Some(message) if *way == Way::Fed => message,
-                    _ => {
-                        if *way == Way::Fed {
-                            *way = Way::Direct;
-                        }
-                        return;
-                    }
-                }
-            };
-            let content = message.encoded().message().clone();
-            if self.sender.send(content).is_err() {
-                *lock(&self.way) = Way::Over;
-                return;
-            }
-        }
     }
 }
 

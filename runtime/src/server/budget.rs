@@ -1,8 +1,8 @@
-//! How many connections this process has room for.
+//! How many connections this process can have.
 //!
 //! Every stackful runtime meets two limits of the kernel, usually in production: descriptors,
 //! and memory mappings (each green thread's stack takes two, so the default `vm.max_map_count`
-//! of 65,530 ends at about 32,000). We look at both when we start, and say what we found.
+//! of 65,530 ends at about 32,000). The server looks at both when it starts, and prints which of them decides.
 
 use crate::green::embed::Count;
 use crate::green::embed::sys;
@@ -10,7 +10,7 @@ use crate::service::config::Engine;
 use std::fmt;
 use std::fs;
 
-/// Used where the kernel does not tell its limit on mappings.
+/// Used where the kernel does not show its limit on mappings.
 const DEFAULT_MAPS: u64 = 65_530;
 
 /// What bounds the number of connections.
@@ -45,19 +45,19 @@ impl Budget {
         let by_descriptors = (descriptors - kept_back).max(1);
         // Two mappings for a stack; the allocator and libraries get a tenth (Tarantool's rule).
         let by_maps = (maps / 20 * 9).max(1);
-        let (room, why) = if engine != Engine::Threads && by_maps < by_descriptors {
+        let (most, why) = if engine != Engine::Threads && by_maps < by_descriptors {
             (by_maps, Why::Maps(maps))
         } else {
             (by_descriptors, Why::Descriptors(descriptors))
         };
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         match asked {
-            Some(asked) if asked <= room => Self {
+            Some(asked) if asked <= most => Self {
                 connections: asked,
                 why: Why::Asked,
             },
             _ => Self {
-                connections: room,
+                connections: most,
                 why,
             },
         }

@@ -8,9 +8,9 @@ use crate::green::embed::Count;
 use crate::service::config::HalfClose;
 use crate::service::config::{Config, Engine};
 use crate::service::{AccessLog, Service, panics};
-use crate::websocket::CloseCode;
 use crate::{engine, green};
 use greenway_app::Application;
+use greenway_proto::websocket::CloseCode;
 use std::io;
 use std::net::TcpListener;
 use std::str::FromStr;
@@ -35,7 +35,7 @@ use std::time::Duration;
 pub struct Server {
     app: Box<dyn Application>,
     config: Config,
-    /// A setting that could not be understood; `start` says so.
+    /// What is wrong with a setting that could not be read; `start` fails with it.
     invalid: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Server {
         self
     }
 
-    /// As [`set`](Self::set), for what is given as text. The first mistake is what `start` tells.
+    /// As [`set`](Self::set), for what is given as text. `start` fails with the first mistake.
     fn parse<T: FromStr<Err = String>>(
         mut self,
         text: &str,
@@ -133,7 +133,7 @@ impl Server {
         self.set(|config| config.websocket_threads = Some(count))
     }
 
-    /// The close code that WebSockets are told when the server stops: 1001 (going away), or 1012
+    /// The close code that WebSockets are sent when the server stops: 1001 (going away), or 1012
     /// (restart) for clients that know it. Default: 1001.
     ///
     /// # Panics
@@ -231,7 +231,7 @@ impl Server {
         self.set(|config| config.metrics_bind = Some(address.into()))
     }
 
-    /// Proxies whose word about the client is taken: addresses and networks, with commas between
+    /// Proxies that are believed about the client: addresses and networks, with commas between
     /// them; `*` for everybody, nothing for nobody. Peers on unix sockets are among them unless
     /// the list is empty. Default: `127.0.0.1,::1`.
     ///
@@ -257,7 +257,8 @@ impl Server {
     ///
     /// # Errors
     /// When a setting cannot be understood, an address cannot be had, the access log cannot be
-    /// opened, or the process has no room for what the engine needs. The message is meant for the person who started it.
+    /// opened, or the process has no room for what the engine needs. The message is meant for
+    /// whoever started it.
     pub fn start(self) -> io::Result<Running> {
         let Self {
             app,
@@ -344,5 +345,125 @@ impl std::fmt::Debug for Server {
         f.debug_struct("Server")
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::settings::{SETTINGS, Setting, Settings};
+
+    /// Each method, with a value that is not its default, and that value as its flag takes it.
+    #[allow(clippy::type_complexity)]
+    const METHODS: [(&str, &str, fn(Server) -> Server); 29] = [
+        ("engine", "threads", |s| s.engine(Engine::Threads)),
+        ("bind", "a:1", |s| s.bind("a:1")),
+        ("cores", "77", |s| s.cores(77)),
+        ("threads", "7", |s| s.threads(7)),
+        ("websocket_threads", "8", |s| s.websocket_threads(8)),
+        ("websocket_stop_code", "1012", |s| {
+            s.websocket_stop_code(1012.into())
+        }),
+        ("worker_connections", "9", |s| s.worker_connections(9)),
+        ("limit_handlers", "10", |s| s.limit_handlers(10)),
+        ("backlog", "11", |s| s.backlog(11)),
+        ("keep_alive", "0.5", |s| {
+            s.keep_alive(Duration::from_millis(500))
+        }),
+        ("timeout", "13", |s| s.timeout(Duration::from_secs(13))),
+        ("header_timeout", "14", |s| {
+            s.header_timeout(Duration::from_secs(14))
+        }),
+        ("body_timeout", "15", |s| {
+            s.body_timeout(Duration::from_secs(15))
+        }),
+        ("write_timeout", "16", |s| {
+            s.write_timeout(Duration::from_secs(16))
+        }),
+        ("half_close", "leave", |s| s.half_close(HalfClose::Leave)),
+        ("graceful_timeout", "17", |s| {
+            s.graceful_timeout(Duration::from_secs(17))
+        }),
+        ("limit_request_line", "18", |s| s.limit_request_line(18)),
+        ("limit_request_fields", "19", |s| s.limit_request_fields(19)),
+        ("limit_request_field_size", "20", |s| {
+            s.limit_request_field_size(20)
+        }),
+        ("limit_request_body", "21", |s| s.limit_request_body(21)),
+        ("stack_size", "22", |s| s.stack_size(22)),
+        ("stack_marks", "true", |s| s.stack_marks(true)),
+        ("max_blocking_time", "23", |s| {
+            s.max_blocking_time(Duration::from_secs(23))
+        }),
+        ("access_log", "/a", |s| s.access_log("/a")),
+        ("access_log_format", "json", |s| s.access_log_format("json")),
+        ("metrics_bind", "b:2", |s| s.metrics_bind("b:2")),
+        ("forwarded_allow_ips", "10.0.0.0/8", |s| {
+            s.forwarded_allow_ips("10.0.0.0/8")
+        }),
+        ("proxy_protocol", "true", |s| s.proxy_protocol(true)),
+        ("proxy_allow_from", "*", |s| s.proxy_allow_from("*")),
+    ];
+
+    /// The settings that are a server's, and not the program's as a whole.
+    fn servers() -> impl Iterator<Item = &'static Setting> {
+        let of_the_program = ["error-logfile", "log-level"];
+        SETTINGS
+            .iter()
+            .filter(move |setting| !of_the_program.contains(&setting.flag))
+    }
+
+    /// Methods have the names of flags. Those of the access log are spelt in words.
+    fn method_of(setting: &Setting) -> String {
+        let name = setting.flag.replace('-', "_");
+        name.replace("access_logf", "access_log_f")
+            .replace("access_log_file", "access_log")
+    }
+
+    #[test]
+    fn each_method_does_what_its_flag_does() {
+        assert_eq!(
+            servers().map(method_of).collect::<Vec<_>>(),
+            METHODS.map(|(name, ..)| name)
+        );
+        for (setting, (name, text, call)) in servers().zip(METHODS) {
+            let mut flags = Settings::default();
+            setting.read(&mut flags, text).unwrap();
+            let server = call(Server::new(|_: greenway_app::Request| "Hello"));
+            assert_eq!(server.invalid, None, "{name}");
+            assert_eq!(
+                format!("{:?}", server.config),
+                format!("{:?}", flags.server),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_methods_documentation_has_the_default() {
+        let source = include_str!("builder.rs");
+        for setting in servers() {
+            let name = &method_of(setting);
+            let (before, _) = source.split_once(&format!("pub fn {name}(")).expect(name);
+            let (_, default) = before.rsplit_once("Default:").expect(name);
+            assert!(
+                !default.contains("pub fn"),
+                "{name} has no word on its default"
+            );
+            let default = default.to_lowercase().replace('`', "");
+            let Some(value) = setting.default_text() else {
+                continue;
+            };
+            let mebibytes = value.parse::<u64>().map_or(0, |bytes| bytes >> 20);
+            let right = match setting.value {
+                "SECONDS" => format!("{value} s"),
+                "BYTES" if mebibytes > 0 => format!("{mebibytes} mib"),
+                _ => value,
+            };
+            assert!(
+                default.contains(&right),
+                "{name}: {right:?} is not in {default:?}"
+            );
+        }
     }
 }

@@ -14,13 +14,14 @@
 //! it. What systemd has announced is ours by its protocol, which the crate `listenfd` vouches
 //! for. Any other number is duplicated through `pidfd_getfd`, so that whoever owns it keeps it.
 
+use crate::lock::lock;
 use listenfd::ListenFd;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use socket2::{SockRef, Type};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// Announced sockets by number; `None` once somebody has taken one.
 type Announced = Vec<(i32, Option<TcpListener>)>;
@@ -28,11 +29,7 @@ type Announced = Vec<(i32, Option<TcpListener>)>;
 /// What was announced. Read once: the variables are not for our children.
 fn announced() -> MutexGuard<'static, Announced> {
     static ANNOUNCED: OnceLock<Mutex<Announced>> = OnceLock::new();
-    ANNOUNCED
-        .get_or_init(|| Mutex::new(read_announced()))
-        .lock()
-        // Nothing under the lock can panic half-way through a change.
-        .unwrap_or_else(PoisonError::into_inner)
+    lock(ANNOUNCED.get_or_init(|| Mutex::new(read_announced())))
 }
 
 fn read_announced() -> Announced {

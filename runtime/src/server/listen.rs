@@ -1,7 +1,7 @@
 //! Listening sockets: by TCP address, by path, or handed in by whoever has started the process.
 //!
 //! All of them are kept as `TcpListener`: std's type is an owner of a descriptor, and neither
-//! engine asks which family it belongs to. What differs is told here: the name for the operator,
+//! engine asks which family it belongs to. What differs is kept beside it: the name for the operator,
 //! and the file that a unix socket leaves behind.
 
 use super::inherited;
@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) socket: TcpListener,
-    /// What the operator is told: `http://127.0.0.1:8000` or `unix:/run/app.sock`.
+    /// Its name for the operator: `http://127.0.0.1:8000` or `unix:/run/app.sock`.
     pub(super) name: String,
     /// `None` for a unix socket.
     pub(super) addr: Option<SocketAddr>,
@@ -100,7 +100,7 @@ pub(super) fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListe
         socket.set_only_v6(true)?; // so that 0.0.0.0 can be bound as well
     }
     socket.set_reuse_address(true)?; // as after a restart connections linger in TIME_WAIT
-    // Accepted connections inherit it: a chunk is never kept back for company by the kernel.
+    // Accepted connections inherit it: the kernel sends a chunk at once, and does not wait for more to send with it.
     socket.set_tcp_nodelay(true)?;
     notice_the_dead(&socket)?;
     socket.bind(&address.into())?;
@@ -175,7 +175,7 @@ fn inherit(number: &str, backlog: u32) -> io::Result<Listening> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not the form fd://NUMBER"))?;
     let socket = inherited::take(number)?;
     let asked = SockRef::from(&socket);
-    // The queue's length is for us to say. A socket of another's may be of another opinion.
+    // Sets the length of the queue. If the socket is of another process, that may be refused.
     let _ = asked.listen(i32::try_from(backlog).unwrap_or(i32::MAX));
     asked.set_nonblocking(true)?;
     let local = asked.local_addr()?;

@@ -11,4 +11,4 @@ mod signals;
 pub use builder::Server;
 pub(crate) use inherited::waiting as inherited_sockets;
 pub use running::{Running, Stopped};
-pub(crate) use signals::{OnSignal, Told, catch_signals};
+pub(crate) use signals::{OnSignal, SignalAction, catch_signals};

@@ -1,11 +1,13 @@
 //! A server that runs, and how it stops.
 
 use crate::engine::Engine;
+use crate::green;
 use crate::green::embed::Count;
 use crate::green::embed::thread::deadline_in;
-use crate::service::{OsThread, Service};
+use crate::lock::lock;
+use crate::service::{OsThread, Service, config};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// After the grace period, handlers are ended at their wait. One that does not wait cannot be,
@@ -78,20 +80,19 @@ impl Running {
         self.service.lifecycle.capacity()
     }
 
-    /// What the operator is told at the start.
+    /// The line that the operator sees at the start.
     pub(crate) fn describe(&self) -> String {
         let config = &self.service.config;
-        let place = match config.engine {
-            crate::service::config::Engine::Threads => Count(config.threads, "thread"),
-            crate::service::config::Engine::Green | crate::service::config::Engine::MiniHttp => {
-                Count(crate::green::config().workers, "worker")
-            }
+        let capacity = if config.engine == config::Engine::Threads {
+            Count(config.threads, "thread")
+        } else {
+            Count(green::config().workers, "worker")
         };
         let metrics = self.metrics_addr.map_or(String::new(), |addr| {
             format!(", metrics on http://{addr}/metrics")
         });
         format!(
-            "listening on {} (engine {}, {place}), {}{metrics}",
+            "listening on {} (engine {}, {capacity}), {}{metrics}",
             self.names.join(" and "),
             config.engine.name(),
             self.budget
@@ -108,11 +109,7 @@ impl Running {
     /// As [`stop`](Self::stop), with another grace period.
     pub fn stop_within(&self, grace: Duration) -> Stopped {
         let lifecycle = &self.service.lifecycle;
-        let engine = self
-            .engine
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let engine = lock(&self.engine).take();
         if let Some(engine) = engine {
             lifecycle.begin_stop();
             // First, so that nobody new finds us; then whoever has is taken in.
@@ -134,11 +131,7 @@ impl Running {
             self.service.flush_logs();
         }
         // Last: how a stop goes on is worth a look.
-        let metrics = self
-            .metrics
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let metrics = lock(&self.metrics).take();
         if let Some(metrics) = metrics {
             metrics.end();
         }

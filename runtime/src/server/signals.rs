@@ -1,13 +1,13 @@
-//! TERM and INT stop, USR1 and HUP open the logs anew, USR2 tells what all green threads do.
+//! TERM and INT stop, USR1 and HUP open the logs anew, USR2 logs what all green threads do.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
 use std::thread::JoinHandle;
 
-/// What a signal tells us to do.
+/// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum SignalAction {
     /// TERM or INT, for the n-th time, counted from 1.
     Stop(u32),
     /// USR1 or HUP.
@@ -47,7 +47,7 @@ impl OnSignal {
     /// When the thread cannot be started.
     pub(crate) fn new(
         caught: Caught,
-        mut act: impl FnMut(Told) + Send + 'static,
+        mut act: impl FnMut(SignalAction) + Send + 'static,
     ) -> io::Result<Self> {
         let Caught(mut signals) = caught;
         let handle = signals.handle();
@@ -57,11 +57,11 @@ impl OnSignal {
                 let mut stops = 0;
                 for signal in signals.forever() {
                     match signal {
-                        SIGUSR1 | SIGHUP => act(Told::Reopen),
-                        SIGUSR2 => act(Told::Show),
+                        SIGUSR1 | SIGHUP => act(SignalAction::Reopen),
+                        SIGUSR2 => act(SignalAction::Show),
                         _ => {
                             stops += 1;
-                            act(Told::Stop(stops));
+                            act(SignalAction::Stop(stops));
                         }
                     }
                 }

@@ -1,4 +1,5 @@
-//! What can be set, with gunicorn's names, meanings and defaults where gunicorn has them.
+//! What governs a server, and its defaults. Flags and their help are in
+//! [`settings`](super::settings).
 
 use super::access_log::Format;
 use super::trust::Trust;
@@ -16,15 +17,18 @@ pub enum Engine {
     /// A fixed pool of OS threads; one is held by each *request*, for as long as it lasts.
     Threads,
     /// The application is hosted by the crate `may_minihttp`: fast and small, without streaming,
-    /// time limits or admission. What it cannot do is answered with 501.
+    /// time limits or admission. What it cannot do is answered with 501. Only with the feature
+    /// `minihttp` of this crate.
+    #[cfg(feature = "minihttp")]
     MiniHttp,
 }
 
 impl Engine {
-    /// All engines, by the names that the flag `--engine` knows.
-    pub const ALL: [(&'static str, Self); 3] = [
+    /// All engines of this build, by the names that the flag `--engine` knows.
+    pub const ALL: &'static [(&'static str, Self)] = &[
         ("green", Self::Green),
         ("threads", Self::Threads),
+        #[cfg(feature = "minihttp")]
         ("minihttp", Self::MiniHttp),
     ];
 
@@ -33,6 +37,7 @@ impl Engine {
         match self {
             Self::Green => "green",
             Self::Threads => "threads",
+            #[cfg(feature = "minihttp")]
             Self::MiniHttp => "minihttp",
         }
     }
@@ -43,9 +48,13 @@ impl FromStr for Engine {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = Self::ALL.iter().find(|(known, _)| *known == name);
-        known
-            .map(|(_, engine)| *engine)
-            .ok_or_else(|| "green, threads or minihttp".to_owned())
+        known.map(|(_, engine)| *engine).ok_or_else(|| {
+            let right = match cfg!(feature = "minihttp") {
+                true => "green, threads or minihttp",
+                false => "green or threads (and minihttp, in a build with greenway's feature of that name)",
+            };
+            right.to_owned()
+        })
     }
 }
 
@@ -62,6 +71,17 @@ pub enum HalfClose {
     Serve,
     /// It has left.
     Leave,
+}
+
+impl HalfClose {
+    /// The meaning's name, as the flag `--half-close` knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Serve => "serve",
+            Self::Leave => "leave",
+        }
+    }
 }
 
 impl FromStr for HalfClose {

@@ -1,37 +1,50 @@
-//! Where in a connection's life a thread is, and whom it serves: for the lifecycle, which ends it,
-//! and for those who look from outside.
+//! What the server knows of a thread that serves connections: its state, and whom it serves.
+//!
+//! A server keeps one [`ConnContext`] for each such thread, because two parties look at a
+//! connection from other threads. A stop has to know which threads it may end at once, and ends
+//! them through the context. Whoever asks what the process does (USR2, `/threads`, a report of a
+//! worker that is held up) is shown the state, the client and the request.
+//!
+//! What must stay true: the thread itself sets its state, before the waits that the state speaks
+//! of; a stop changes it only from [`ConnState::Stoppable`] to [`ConnState::Stopping`]. Why that
+//! loses no stop is explained in [`lifecycle`](super::lifecycle#the-stop-handshake).
 
 use super::{Lifecycle, RequestLine};
 use crate::green::embed::errand::{Errand, Serving};
 use crate::green::embed::thread::{self, Interrupt, Thread};
+use crate::lock::lock;
 use greenway_app::ConnectionInfo;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// What the server knows of a thread that serves connections.
+/// The context of one thread that serves connections: a green thread of one connection, or a
+/// thread of the pool, which serves one after the other.
 #[derive(Debug)]
 pub(crate) struct ConnContext {
     pub(crate) thread: Arc<Thread>,
-    place: AtomicU8,
-    guest: Mutex<Guest>,
+    /// A [`ConnState`].
+    state: AtomicU8,
+    /// Not for the thread's own use: for those who ask what it does.
+    request: Mutex<RequestInfo>,
 }
 
-/// Whom the thread serves.
+/// Whom a thread serves.
 #[derive(Debug, Default)]
-struct Guest {
+struct RequestInfo {
+    /// The other end of the connection.
     client: Option<Arc<ConnectionInfo>>,
-    /// The client of the request, as a proxy that is the connection's client tells of it.
+    /// The client of the request, where the connection's client is a proxy that names it.
     proxied: Option<Arc<ConnectionInfo>>,
     line: Option<RequestLine>,
     route: Option<Arc<str>>,
 }
 
-/// Where in a connection's life a thread is.
+/// The state of the connection that a thread has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ConnState {
-    /// It serves a request.
+    /// It serves a request, which may go on for the grace period of a stop.
     Busy,
     /// It waits for a connection's next request: it may be ended at once when the server stops.
     Idle,
@@ -42,72 +55,76 @@ pub(crate) enum ConnState {
     /// It waits for a thread of the pool, which has its request.
     Pooled,
     /// It serves a stream that may be ended at once when the server stops.
-    Willing,
-    /// It is being ended: it was willing, and its interrupt has come or is about to.
-    Ending,
+    Stoppable,
+    /// It was stoppable, and a stop ends it: the interrupt has come, or is about to.
+    Stopping,
 }
 
 impl ConnContext {
-    /// A seat for the thread that calls.
-    pub(crate) fn new(place: ConnState) -> Arc<Self> {
-        let seat = Arc::new(Self {
+    /// A context for the thread that calls.
+    pub(crate) fn new(state: ConnState) -> Arc<Self> {
+        let context = Arc::new(Self {
             thread: thread::current(),
-            place: AtomicU8::new(place as u8),
-            guest: Mutex::default(),
+            state: AtomicU8::new(state as u8),
+            request: Mutex::default(),
         });
-        let errand: Arc<dyn Errand> = seat.clone();
-        seat.thread.set_errand(Arc::downgrade(&errand));
-        seat
+        let errand: Arc<dyn Errand> = context.clone();
+        context.thread.set_errand(Arc::downgrade(&errand));
+        context
     }
 
-    pub(crate) fn place(&self) -> ConnState {
-        match self.place.load(Ordering::SeqCst) {
+    pub(crate) fn state(&self) -> ConnState {
+        match self.state.load(Ordering::SeqCst) {
             0 => ConnState::Busy,
             1 => ConnState::Idle,
             2 => ConnState::Reading,
             3 => ConnState::Free,
             4 => ConnState::Pooled,
-            5 => ConnState::Willing,
-            _ => ConnState::Ending,
+            5 => ConnState::Stoppable,
+            _ => ConnState::Stopping,
         }
     }
 
-    pub(crate) fn set(&self, place: ConnState) {
-        self.place.store(place as u8, Ordering::SeqCst);
+    /// Sets the state. The caller looks at the lifecycle's stop flag afterwards, if it is going to
+    /// wait for what a stop should end.
+    pub(crate) fn set(&self, state: ConnState) {
+        self.state.store(state as u8, Ordering::SeqCst);
     }
 
-    /// Interrupts the thread if it is willing to be ended. Whoever has been asked and did not get
-    /// to its wait takes that back in [`unwilling`](Self::unwilling), so nobody else is hit.
-    pub(crate) fn end_if_willing(&self) {
-        let (willing, ending) = (ConnState::Willing as u8, ConnState::Ending as u8);
-        let asked =
-            self.place
-                .compare_exchange(willing, ending, Ordering::SeqCst, Ordering::SeqCst);
-        if asked.is_ok() {
+    /// Interrupts the thread if it is [`ConnState::Stoppable`]. The interrupt may come when the
+    /// thread is past its wait; [`forbid_stop`](Self::forbid_stop) takes it back then.
+    pub(crate) fn stop_if_allowed(&self) {
+        let (from, to) = (ConnState::Stoppable as u8, ConnState::Stopping as u8);
+        let changed = self
+            .state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+        if changed.is_ok() {
             self.thread.interrupt(Interrupt::Stop);
         }
     }
 
-    /// The thread may be ended at its wait as soon as the server stops.
-    pub(crate) fn willing(&self, lifecycle: &Lifecycle) {
-        self.set(ConnState::Willing);
-        // Whoever stops the server does it the other way round.
+    /// From now on, the thread may be ended at its wait as soon as the server stops.
+    pub(crate) fn allow_stop(&self, lifecycle: &Lifecycle) {
+        self.set(ConnState::Stoppable);
+        // The connection's half of the stop handshake: first the state, then the flag.
         if lifecycle.is_stopping() {
-            self.end_if_willing();
+            self.stop_if_allowed();
         }
     }
 
     /// The thread goes on with what must not be ended at once.
-    pub(crate) fn unwilling(&self, lifecycle: &Lifecycle) {
-        let before = self.place.swap(ConnState::Busy as u8, Ordering::SeqCst);
-        if before == ConnState::Ending as u8 {
+    pub(crate) fn forbid_stop(&self, lifecycle: &Lifecycle) {
+        let before = self.state.swap(ConnState::Busy as u8, Ordering::SeqCst);
+        if before == ConnState::Stopping as u8 {
             self.take_back(lifecycle);
         }
     }
 
+    /// Takes back an interrupt that has come too late to end the wait it was meant for.
     #[cold]
     fn take_back(&self, lifecycle: &Lifecycle) {
-        // Who has asked us to end is between that and the interrupt, at most.
+        // The stop has changed the state and may not have interrupted yet: it is between two
+        // instructions of `stop_if_allowed`, so this loop is short.
         while !matches!(
             self.thread.interrupted(),
             Some(Interrupt::Stop | Interrupt::Kill)
@@ -116,54 +133,50 @@ impl ConnContext {
         }
         self.thread.clear_stop();
         if lifecycle.is_ending() {
-            self.thread.interrupt(Interrupt::Stop); // it was, or might have been, the last call
+            // The grace period has ended meanwhile, and its interrupt may be the one taken back.
+            self.thread.interrupt(Interrupt::Stop);
         }
-    }
-
-    fn guest(&self) -> MutexGuard<'_, Guest> {
-        // Nothing under the lock can panic half-way through a change.
-        self.guest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client of the connection that the thread has, if it has one.
     pub(crate) fn set_client(&self, client: Option<Arc<ConnectionInfo>>) {
-        *self.guest() = Guest {
+        *lock(&self.request) = RequestInfo {
             client,
-            ..Guest::default()
+            ..RequestInfo::default()
         };
     }
 
     /// A request begins, with its own client if that is not the connection's.
     pub(crate) fn set_request(&self, line: RequestLine, client: Option<Arc<ConnectionInfo>>) {
-        let mut guest = self.guest();
-        guest.line = Some(line);
-        guest.proxied = client;
-        guest.route = None;
+        let mut info = lock(&self.request);
+        info.line = Some(line);
+        info.proxied = client;
+        info.route = None;
     }
 
     /// The line of the present request.
     pub(crate) fn line(&self) -> Option<RequestLine> {
-        self.guest().line.clone()
+        lock(&self.request).line.clone()
     }
 
     /// The request is over; gives its line.
     pub(crate) fn take_request(&self) -> Option<RequestLine> {
-        let mut guest = self.guest();
-        guest.proxied = None;
-        guest.route = None;
-        guest.line.take()
+        let mut info = lock(&self.request);
+        info.proxied = None;
+        info.route = None;
+        info.line.take()
     }
 
     /// The request has found its route.
     pub(crate) fn set_route(&self, route: &Arc<str>) {
-        self.guest().route = Some(route.clone());
+        lock(&self.request).route = Some(route.clone());
     }
 }
 
 impl ConnState {
     fn name(self) -> &'static str {
         match self {
-            Self::Busy | Self::Pooled | Self::Willing | Self::Ending => "busy",
+            Self::Busy | Self::Pooled | Self::Stoppable | Self::Stopping => "busy",
             Self::Idle => "idle",
             Self::Reading => "reading",
             Self::Free => "free",
@@ -173,23 +186,23 @@ impl ConnState {
 
 impl Errand for ConnContext {
     fn serving(&self) -> Serving {
-        let guest = self.guest();
-        let peer = guest.proxied.as_ref().or(guest.client.as_ref());
+        let info = lock(&self.request);
+        let peer = info.proxied.as_ref().or(info.client.as_ref());
         let peer = peer.and_then(|client| client.peer);
-        let request = guest.line.as_ref().map(|line| line.text().to_owned());
-        let route = guest.route.as_deref().map(str::to_owned);
-        Serving::new(self.place().name(), peer, request, route)
+        let request = info.line.as_ref().map(|line| line.text().to_owned());
+        let route = info.route.as_deref().map(str::to_owned);
+        Serving::new(self.state().name(), peer, request, route)
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        out.write_str(self.place().name())?;
-        let Ok(guest) = self.guest.try_lock() else {
+        out.write_str(self.state().name())?;
+        let Ok(info) = self.request.try_lock() else {
             return Ok(());
         };
-        if let Some(line) = &guest.line {
+        if let Some(line) = &info.line {
             write!(out, " with {:?}", line.text())?;
         }
-        match &guest.route {
+        match &info.route {
             Some(route) => write!(out, " (route {route})"),
             None => Ok(()),
         }

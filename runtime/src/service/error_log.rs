@@ -1,93 +1,89 @@
-//! ErrorLog of which there may be one for each request: a handler that panics or fails, a
-//! connection that cannot be served.
+//! The rate-limited error log: for messages of which each request may cause one, such as a handler
+//! that panics or a connection that cannot be served.
 //!
-//! The error log is written by whoever serves, so a flood of them would slow down everybody, and
-//! hide what else is said. The first of each kind are told, the others counted; the count follows
-//! when ten seconds are over, or with the stop.
+//! A thread that serves writes the server's log itself, so a flood of such messages would slow down
+//! everybody, and would hide the others. The first messages of each kind are logged and the further
+//! ones counted. The count is logged when ten seconds are over, or when the server stops.
 
 use super::OsThread;
 use crate::green;
 use crate::green::embed::Limit;
+use crate::lock::lock;
 use greenway_app::{Failure, Response};
 use log::Level;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(10);
-/// Of each kind, within that time.
-const EACH: usize = 10;
-/// Of all kinds.
+/// Messages of one kind that are logged within the window.
+const MOST_OF_A_KIND: usize = 10;
+/// Messages of all kinds that are logged within the window.
 const MOST: usize = 100;
 
-/// Whoever complains goes through this.
+/// A log that is bounded in messages per time.
 #[derive(Debug)]
 pub(crate) struct ErrorLog {
-    state: Arc<Mutex<State>>,
-    /// Tells the counts; ends when there are none.
-    teller: Mutex<Option<OsThread>>,
+    counts: Arc<Mutex<Counts>>,
+    /// Logs the counts later; ends when there are none.
+    reporter: Mutex<Option<OsThread>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Counts {
     limit: Limit,
-    /// Somebody will tell the counts.
-    told_later: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under the locks can panic half-way through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether the reporter runs.
+    reported_later: bool,
 }
 
 impl ErrorLog {
     pub(super) fn new() -> Self {
-        let state = State {
-            limit: Limit::new(WINDOW, EACH, MOST),
-            told_later: false,
+        let counts = Counts {
+            limit: Limit::new(WINDOW, MOST_OF_A_KIND, MOST),
+            reported_later: false,
         };
         Self {
-            state: Arc::new(Mutex::new(state)),
-            teller: Mutex::new(None),
+            counts: Arc::new(Mutex::new(counts)),
+            reporter: Mutex::new(None),
         }
     }
 
-    /// Logs `what`, or counts it if its kind was logged too often. `kind` is shown with the count:
+    /// Logs `what`, or counts it if its kind was logged too often within the window. `kind` is shown with the count:
     /// "panics of GET /report".
     #[cold]
-    pub(crate) fn say(&self, level: Level, kind: &str, what: fmt::Arguments<'_>) {
+    pub(crate) fn log(&self, level: Level, kind: &str, what: fmt::Arguments<'_>) {
         if !log::log_enabled!(level) {
             return;
         }
-        let admitted = lock(&self.state).limit.admit(kind, Instant::now());
+        let admitted = lock(&self.counts).limit.admit(kind, Instant::now());
         match admitted {
             Some(unsaid) => {
                 if unsaid > 0 {
-                    tell(Some(kind), unsaid);
+                    log_count(Some(kind), unsaid);
                 }
                 log::log!(level, "{what}");
             }
-            None => self.tell_later(),
+            None => self.report_later(),
         }
     }
 
-    /// As [`say`](Self::say), of what is an error.
+    /// As [`log`](Self::log), for an error.
     #[cold]
     pub(crate) fn error(&self, kind: &str, what: fmt::Arguments<'_>) {
-        self.say(Level::Error, kind, what);
+        self.log(Level::Error, kind, what);
     }
 
-    /// Logs why a response is a 5xx, if it tells. `asked` gives what requests such as this one
+    /// Logs the cause of a 5xx response, if the response has one. `asked` gives what requests such as this one
     /// have in common, and the request's line.
     pub(crate) fn failure(&self, response: &Response, asked: impl FnOnce() -> (String, String)) {
         if response.status().is_server_error() {
-            self.tell_failure(response, asked);
+            self.log_failure(response, asked);
         }
     }
 
     #[cold]
-    #[inline(never)] // not to be part of the frame of those that do not fail
-    fn tell_failure(&self, response: &Response, asked: impl FnOnce() -> (String, String)) {
+    #[inline(never)] // its stack frame is large, and most responses are no failures
+    fn log_failure(&self, response: &Response, asked: impl FnOnce() -> (String, String)) {
         if let Some(failure) = response.extensions().get::<Failure>() {
             let (kind, line) = asked();
             let kind = format!("server errors of {kind}");
@@ -95,43 +91,43 @@ impl ErrorLog {
         }
     }
 
-    fn tell_later(&self) {
-        if std::mem::replace(&mut lock(&self.state).told_later, true) {
+    fn report_later(&self) {
+        if std::mem::replace(&mut lock(&self.counts).reported_later, true) {
             return;
         }
-        let state = self.state.clone();
-        match OsThread::start("greenway-counts", move || tell_counts(&state)) {
-            // Dropped, its predecessor has nothing left to do but to end.
-            Ok(task) => drop(lock(&self.teller).replace(task)),
-            // The count comes with the next complaint of its kind, or with the stop.
-            Err(_) => lock(&self.state).told_later = false,
+        let counts = self.counts.clone();
+        match OsThread::start("greenway-counts", move || report_counts(&counts)) {
+            // The predecessor that this drops has nothing left to do but to end.
+            Ok(task) => drop(lock(&self.reporter).replace(task)),
+            // The count is logged with the next message of its kind, or at the stop.
+            Err(_) => lock(&self.counts).reported_later = false,
         }
     }
 
-    /// Tells all counts now: nobody will complain any more.
+    /// Logs all counts now: the server has stopped, and no messages will follow.
     pub(super) fn finish(&self) {
-        if let Some(task) = lock(&self.teller).take() {
+        if let Some(task) = lock(&self.reporter).take() {
             task.end();
         }
-        let counts = lock(&self.state).limit.take_unsaid(None);
+        let counts = lock(&self.counts).limit.take_unsaid(None);
         for (kind, unsaid) in counts {
-            tell(kind.as_deref(), unsaid);
+            log_count(kind.as_deref(), unsaid);
         }
     }
 }
 
-/// Tells what was not said, until there is nothing.
-fn tell_counts(state: &Mutex<State>) {
+/// Logs the counts of messages that were not logged, until there are none.
+fn report_counts(counts: &Mutex<Counts>) {
     loop {
-        green::sleep(WINDOW); // the windows of all that was not said before are over then
-        let (counts, goes_on) = {
-            let mut state = lock(state);
-            let counts = state.limit.take_unsaid(Some(Instant::now()));
-            state.told_later = state.limit.has_unsaid();
-            (counts, state.told_later)
+        green::sleep(WINDOW); // the windows of all messages that were counted before are over then
+        let (over, goes_on) = {
+            let mut counts = lock(counts);
+            let over = counts.limit.take_unsaid(Some(Instant::now()));
+            counts.reported_later = counts.limit.has_unsaid();
+            (over, counts.reported_later)
         };
-        for (kind, unsaid) in counts {
-            tell(kind.as_deref(), unsaid);
+        for (kind, unsaid) in over {
+            log_count(kind.as_deref(), unsaid);
         }
         if !goes_on {
             return;
@@ -139,7 +135,7 @@ fn tell_counts(state: &Mutex<State>) {
     }
 }
 
-fn tell(kind: Option<&str>, unsaid: u64) {
+fn log_count(kind: Option<&str>, unsaid: u64) {
     log::error!(
         "not shown, {unsaid} more: {}",
         kind.unwrap_or("complaints of other kinds")

@@ -1,31 +1,63 @@
-//! Who is connected, and how that comes to an end.
+//! Who is connected, and how a stop ends that.
 //!
-//! A connection holds an [`Admission`] for as long as it lives; a thread that serves one has a
-//! [`ConnContext`] here, through which a stop reaches it.
+//! A connection holds an [`Admission`] for as long as it lives. A thread that serves one has
+//! registered its [`ConnContext`] here, through which a stop reaches it.
+//!
+//! What must stay true: a stop always ends, and no connection is overlooked by it.
+//!
+//! # The stop handshake
+//!
+//! A stop has to end, at once, every connection that waits for a next request and every stream
+//! that allows it, while other threads enter and leave these states all the time. No lock is held
+//! for that, since each request would have to take it twice. Instead each side writes before it
+//! reads:
+//!
+//! - **The stop** sets the stop flag ([`Lifecycle::begin_stop`]), and then looks at the states of all
+//!   contexts ([`Lifecycle::end_idle`]). It wakes those that are idle, and interrupts those that are
+//!   stoppable.
+//! - **A connection** sets its state, and then looks at the stop flag before it waits
+//!   ([`ConnContext::allow_stop`] for streams; for idle connections, the wait for a next request
+//!   has the flag among its conditions, see [`Lifecycle::stop_flag`]).
+//!
+//! All four accesses are `SeqCst`, so they have one order on which everybody agrees. If the
+//! connection has looked at the flag before the stop set it, then the connection's state was set
+//! earlier still, and the stop, which looks later, sees it. Otherwise the connection sees the flag.
+//! So at least one of them notices the other. If both do, the stop's interrupt is idempotent: only
+//! one of them changes the state from stoppable to stopping.
+//!
+//! Two more places work the same way, each with a flag and a list: a context that registers while
+//! a stop is under way sets its state first and finds the flag at its first wait; a WebSocket
+//! enters the list of [`WebSockets`](super::WebSockets) first and looks at that room's flag
+//! afterwards. And the end of the last connection is noticed under the lock of `registry`: one who is
+//! about to wait for it has either seen the count or is on the list of those who are woken.
 
 use super::{ConnContext, ConnState};
 use crate::green::embed::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
+use crate::lock::lock;
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+/// How many connections there are and may be, and whether the server stops.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
+    /// The stop flag.
     stopping: AtomicBool,
     /// The grace period is over.
     ending: AtomicBool,
     capacity: usize,
     connections: AtomicUsize,
     cut: AtomicUsize,
-    state: Mutex<State>,
+    registry: Mutex<Registry>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// The keys are numbers of our own.
-    seats: FxHashMap<u64, Arc<ConnContext>>,
-    next: u64,
+struct Registry {
+    /// By numbers of our own.
+    contexts: FxHashMap<u64, Arc<ConnContext>>,
+    /// The number that was given last.
+    last: u64,
     /// Those who wait for the last connection to end.
     waiting: Vec<Arc<Thread>>,
 }
@@ -38,20 +70,16 @@ impl Lifecycle {
             capacity,
             connections: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
-            state: Mutex::new(State::default()),
+            registry: Mutex::default(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under the lock can panic half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Set when the server stops, for those who wait for a next request: they are woken then.
+    /// The stop flag, as a condition for waits: those that wait for a next request are woken when
+    /// it is set.
     pub(crate) fn stop_flag(&self) -> &AtomicBool {
         &self.stopping
     }
@@ -90,67 +118,68 @@ impl Lifecycle {
         let before = self.connections.fetch_add(1, Ordering::SeqCst);
         let admission = Admission {
             lifecycle: self.clone(),
-            seat: None,
+            registered: None,
         };
         (before < self.capacity).then_some(admission) // dropping it counts down again
     }
 
-    /// Gives a seat to a thread, until it is given back by [`unseat`](Self::unseat).
-    pub(crate) fn seat(&self, seat: Arc<ConnContext>) -> u64 {
-        let mut state = self.lock();
-        state.next += 1;
-        let number = state.next;
-        state.seats.insert(number, seat);
+    /// Registers the context of a thread, until [`unregister`](Self::unregister) is called with
+    /// the number that this gives.
+    pub(crate) fn register(&self, context: Arc<ConnContext>) -> u64 {
+        let mut registry = lock(&self.registry);
+        registry.last += 1;
+        let number = registry.last;
+        registry.contexts.insert(number, context);
         number
     }
 
-    pub(crate) fn unseat(&self, number: u64) {
-        self.lock().seats.remove(&number);
+    pub(crate) fn unregister(&self, number: u64) {
+        lock(&self.registry).contexts.remove(&number);
     }
 
-    /// Ends, when the stop has begun, what need not go on: connections that wait for a next
-    /// request, and streams that may be ended at once.
+    /// Ends, after [`begin_stop`](Self::begin_stop), what need not go on: connections that wait for
+    /// a next request, and streams that may be ended at once.
     pub(crate) fn end_idle(&self) {
-        for seat in self.seats() {
-            if seat.place() == ConnState::Idle {
-                seat.thread.wake(); // it looks at the flag
+        for context in self.contexts() {
+            if context.state() == ConnState::Idle {
+                context.thread.wake(); // it looks at the flag
             }
-            seat.end_if_willing();
+            context.stop_if_allowed();
         }
     }
 
     /// Ends what still runs.
     pub(crate) fn end_all(&self) {
         self.ending.store(true, Ordering::SeqCst);
-        for seat in self.seats() {
-            if !matches!(seat.place(), ConnState::Free | ConnState::Pooled) {
-                seat.thread.interrupt(Interrupt::Stop);
+        for context in self.contexts() {
+            if !matches!(context.state(), ConnState::Free | ConnState::Pooled) {
+                context.thread.interrupt(Interrupt::Stop);
             }
         }
     }
 
-    fn seats(&self) -> Vec<Arc<ConnContext>> {
-        self.lock().seats.values().cloned().collect()
+    fn contexts(&self) -> Vec<Arc<ConnContext>> {
+        lock(&self.registry).contexts.values().cloned().collect()
     }
 
-    /// Shows where in its connection's life each seated thread is.
-    pub(crate) fn each_place(&self, mut show: impl FnMut(ConnState)) {
-        for seat in self.lock().seats.values() {
-            show(seat.place());
+    /// Shows the state of each registered thread's connection.
+    pub(crate) fn each_state(&self, mut show: impl FnMut(ConnState)) {
+        for context in lock(&self.registry).contexts.values() {
+            show(context.state());
         }
     }
 
     /// Waits until no connection is open. False if some still are at the deadline.
     pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
-        let mut asked = false;
+        let mut listed = false;
         let result = wait_for(Awaited::Connections, deadline, Io::None, |me, _| {
-            let mut state = self.lock();
+            let mut registry = lock(&self.registry);
             if self.connections() == 0 {
                 return Some(());
             }
-            if !asked {
-                asked = true;
-                state.waiting.push(me.clone());
+            if !listed {
+                listed = true;
+                registry.waiting.push(me.clone());
             }
             None
         });
@@ -162,31 +191,33 @@ impl Lifecycle {
 #[derive(Debug)]
 pub(crate) struct Admission {
     lifecycle: Arc<Lifecycle>,
-    seat: Option<u64>,
+    /// The number of the context of the thread that serves it.
+    registered: Option<u64>,
 }
 
 impl Admission {
-    /// Gives a seat to the thread that serves the connection, for as long as it is admitted.
-    pub(crate) fn take_seat(&mut self, seat: Arc<ConnContext>) {
-        self.seat = Some(self.lifecycle.seat(seat));
+    /// Registers the context of the thread that serves the connection, for as long as it is
+    /// admitted.
+    pub(crate) fn attach(&mut self, context: Arc<ConnContext>) {
+        self.registered = Some(self.lifecycle.register(context));
     }
 
     /// The connection goes on without a thread.
-    pub(crate) fn leave_seat(&mut self) {
-        if let Some(number) = self.seat.take() {
-            self.lifecycle.unseat(number);
+    pub(crate) fn detach(&mut self) {
+        if let Some(number) = self.registered.take() {
+            self.lifecycle.unregister(number);
         }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.leave_seat();
+        self.detach();
         if self.lifecycle.connections.fetch_sub(1, Ordering::SeqCst) == 1
             && self.lifecycle.is_stopping()
         {
             // Under the lock: one who is about to wait has either seen the count or is listed.
-            for thread in std::mem::take(&mut self.lifecycle.lock().waiting) {
+            for thread in std::mem::take(&mut lock(&self.lifecycle.registry).waiting) {
                 thread.wake();
             }
         }

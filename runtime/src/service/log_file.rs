@@ -1,10 +1,11 @@
 //! A file that is written to for as long as the server runs, and opened anew when somebody has
 //! moved it away (`logrotate`, then USR1).
 
+use crate::lock::lock;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A log that can be opened anew.
 #[derive(Debug)]
@@ -82,8 +83,7 @@ impl SharedLog {
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut LogFile) -> R) -> R {
-        // A writer that panics leaves a file that can be written to.
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut lock(&self.0))
     }
 }
 

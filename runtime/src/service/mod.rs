@@ -9,17 +9,20 @@ mod context;
 mod date;
 mod error_log;
 mod forwarded;
-mod lifecycle;
+pub(crate) mod lifecycle;
 mod log_file;
+pub(crate) mod logger;
 pub(crate) mod metrics;
 mod os_thread;
 pub(crate) mod panics;
 pub(crate) mod proxy_protocol;
 mod request_line;
+pub(crate) mod settings;
+mod timestamp;
 mod trust;
 pub(crate) mod websockets;
 
-pub(crate) use access_log::{AccessLog, Entry, Format};
+pub(crate) use access_log::{AccessLog, Entry, LogWants};
 pub(crate) use config::{Config, Engine};
 pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use date::date;
@@ -28,14 +31,14 @@ pub(crate) use log_file::{LogFile, SharedLog};
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;
-pub(crate) use trust::Trust;
 pub(crate) use websockets::WebSockets;
 
+use crate::lock::lock;
 use error_log::ErrorLog;
 use greenway_app::{Application, ConnectionInfo, Head};
 use http::StatusCode;
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// What all connections of a server share.
 pub(crate) struct Service {
@@ -49,15 +52,6 @@ pub(crate) struct Service {
     /// What is dropped when the server stops, and not before: the engine may outlive a dropped
     /// handle. The files of unix sockets are among it.
     until_stop: Mutex<Vec<Box<dyn Any + Send>>>,
-}
-
-/// What the access log needs of a request, beyond what costs nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LogWants {
-    /// The request's head.
-    pub(crate) variables: bool,
-    /// The response's head.
-    pub(crate) response: bool,
 }
 
 impl Service {
@@ -153,20 +147,13 @@ impl Service {
 
     /// Keeps `thing` until the server stops.
     pub(crate) fn keep_until_stop(&self, thing: Box<dyn Any + Send>) {
-        self.kept().push(thing);
+        lock(&self.until_stop).push(thing);
     }
 
     /// Drops what was kept until the server stops.
     pub(crate) fn release_at_stop(&self) {
-        let kept = std::mem::take(&mut *self.kept());
+        let kept = std::mem::take(&mut *lock(&self.until_stop));
         drop(kept); // not under the lock
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
-        // Nothing under the lock can panic half-way through a change.
-        self.until_stop
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,13 @@
-//! An OS thread for work that must go on when all workers are held up, or that has no descriptor
-//! a worker could watch. It waits as green threads do, so it can be ended at its wait.
+//! OS threads of the server's own, which a stop can end at their wait.
+//!
+//! Most work of a server is done by green threads. Two kinds of work cannot be: what must go on
+//! when all workers are held up (the metrics, which are looked at just then; the counts of the
+//! error log), and what waits for something that has no descriptor. Such a thread waits with the
+//! same functions as a green thread does, so that it has deadlines and can be interrupted, where a
+//! thread of std's could only be waited for.
+//!
+//! What must stay true: [`OsThread::end`] returns, as long as the thread's body waits with the
+//! functions of [`green`](crate::green) and not with others.
 
 use crate::green::embed::spawn::discard;
 use crate::green::embed::thread::{self, Interrupt, Thread};
@@ -8,9 +16,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A thread that [`end`](Self::end) can end. Dropping the handle lets it go on.
+/// A running OS thread that [`end`](Self::end) can interrupt.
+///
+/// Dropping it does not end the thread, which goes on alone.
 #[derive(Debug)]
 pub(crate) struct OsThread {
+    /// The thread as those who interrupt it know it.
     control: Arc<Thread>,
     handle: JoinHandle<()>,
 }
@@ -21,18 +32,19 @@ impl OsThread {
     /// # Errors
     /// When the process can have no more threads.
     pub(crate) fn start(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Self> {
-        let (tell, told) = crossbeam_channel::bounded(1);
+        let (send, receive) = crossbeam_channel::bounded(1);
         let handle = std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
-                // There is room for it, and `start` holds the other end.
-                let _ = tell.send(thread::current());
-                // The unwind that `end` causes is the good end. The hook has printed any other.
+                // The channel takes one value at once, and `start` holds its other end.
+                let _infallible = send.send(thread::current());
+                // `end` causes an unwind, which is the regular end of the thread. Any other panic
+                // was printed by the panic hook.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
                     discard(payload);
                 }
             })?;
-        let control = told
+        let control = receive
             .recv()
             .map_err(|_| io::Error::other("the thread ended before it began"))?;
         Ok(Self { control, handle })

@@ -36,18 +36,18 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 struct Header {
     length: usize,
     /// `None`: the proxy speaks for itself (a health check), or cannot say for whom.
-    told: Option<Told>,
+    proxied: Option<Proxied>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
+struct Proxied {
     client: SocketAddr,
     server: SocketAddr,
     /// The client has spoken TLS to the proxy.
     tls: bool,
 }
 
-/// Takes the header off the front of `buf`, and gives the facts as it tells them. `None` if more
+/// Takes the header off the front of `buf`, and gives the connection info that it contains. `None` if more
 /// bytes are needed.
 ///
 /// # Errors
@@ -68,10 +68,10 @@ pub(crate) fn take(
     let mut facts = facts.clone();
     // Who is behind it is unknown, so what the requests claim cannot be believed either.
     facts.trusted_proxy = false;
-    if let Some(told) = header.told {
-        facts.peer = Some(told.client);
-        facts.local = Some(told.server);
-        if told.tls {
+    if let Some(proxied) = header.proxied {
+        facts.peer = Some(proxied.client);
+        facts.local = Some(proxied.server);
+        if proxied.tls {
             facts.scheme = "https";
         }
         facts.trusted_proxy = trust.trusts_peer_of(&facts);
@@ -79,14 +79,14 @@ pub(crate) fn take(
     Ok(Some(Arc::new(facts)))
 }
 
-/// Tells the operator. Only trusted peers can cause it.
+/// Logs that a connection is closed for its header. Only trusted peers can cause it.
 pub(crate) fn report(service: &Service, facts: &ConnectionInfo, why: Malformed) {
     let peer = facts
         .peer
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());
     let what = format_args!("a connection from {peer} is closed: {}", why.0);
     let kind = "connections closed for their PROXY header";
-    service.error_log.say(Level::Warn, kind, what);
+    service.error_log.log(Level::Warn, kind, what);
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
@@ -119,40 +119,40 @@ fn parse_v1(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         .strip_suffix(b"\r")
         .and_then(|line| std::str::from_utf8(line).ok())
         .ok_or(Malformed("malformed PROXY line"))?;
-    let header = |told| {
+    let header = |proxied| {
         Ok(Some(Header {
             length: end + 1,
-            told,
+            proxied,
         }))
     };
     let mut words = line.split(' ').skip(1);
     match words.next() {
         // "the receiver must ignore anything presented before the CRLF is found"
         Some("UNKNOWN") => header(None),
-        Some("TCP4") => header(Some(v1_told(words, |word| {
+        Some("TCP4") => header(Some(v1_addresses(words, |word| {
             word.parse().ok().map(IpAddr::V4)
         })?)),
-        Some("TCP6") => header(Some(v1_told(words, |word| {
+        Some("TCP6") => header(Some(v1_addresses(words, |word| {
             word.parse().ok().map(IpAddr::V6)
         })?)),
         _ => Err(Malformed("malformed PROXY line")),
     }
 }
 
-fn v1_told<'a>(
+fn v1_addresses<'a>(
     mut words: impl Iterator<Item = &'a str>,
     address: impl Fn(&str) -> Option<IpAddr>,
-) -> Result<Told, Malformed> {
-    let told = (|| {
+) -> Result<Proxied, Malformed> {
+    let proxied = (|| {
         let (from, to) = (address(words.next()?)?, address(words.next()?)?);
         let (from_port, to_port) = (port(words.next()?)?, port(words.next()?)?);
-        words.next().is_none().then(|| Told {
+        words.next().is_none().then(|| Proxied {
             client: SocketAddr::new(from, from_port),
             server: SocketAddr::new(to, to_port),
             tls: false,
         })
     })();
-    told.ok_or(Malformed("malformed PROXY line"))
+    proxied.ok_or(Malformed("malformed PROXY line"))
 }
 
 /// Decimal digits, without a sign and without leading zeros.
@@ -182,7 +182,10 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
     if local {
         // "the receiver must accept this connection as valid and must use the real connection
         // endpoints and discard the protocol block"
-        return Ok(Some(Header { length, told: None }));
+        return Ok(Some(Header {
+            length,
+            proxied: None,
+        }));
     }
     let short = Malformed("the PROXY header is too short for its addresses");
     let (addresses, extensions) = match fixed[1] {
@@ -203,17 +206,19 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         0x00 | 0x31 => (None, &[][..]),
         _ => return Err(Malformed("unknown family or transport of the PROXY header")),
     };
-    let tls = tells_of_tls(extensions)?;
-    let told = addresses.map(|(from, to, [a, b, c, d]): (IpAddr, IpAddr, [u8; 4])| Told {
-        client: SocketAddr::new(from, u16::from_be_bytes([a, b])),
-        server: SocketAddr::new(to, u16::from_be_bytes([c, d])),
-        tls,
-    });
-    Ok(Some(Header { length, told }))
+    let tls = mentions_tls(extensions)?;
+    let proxied = addresses.map(
+        |(from, to, [a, b, c, d]): (IpAddr, IpAddr, [u8; 4])| Proxied {
+            client: SocketAddr::new(from, u16::from_be_bytes([a, b])),
+            server: SocketAddr::new(to, u16::from_be_bytes([c, d])),
+            tls,
+        },
+    );
+    Ok(Some(Header { length, proxied }))
 }
 
 /// Walks through the extensions (section 2.2.1): type, length, value.
-fn tells_of_tls(mut rest: &[u8]) -> Result<bool, Malformed> {
+fn mentions_tls(mut rest: &[u8]) -> Result<bool, Malformed> {
     let mut tls = false;
     while let Some((&kind, after)) = rest.split_first() {
         let malformed = Malformed("malformed extension of the PROXY header");
@@ -247,8 +252,8 @@ mod tests {
         [&from.octets()[..], &to.octets(), &V4_BLOCK[8..]].concat()
     }
 
-    fn told(client: &str, server: &str, tls: bool) -> Option<Told> {
-        Some(Told {
+    fn told(client: &str, server: &str, tls: bool) -> Option<Proxied> {
+        Some(Proxied {
             client: client.parse().unwrap(),
             server: server.parse().unwrap(),
             tls,
@@ -291,7 +296,7 @@ mod tests {
             more.extend_from_slice(b"GET / HTTP/1.1\r\n");
             let header = Header {
                 length,
-                told: expected,
+                proxied: expected,
             };
             assert_eq!(parse(&more), Ok(Some(header)), "{}", more.escape_ascii());
             for end in 0..length {

@@ -1,10 +1,11 @@
-//! Whose word is taken: addresses of proxies, as a list of networks.
+//! Which proxies are believed: their addresses, as a list of networks.
 //!
 //! What a request says about where it comes from is a claim of whoever sent it. It counts if it
 //! comes from a proxy of ours, and from nobody else.
 
 use greenway_app::ConnectionInfo;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -57,8 +58,24 @@ impl FromStr for Trust {
     }
 }
 
+/// As [`FromStr`] reads it.
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let everybody = self.everybody.then(|| "*".to_owned());
+        let networks = self.networks.iter().map(|network| {
+            if network.prefix_len() == network.max_prefix_len() {
+                network.addr().to_string()
+            } else {
+                network.to_string()
+            }
+        });
+        let items: Vec<_> = everybody.into_iter().chain(networks).collect();
+        f.write_str(&items.join(","))
+    }
+}
+
 impl Trust {
-    /// Whether the word of this address is taken.
+    /// Whether this address is on the list.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
         let address = address.to_canonical();
@@ -69,7 +86,7 @@ impl Trust {
                 .any(|network| network.contains(&address))
     }
 
-    /// Whether the word of the one at the other end of a connection is taken.
+    /// Whether the peer of a connection is on the list.
     pub(crate) fn trusts_peer_of(&self, facts: &ConnectionInfo) -> bool {
         match (facts.local, facts.peer) {
             (None, _) => self.everybody || !self.networks.is_empty(), // a unix socket
@@ -104,6 +121,7 @@ mod tests {
         ] {
             let address = address.parse().unwrap();
             assert_eq!(trust(list).trusts(address), expected, "{list:?} {address}");
+            assert_eq!(trust(&trust(list).to_string()), trust(list));
         }
         assert_eq!(Trust::default(), trust("127.0.0.1,::1"));
         for bad in ["localhost", "10.0.0.0/33", "127.0.0.1,,::1", "127.0.0.1:80"] {

@@ -2,12 +2,13 @@
 
 use super::{Config, Engine, Metrics};
 use crate::green::{Builder, Greenlet, sleep};
+use crate::lock::lock;
 use greenway_proto::websocket::CloseCode;
 use greenway_proto::websocket::CloseFrame;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 /// WebSockets that a stop closes together; in more batches than [`BATCHES`] it closes more.
@@ -87,8 +88,7 @@ impl WebSockets {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn OpenWebSocket>>> {
-        // Nothing under the lock can panic half-way through a change.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// WebSockets that are open.
@@ -101,20 +101,21 @@ impl WebSockets {
         self.stop_code
     }
 
-    /// A place for one more, if there is one.
-    pub(crate) fn place(self: &Arc<Self>) -> Option<WebSocketPermit> {
+    /// The right to open one more, unless there are as many as there may be.
+    pub(crate) fn permit(self: &Arc<Self>) -> Option<WebSocketPermit> {
         let before = self.taken.fetch_add(1, SeqCst);
-        let place = WebSocketPermit(self.clone());
+        let permit = WebSocketPermit(self.clone());
         self.limit
             .is_none_or(|limit| before < limit)
-            .then_some(place) // dropping it counts down again
+            .then_some(permit) // dropping it counts down again
     }
 
     /// Lists one that is open.
     pub(crate) fn enter<S: OpenWebSocket + 'static>(&self, socket: &Arc<S>) {
         let weak: Weak<dyn OpenWebSocket> = Arc::<S>::downgrade(socket);
         self.lock().insert(Arc::as_ptr(socket).addr(), weak);
-        // `stop` sets the flag before it looks at the list, so one of the two closes the socket.
+        // As in the stop handshake (see `lifecycle`): `stop` sets the flag before it looks at the
+        // list, so one of the two closes the socket.
         if self.stopping.load(SeqCst) {
             self.close(socket.clone());
         }

@@ -1,7 +1,7 @@
 //! The other side: a WebSocket to somebody else's server, from handlers and from tests.
 
+use super::core::SocketCore;
 use super::options::Options;
-use super::shared::Shared;
 use super::{CloseCode, CloseFrame, WebSocket};
 use crate::connection::upgrade::Link;
 use crate::green::embed::thread::deadline_in;
@@ -93,7 +93,7 @@ impl Options {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         };
-        let shared = Shared::new(
+        let shared = SocketCore::new(
             stream.handle(),
             Role::Client,
             self,
@@ -175,7 +175,7 @@ impl Target {
 
 /// A client's connection.
 struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<SocketCore>,
     stream: Stream,
 }
 

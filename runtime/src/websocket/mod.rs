@@ -1,16 +1,16 @@
 //! WebSockets (RFC 6455): the primer's last chapter.
 
 mod client;
+mod core;
 mod encoded;
 mod error;
-mod heart;
+mod frame_buffer;
+mod heartbeat;
 mod options;
 mod outbox;
 mod pool;
 mod sender;
-mod shared;
 mod socket;
-mod spare;
 
 pub use self::client::{ConnectError, connect};
 pub use self::encoded::Encoded;

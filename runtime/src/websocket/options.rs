@@ -1,7 +1,7 @@
 //! How WebSockets are accepted, and what holds for those that are.
 
 use super::WebSocket;
-use super::shared::{Ending, Shared};
+use super::core::{Ending, SocketCore};
 use crate::connection::upgrade::Upgradable;
 use greenway_app::{HttpError, Request};
 use greenway_proto::websocket::Origins;
@@ -109,7 +109,7 @@ impl Options {
         self
     }
 
-    /// Bytes of one frame that are taken; beyond that the peer is told 1009. Default: 1 MiB.
+    /// Bytes of one frame that are taken; beyond that the peer is sent 1009. Default: 1 MiB.
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.limits.frame = bytes;
         self
@@ -210,18 +210,18 @@ impl Options {
             return Err(unavailable("the server is stopping"));
         }
         let sockets = service.websockets.clone();
-        let place = sockets.place();
-        let place = place.ok_or_else(|| unavailable("too many WebSockets at once"))?;
+        let permit = sockets.permit();
+        let permit = permit.ok_or_else(|| unavailable("too many WebSockets at once"))?;
         let handle = switch.handle().ok_or_else(gone)?;
         let mut headers = accepted.headers();
         headers.extend(self.headers.clone());
-        let shared = Shared::new(
+        let shared = SocketCore::new(
             handle,
             Role::Server,
             self,
             service.config.clocks.write,
             (accepted.protocol, accepted.deflate),
-            Some((sockets, place)),
+            Some((sockets, permit)),
         );
         let (link, first) = switch
             .switch(&headers, Arc::new(Ending(shared.clone())))

@@ -22,13 +22,14 @@ use crate::green::embed::net::Stream;
 use crate::green::embed::spawn::spawn_on;
 use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
 use crate::green::embed::worker::{self, Worker};
+use crate::lock::lock;
 use bytes::{Buf, Bytes};
 use greenway_proto::websocket::{Encoder, Role};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Frames that one system call writes.
@@ -48,12 +49,12 @@ pub(super) struct Outbox {
     role: Role,
     bounds: Bounds,
     write_timeout: Duration,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
 }
 
 /// What every message touches comes first, so that it lies together.
 #[repr(C)]
-pub(super) struct State {
+pub(super) struct OutboxState {
     /// How it ends; `None` while it does not.
     end: Option<Box<End>>,
     /// In the order of the wire. The first may be written in part; it is cut off as it goes.
@@ -101,7 +102,7 @@ impl Outbox {
             role,
             bounds,
             write_timeout,
-            state: Mutex::new(State {
+            state: Mutex::new(OutboxState {
                 end: None,
                 queue: VecDeque::new(),
                 queued: 0,
@@ -118,9 +119,8 @@ impl Outbox {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under the lock panics half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, OutboxState> {
+        lock(&self.state)
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -149,7 +149,7 @@ impl Outbox {
 
     /// Waits until all has left for the kernel, or nothing more can.
     pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
-        let empty = |state: &mut State| {
+        let empty = |state: &mut OutboxState| {
             let done = state.queue.is_empty() || state.fault().is_some() || state.is_gone();
             done.then_some(())
         };
@@ -159,7 +159,7 @@ impl Outbox {
     fn wait<R>(
         &self,
         deadline: Option<Instant>,
-        mut check: impl FnMut(&mut State) -> Option<R>,
+        mut check: impl FnMut(&mut OutboxState) -> Option<R>,
     ) -> Result<R, TimedOut> {
         wait_for(Awaited::Writable, deadline, Io::None, |me, _| {
             let mut state = self.lock();
@@ -276,8 +276,8 @@ impl Outbox {
             return false;
         }
         let mut bytes = Vec::new();
-        let told = (frame.code != CloseCode::NO_STATUS).then_some(&frame);
-        state.control.close(told, &mut bytes);
+        let shown = (frame.code != CloseCode::NO_STATUS).then_some(&frame);
+        state.control.close(shown, &mut bytes);
         state.end().ours = Some(frame);
         state.pong = None;
         self.push_small(state, bytes);
@@ -298,7 +298,7 @@ impl Outbox {
 
     /// A server ends the connection when both have closed and all is written; the handler may
     /// still have things to do.
-    fn end_if_closed(&self, state: &State) {
+    fn end_if_closed(&self, state: &OutboxState) {
         if self.role == Role::Server && state.theirs().is_some() && state.queue.is_empty() {
             self.handle.with(|fd| {
                 let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Write);
@@ -306,7 +306,7 @@ impl Outbox {
         }
     }
 
-    /// The peer has broken the protocol: it is told, and that is the end.
+    /// The peer has broken the protocol: it is sent the reason, and that is the end.
     pub(super) fn peer_failed(self: &Arc<Self>, code: CloseCode, reason: &'static str) {
         self.close(CloseFrame::new(code, reason));
         self.note_fault(WebSocketError::new(ErrorKind::Protocol, code, reason));
@@ -343,7 +343,7 @@ impl Outbox {
         }
     }
 
-    fn push_small(self: &Arc<Self>, state: MutexGuard<'_, State>, frame: Vec<u8>) {
+    fn push_small(self: &Arc<Self>, state: MutexGuard<'_, OutboxState>, frame: Vec<u8>) {
         let frame = Bytes::from(frame);
         self.push(state, &frame, |from| frame.slice(from..));
     }
@@ -351,7 +351,7 @@ impl Outbox {
     /// Writes a frame, or queues what is left of it, which `rest` gives.
     fn push(
         self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, OutboxState>,
         frame: &[u8],
         rest: impl FnOnce(usize) -> Bytes,
     ) {
@@ -359,7 +359,7 @@ impl Outbox {
         self.see_to_rest(state);
     }
 
-    fn push_to(&self, state: &mut State, frame: &[u8], rest: impl FnOnce(usize) -> Bytes) {
+    fn push_to(&self, state: &mut OutboxState, frame: &[u8], rest: impl FnOnce(usize) -> Bytes) {
         let mut written = 0;
         if state.queue.is_empty() && !state.draining && !state.broken {
             while written < frame.len() {
@@ -383,7 +383,7 @@ impl Outbox {
     }
 
     /// Gives what was not written to the drainer.
-    fn see_to_rest(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    fn see_to_rest(self: &Arc<Self>, mut state: MutexGuard<'_, OutboxState>) {
         if state.broken {
             drop(state);
             return self.lost(ErrorKind::Lost, "writing has failed");
@@ -490,7 +490,7 @@ impl End {
     }
 }
 
-impl State {
+impl OutboxState {
     fn end(&mut self) -> &mut End {
         self.end.get_or_insert_default()
     }

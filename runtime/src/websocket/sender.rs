@@ -1,8 +1,8 @@
 //! Sending, from anywhere.
 
+use super::core::SocketCore;
 use super::error::WebSocketError;
-use super::shared::Shared;
-use super::spare;
+use super::frame_buffer;
 use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
 use crate::green::embed::thread::{TimedOut, deadline_in};
@@ -40,11 +40,11 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Clone)]
 pub struct Sender {
-    shared: Arc<Shared>,
+    shared: Arc<SocketCore>,
 }
 
 impl Sender {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<SocketCore>) -> Self {
         Self { shared }
     }
 
@@ -103,12 +103,12 @@ impl Sender {
     pub fn try_send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), WebSocketError> {
         let shared = &self.shared;
         match message.into().0 {
-            Inner::Shared(message) if shared.role == Role::Server => {
+            Inner::Encoded(message) if shared.role == Role::Server => {
                 let frame = message.frame(shared.deflate.as_ref());
                 shared.outbox.post(frame.clone())?;
             }
             // A client's frames are masked, each by itself.
-            Inner::Shared(message) => self.post_alone(message.message())?,
+            Inner::Encoded(message) => self.post_alone(message.message())?,
             Inner::Own(message) => self.post_alone(&message)?,
         }
         self.count();
@@ -223,7 +223,7 @@ pub struct ToSend<'a>(Inner<'a>);
 #[derive(Debug)]
 enum Inner<'a> {
     Own(Message),
-    Shared(&'a Encoded),
+    Encoded(&'a Encoded),
 }
 
 /// Whatever is a message, one by one: a blanket implementation would overlap with the two below.
@@ -241,13 +241,13 @@ from_messages!(Message, String, &str, Bytes, Vec<u8>, &[u8]);
 
 impl<'a> From<&'a Encoded> for ToSend<'a> {
     fn from(message: &'a Encoded) -> Self {
-        Self(Inner::Shared(message))
+        Self(Inner::Encoded(message))
     }
 }
 
 impl<'a> From<&'a Arc<Encoded>> for ToSend<'a> {
     fn from(message: &'a Arc<Encoded>) -> Self {
-        Self(Inner::Shared(message))
+        Self(Inner::Encoded(message))
     }
 }
 
@@ -310,8 +310,8 @@ impl fmt::Debug for Pieces<'_> {
 
 /// Lends `f` a buffer of this OS thread. `f` must not wait.
 fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut buffer = spare::take();
+    let mut buffer = frame_buffer::take();
     let result = f(&mut buffer);
-    spare::give(buffer);
+    frame_buffer::put_back(buffer);
     result
 }

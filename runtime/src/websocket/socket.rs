@@ -1,9 +1,9 @@
 //! [`WebSocket`]: what a handler has in its hands.
 
+use super::core::SocketCore;
 use super::error::WebSocketError;
 use super::options::Options;
 use super::sender::Sender;
-use super::shared::Shared;
 use super::{CloseCode, Message, Pieces, ToSend};
 use crate::connection::upgrade::Link;
 use crate::green::embed::thread::deadline_in;
@@ -45,13 +45,13 @@ use std::time::{Duration, Instant};
 /// [`Options`]. The server's stop closes with 1001 (`--websocket-stop-code`).
 pub struct WebSocket {
     sender: Sender,
-    shared: Arc<Shared>,
+    shared: Arc<SocketCore>,
     link: Rc<dyn Link>,
 }
 
 impl WebSocket {
     /// `first` has come behind the handshake.
-    pub(super) fn new(shared: Arc<Shared>, link: Rc<dyn Link>, first: BytesMut) -> Self {
+    pub(super) fn new(shared: Arc<SocketCore>, link: Rc<dyn Link>, first: BytesMut) -> Self {
         if !first.is_empty() {
             let mut inbound = shared.inbound.try_lock().expect("nobody else has it yet");
             inbound.buf = first;

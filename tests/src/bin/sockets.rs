@@ -110,6 +110,6 @@ fn in_room(app: &mut App) {
     app.get("/stats", move |_: Request| {
         let stats = stats.stats();
         let clogged = clogged.load(Ordering::SeqCst);
-        format!("{} {} {clogged}", stats.members, stats.put_out)
+        format!("{} {} {clogged}", stats.members, stats.evicted)
     });
 }

@@ -170,7 +170,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The life of a thread of the pool.
 fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Job>) {
     let context = ConnContext::new(ConnState::Free);
-    let number = service.lifecycle.seat(context.clone());
+    let number = service.lifecycle.register(context.clone());
     for job in jobs {
         context.set(ConnState::Busy);
         let Job {
@@ -192,7 +192,7 @@ fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Job>) {
             Err(payload) => discard(payload),
         }
     }
-    service.lifecycle.unseat(number);
+    service.lifecycle.unregister(number);
 }
 
 /// Serves a request, and those that have come behind it and need no waiting.

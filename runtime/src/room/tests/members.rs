@@ -66,12 +66,12 @@ fn clogged(slow: Slow, since: Since) -> (Room, Member) {
 fn a_slow_member_is_put_out_and_misses_nothing_when_it_comes_back() {
     everywhere(|| {
         let (room, member) = clogged(Slow::Disconnect, Since::Now);
-        assert!(member.is_out());
+        assert!(member.is_evicted());
         assert_eq!(take(&member, 2), ["1", "2"]);
         let last = member.next().unwrap();
         assert_eq!((last.text(), member.next().is_none()), (Some("3"), true));
         let stats = room.stats();
-        assert_eq!((stats.put_out, stats.dropped, stats.members), (1, 0, 1));
+        assert_eq!((stats.evicted, stats.dropped, stats.members), (1, 0, 1));
         drop(member);
         assert!(room.is_empty());
         let back = room.join("Ada", last.cursor().into()).unwrap();
@@ -90,9 +90,9 @@ fn the_oldest_or_the_newest_may_be_dropped_instead() {
             (Slow::DropNewest, ["1", "2", "3"]),
         ] {
             let (room, member) = clogged(policy, Since::Now);
-            assert!(!member.is_out());
+            assert!(!member.is_evicted());
             assert_eq!(take(&member, 3), expected, "{policy:?}");
-            assert_eq!((room.stats().dropped, room.stats().put_out), (2, 0));
+            assert_eq!((room.stats().dropped, room.stats().evicted), (2, 0));
             room.publish("6");
             assert_eq!(take(&member, 1), ["6"], "there is room again");
         }
@@ -176,7 +176,7 @@ fn a_burst_longer_than_a_queue_reaches_members_that_read() {
     for reader in readers {
         assert_eq!(reader.join().unwrap(), COUNT);
     }
-    assert_eq!(publisher.join().unwrap().stats().put_out, 0);
+    assert_eq!(publisher.join().unwrap().stats().evicted, 0);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn members_read_as_events_with_the_gap_first() {
         for text in ["4", "5"] {
             events.publish(text);
         }
-        eventually(|| member.is_out());
+        eventually(|| member.is_evicted());
         entered.try_put(()).unwrap();
         member.into_events()
     };

@@ -10,14 +10,14 @@ fn a_newcomer_does_not_wait_and_others_do() {
         assert_eq!((news.messages.len(), news.gap), (0, false));
         let (asks, other) = (news.cursor, room.clone());
         let poll = on_worker(1, move || other.poll("Ada", asks.into(), LONG).unwrap());
-        eventually(|| !lock(&room.shared.line).waiting.is_empty());
+        eventually(|| !lock(&room.shared.feed).waiting.is_empty());
         let cursor = room.publish("1");
         let news = poll.join().unwrap();
         assert_eq!(
             (texts(&news.messages), news.cursor),
             (vec!["1".into()], cursor)
         );
-        assert!(lock(&room.shared.line).waiting.is_empty());
+        assert!(lock(&room.shared.feed).waiting.is_empty());
     });
 }
 
@@ -54,7 +54,7 @@ fn a_poll_comes_back_empty_and_leaves_nothing_behind() {
             assert!(news.messages.is_empty() && !news.gap);
             assert_eq!(news.cursor, room.cursor());
         }
-        assert!(lock(&room.shared.line).waiting.is_empty());
+        assert!(lock(&room.shared.feed).waiting.is_empty());
     });
 }
 
@@ -64,7 +64,7 @@ fn now_means_after_the_call() {
     room.publish("before");
     let other = room.clone();
     let poll = on_worker(0, move || other.wait_since(Since::Now, LONG));
-    eventually(|| !lock(&room.shared.line).waiting.is_empty());
+    eventually(|| !lock(&room.shared.feed).waiting.is_empty());
     room.publish("after");
     assert_eq!(texts(&poll.join().unwrap().messages), ["after"]);
     assert!(room.is_empty(), "nobody has seen who asked");
@@ -75,9 +75,9 @@ fn a_killed_poll_leaves_nothing_behind() {
     let room = Room::builder().linger(Duration::ZERO).build();
     let other = room.clone();
     let poll = on_worker(0, move || other.poll("Ada", Since::Now, LONG).map(drop));
-    eventually(|| !lock(&room.shared.line).waiting.is_empty());
+    eventually(|| !lock(&room.shared.feed).waiting.is_empty());
     poll.kill();
     assert!(poll.join().is_err());
-    assert!(lock(&room.shared.line).waiting.is_empty());
+    assert!(lock(&room.shared.feed).waiting.is_empty());
     eventually(|| room.is_empty());
 }

@@ -59,7 +59,7 @@ fn a_client_that_polls_stays_for_a_while() {
         room.poll("Ada", Since::Now, soon).unwrap();
         assert_eq!(next(&notes), "+Ada");
         assert_eq!(next(&notes), "-Ada");
-        eventually(|| !lock(&room.shared.line).waiting.contains_key(&0) && room.is_empty());
+        eventually(|| !lock(&room.shared.feed).waiting.contains_key(&0) && room.is_empty());
     });
 }
 
@@ -74,7 +74,7 @@ fn polls_of_one_name_are_one_member() {
             })
         })
         .collect();
-    eventually(|| lock(&room.shared.line).waiting.len() == 5);
+    eventually(|| lock(&room.shared.feed).waiting.len() == 5);
     assert_eq!(room.len(), 1);
     room.publish("1");
     for poll in polls {

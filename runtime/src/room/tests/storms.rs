@@ -73,7 +73,7 @@ fn who_comes_back_with_a_cursor_has_missed_nothing() {
                     times += 1;
                     let member = room.join("Ada", last.into()).unwrap();
                     assert!(!member.gap());
-                    // Reads a little and leaves; or is put out, or all is said.
+                    // Reads a little and leaves; or is evicted, or all is said.
                     for _ in 0..1 + times % 40 {
                         let next = member.next_timeout(Duration::from_millis(20));
                         let Ok(Some(message)) = next else { break };

@@ -50,14 +50,14 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
 fn connections(service: &Service, out: &mut Text) {
     let without_thread = service.metrics.idle.load(Relaxed);
     let (mut idle, mut reading, mut serving) = (without_thread, 0, 0);
-    service.lifecycle.each_place(|place| match place {
-        ConnState::Busy | ConnState::Willing | ConnState::Ending => serving += 1,
+    service.lifecycle.each_state(|state| match state {
+        ConnState::Busy | ConnState::Stoppable | ConnState::Stopping => serving += 1,
         ConnState::Idle => idle += 1,
         ConnState::Reading => reading += 1,
         // The thread of the pool is counted that has its request.
         ConnState::Free | ConnState::Pooled => {}
     });
-    // What has no thread and no place: a request that waits for a thread of the pool, or a
+    // What has no thread and no context: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.
     let open = service.lifecycle.connections();
     let queued = open.saturating_sub(idle + reading + serving);

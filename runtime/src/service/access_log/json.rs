@@ -1,8 +1,7 @@
 //! A line as a JSON object (RFC 8259), for log collectors.
 
 use super::Entry;
-use super::text;
-use crate::service::RequestLine;
+use crate::service::{RequestLine, dates};
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 
@@ -11,7 +10,7 @@ use std::time::SystemTime;
 pub(super) fn line(entry: &Entry<'_>, now: SystemTime) -> String {
     let mut out = Object(String::with_capacity(384));
     let mut time = String::with_capacity(24);
-    text::timestamp(&mut time, now);
+    timestamp::push_rfc3339_millis(&mut time, now);
     out.text("time", Some(time.as_bytes()));
     let peer = entry.facts.peer.map(|peer| peer.ip().to_string());
     out.text("remote_addr", peer.as_deref().map(str::as_bytes));

@@ -9,7 +9,6 @@ mod text;
 
 pub(crate) use format::Format;
 
-use super::LogWants;
 use super::log_file::LogFile;
 use crate::green::embed::Count;
 use crate::service::RequestLine;
@@ -27,6 +26,15 @@ const BACKLOG: usize = 16 * 1024;
 
 /// How long a stop waits for the last lines.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// What the access log needs of a request, beyond what costs nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogWants {
+    /// The request's head.
+    pub(crate) variables: bool,
+    /// The response's head.
+    pub(crate) response: bool,
+}
 
 /// A request that is over.
 #[derive(Clone, Copy)]
@@ -52,22 +60,23 @@ pub(crate) struct AccessLog {
     format: Format,
     wants: LogWants,
     /// `None` for the writer to end.
-    lines: Option<Sender<Message>>,
-    shared: Arc<Shared>,
+    lines: Option<Sender<ToWriter>>,
+    signals: Arc<Signals>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// What the writer is told.
-enum Message {
+/// What the writer is sent.
+enum ToWriter {
     Line(String),
-    /// Look at `Shared`.
+    /// Look at [`Signals`].
     Wake,
     /// Say when all that came before is written.
     Flush(Sender<()>),
 }
 
+/// What the writer and the others share.
 #[derive(Debug, Default)]
-struct Shared {
+struct Signals {
     dropped: AtomicU64,
     reopen: AtomicBool,
 }
@@ -82,12 +91,12 @@ impl AccessLog {
             "-" => LogFile::Stdout,
             path => LogFile::open(path)?,
         };
-        let (lines, inbox) = bounded(BACKLOG);
-        let shared = Arc::new(Shared::default());
-        let writers = shared.clone();
+        let (lines, queue) = bounded(BACKLOG);
+        let signals = Arc::new(Signals::default());
+        let writers = signals.clone();
         let writer = std::thread::Builder::new()
             .name("greenway-access-log".into())
-            .spawn(move || write_lines(&inbox, BufWriter::new(file), &writers))?;
+            .spawn(move || write_lines(&queue, BufWriter::new(file), &writers))?;
         Ok(Self {
             wants: LogWants {
                 variables: format.wants_variables(),
@@ -95,7 +104,7 @@ impl AccessLog {
             },
             format,
             lines: Some(lines),
-            shared,
+            signals,
             writer: Some(writer),
         })
     }
@@ -108,17 +117,17 @@ impl AccessLog {
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let text = self.format.line(entry, SystemTime::now());
         let Some(lines) = &self.lines else { return };
-        if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(text)) {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Err(TrySendError::Full(_)) = lines.try_send(ToWriter::Line(text)) {
+            self.signals.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Opens the file anew, before the next line is written.
     pub(crate) fn reopen(&self) {
-        self.shared.reopen.store(true, Ordering::Release);
+        self.signals.reopen.store(true, Ordering::Release);
         if let Some(lines) = &self.lines {
             // If there is no room for it, the writer is awake.
-            let _ = lines.try_send(Message::Wake);
+            let _ = lines.try_send(ToWriter::Wake);
         }
     }
 
@@ -126,7 +135,7 @@ impl AccessLog {
     pub(crate) fn flush(&self) {
         let (done, wait) = bounded(1);
         if let Some(lines) = &self.lines
-            && lines.send_timeout(Message::Flush(done), FLUSH).is_ok()
+            && lines.send_timeout(ToWriter::Flush(done), FLUSH).is_ok()
             && wait.recv_timeout(FLUSH).is_ok()
         {
             return;
@@ -141,7 +150,7 @@ impl AccessLog {
 
     /// Lines that were dropped since the start.
     pub(crate) fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.signals.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -154,11 +163,11 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &Shared) {
-    let mut told = 0;
+fn write_lines(lines: &Receiver<ToWriter>, mut out: BufWriter<LogFile>, signals: &Signals) {
+    let mut reported = 0;
     let mut failing = false;
     for message in lines {
-        if shared.reopen.swap(false, Ordering::Acquire) {
+        if signals.reopen.swap(false, Ordering::Acquire) {
             let _ = out.flush();
             if let Err(error) = out.get_mut().reopen() {
                 log::error!("the access log cannot be opened anew: {error}");
@@ -166,22 +175,22 @@ fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &
         }
         // A log that cannot be written (disk full, reader gone) must not end the server.
         match message {
-            Message::Line(line) => {
+            ToWriter::Line(line) => {
                 if let Err(error) = out.write_all(line.as_bytes()) {
                     report(&mut failing, &error);
                 }
             }
-            Message::Wake => {}
-            Message::Flush(done) => {
+            ToWriter::Wake => {}
+            ToWriter::Flush(done) => {
                 let _ = out.flush();
                 let _the_other_has_given_up = done.send(());
             }
         }
         if lines.is_empty() {
-            let dropped = shared.dropped.load(Ordering::Relaxed);
-            if dropped > told {
-                let lost = dropped - told;
-                told = dropped;
+            let dropped = signals.dropped.load(Ordering::Relaxed);
+            if dropped > reported {
+                let lost = dropped - reported;
+                reported = dropped;
                 let lost = Count(lost, "line");
                 log::warn!("the access log was too slow, and is without {lost}");
             }
@@ -193,7 +202,7 @@ fn write_lines(lines: &Receiver<Message>, mut out: BufWriter<LogFile>, shared: &
     }
 }
 
-/// Says that lines are lost, once for as long as it lasts.
+/// Logs that lines are lost, once for as long as it lasts.
 fn report(failing: &mut bool, error: &io::Error) {
     if !std::mem::replace(failing, true) {
         log::error!("the access log cannot be written, lines are lost: {error}");

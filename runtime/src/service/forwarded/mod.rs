@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 /// What is known of the client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Told {
-    /// Port 0 where none was told.
+struct Forwarded {
+    /// Port 0 where none is given.
     client: Option<SocketAddr>,
     scheme: Option<&'static str>,
     /// The host that the client has asked for, as a part of the head.
@@ -52,16 +52,16 @@ pub(crate) fn apply(
     {
         return Ok(None);
     }
-    let told = told(head, trust)?;
-    if told.host.is_some() {
-        head.authority = told.host;
+    let forwarded = read(head, trust)?;
+    if forwarded.host.is_some() {
+        head.authority = forwarded.host;
     }
-    if told.client.is_none() && told.scheme.is_none() {
+    if forwarded.client.is_none() && forwarded.scheme.is_none() {
         return Ok(None);
     }
     let mut facts = ConnectionInfo::clone(facts);
-    facts.peer = told.client.or(facts.peer);
-    facts.scheme = told.scheme.unwrap_or(facts.scheme);
+    facts.peer = forwarded.client.or(facts.peer);
+    facts.scheme = forwarded.scheme.unwrap_or(facts.scheme);
     Ok(Some(Arc::new(facts)))
 }
 
@@ -70,18 +70,18 @@ fn is_candidate(name_length: usize) -> bool {
     name_length == "forwarded".len() || (15..=20).contains(&name_length)
 }
 
-fn told(head: &Head, trust: &Trust) -> Result<Told, &'static str> {
+fn read(head: &Head, trust: &Trust) -> Result<Forwarded, &'static str> {
     let ours = by_x_forwarded(head, trust)?;
     let standard = by_forwarded(head, trust)?;
-    let told = Told {
+    let forwarded = Forwarded {
         client: agree(ours.client, standard.client, |client| client.ip())?,
         scheme: agree(ours.scheme, standard.scheme, |scheme| scheme)?,
         host: agree(ours.host, standard.host, |host| head.text(host))?,
     };
-    if told.host.is_some_and(|host| !is_host(head.text(host))) {
+    if forwarded.host.is_some_and(|host| !is_host(head.text(host))) {
         return Err(MALFORMED);
     }
-    Ok(told)
+    Ok(forwarded)
 }
 
 /// One of two statements, if they do not contradict one another.
@@ -127,7 +127,7 @@ fn at_hop<T: Copy>(entries: &[T], from_right: usize) -> Option<T> {
     Some(entries[last - from_right.min(last)])
 }
 
-fn by_x_forwarded(head: &Head, trust: &Trust) -> Result<Told, &'static str> {
+fn by_x_forwarded(head: &Head, trust: &Trust) -> Result<Forwarded, &'static str> {
     let addresses = list(head, "x-forwarded-for");
     let (client, hop) = follow(addresses.iter().map(|entry| node(head.text(*entry))), trust);
     let protocols = list(head, "x-forwarded-proto");
@@ -142,7 +142,7 @@ fn by_x_forwarded(head: &Head, trust: &Trust) -> Result<Told, &'static str> {
             _ => None,
         });
     let scheme = agree(by_proto, by_protocol, |scheme| scheme)?;
-    Ok(Told {
+    Ok(Forwarded {
         client,
         scheme: agree(scheme, by_ssl, |scheme| scheme)?,
         host: at_hop(&list(head, "x-forwarded-host"), hop),
@@ -223,7 +223,7 @@ fn node(text: &str) -> Option<SocketAddr> {
         .map(|address| canonical(address, 0))
 }
 
-fn by_forwarded(head: &Head, trust: &Trust) -> Result<Told, &'static str> {
+fn by_forwarded(head: &Head, trust: &Trust) -> Result<Forwarded, &'static str> {
     let mut entries = Vec::new();
     for value in values(head, "forwarded") {
         for element in split_quoted(head, value, b',')? {
@@ -234,7 +234,7 @@ fn by_forwarded(head: &Head, trust: &Trust) -> Result<Told, &'static str> {
     }
     let (client, hop) = follow(entries.iter().map(|entry| entry.client), trust);
     let entry = at_hop(&entries, hop).unwrap_or_default();
-    Ok(Told { client, ..entry })
+    Ok(Forwarded { client, ..entry })
 }
 
 /// As [`split`], leaving quoted strings whole. One that does not end would swallow what our
@@ -255,8 +255,8 @@ fn split_quoted(head: &Head, whole: Span, separator: u8) -> Result<Vec<Span>, &'
 }
 
 /// RFC 7239 section 4: `for=192.0.2.1;proto=https;host="example.org:8080"`, each at most once.
-fn element_of(head: &Head, element: Span) -> Result<Told, &'static str> {
-    let mut told = Told::default();
+fn element_of(head: &Head, element: Span) -> Result<Forwarded, &'static str> {
+    let mut forwarded = Forwarded::default();
     let mut seen = [false; 3];
     for pair in split_quoted(head, element, b';')? {
         if pair.is_empty() {
@@ -278,12 +278,12 @@ fn element_of(head: &Head, element: Span) -> Result<Told, &'static str> {
             return Err(MALFORMED);
         }
         match which {
-            0 => told.client = node(head.text(value)),
-            1 => told.scheme = scheme(head.text(value)),
-            _ => told.host = Some(value),
+            0 => forwarded.client = node(head.text(value)),
+            1 => forwarded.scheme = scheme(head.text(value)),
+            _ => forwarded.host = Some(value),
         }
     }
-    Ok(told)
+    Ok(forwarded)
 }
 
 /// The inside of a quoted string, or a token as it is. Neither addresses nor hosts have anything

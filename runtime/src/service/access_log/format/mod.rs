@@ -4,7 +4,7 @@
 //! can look like two lines or end a quotation.
 
 use super::{Entry, json, text};
-use crate::service::RequestLine;
+use crate::service::{RequestLine, dates};
 use greenway_app::{Input, Request};
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -233,7 +233,7 @@ impl Letter {
                 Ok(())
             }
             Self::Date => {
-                text::date(out, now);
+                timestamp::push_common(out, now);
                 Ok(())
             }
             Self::RequestLine => {

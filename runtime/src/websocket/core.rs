@@ -1,17 +1,18 @@
 //! What all who use a WebSocket share: its outbox, what has come, and its clocks.
 
 use super::error::{ErrorKind, WebSocketError};
-use super::heart::{self, Pulse};
+use super::frame_buffer;
+use super::heartbeat::{self, Heartbeat};
 use super::options::Options;
 use super::outbox::{Bounds, Outbox};
 use super::pool;
-use super::spare;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::upgrade::{End, Link, Protocol};
 use crate::green::embed::handle::Handle;
 use crate::green::embed::stack::trim;
 use crate::green::embed::thread::{TimedOut, deadline_in};
 use crate::green::{Lock, LockGuard, take_turn};
+use crate::lock::lock;
 use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
 use bytes::BytesMut;
 use greenway_proto::websocket::{DeflateParameters, Encoder, Event, Failure, Receiver, Role};
@@ -19,7 +20,7 @@ use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// What is read of one who broke the protocol and is still sending, so that the close frame is not
@@ -31,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const PULL_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SocketCore {
     pub(super) role: Role,
     pub(super) protocol: Option<String>,
     pub(super) deflate: Option<DeflateParameters>,
@@ -42,13 +43,13 @@ pub(super) struct Shared {
     close_timeout: Duration,
     /// The server's; `None` for a client's.
     pub(super) sockets: Option<Arc<WebSockets>>,
-    pulse: Mutex<Pulse>,
+    heartbeat: Mutex<Heartbeat>,
     /// Something has come since the heart last looked.
     heard: AtomicBool,
     /// A message has come since the heart last looked.
     used: AtomicBool,
     /// Given back when the connection is over, however long senders live.
-    place: Mutex<Option<WebSocketPermit>>,
+    permit: Mutex<Option<WebSocketPermit>>,
 }
 
 /// What has come.
@@ -58,8 +59,8 @@ pub(super) struct Inbound {
     pub(super) buf: BytesMut,
     /// What the heart has read on behalf of one who does not.
     ready: Option<Message>,
-    /// The application was told of the end.
-    told: bool,
+    /// The application has been given the end.
+    reported: bool,
     /// It has waited for a message.
     waited: bool,
 }
@@ -87,7 +88,7 @@ impl Inbound {
             None
         };
         self.buf.extend_from_slice(rest);
-        spare::give(come);
+        frame_buffer::put_back(come);
         found
     }
 
@@ -100,13 +101,13 @@ impl Inbound {
     }
 }
 
-impl OpenWebSocket for Shared {
+impl OpenWebSocket for SocketCore {
     fn close(self: Arc<Self>, frame: CloseFrame) {
         Self::close(&self, frame);
     }
 }
 
-impl Shared {
+impl SocketCore {
     pub(super) fn new(
         handle: Arc<Handle>,
         role: Role,
@@ -124,7 +125,7 @@ impl Shared {
         let encoder = Encoder::new(role, deflate.as_ref())
             .with_pool(pool::lend)
             .with_fragments(options.fragment);
-        let (sockets, place) = sockets.unzip();
+        let (sockets, permit) = sockets.unzip();
         Arc::new(Self {
             role,
             outbox: Arc::new(Outbox::new(handle, role, bounds, write_timeout)),
@@ -134,23 +135,22 @@ impl Shared {
                     .with_pool(pool::lend),
                 buf: BytesMut::new(),
                 ready: None,
-                told: false,
+                reported: false,
                 waited: false,
             }),
             close_timeout: options.close_timeout,
             sockets,
-            pulse: Mutex::new(Pulse::new(options.heartbeat, options.idle_timeout)),
+            heartbeat: Mutex::new(Heartbeat::new(options.heartbeat, options.idle_timeout)),
             heard: AtomicBool::new(false),
             used: AtomicBool::new(false),
-            place: Mutex::new(place),
+            permit: Mutex::new(permit),
             protocol,
             deflate,
         })
     }
 
-    fn pulse(&self) -> MutexGuard<'_, Pulse> {
-        // Nothing under the lock can panic half-way through a change.
-        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
+    fn heartbeat(&self) -> MutexGuard<'_, Heartbeat> {
+        lock(&self.heartbeat)
     }
 
     /// Lets the heart look after this socket, and the server's stop find it.
@@ -158,21 +158,17 @@ impl Shared {
         if let Some(sockets) = &self.sockets {
             sockets.enter(self);
         }
-        if let Some(first) = self.pulse().first(Instant::now()) {
-            heart::watch(self, first);
+        if let Some(first) = self.heartbeat().first(Instant::now()) {
+            heartbeat::watch(self, first);
         }
     }
 
     /// The connection is over.
     pub(super) fn end(self: &Arc<Self>) {
         self.outbox.gone();
-        heart::forget(self);
-        let place = self
-            .place
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(sockets) = place.is_some().then_some(self.sockets.as_ref()).flatten() {
+        heartbeat::forget(self);
+        let permit = lock(&self.permit).take();
+        if let Some(sockets) = permit.is_some().then_some(self.sockets.as_ref()).flatten() {
             let code = self.close_code().unwrap_or(CloseCode::ABNORMAL);
             sockets.leave(self, Closed::by(code));
         }
@@ -196,8 +192,8 @@ impl Shared {
         let Some(by) = deadline_in(self.close_timeout) else {
             return;
         };
-        self.pulse().close_by(by);
-        heart::watch(self, by);
+        self.heartbeat().close_by(by);
+        heartbeat::watch(self, by);
     }
 
     /// Takes the next message, waiting for it until `deadline`. `None` once, at a clean end.
@@ -224,7 +220,7 @@ impl Shared {
                 }
                 Next::Over => {
                     receiving.for_good(); // it knows now: no need to interrupt it
-                    return self.tell(&mut inbound);
+                    return self.report_end(&mut inbound);
                 }
             }
         }
@@ -245,7 +241,7 @@ impl Shared {
         }
         let mut come = Vec::new();
         let result = link.read(deadline, &mut |bytes| {
-            come = spare::take();
+            come = frame_buffer::take();
             come.extend_from_slice(bytes);
         });
         self.note_read(result)?;
@@ -304,13 +300,13 @@ impl Shared {
         }
     }
 
-    /// The end, as `receive` tells it.
-    fn tell(&self, inbound: &mut Inbound) -> Result<Option<Message>, WebSocketError> {
+    /// The end, as `receive` gives it.
+    fn report_end(&self, inbound: &mut Inbound) -> Result<Option<Message>, WebSocketError> {
         let state = self.outbox.lock();
         if let Some(fault) = state.fault() {
             return Err(fault.clone());
         }
-        if state.theirs().is_some() && !std::mem::replace(&mut inbound.told, true) {
+        if state.theirs().is_some() && !std::mem::replace(&mut inbound.reported, true) {
             return Ok(None);
         }
         Err(state.check_open().expect_err("it has ended"))
@@ -364,30 +360,30 @@ impl Shared {
         let heard = self.heard.swap(false, Relaxed) || pulled == Pulled::Unread;
         let used = self.used.swap(false, Relaxed);
         let closing = self.outbox.lock().ours().is_some();
-        let mut pulse = self.pulse();
-        let beat = pulse.beat(now, heard, used, closing);
-        drop(pulse);
+        let mut heartbeat = self.heartbeat();
+        let beat = heartbeat.beat(now, heard, used, closing);
+        drop(heartbeat);
         match beat {
-            heart::Beat::Rest(next) => next,
-            heart::Beat::Ping(next) => {
+            heartbeat::Due::Nothing(next) => next,
+            heartbeat::Due::Ping(next) => {
                 // One that has something else to take is asked by that.
                 if self.outbox.is_empty() {
                     let _over_by_now = self.outbox.ping(b"");
                 }
                 next
             }
-            heart::Beat::Silent => {
+            heartbeat::Due::Silent => {
                 self.outbox.lost(ErrorKind::Silent, "no answer to pings");
                 None
             }
-            heart::Beat::Unclosed => {
+            heartbeat::Due::Unclosed => {
                 self.outbox
                     .lost(ErrorKind::Lost, "no answer to the close frame");
                 None
             }
-            heart::Beat::Idle => {
+            heartbeat::Due::Idle => {
                 self.close(CloseFrame::new(CloseCode::NORMAL, "idle"));
-                self.pulse().next()
+                self.heartbeat().next()
             }
         }
     }
@@ -480,11 +476,11 @@ pub(super) enum Pulled {
 
 /// The protocol that a server's connection is told to finish.
 #[derive(Debug)]
-pub(super) struct Ending(pub(super) Arc<Shared>);
+pub(super) struct Ending(pub(super) Arc<SocketCore>);
 
 impl Protocol for Ending {
     fn finish(&self, link: &dyn Link, end: End) {
-        struct Over<'a>(&'a Arc<Shared>);
+        struct Over<'a>(&'a Arc<SocketCore>);
         impl Drop for Over<'_> {
             fn drop(&mut self) {
                 self.0.end();

@@ -1,15 +1,16 @@
 //! The clocks of all WebSockets of the process: pings, and limits on silence, idleness and closing.
 //!
-//! One green thread, the heart, looks after them all, in the order in which they are due; it runs
-//! while there are any. It holds sockets weakly, and finds out whether their peers are there also
-//! where no handler receives.
+//! One green thread serves the timers of them all, in the order in which they are due, and runs while
+//! there are any. It holds sockets weakly. Peers that are gone are found by it also where no handler
+//! receives.
 
-use super::shared::Shared;
+use super::core::SocketCore;
 use crate::green::Builder;
 use crate::green::embed::take_turn;
 use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
+use crate::lock::lock;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// Pings that may go without an answer.
@@ -17,7 +18,7 @@ const MISSES: u32 = 2;
 
 /// The clocks of one socket.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     every: Option<Duration>,
     ping_at: Option<Instant>,
     /// Pings since something has come.
@@ -29,8 +30,8 @@ pub(super) struct Pulse {
 
 /// What is to be done for a socket, and when to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beat {
-    Rest(Option<Instant>),
+pub(super) enum Due {
+    Nothing(Option<Instant>),
     Ping(Option<Instant>),
     /// It has answered no ping.
     Silent,
@@ -40,7 +41,7 @@ pub(super) enum Beat {
     Idle,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(super) fn new(every: Option<Duration>, idle: Option<Duration>) -> Self {
         Self {
             every,
@@ -74,11 +75,11 @@ impl Pulse {
     }
 
     /// `heard`: something has come since the last look; `used`: a message was among it.
-    pub(super) fn beat(&mut self, now: Instant, heard: bool, used: bool, closing: bool) -> Beat {
+    pub(super) fn beat(&mut self, now: Instant, heard: bool, used: bool, closing: bool) -> Due {
         if closing {
             return match self.close_by {
-                Some(at) if at <= now => Beat::Unclosed,
-                next => Beat::Rest(next),
+                Some(at) if at <= now => Due::Unclosed,
+                next => Due::Nothing(next),
             };
         }
         if heard {
@@ -89,21 +90,21 @@ impl Pulse {
         }
         if self.idle_at.is_some_and(|at| at <= now) {
             self.idle_at = None;
-            return Beat::Idle;
+            return Due::Idle;
         }
         if self.ping_at.is_none_or(|at| at > now) {
-            return Beat::Rest(self.next());
+            return Due::Nothing(self.next());
         }
         if self.asked >= MISSES {
-            return Beat::Silent;
+            return Due::Silent;
         }
         self.asked += 1;
         self.ping_at = self.every.and_then(|every| now.checked_add(every));
-        Beat::Ping(self.next())
+        Due::Ping(self.next())
     }
 }
 
-static HEART: Mutex<Heart> = Mutex::new(Heart {
+static TIMERS: Mutex<Timers> = Mutex::new(Timers {
     due: BTreeMap::new(),
     when: None,
     next: 0,
@@ -111,9 +112,9 @@ static HEART: Mutex<Heart> = Mutex::new(Heart {
     thread: None,
 });
 
-struct Heart {
+struct Timers {
     /// By time, and by a number where times are equal.
-    due: BTreeMap<(Instant, u64), Weak<Shared>>,
+    due: BTreeMap<(Instant, u64), Weak<SocketCore>>,
     /// When each socket is due, by its address, which is its own while it is listed.
     when: Option<HashMap<usize, (Instant, u64)>>,
     next: u64,
@@ -122,17 +123,16 @@ struct Heart {
     thread: Option<Arc<Thread>>,
 }
 
-fn lock() -> MutexGuard<'static, Heart> {
-    // Nothing under the lock can panic half-way through a change.
-    HEART.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_timers() -> MutexGuard<'static, Timers> {
+    lock(&TIMERS)
 }
 
-fn address(shared: &Arc<Shared>) -> usize {
+fn address(shared: &Arc<SocketCore>) -> usize {
     Arc::as_ptr(shared).addr()
 }
 
-impl Heart {
-    fn insert(&mut self, shared: &Arc<Shared>, at: Instant) {
+impl Timers {
+    fn insert(&mut self, shared: &Arc<SocketCore>, at: Instant) {
         let when = self.when.get_or_insert_default();
         if let Some(old) = when.get(&address(shared)).copied() {
             if old.0 <= at {
@@ -145,7 +145,7 @@ impl Heart {
         self.due.insert((at, self.next), Arc::downgrade(shared));
     }
 
-    fn remove(&mut self, shared: &Arc<Shared>) {
+    fn remove(&mut self, shared: &Arc<SocketCore>) {
         if let Some(key) = self
             .when
             .as_mut()
@@ -156,7 +156,7 @@ impl Heart {
     }
 
     /// The next one that is due, or when it will be.
-    fn take_due(&mut self, now: Instant) -> Result<Arc<Shared>, Option<Instant>> {
+    fn take_due(&mut self, now: Instant) -> Result<Arc<SocketCore>, Option<Instant>> {
         loop {
             let Some((&key, weak)) = self.due.first_key_value() else {
                 return Err(None);
@@ -178,34 +178,35 @@ impl Heart {
 }
 
 /// Looks at a socket at this time, at the latest.
-pub(super) fn watch(shared: &Arc<Shared>, at: Instant) {
-    let mut heart = lock();
-    let before = heart.due.first_key_value().map(|(key, _)| key.0);
-    heart.insert(shared, at);
-    if !heart.running {
-        heart.running = true;
+pub(super) fn watch(shared: &Arc<SocketCore>, at: Instant) {
+    let mut timers = lock_timers();
+    let before = timers.due.first_key_value().map(|(key, _)| key.0);
+    timers.insert(shared, at);
+    if !timers.running {
+        timers.running = true;
         let starting = Starting(true);
-        let heart = Builder::new().name("websocket-heart").balanced();
-        heart.spawn(move || starting.run());
+        let timers = Builder::new().name("websocket-heart").balanced();
+        timers.spawn(move || starting.run());
     } else if before.is_none_or(|before| at < before)
-        && let Some(thread) = &heart.thread
+        && let Some(thread) = &timers.thread
     {
         thread.wake();
     }
 }
 
 /// A socket is over.
-pub(super) fn forget(shared: &Arc<Shared>) {
-    let mut heart = lock();
-    heart.remove(shared);
-    if heart.due.is_empty()
-        && let Some(thread) = &heart.thread
+pub(super) fn forget(shared: &Arc<SocketCore>) {
+    let mut timers = lock_timers();
+    timers.remove(shared);
+    if timers.due.is_empty()
+        && let Some(thread) = &timers.thread
     {
         thread.wake(); // it ends
     }
 }
 
-/// A heart that is about to start; where there is no stack for it, the next socket tries again.
+/// The thread of the timers before it runs. If there is no stack for it, the next socket tries
+/// again.
 struct Starting(bool);
 
 impl Starting {
@@ -218,14 +219,14 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         if self.0 {
-            lock().running = false;
+            lock_timers().running = false;
         }
     }
 }
 
 fn run() {
     loop {
-        let due = lock().take_due(Instant::now());
+        let due = lock_timers().take_due(Instant::now());
         match due {
             Ok(shared) => {
                 if let Some(next) = shared.beat(Instant::now()) {
@@ -234,20 +235,20 @@ fn run() {
                 take_turn();
             }
             Err(next) => {
-                let mut heart = lock();
-                if heart.due.is_empty() {
-                    heart.running = false;
-                    heart.thread = None;
-                    heart.when = None;
+                let mut timers = lock_timers();
+                if timers.due.is_empty() {
+                    timers.running = false;
+                    timers.thread = None;
+                    timers.when = None;
                     return;
                 }
-                drop(heart);
+                drop(timers);
                 let news = wait_for(Awaited::Time, next, Io::None, |me, _| {
-                    let mut heart = lock();
-                    if heart.thread.is_none() {
-                        heart.thread = Some(me.clone());
+                    let mut timers = lock_timers();
+                    if timers.thread.is_none() {
+                        timers.thread = Some(me.clone());
                     }
-                    let first = heart.due.first_key_value().map(|(key, _)| key.0);
+                    let first = timers.due.first_key_value().map(|(key, _)| key.0);
                     (first != next).then_some(())
                 });
                 let (Ok(()) | Err(TimedOut)) = news;
@@ -267,39 +268,53 @@ mod tests {
     #[test]
     fn two_pings_may_go_unanswered() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(Some(Duration::from_secs(25)), None);
-        assert_eq!(pulse.first(start), Some(at(start, 25)));
-        let ping = |pulse: &mut Pulse, now, heard| pulse.beat(at(start, now), heard, false, false);
-        assert_eq!(ping(&mut pulse, 20, false), Beat::Rest(Some(at(start, 25))));
-        assert_eq!(ping(&mut pulse, 25, false), Beat::Ping(Some(at(start, 50))));
-        assert_eq!(ping(&mut pulse, 50, true), Beat::Ping(Some(at(start, 75))));
+        let mut heartbeat = Heartbeat::new(Some(Duration::from_secs(25)), None);
+        assert_eq!(heartbeat.first(start), Some(at(start, 25)));
+        let ping = |heartbeat: &mut Heartbeat, now, heard| {
+            heartbeat.beat(at(start, now), heard, false, false)
+        };
         assert_eq!(
-            ping(&mut pulse, 75, false),
-            Beat::Ping(Some(at(start, 100)))
+            ping(&mut heartbeat, 20, false),
+            Due::Nothing(Some(at(start, 25)))
         );
-        assert_eq!(ping(&mut pulse, 100, false), Beat::Silent);
+        assert_eq!(
+            ping(&mut heartbeat, 25, false),
+            Due::Ping(Some(at(start, 50)))
+        );
+        assert_eq!(
+            ping(&mut heartbeat, 50, true),
+            Due::Ping(Some(at(start, 75)))
+        );
+        assert_eq!(
+            ping(&mut heartbeat, 75, false),
+            Due::Ping(Some(at(start, 100)))
+        );
+        assert_eq!(ping(&mut heartbeat, 100, false), Due::Silent);
     }
 
     #[test]
     fn messages_keep_it_from_being_idle_and_pongs_do_not() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(None, Some(Duration::from_secs(10)));
-        assert_eq!(pulse.first(start), Some(at(start, 10)));
-        let next = Beat::Rest(Some(at(start, 15)));
-        assert_eq!(pulse.beat(at(start, 5), true, true, false), next);
-        assert_eq!(pulse.beat(at(start, 10), true, false, false), next);
-        assert_eq!(pulse.beat(at(start, 15), true, false, false), Beat::Idle);
+        let mut heartbeat = Heartbeat::new(None, Some(Duration::from_secs(10)));
+        assert_eq!(heartbeat.first(start), Some(at(start, 10)));
+        let next = Due::Nothing(Some(at(start, 15)));
+        assert_eq!(heartbeat.beat(at(start, 5), true, true, false), next);
+        assert_eq!(heartbeat.beat(at(start, 10), true, false, false), next);
+        assert_eq!(heartbeat.beat(at(start, 15), true, false, false), Due::Idle);
     }
 
     #[test]
     fn while_closing_only_the_end_counts() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(Some(Duration::from_secs(1)), None);
-        pulse.first(start);
-        pulse.close_by(at(start, 5));
-        pulse.close_by(at(start, 50)); // the first counts
-        let rest = Beat::Rest(Some(at(start, 5)));
-        assert_eq!(pulse.beat(at(start, 2), false, false, true), rest);
-        assert_eq!(pulse.beat(at(start, 5), false, false, true), Beat::Unclosed);
+        let mut heartbeat = Heartbeat::new(Some(Duration::from_secs(1)), None);
+        heartbeat.first(start);
+        heartbeat.close_by(at(start, 5));
+        heartbeat.close_by(at(start, 50)); // the first counts
+        let rest = Due::Nothing(Some(at(start, 5)));
+        assert_eq!(heartbeat.beat(at(start, 2), false, false, true), rest);
+        assert_eq!(
+            heartbeat.beat(at(start, 5), false, false, true),
+            Due::Unclosed
+        );
     }
 }

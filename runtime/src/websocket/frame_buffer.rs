@@ -1,5 +1,5 @@
-//! A buffer of each OS thread, for what takes no time: to put frames together, or apart. Taken and
-//! given back within a call that does not wait in between, so that sockets that wait own none.
+//! A buffer for each OS thread, in which frames are put together or taken apart. A call takes it and
+//! puts it back without a wait in between, so that sockets that wait own no buffer.
 
 use std::cell::Cell;
 
@@ -13,7 +13,8 @@ pub(super) fn take() -> Vec<u8> {
     SPARE.take()
 }
 
-pub(super) fn give(mut buffer: Vec<u8>) {
+/// Keeps a buffer for the next call on this thread.
+pub(super) fn put_back(mut buffer: Vec<u8>) {
     if (1..=KEEP).contains(&buffer.capacity()) {
         buffer.clear();
         SPARE.set(buffer);

@@ -1,12 +1,12 @@
 //! A member's own queue.
 //!
-//! What must stay true: whoever delivers never waits; the bounds hold for what has come since the
+//! What must stay true: a thread that delivers never waits; the bounds hold for what has come since the
 //! member joined, while what it is given of the history is bounded by the history.
 
-use super::lock;
 use super::post::Message;
 use crate::green::TimedOut;
 use crate::green::embed::thread::{Awaited, Io, Thread, wait_for};
+use crate::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -14,11 +14,11 @@ use std::time::Instant;
 /// What is done about a member that does not take its messages as fast as they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Slow {
-    /// It is put out: its stream ends when it has read what is in its queue, its WebSocket is
+    /// It is evicted: its stream ends when it has read what is in its queue, its WebSocket is
     /// closed. A client that comes back with its cursor has missed nothing.
     #[default]
     Disconnect,
-    /// The oldest message in its queue makes room. For what is overtaken by the next message:
+    /// The oldest message in its queue is dropped. For what is overtaken by the next message:
     /// positions, prices.
     DropOldest,
     /// It does not get the new message.
@@ -39,38 +39,38 @@ pub(super) enum Put {
     Taken,
     /// This one or an older one was dropped.
     Dropped,
-    /// The member is put out, now or before.
-    Out,
+    /// The member is evicted, now or before.
+    Evicted,
     /// The member's connection has ended.
     Gone,
 }
 
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct MemberQueue {
     /// The first message that is wanted: earlier ones were given when the member joined.
     first: u64,
-    state: Mutex<State>,
+    queued: Mutex<Queued>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Queued {
     /// Of the history, given at the beginning.
     before: VecDeque<Message>,
     live: VecDeque<Message>,
     bytes: usize,
-    out: bool,
+    evicted: bool,
     waiting: Option<Arc<Thread>>,
 }
 
-impl Inbox {
+impl MemberQueue {
     pub(super) fn new(before: Vec<Message>, first: u64) -> Self {
         Self {
             first,
-            state: Mutex::new(State {
+            queued: Mutex::new(Queued {
                 before: before.into(),
                 live: VecDeque::new(),
                 bytes: 0,
-                out: false,
+                evicted: false,
                 waiting: None,
             }),
         }
@@ -80,83 +80,84 @@ impl Inbox {
         if message.cursor().number < self.first {
             return Put::Taken;
         }
-        let mut state = lock(&self.state);
-        if state.out {
-            return Put::Out;
+        let mut queued = lock(&self.queued);
+        if queued.evicted {
+            return Put::Evicted;
         }
         let size = message.size();
         // A message that is larger than the bound still fits into an empty queue.
-        let is_full = |state: &State| {
-            let live = &state.live;
-            live.len() >= bounds.messages || (!live.is_empty() && state.bytes + size > bounds.bytes)
+        let is_full = |queued: &Queued| {
+            let live = &queued.live;
+            live.len() >= bounds.messages
+                || (!live.is_empty() && queued.bytes + size > bounds.bytes)
         };
         let mut put = Put::Taken;
-        if is_full(&state) {
+        if is_full(&queued) {
             put = Put::Dropped;
             match bounds.slow {
                 Slow::Disconnect => {
-                    state.out = true;
-                    state.wake();
-                    return Put::Out;
+                    queued.evicted = true;
+                    queued.wake();
+                    return Put::Evicted;
                 }
                 Slow::DropNewest => return put,
                 Slow::DropOldest => {
-                    while is_full(&state)
-                        && let Some(oldest) = state.live.pop_front()
+                    while is_full(&queued)
+                        && let Some(oldest) = queued.live.pop_front()
                     {
-                        state.bytes -= oldest.size();
+                        queued.bytes -= oldest.size();
                     }
                 }
             }
         }
-        state.bytes += size;
-        state.live.push_back(message.clone());
-        state.wake();
+        queued.bytes += size;
+        queued.live.push_back(message.clone());
+        queued.wake();
         put
     }
 
     /// The next message; `None` when the member is out and has had them all.
     pub(super) fn next(&self, deadline: Option<Instant>) -> Result<Option<Message>, TimedOut> {
         wait_for(Awaited::Room, deadline, Io::None, |me, _| {
-            let mut state = lock(&self.state);
-            let next = state.take();
-            if next.is_some() || state.out {
-                state.waiting = None;
+            let mut queued = lock(&self.queued);
+            let next = queued.take();
+            if next.is_some() || queued.evicted {
+                queued.waiting = None;
                 return Some(next);
             }
-            state.waiting = Some(me.clone());
+            queued.waiting = Some(me.clone());
             None
         })
     }
 
     /// The next message, if it is there.
     pub(super) fn try_next(&self) -> Option<Message> {
-        lock(&self.state).take()
+        lock(&self.queued).take()
     }
 
     /// Drops what is left, and takes nothing more.
     pub(super) fn clear(&self) {
-        let mut state = lock(&self.state);
-        state.out = true;
+        let mut queued = lock(&self.queued);
+        queued.evicted = true;
         let left = (
-            std::mem::take(&mut state.before),
-            std::mem::take(&mut state.live),
+            std::mem::take(&mut queued.before),
+            std::mem::take(&mut queued.live),
         );
-        drop(state);
+        drop(queued);
         drop(left); // not under the lock
     }
 
-    pub(super) fn is_out(&self) -> bool {
-        lock(&self.state).out
+    pub(super) fn is_evicted(&self) -> bool {
+        lock(&self.queued).evicted
     }
 
     pub(super) fn len(&self) -> usize {
-        let state = lock(&self.state);
-        state.before.len() + state.live.len()
+        let queued = lock(&self.queued);
+        queued.before.len() + queued.live.len()
     }
 }
 
-impl State {
+impl Queued {
     fn take(&mut self) -> Option<Message> {
         if let Some(message) = self.before.pop_front() {
             if self.before.is_empty() {

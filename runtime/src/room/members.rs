@@ -1,13 +1,13 @@
-//! Who is in a room.
+//! The members of a room.
 //!
-//! A queue or a WebSocket is present while its member exists. A client that polls is there only
-//! half of the time, so it stays present for a while after each poll; when it does not come
-//! again, it has left.
+//! A member with a queue or a WebSocket is present while its value exists. A client that polls is
+//! connected only half of the time, so it stays present for a while after each poll; when it does
+//! not poll again, it has left.
 //!
-//! What must stay true: whoever has joined leaves exactly once, and is told to the hook so; no
-//! lock is held while a hook runs, so it may use the room.
+//! What must stay true: a member that has joined leaves exactly once, and the hook is called for
+//! both; no lock is held while a hook runs, so the hook may use the room.
 
-use super::lock;
+use crate::lock::lock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::fmt;
@@ -20,17 +20,17 @@ use std::time::{Duration, Instant};
 pub enum Via {
     /// By its own thread, out of a queue: also as a stream of events.
     Queue,
-    /// By asking again and again.
+    /// By long polls, one after the other.
     Poll,
     /// Over a WebSocket.
     WebSocket,
 }
 
-/// One who is in a room.
+/// A member of a room, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Presence {
-    /// Another one for each member of the room, growing.
+    /// The member's number, which grows with each member that joins.
     pub number: u64,
     /// The name under which it has joined. Several members may have the same.
     pub name: Arc<str>,
@@ -43,11 +43,11 @@ pub struct Presence {
 pub enum Change {
     /// It is a member now.
     Joined(Presence),
-    /// It is none any more.
+    /// It is no member any more.
     Left(Presence),
 }
 
-/// As many are in the room as may be.
+/// The room has as many members as it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoomFull;
 
@@ -67,21 +67,21 @@ impl From<RoomFull> for greenway_app::HttpError {
 }
 
 #[derive(Debug)]
-pub(super) struct People {
+pub(super) struct Members {
     capacity: usize,
     linger: Duration,
-    state: Mutex<State>,
+    roster: Mutex<Roster>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Roster {
     last: u64,
     present: BTreeMap<u64, Presence>,
     /// Those who poll, by name: any number of polls of one name are one.
     pollers: HashMap<Arc<str>, Poller>,
-    /// When to look whether somebody has come again; once for each at most.
+    /// When to look whether a client has polled again; each is listed at most once.
     lingering: BTreeSet<(Instant, Arc<str>)>,
-    /// Somebody does that.
+    /// Whether a green thread looks.
     swept: bool,
 }
 
@@ -95,47 +95,48 @@ struct Poller {
     lingering: bool,
 }
 
-impl People {
+impl Members {
     pub(super) fn new(capacity: usize, linger: Duration) -> Self {
         Self {
             capacity,
             linger,
-            state: Mutex::default(),
+            roster: Mutex::default(),
         }
     }
 
     pub(super) fn enter(&self, name: &str, via: Via) -> Result<Presence, RoomFull> {
-        lock(&self.state).enter(name, via, self.capacity)
+        lock(&self.roster).enter(name, via, self.capacity)
     }
 
     pub(super) fn leave(&self, number: u64) {
-        lock(&self.state).present.remove(&number);
+        lock(&self.roster).present.remove(&number);
     }
 
-    /// A poll begins. Says who has come by it, if it was not there.
+    /// A poll begins. Gives the client's presence, if it was no member before.
     pub(super) fn begin_poll(&self, name: &str) -> Result<Option<Presence>, RoomFull> {
-        let mut state = lock(&self.state);
-        if let Some(poller) = state.pollers.get_mut(name) {
+        let mut roster = lock(&self.roster);
+        if let Some(poller) = roster.pollers.get_mut(name) {
             poller.waiting += 1;
             return Ok(None);
         }
-        let presence = state.enter(name, Via::Poll, self.capacity)?;
+        let presence = roster.enter(name, Via::Poll, self.capacity)?;
         let poller = Poller {
             number: presence.number,
             waiting: 1,
             until: Instant::now(),
             lingering: false,
         };
-        state.pollers.insert(presence.name.clone(), poller);
+        roster.pollers.insert(presence.name.clone(), poller);
         Ok(Some(presence))
     }
 
-    /// A poll is over. True if somebody has to be found who [sweeps](Self::sweep) from now on.
+    /// A poll is over. True if the caller has to start a green thread that
+    /// [sweeps](Self::sweep).
     pub(super) fn end_poll(&self, name: &str) -> bool {
-        let mut state = lock(&self.state);
-        let state = &mut *state;
-        // It is there: one who polls is not taken out.
-        let Some(poller) = state.pollers.get_mut(name) else {
+        let mut roster = lock(&self.roster);
+        let roster = &mut *roster;
+        // A client that polls is not removed, so it is there.
+        let Some(poller) = roster.pollers.get_mut(name) else {
             return false;
         };
         poller.waiting -= 1;
@@ -143,45 +144,45 @@ impl People {
         if poller.waiting > 0 || std::mem::replace(&mut poller.lingering, true) {
             return false;
         }
-        state.lingering.insert((poller.until, name.into()));
-        !std::mem::replace(&mut state.swept, true)
+        roster.lingering.insert((poller.until, name.into()));
+        !std::mem::replace(&mut roster.swept, true)
     }
 
-    /// Takes out those who did not come again. Says who they were, and how long it is until
-    /// somebody has to look again; `None` when there is no need, and nobody sweeps any more.
+    /// Removes the clients that did not poll again. Gives them, and the time until the next look;
+    /// `None` when there is nothing to look for, and the sweeping thread ends.
     pub(super) fn sweep(&self, now: Instant) -> (Vec<Presence>, Option<Duration>) {
-        let mut state = lock(&self.state);
-        let state = &mut *state;
+        let mut roster = lock(&self.roster);
+        let roster = &mut *roster;
         let mut left = Vec::new();
-        while state.lingering.first().is_some_and(|(due, _)| *due <= now)
-            && let Some((_, name)) = state.lingering.pop_first()
-            && let Some(poller) = state.pollers.get_mut(&name)
+        while roster.lingering.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, name)) = roster.lingering.pop_first()
+            && let Some(poller) = roster.pollers.get_mut(&name)
         {
             if poller.waiting > 0 {
                 poller.lingering = false; // the end of that poll will see to it
             } else if poller.until > now {
-                state.lingering.insert((poller.until, name));
+                roster.lingering.insert((poller.until, name));
             } else {
-                left.extend(state.present.remove(&poller.number));
-                state.pollers.remove(&name);
+                left.extend(roster.present.remove(&poller.number));
+                roster.pollers.remove(&name);
             }
         }
-        let next = state.lingering.first();
+        let next = roster.lingering.first();
         let next = next.map(|(due, _)| due.saturating_duration_since(now));
-        state.swept = next.is_some();
+        roster.swept = next.is_some();
         (left, next)
     }
 
     pub(super) fn len(&self) -> usize {
-        lock(&self.state).present.len()
+        lock(&self.roster).present.len()
     }
 
     pub(super) fn list(&self) -> Vec<Presence> {
-        lock(&self.state).present.values().cloned().collect()
+        lock(&self.roster).present.values().cloned().collect()
     }
 }
 
-impl State {
+impl Roster {
     fn enter(&mut self, name: &str, via: Via, capacity: usize) -> Result<Presence, RoomFull> {
         if self.present.len() >= capacity {
             return Err(RoomFull);
