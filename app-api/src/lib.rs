@@ -112,3 +112,8 @@ pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::web::App;
+
+// The example in README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

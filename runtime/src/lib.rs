@@ -87,3 +87,8 @@ pub use service::config::{Engine, HalfClose};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+// The example in README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -179,3 +179,8 @@ pub fn is_green() -> bool {
 pub fn worker_index() -> Option<usize> {
     worker::current().map(worker::Worker::index)
 }
+
+// The example in README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -123,3 +123,8 @@
 
 pub mod http1;
 pub mod websocket;
+
+// The example in README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

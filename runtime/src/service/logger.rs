@@ -3,7 +3,7 @@
 //! The form is that of `env_logger`, made here because its own time stamps cost a program a
 //! library for time zones, which takes longer to build than most of Greenway.
 
-use super::{SharedLog, dates};
+use super::{SharedLog, timestamp};
 use env_logger::fmt::Formatter;
 use env_logger::fmt::style::{AnsiColor, Style};
 use log::{LevelFilter, Record};

@@ -1,7 +1,7 @@
 //! A line as a JSON object (RFC 8259), for log collectors.
 
 use super::Entry;
-use crate::service::{RequestLine, dates};
+use crate::service::{RequestLine, timestamp};
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 

@@ -4,7 +4,7 @@
 //! can look like two lines or end a quotation.
 
 use super::{Entry, json, text};
-use crate::service::{RequestLine, dates};
+use crate::service::{RequestLine, timestamp};
 use greenway_app::{Input, Request};
 use std::fmt::Write as _;
 use std::str::FromStr;
