@@ -187,6 +187,20 @@ fn compressed_data_must_be_what_they_claim() {
     }
 }
 
+/// A block of codes that is cut off is malformed, even if what is appended to find that out would
+/// inflate to more than a message may have.
+#[test]
+fn compressed_data_that_are_cut_off_are_not_too_big() {
+    let limits = Limits {
+        frame: 200,
+        message: 300,
+    };
+    let mut receiver = Receiver::new(Role::Client, limits, Some(&agreed(false))).with_pool(lend);
+    let cut_off = b"\xc2\x08\xaa\xa8\x18\x6c\x00\x07\x00\x6c";
+    let failure = receiver.next(&mut &cut_off[..]).expect_err("it has no end");
+    assert_eq!(failure.code, CloseCode::INVALID_DATA);
+}
+
 /// RFC 7692 section 7.2.3.4: a sender may end its stream with each message, in whatever frames.
 #[test]
 fn streams_may_end_with_each_message() {
