@@ -1,11 +1,11 @@
 //! Streams of server-sent events that wait for what is to be sent, with heartbeats meanwhile.
 //!
 //! The format is the contract's ([`greenway_app::sse`], whose items are here as well). What is
-//! added is the wait: an [`Sse`] takes events out of a queue, or out of a
-//! room, and says something harmless while there are none.
+//! added is the wait: an [`Sse`] takes events out of a queue, or out of a room, and sends a comment
+//! now and then while there are none.
 //!
-//! What must stay true: nothing is silent for longer than a heartbeat, so that proxies (60 s in
-//! nginx) and the server's own `--timeout` (30 s) do not take the stream for dead; clients that
+//! What must stay true: a stream is never silent for longer than a heartbeat, so that proxies
+//! (60 s in nginx) and the server's own `--timeout` (30 s) do not take it for dead; clients that
 //! lose their connection all at once do not come back all at once; a stream does not hold up the
 //! server's stop.
 
@@ -17,13 +17,13 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// Below all limits in the way: nginx gives up after 60 s, the server's own `--timeout` is 30 s.
+/// Less than nginx's limit of 60 s, and than the 30 s of the server's own `--timeout`.
 const HEARTBEAT_PAUSE: Duration = Duration::from_secs(25);
 
 /// The least time before a client comes back.
 const RECONNECT: Duration = Duration::from_secs(2);
 
-/// More would not be a wish to see the client again.
+/// A longer time would mean that the client is not to come back.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Gives what is to be sent next, in at most so much time; `None` at the end.
@@ -86,9 +86,9 @@ impl Sse {
     }
 
     /// The least time that a client waits before it comes back after it has lost its connection,
-    /// 2 seconds by default; it is told at the beginning (`retry`). Each client is told another
-    /// time between this (a day at most) and twice this: when a server restarts, not all come at
-    /// once.
+    /// 2 seconds by default; it is sent at the beginning (`retry`). Each client is sent another
+    /// time between this (a day at most) and twice this: when a server restarts, not all clients
+    /// come back at once.
     #[must_use]
     pub fn reconnect_after(mut self, pause: Duration) -> Self {
         self.reconnect = pause.min(LONGEST_RECONNECT);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_different_times() {
+    fn clients_come_back_at_different_times() {
         let pause = Duration::from_secs(2);
         let times: Vec<_> = (0..20).map(|_| spread(pause)).collect();
         assert!(times.iter().all(|time| (pause..=2 * pause).contains(time)));
