@@ -7,7 +7,7 @@ use super::options::Options;
 use super::outbox::{Bounds, Outbox};
 use super::pool;
 use super::{CloseCode, CloseFrame, Message};
-use crate::connection::upgrade::{End, Link, Protocol};
+use crate::connection::protocol::{End, Link, Protocol};
 use crate::green::embed::handle::Handle;
 use crate::green::embed::stack::trim;
 use crate::green::embed::thread::{TimedOut, deadline_in};

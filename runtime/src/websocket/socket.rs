@@ -5,7 +5,7 @@ use super::error::WebSocketError;
 use super::options::Options;
 use super::sender::Sender;
 use super::{CloseCode, Message, Pieces, ToSend};
-use crate::connection::upgrade::Link;
+use crate::connection::protocol::Link;
 use crate::green::embed::thread::deadline_in;
 use bytes::BytesMut;
 use std::fmt;
