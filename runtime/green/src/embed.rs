@@ -1,24 +1,23 @@
 //! What a server needs of the scheduler beyond the toolbox.
 
-pub use crate::count::Count;
-pub use crate::limit::Limit;
+pub use crate::logging::{Count, RateLimit as Limit};
 pub use crate::take_turn;
 
 /// What a thread does for the layers above.
 pub mod errand {
-    pub use crate::errand::{Errand, Serving};
+    pub use crate::scheduler::task_context::{Errand, Serving};
 }
 /// Sockets from any thread.
 pub mod handle {
-    pub use crate::handle::Handle;
+    pub use crate::net::handle::Handle;
 }
 /// Values of a piece of work.
 pub mod local {
-    pub use crate::local::end_of_work;
+    pub use crate::task::local::end_of_work;
 }
 /// Things that wait without a green thread.
 pub mod lot {
-    pub use crate::lot::Lot;
+    pub use crate::net::idle_poller::Lot;
 }
 /// Sockets that belong to a worker.
 pub mod net {
@@ -26,11 +25,12 @@ pub mod net {
 }
 /// Starting green threads on a given worker.
 pub mod spawn {
-    pub use crate::spawn::{discard, panic_message, spawn_on};
+    pub use crate::scheduler::discard::discard;
+    pub use crate::task::spawn::{panic_message, spawn_on};
 }
 /// What is known of a stack.
 pub mod stack {
-    pub use crate::stack::{Measure, trim};
+    pub use crate::scheduler::stack::{Measure, trim};
 }
 /// System calls.
 pub mod sys {
@@ -40,9 +40,9 @@ pub mod sys {
 }
 /// The wait.
 pub mod thread {
-    pub use crate::thread::*;
+    pub use crate::scheduler::thread::*;
 }
 /// The workers.
 pub mod worker {
-    pub use crate::worker::*;
+    pub use crate::scheduler::worker::*;
 }

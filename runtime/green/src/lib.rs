@@ -38,85 +38,42 @@
 //!
 //! This is the only crate that knows `may`, and the only one with `unsafe` code.
 
-mod async_result;
-mod at_exit;
-mod barrier;
-mod carrier;
-mod condition;
-mod control;
-mod count;
-mod descriptor;
 pub mod embed;
-mod errand;
-mod event;
-pub mod fs;
-mod greenlet;
-mod group;
-mod handle;
-mod handlers;
-mod limit;
-mod line;
-mod local;
-mod lock;
-mod lot;
+mod logging;
 mod monitor;
 pub mod net;
-mod overflow;
-mod permits;
-mod queue;
-mod registered;
-mod rlock;
-mod run_info;
-mod rwlock;
-mod scope;
-mod seeing;
-mod semaphore;
-pub mod signals;
-mod spawn;
-mod stack;
-pub mod subprocess;
+mod observe;
+mod os;
+mod scheduler;
+mod sync;
 mod sys;
-mod thread;
-mod threadpool;
-mod timeout;
-mod timer;
-mod wait;
-mod watch;
-mod worker;
+mod task;
 
 #[cfg(test)]
 mod tests;
 
-pub use async_result::{AsyncResult, GetError, Setter};
-pub use at_exit::{at_exit, at_exit_within, run_at_exit};
-pub use barrier::{Barrier, BarrierBroken, Passed};
-pub use condition::Condition;
-pub use errand::Serving;
-pub use event::Event;
-pub use greenlet::{Greenlet, JoinError, joinall, killall};
-pub use group::{Group, Pool};
-pub use local::{Local, with_fresh_locals};
-pub use lock::{Lock, LockGuard};
 pub use monitor::{Blocked, on_blocked};
-pub use queue::{
-    Channel, Closed, Empty, JoinableQueue, LifoQueue, Peer, PriorityQueue, PutError, Queue, Task,
+pub use observe::{Doing, RunInfo, Sight, WorkerSight, green_threads, run_info};
+pub use os::{
+    Job, ThreadPool, ThreadPoolStats, at_exit, at_exit_within, fs, run_at_exit, signals,
+    subprocess, threadpool, unblock,
 };
-pub use rlock::{RLock, RLockGuard};
-pub use run_info::{RunInfo, WorkerSight, run_info};
-pub use rwlock::{ReadGuard, RwLock, WriteGuard};
-pub use scope::{Scope, ScopedGreenlet, scope};
-pub use seeing::{Doing, Sight, green_threads};
-pub use semaphore::{BoundedSemaphore, Permit, ReleasedTooOften, Semaphore};
-pub use spawn::{Builder, spawn, spawn_balanced, spawn_later, spawn_local};
-pub use stack::{StackMark, stack_marks};
-pub use thread::Awaited;
-pub use threadpool::{Job, ThreadPool, ThreadPoolStats, threadpool, unblock};
-pub use timeout::{TimedOut, Timeout, with_timeout};
-pub use wait::{Iwait, Waitable, iwait, select, wait};
-pub use worker::{Config, config, start};
+pub use scheduler::{Awaited, Config, Serving, StackMark, TimedOut, config, stack_marks, start};
+pub use sync::{
+    AsyncResult, Barrier, BarrierBroken, BoundedSemaphore, Channel, Closed, Condition, Empty,
+    Event, GetError, Iwait, JoinableQueue, LifoQueue, Lock, LockGuard, Passed, Peer, Permit,
+    PriorityQueue, PutError, Queue, RLock, RLockGuard, ReadGuard, ReleasedTooOften, RwLock,
+    Semaphore, Setter, Task, Waitable, WriteGuard, iwait, select, wait,
+};
+pub use task::{
+    Builder, Greenlet, Group, JoinError, Local, Pool, Scope, ScopedGreenlet, Timeout, joinall,
+    killall, scope, spawn, spawn_balanced, spawn_later, spawn_local, with_fresh_locals,
+    with_timeout,
+};
 
+use scheduler::thread::{self, Io, deadline_in, wait_for};
+use scheduler::worker;
 use std::time::Duration;
-use thread::{Io, deadline_in, wait_for};
 
 /// Lets this thread sleep for at least `duration`, while others run.
 ///

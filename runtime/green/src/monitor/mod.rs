@@ -11,17 +11,16 @@
 //! - Time in which the monitor did not run does not count. A process that was stopped, or a
 //!   machine that was asleep, holds up nobody.
 
+pub(crate) mod overflow;
 mod report;
 mod snapshot;
 mod turn;
 
 pub use report::{Blocked, on_blocked};
-pub(super) use report::{kind, kind_of};
-pub(super) use snapshot::{Snapshot, names, walk};
-pub(super) use turn::{Running, Turn};
+pub(crate) use snapshot::{Snapshot, names, walk};
+pub(crate) use turn::{Running, Turn};
 
-use super::overflow;
-use super::worker::Worker;
+use crate::scheduler::worker::Worker;
 use report::Reporter;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -43,7 +42,7 @@ pub struct Held {
 
 impl Held {
     /// For how long it is held up at this moment.
-    pub(super) fn now(&self) -> Option<Duration> {
+    pub(crate) fn now(&self) -> Option<Duration> {
         let now = self.now_us.load(Relaxed);
         (now > 0).then(|| Duration::from_micros(now))
     }
@@ -83,7 +82,7 @@ fn micros(time: Duration) -> u64 {
 ///
 /// # Errors
 /// When the process can have no more threads, or the signal cannot be handled.
-pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Result<()> {
+pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Result<()> {
     if bound.is_zero() {
         return Ok(());
     }
@@ -115,7 +114,7 @@ pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is a monitor.
-pub(super) fn is_watching() -> bool {
+pub(crate) fn is_watching() -> bool {
     WATCHING.load(Relaxed)
 }
 
@@ -204,7 +203,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::workers;
+    use crate::scheduler::worker::workers;
 
     #[test]
     fn only_one_turn_that_lasts_is_reported_and_ever_more_seldom() {

@@ -1,13 +1,12 @@
 //! What is said of a green thread that holds up its worker, and to whom.
 
 use super::snapshot::names;
-use crate::control::alive_on;
-use crate::count::Count;
-use crate::errand::Serving;
-use crate::limit::Limit;
-use crate::seeing::Sight;
-use crate::thread::Thread;
-use crate::worker::Worker;
+use crate::logging::Count;
+use crate::logging::RateLimit;
+use crate::scheduler::control::alive_on;
+use crate::scheduler::task_context::{Serving, kind_of};
+use crate::scheduler::thread::Thread;
+use crate::scheduler::worker::Worker;
 use std::cell::OnceCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,18 +141,18 @@ pub fn on_blocked(hook: impl Fn(&Blocked) -> bool + Send + Sync + 'static) {
 
 /// Writes the reports.
 #[derive(Debug)]
-pub(super) struct Reporter {
-    limit: Limit,
+pub(crate) struct Reporter {
+    limit: RateLimit,
 }
 
 impl Reporter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            limit: Limit::new(QUIET, 1, MOST),
+            limit: RateLimit::new(QUIET, 1, MOST),
         }
     }
 
-    pub(super) fn report(
+    pub(crate) fn report(
         &mut self,
         worker: &'static Worker,
         turn: u64,
@@ -187,7 +186,7 @@ impl Reporter {
                 return;
             }
         }
-        let kind = kind(blocked.serving.as_ref(), &blocked.name);
+        let kind = kind_of(blocked.serving.as_ref(), &blocked.name);
         // Those that go on are another kind than those that have just exceeded the bound.
         let kind = format!("{kind} {reports}");
         if let Some(unsaid) = self.limit.admit(&kind, Instant::now()) {
@@ -196,24 +195,8 @@ impl Reporter {
         }
     }
 
-    pub(super) fn back(&mut self, worker: &Worker, held: Duration) {
+    pub(crate) fn back(&mut self, worker: &Worker, held: Duration) {
         let index = worker.index();
         log::debug!("worker {index} goes on, after it was held up for {held:.1?}");
-    }
-}
-
-/// What green threads that do the same have in common.
-pub(crate) fn kind_of(sight: &Sight) -> String {
-    kind(sight.serving.as_ref(), &sight.name)
-}
-
-pub(crate) fn kind(serving: Option<&Serving>, name: &str) -> String {
-    if let Some(serving) = serving {
-        let between = || format!("connection, {}", serving.state);
-        return serving.kind().unwrap_or_else(between);
-    }
-    match name.strip_prefix("green-") {
-        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => "(no name)".into(),
-        _ => name.to_owned(),
     }
 }

@@ -15,7 +15,8 @@
 //! expect. Only a thread that is held up gets one.
 
 use super::Turn;
-use crate::{handlers, worker};
+use crate::scheduler::worker;
+use crate::sys::signal;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
@@ -60,7 +61,7 @@ impl Default for Snapshot {
 impl Snapshot {
     /// Takes the stack of the worker's OS thread `tid` if it still has this turn. Return addresses,
     /// innermost first; `None` if it has come back, or cannot answer. For the monitor alone.
-    pub(super) fn ask(&self, tid: i32, turn: u64) -> Option<Vec<usize>> {
+    pub(crate) fn ask(&self, tid: i32, turn: u64) -> Option<Vec<usize>> {
         // An answer that came too late is of no use any more.
         let _ = self
             .state
@@ -70,7 +71,7 @@ impl Snapshot {
         }
         self.turn.store(turn, Ordering::Relaxed);
         self.state.store(ASKED, Ordering::Release);
-        handlers::signal_thread(tid, libc::SIGURG);
+        signal::signal_thread(tid, libc::SIGURG);
         let start = Instant::now();
         while self.state.load(Ordering::Acquire) != TAKEN {
             if start.elapsed() > PATIENCE {
@@ -134,11 +135,11 @@ static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 ///
 /// # Errors
 /// Whatever the kernel reports.
-pub(super) fn install() -> io::Result<()> {
+pub(crate) fn install() -> io::Result<()> {
     // The walk sets something up when it is done for the first time. Better here.
     let frames: [AtomicUsize; 4] = Default::default();
     walk(&frames);
-    let before = handlers::handle_signal(libc::SIGURG, on_signal, libc::SA_RESTART)?;
+    let before = signal::handle_signal(libc::SIGURG, on_signal, libc::SA_RESTART)?;
     BEFORE.get_or_init(|| before);
     Ok(())
 }
@@ -148,18 +149,18 @@ extern "C" fn on_signal(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    let errno = handlers::errno();
+    let errno = signal::errno();
     if let Some(here) = worker::current() {
         // SAFETY: the kernel passes the context of what it has interrupted.
-        let at = unsafe { handlers::code_address(context) };
+        let at = unsafe { signal::code_address(context) };
         here.snapshot().answer(here.turn(), at);
     }
     if let Some(before) = BEFORE.get() {
         // SAFETY: it was installed for this signal, and gets what the kernel gave us. What it
         // does for a signal that is ignored by default is done by doing nothing.
-        unsafe { handlers::pass_on(before, number, info, context) };
+        unsafe { signal::pass_on(before, number, info, context) };
     }
-    handlers::set_errno(errno);
+    signal::set_errno(errno);
 }
 
 /// The names of the functions at these return addresses, innermost first, up to the one that the

@@ -1,7 +1,7 @@
 //! Whose turn it is on a worker: two plain stores for each wait, which others read.
 
-use crate::thread::Thread;
-use crate::worker;
+use crate::scheduler::thread::Thread;
+use crate::scheduler::worker;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};

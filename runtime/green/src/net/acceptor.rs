@@ -1,9 +1,9 @@
 //! [`Listener`]: where the server's acceptors wait; and what they get.
 
-use crate::registered::Registered;
+use crate::scheduler::registered::Registered;
+use crate::scheduler::thread::{Awaited, TimedOut, wait_for};
+use crate::scheduler::worker;
 use crate::sys;
-use crate::thread::{Awaited, TimedOut, wait_for};
-use crate::worker;
 use socket2::SockRef;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -2,8 +2,8 @@
 
 use super::dns::{self, ToSocketAddrs};
 use super::socket::until_room;
+use crate::scheduler::thread::{Awaited, Interest, Io, TimedOut, wait_for};
 use crate::sys;
-use crate::thread::{Awaited, Interest, Io, TimedOut, wait_for};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io;

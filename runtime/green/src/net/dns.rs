@@ -5,8 +5,8 @@
 //! and nothing else.
 
 use crate::ThreadPool;
-use crate::thread::deadline_in;
-use crate::timeout::TimedOut;
+use crate::scheduler::thread::deadline_in;
+use crate::scheduler::timed_out::TimedOut;
 use sealed::Target;
 use std::io;
 use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

@@ -1,7 +1,7 @@
 //! [`Socket`]: what all public sockets are made of.
 
-use crate::descriptor::Descriptor;
-use crate::thread::{self, Awaited, Interest, TimedOut, deadline_in};
+use crate::os::descriptor::Descriptor;
+use crate::scheduler::thread::{self, Awaited, Interest, TimedOut, deadline_in};
 use crate::{sleep, yield_now};
 use socket2::SockRef;
 use std::io;

@@ -5,11 +5,11 @@
 //! and written on one worker costs no system call but the read and the write. What handlers use
 //! is [`TcpStream`](super::TcpStream), which may be anywhere.
 
-use crate::handle::{Handle, Opened};
-use crate::registered::Registered;
+use crate::net::handle::{Handle, Opened};
+use crate::scheduler::registered::Registered;
+use crate::scheduler::thread::{Awaited, Interest, Io, TimedOut, wait_for};
+use crate::scheduler::worker;
 use crate::sys;
-use crate::thread::{Awaited, Interest, Io, TimedOut, wait_for};
-use crate::worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};

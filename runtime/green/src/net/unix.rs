@@ -3,7 +3,7 @@
 use super::connect;
 use super::methods::{listener, plumbing, stream, timeouts};
 use super::socket::Socket;
-use crate::thread::{Interest, deadline_in};
+use crate::scheduler::thread::{Interest, deadline_in};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;

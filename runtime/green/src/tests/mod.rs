@@ -26,8 +26,16 @@ mod unix_sockets;
 mod unwinding;
 mod waits;
 
-use super::subprocess::{Command, Output};
-use super::{Builder, Config, Doing, Greenlet, Sight, config, green_threads, start};
+use crate::Builder;
+use crate::Config;
+use crate::Doing;
+use crate::Greenlet;
+use crate::Sight;
+use crate::config;
+use crate::green_threads;
+use crate::start;
+use crate::subprocess::{Command, Output};
+
 use std::net::{SocketAddr, TcpStream};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -137,7 +145,7 @@ fn eventually(condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < LONG, "it has not come true");
-        super::sleep(ms(1));
+        crate::sleep(ms(1));
     }
 }
 

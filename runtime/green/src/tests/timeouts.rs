@@ -1,5 +1,5 @@
 use super::{LONG, SHORT, everywhere, ms, on_worker};
-use crate::thread::{self, Awaited, Io, LimitGuard, wait_for};
+use crate::scheduler::thread::{self, Awaited, Io, LimitGuard, wait_for};
 use crate::{Event, Queue, TimedOut, Timeout, sleep, spawn, spawn_later, with_timeout};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,0 +1,266 @@
+//! What is known of a green thread from outside, whatever its value is.
+
+use crate::scheduler::line::{Line, Ticket, lock, wait_in};
+use crate::scheduler::thread::{self, Awaited, Interrupt, Thread};
+use crate::scheduler::timed_out::TimedOut;
+use crate::scheduler::worker::{Worker, workers};
+use crate::sync::wait::Lookout;
+use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+/// All green threads that have not ended, by worker: so that two workers never contend for it.
+static ALIVE: OnceLock<Box<[Mutex<Alive>]>> = OnceLock::new();
+
+/// The keys are numbers of our own.
+type Alive = FxHashMap<u64, Arc<Control>>;
+
+fn alive() -> &'static [Mutex<Alive>] {
+    ALIVE.get_or_init(|| workers().iter().map(|_| Mutex::default()).collect())
+}
+
+/// All green threads of a worker that have not ended, oldest first.
+pub(crate) fn alive_on(worker: &Worker) -> Vec<Arc<Control>> {
+    let mut all: Vec<_> = lock(&alive()[worker.index()]).values().cloned().collect();
+    all.sort_unstable_by_key(|control| control.number);
+    all
+}
+
+/// The life of a green thread: shared by itself, its handle and the groups that it is in.
+pub(crate) struct Control {
+    number: u64,
+    name: Option<Box<str>>,
+    home: &'static Worker,
+    /// The number of the greenlet that has spawned it.
+    parent: Option<u64>,
+    born: Instant,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    thread: Option<Arc<Thread>>, // while it runs
+    killed: bool,
+    ended: bool,
+    /// Those who wait for its end.
+    joiners: Line,
+}
+
+impl Control {
+    pub(crate) fn new(name: Option<Box<str>>, home: &'static Worker) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let control = Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            name,
+            home,
+            parent: thread::parent(),
+            born: Instant::now(),
+            life: Mutex::default(),
+        });
+        lock(&alive()[home.index()]).insert(control.number, control.clone());
+        control
+    }
+
+    /// 1, 2, …: no other green thread has or has had it.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        match &self.name {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(format!("green-{}", self.number)),
+        }
+    }
+
+    /// Shows its name and number, without any memory of its own: for signal handlers.
+    pub(crate) fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(out, "green thread {name:?} (#{})", self.number),
+            None => write!(out, "green thread #{}", self.number),
+        }
+    }
+
+    pub(crate) fn home(&self) -> &'static Worker {
+        self.home
+    }
+
+    pub(crate) fn parent(&self) -> Option<u64> {
+        self.parent
+    }
+
+    pub(crate) fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// The thread, while it runs.
+    pub(crate) fn thread(&self) -> Option<Arc<Thread>> {
+        lock(&self.life).thread.clone()
+    }
+
+    /// Notes that it runs. False if it has been killed before that, and must not.
+    pub(crate) fn begin(self: &Arc<Self>, thread: Arc<Thread>) -> bool {
+        thread.begin(self.clone());
+        let mut life = lock(&self.life);
+        life.thread = Some(thread);
+        !life.killed
+    }
+
+    /// Notes that it has ended, and tells those who wait for that.
+    pub(crate) fn end(&self) {
+        lock(&alive()[self.home.index()]).remove(&self.number);
+        let mut life = lock(&self.life);
+        life.ended = true;
+        life.thread = None;
+        life.joiners.wake_all();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.life).ended
+    }
+
+    pub(crate) fn wait_end(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        let ended = |life: &mut Life| life.ended.then_some(());
+        wait_in(
+            Awaited::Join,
+            &self.life,
+            |life| &mut life.joiners,
+            deadline,
+            ended,
+        )
+    }
+
+    pub(crate) fn kill(&self) {
+        let thread = {
+            let mut life = lock(&self.life);
+            life.killed = true;
+            life.thread.clone()
+        };
+        if let Some(thread) = thread {
+            thread.interrupt(Interrupt::Kill);
+        }
+    }
+
+    /// As [`kill`](Self::kill), for other reasons, and only if it runs already.
+    pub(crate) fn interrupt(&self, why: Interrupt) {
+        if let Some(thread) = self.thread() {
+            thread.interrupt(why);
+        }
+    }
+}
+
+impl Lookout for Control {
+    fn is_ready(&self) -> bool {
+        self.has_ended()
+    }
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
+        lock(&self.life).joiners.enter(thread.clone())
+    }
+    fn unwatch(&self, ticket: Ticket) {
+        lock(&self.life).joiners.leave(ticket);
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let life = lock(&self.life);
+        f.debug_struct("Greenlet")
+            .field("name", &self.name())
+            .field("worker", &self.home.index())
+            .field("running", &life.thread.is_some())
+            .field("ended", &life.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Green threads that somebody wants to see the end of: the members of a group or of a scope.
+#[derive(Default)]
+pub(crate) struct Crowd(Mutex<Members>);
+
+#[derive(Default)]
+struct Members {
+    present: BTreeMap<u64, Arc<Control>>,
+    /// Those who wait until nobody is left.
+    waiting: Line,
+}
+
+impl Crowd {
+    /// Adds one that has not started yet.
+    pub(crate) fn add(&self, control: Arc<Control>) {
+        lock(&self.0).present.insert(control.number, control);
+    }
+
+    /// Removes one that has ended.
+    pub(crate) fn remove(&self, control: &Control) {
+        let mut members = lock(&self.0);
+        members.present.remove(&control.number);
+        if members.present.is_empty() {
+            members.waiting.wake_all();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).present.len()
+    }
+
+    pub(crate) fn kill(&self) {
+        let present: Vec<_> = lock(&self.0).present.values().cloned().collect();
+        for control in present {
+            control.kill();
+        }
+    }
+
+    /// Waits until nobody is left.
+    pub(crate) fn wait_empty(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
+        let empty = |members: &mut Members| members.present.is_empty().then_some(());
+        wait_in(
+            Awaited::Join,
+            &self.0,
+            |members| &mut members.waiting,
+            deadline,
+            empty,
+        )
+    }
+
+    /// As [`wait_empty`](Self::wait_empty), and nothing ends this wait early. The caller is not
+    /// unwinding.
+    pub(crate) fn wait_empty_through(&self) {
+        let mut ticket = None;
+        crate::scheduler::thread::wait_through(Awaited::Join, |me| {
+            let mut members = lock(&self.0);
+            let empty = members.present.is_empty();
+            match ticket {
+                None if !empty => ticket = Some(members.waiting.enter(me.clone())),
+                Some(ticket) if empty => {
+                    members.waiting.leave(ticket);
+                }
+                None | Some(_) => {}
+            }
+            empty
+        });
+    }
+}
+
+impl Lookout for Crowd {
+    fn is_ready(&self) -> bool {
+        self.len() == 0
+    }
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
+        lock(&self.0).waiting.enter(thread.clone())
+    }
+    fn unwatch(&self, ticket: Ticket) {
+        lock(&self.0).waiting.leave(ticket);
+    }
+}
+
+impl fmt::Debug for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(lock(&self.0).present.values())
+            .finish()
+    }
+}

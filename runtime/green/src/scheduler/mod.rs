@@ -1,0 +1,25 @@
+//! The scheduler: workers, the control blocks of threads, and the one wait.
+//!
+//! This room pins green threads to their workers, wakes and times them, watches descriptors for
+//! them, and uses their coroutines again. It is the only one that knows `may`. It does not know
+//! how a green thread is started by a user, what it computes, or what waits are about: that is
+//! the business of the rooms above, which come here for [`wait_for`](thread::wait_for).
+
+pub(crate) mod control;
+pub(crate) mod coroutines;
+pub(crate) mod discard;
+pub(crate) mod line;
+pub(crate) mod registered;
+pub(crate) mod stack;
+pub(crate) mod task_context;
+pub(crate) mod thread;
+pub(crate) mod timed_out;
+mod timer;
+mod watch;
+pub(crate) mod worker;
+
+pub use stack::{StackMark, stack_marks};
+pub use task_context::Serving;
+pub use thread::Awaited;
+pub use timed_out::TimedOut;
+pub use worker::{Config, config, start};
