@@ -44,6 +44,8 @@ mod monitor;
 pub mod net;
 mod observe;
 mod os;
+mod platform;
+mod runtime;
 mod scheduler;
 mod sync;
 mod sys;
@@ -53,12 +55,13 @@ mod task;
 mod tests;
 
 pub use monitor::{Blocked, on_blocked};
-pub use observe::{Doing, RunInfo, Sight, WorkerSight, green_threads, run_info};
+pub use observe::{RunInfo, TaskInfo, TaskState, WorkerInfo, green_threads, run_info};
 pub use os::{
     Job, ThreadPool, ThreadPoolStats, at_exit, at_exit_within, fs, run_at_exit, signals,
     subprocess, threadpool, unblock,
 };
-pub use scheduler::{Awaited, Config, Serving, StackMark, TimedOut, config, stack_marks, start};
+pub use runtime::{config, start};
+pub use scheduler::{Awaited, Config, RequestInfo, StackMark, TimedOut, stack_marks};
 pub use sync::{
     AsyncResult, Barrier, BarrierBroken, BoundedSemaphore, Channel, Closed, Condition, Empty,
     Event, GetError, Iwait, JoinableQueue, LifoQueue, Lock, LockGuard, Passed, Peer, Permit,
@@ -95,8 +98,7 @@ pub fn sleep(duration: Duration) {
 ///
 /// For code that computes for long: unlike `may`'s own, this lets input and output proceed.
 pub fn yield_now() {
-    let me = thread::current();
-    let Some(home) = me.home() else {
+    let Some(here) = worker::here() else {
         thread::checkpoint();
         return std::thread::yield_now();
     };
@@ -106,7 +108,7 @@ pub fn yield_now() {
             return Some(());
         }
         asked = true;
-        home.wake_next_round(me.clone());
+        here.wake_next_round(me.clone());
         None
     });
 }
@@ -120,7 +122,7 @@ pub fn take_turn() {
     }
     let enough = thread::with_current(|me| {
         me.raise_if_over();
-        me.home().is_some() && me.did()
+        me.home().is_some() && me.tick()
     });
     if enough {
         yield_now();
@@ -134,5 +136,5 @@ pub fn is_green() -> bool {
 
 /// The number of the worker (from 0) that runs the calling green thread; `None` in an OS thread.
 pub fn worker_index() -> Option<usize> {
-    worker::current().map(worker::Worker::index)
+    worker::current().map(|worker| worker.index())
 }

@@ -1,8 +1,9 @@
-//! How many of what, as one says it.
+//! [`Count`]: numbers of things in a sentence, with or without the plural's "s".
 
 use std::fmt;
 
 /// Shown, `Count(2, "worker")` is `2 workers`, and `Count(1, "worker")` is `1 worker`.
+#[derive(Debug)]
 pub struct Count<N>(pub N, pub &'static str);
 
 impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Count<N> {

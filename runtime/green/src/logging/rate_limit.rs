@@ -1,5 +1,5 @@
-//! How often one may say something, about each kind of thing and altogether: a log that is
-//! flooded tells nothing, and fills the disk.
+//! [`RateLimit`]: how many lines may be logged, about each kind of thing and altogether. A log that
+//! is flooded tells nothing, and fills the disk.
 //!
 //! What must stay true: nothing is forgotten, only put into a count, and no number of kinds makes
 //! this larger.
@@ -33,6 +33,11 @@ struct Kind {
 }
 
 impl RateLimit {
+    /// Within `window`, which begins with the first of them, `each` of a kind may be said, and `most`
+    /// within any such time altogether.
+    ///
+    /// # Panics
+    /// When `most` is more than 255.
     pub fn new(window: Duration, each: usize, most: usize) -> Self {
         assert!(most < KINDS, "those of a window are remembered");
         Self {

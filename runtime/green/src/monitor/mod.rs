@@ -14,16 +14,15 @@
 pub(crate) mod overflow;
 mod report;
 mod snapshot;
-mod turn;
+mod trace;
 
 pub use report::{Blocked, on_blocked};
-pub(crate) use snapshot::{Snapshot, names, walk};
-pub(crate) use turn::{Running, Turn};
 
 use crate::scheduler::worker::Worker;
 use report::Reporter;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How often a worker is looked at within the bound.
@@ -74,6 +73,22 @@ impl Held {
     }
 }
 
+/// By worker; set when the monitor is started.
+static HELD: OnceLock<Box<[Held]>> = OnceLock::new();
+
+impl Worker {
+    /// How long it is and was held up.
+    pub fn held(&self) -> &'static Held {
+        static NEVER: Held = Held {
+            now_us: AtomicU64::new(0),
+            times: AtomicU64::new(0),
+            total_us: AtomicU64::new(0),
+            longest_us: AtomicU64::new(0),
+        };
+        HELD.get().map_or(&NEVER, |held| &held[self.index()])
+    }
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -87,7 +102,9 @@ pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
         return Ok(());
     }
     let bound = bound.max(LEAST_BOUND);
-    snapshot::install()?;
+    snapshot::install(workers.len())?;
+    HELD.get_or_init(|| workers.iter().map(|_| Held::default()).collect());
+    overflow::names_are_written();
     std::thread::Builder::new()
         .name("greenway-monitor".into())
         .spawn(move || {
@@ -97,7 +114,7 @@ pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
             let mut last = Instant::now();
             loop {
                 std::thread::sleep(period);
-                overflow::tell_trace();
+                overflow::write_names();
                 let now = Instant::now();
                 let passed = now.duration_since(last).min(period * 2);
                 for watch in &mut watches {
@@ -107,15 +124,7 @@ pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
                 last = Instant::now();
             }
         })?;
-    WATCHING.store(true, Relaxed);
     Ok(())
-}
-
-static WATCHING: AtomicBool = AtomicBool::new(false);
-
-/// Whether there is a monitor.
-pub(crate) fn is_watching() -> bool {
-    WATCHING.load(Relaxed)
 }
 
 /// What the monitor knows of one worker.
@@ -203,7 +212,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scheduler::worker::workers;
+    use crate::runtime::workers;
 
     #[test]
     fn only_one_turn_that_lasts_is_reported_and_ever_more_seldom() {

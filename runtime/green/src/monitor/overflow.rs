@@ -11,13 +11,14 @@
 //!   collects the stack; the monitor, if there is one, looks up the names, which takes memory. If
 //!   the monitor needs a lock that the thread holds, the process ends without the names.
 
-use crate::monitor;
+use super::trace::{names, walk};
+use crate::scheduler::config;
 use crate::scheduler::worker::{self, Worker};
-use crate::sys::signal;
+use crate::sys::signal::{self, Interrupted, Stderr};
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// The signals that tell of a guard page: which one, the system decides.
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
@@ -63,12 +64,11 @@ extern "C" fn on_fault(
     if let Some(here) = worker::current() {
         // SAFETY: the kernel passes what it has to say.
         let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
-        // SAFETY: as above.
-        let stack = unsafe { signal::stack_address(context) };
+        // SAFETY: this is the context that the kernel has passed to us.
+        let Interrupted { code: at, stack } = unsafe { Interrupted::of(context) };
         let is_guard = number != libc::SIGSEGV || code == SEGV_ACCERR;
         if code > 0 && is_guard && address.abs_diff(stack) < NEAR {
-            // SAFETY: as above.
-            die(here, unsafe { signal::code_address(context) });
+            die(here, at);
         }
     }
     let place = SIGNALS.iter().position(|signal| *signal == number);
@@ -89,27 +89,26 @@ fn die(here: &Worker, at: usize) -> ! {
     TRACE.wait_until_told();
     let _ = out.write_str("greenway: Ending the process.\n");
     signal::default_action(libc::SIGABRT);
-    // SAFETY: ends the process, whatever state it is in.
-    unsafe { libc::abort() }
+    std::process::abort()
 }
 
 fn tell(here: &Worker, out: &mut Stderr) -> fmt::Result {
     // SAFETY: we are in a handler on that worker.
     let running = unsafe { here.turn().running() };
     out.write_str("\ngreenway: ")?;
-    match running.and_then(|thread| thread.control()) {
-        Some(control) => control.write_name(out)?,
+    match running.and_then(|thread| thread.identity()) {
+        Some(identity) => identity.write_name(out)?,
         None => out.write_str("a coroutine")?,
     }
     out.write_str(" has overflowed its stack")?;
-    let size = worker::config_now().map_or(0, |config| config.stack_size / 1024);
+    let size = config::in_effect().map_or(0, |config| config.stack_size / 1024);
     if size > 0 {
         write!(out, " of {size} KiB")?;
     }
-    if let Some(errand) = running.and_then(|thread| thread.errand_now()) {
+    if let Some(context) = running.and_then(|thread| thread.context_now()) {
         out.write_str(", ")?;
-        errand.show(out)?;
-        std::mem::forget(errand); // to drop the last one would free it
+        context.show(out)?;
+        std::mem::forget(context); // to drop the last one would free it
     }
     out.write_str(
         ".\ngreenway: Either a recursion has no end, or the stack is too small for what it \
@@ -118,8 +117,15 @@ fn tell(here: &Worker, out: &mut Stderr) -> fmt::Result {
 }
 
 /// Writes the names of the stack that has overflowed, if there is one. For the monitor.
-pub(crate) fn tell_trace() {
+pub(super) fn write_names() {
     TRACE.tell();
+}
+
+static NAMES_ARE_WRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// There is a monitor, which calls [`write_names`] several times a second from now on.
+pub(super) fn names_are_written() {
+    NAMES_ARE_WRITTEN.store(true, Ordering::Relaxed);
 }
 
 static TRACE: Trace = Trace {
@@ -153,8 +159,7 @@ impl Trace {
         let (order, failed) = (Ordering::AcqRel, Ordering::Relaxed);
         let first = self.state.compare_exchange(NONE, TAKING, order, failed);
         if first.is_ok() {
-            self.len
-                .store(monitor::walk(&self.frames), Ordering::Relaxed);
+            self.len.store(walk(&self.frames), Ordering::Relaxed);
             self.at.store(at, Ordering::Relaxed);
             self.state.store(TAKEN, Ordering::Release);
         }
@@ -162,7 +167,9 @@ impl Trace {
 
     fn wait_until_told(&self) {
         for _ in 0..PATIENCE {
-            if self.state.load(Ordering::Acquire) == TOLD || !monitor::is_watching() {
+            if self.state.load(Ordering::Acquire) == TOLD
+                || !NAMES_ARE_WRITTEN.load(Ordering::Relaxed)
+            {
                 return;
             }
             signal::pause();
@@ -181,28 +188,12 @@ impl Trace {
             .collect();
         let first = frames.iter().position(|frame| *frame == at).unwrap_or(0);
         let mut text = String::new();
-        for (place, name) in monitor::names(&frames[first..]).iter().enumerate() {
+        for (place, name) in names(&frames[first..]).iter().enumerate() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {place:>3}: {name}");
         }
         // Without std's lock, which the thread may hold; it may fail, and then nobody reads it.
         let _ = Stderr.write_str(&text);
         self.state.store(TOLD, Ordering::Release);
-    }
-}
-
-/// The standard error, without a buffer and without a lock.
-struct Stderr;
-
-impl fmt::Write for Stderr {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            // SAFETY: the bytes live over the call.
-            let n = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
-            let n = usize::try_from(n).map_err(|_| fmt::Error)?;
-            rest = &rest[n..];
-        }
-        Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! What is said of a green thread that holds up its worker, and to whom.
 
-use super::snapshot::names;
+use super::snapshot;
+use super::trace::names;
 use crate::logging::Count;
 use crate::logging::RateLimit;
 use crate::scheduler::control::alive_on;
-use crate::scheduler::task_context::{Serving, kind_of};
+use crate::scheduler::task_context::{RequestInfo, kind_of};
 use crate::scheduler::thread::Thread;
 use crate::scheduler::worker::Worker;
 use std::cell::OnceCell;
@@ -28,7 +29,7 @@ pub struct Blocked {
     worker: &'static Worker,
     turn: u64,
     duration: Duration,
-    serving: Option<Serving>,
+    serving: Option<RequestInfo>,
     stack: OnceCell<Vec<String>>,
     /// Times that its like was not reported since the last report.
     unsaid: u64,
@@ -40,7 +41,7 @@ impl Blocked {
         &self.name
     }
 
-    /// The green thread's number, as [`Sight::number`](crate::Sight::number).
+    /// The green thread's number, as [`TaskInfo::number`](crate::TaskInfo::number).
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -56,7 +57,7 @@ impl Blocked {
     }
 
     /// Whom it serves, if it is a connection of a server.
-    pub fn serving(&self) -> Option<&Serving> {
+    pub fn serving(&self) -> Option<&RequestInfo> {
         self.serving.as_ref()
     }
 
@@ -64,7 +65,7 @@ impl Blocked {
     /// at the first call.
     pub fn stack(&self) -> &[String] {
         self.stack.get_or_init(|| {
-            let frames = self.worker.snapshot().ask(self.worker.tid(), self.turn);
+            let frames = snapshot::ask(self.worker, self.turn);
             frames.map_or_else(Vec::new, |frames| names(&frames))
         })
     }
@@ -167,14 +168,14 @@ impl Reporter {
         let Some((control, thread)) = found else {
             return; // it has just ended
         };
-        let errand = thread.errand();
+        let context = thread.context();
         let mut blocked = Blocked {
             name: control.name().into_owned(),
             number: control.number(),
             worker,
             turn,
             duration: held,
-            serving: errand.map(|errand| errand.serving()),
+            serving: context.map(|context| context.request_info()),
             stack: OnceCell::new(),
             unsaid: 0,
         };

@@ -2,8 +2,10 @@
 
 use super::dns::{self, ToSocketAddrs};
 use super::socket::until_room;
-use crate::scheduler::thread::{Awaited, Interest, Io, TimedOut, wait_for};
+use crate::scheduler::thread::{Awaited, Io, wait_for};
+use crate::scheduler::timed_out::TimedOut;
 use crate::sys;
+use crate::sys::Interest;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io;

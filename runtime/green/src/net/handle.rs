@@ -6,6 +6,7 @@
 //! costs no descriptor of its own.
 
 use crate::net::Stream;
+use crate::runtime;
 use crate::scheduler::worker;
 use crate::sys;
 
@@ -61,7 +62,7 @@ impl Handle {
     /// refuses.
     pub fn stream_here(&self) -> io::Result<Stream> {
         let copy = self.with(|fd| match worker::current() {
-            Some(here) => sys::dup_for_worker(fd, here.index(), worker::workers().len()),
+            Some(here) => sys::dup_for_worker(fd, here.index(), runtime::workers().len()),
             None => fd.try_clone_to_owned(),
         });
         let copy: OwnedFd = copy.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))?;

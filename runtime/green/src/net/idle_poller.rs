@@ -9,9 +9,11 @@
 //! in the lot, or given back, or dropped at its deadline: exactly one of these.
 
 use crate::Greenlet;
+use crate::runtime;
 use crate::scheduler::registered::Registered;
-use crate::scheduler::thread::{Awaited, Io, Thread, TimedOut, current, wait_for};
-use crate::scheduler::worker::{self, Worker};
+use crate::scheduler::thread::{Awaited, Io, Thread, current, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use crate::scheduler::worker::Worker;
 use crate::sys::{self, Epoll};
 use crate::task::spawn::Builder;
 use crate::yield_now;
@@ -27,7 +29,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lot of a worker.
-pub struct Lot<T: Send + 'static> {
+pub struct IdlePoller<T: Send + 'static> {
     shared: Arc<Shared<T>>,
     keeper: Greenlet<()>,
 }
@@ -52,7 +54,7 @@ struct Place<T> {
     deadline: Option<Instant>,
 }
 
-impl<T: AsFd + Send + 'static> Lot<T> {
+impl<T: AsFd + Send + 'static> IdlePoller<T> {
     /// The lot of a worker. A thing whose descriptor is readable, or whose peer has ended, is
     /// given to `back`, on the worker, in a thread that must not wait.
     ///
@@ -63,7 +65,7 @@ impl<T: AsFd + Send + 'static> Lot<T> {
         back: impl Fn(Box<T>) + Send + 'static,
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let workers = worker::workers().len();
+        let workers = runtime::workers().len();
         let watched = sys::dup_for_worker(epoll.as_fd(), worker.index(), workers)?;
         let watched = Registered::new(watched)?;
         let shared = Arc::new(Shared {
@@ -140,18 +142,23 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     fn keep(&self, io: Io<'_>, back: impl Fn(Box<T>)) {
-        self.keeper.get_or_init(current);
+        self.keeper.get_or_init(|| current().handle());
         loop {
             let (earliest, closed) = {
                 let state = self.lock();
                 (state.earliest(), state.closed)
             };
             if !closed {
-                let (Ok(()) | Err(TimedOut)) = wait_for(Awaited::Lot, earliest, io, |_, flags| {
-                    let state = self.lock();
-                    let changed = state.closed || state.earliest() != earliest;
-                    (flags != 0 || changed).then_some(())
-                });
+                let (Ok(()) | Err(TimedOut)) = wait_for(
+                    Awaited::Other("idle connections"),
+                    earliest,
+                    io,
+                    |_, flags| {
+                        let state = self.lock();
+                        let changed = state.closed || state.earliest() != earliest;
+                        (flags != 0 || changed).then_some(())
+                    },
+                );
             }
             while self.give_back(&back) {
                 yield_now();
@@ -192,9 +199,9 @@ impl<T: Send + 'static> Shared<T> {
     }
 }
 
-impl<T: Send + 'static> fmt::Debug for Lot<T> {
+impl<T: Send + 'static> fmt::Debug for IdlePoller<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lot")
+        f.debug_struct("IdlePoller")
             .field("places", &self.shared.lock().places.len())
             .finish_non_exhaustive()
     }

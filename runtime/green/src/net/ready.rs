@@ -1,10 +1,11 @@
 //! [`Ready`]: a descriptor's readiness as something to be waited for together with others.
 
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::Ticket;
-use crate::scheduler::thread::{Interest, Thread};
-use crate::sync::wait::Lookout;
+use crate::scheduler::thread::Thread;
 use crate::sync::wait::sealed::{Watch, Watched};
 use crate::sys;
+use crate::sys::Interest;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 

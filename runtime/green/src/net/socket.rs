@@ -1,7 +1,9 @@
 //! [`Socket`]: what all public sockets are made of.
 
 use crate::os::descriptor::Descriptor;
-use crate::scheduler::thread::{self, Awaited, Interest, TimedOut, deadline_in};
+use crate::scheduler::thread::{self, Awaited, deadline_in};
+use crate::scheduler::timed_out::TimedOut;
+use crate::sys::Interest;
 use crate::{sleep, yield_now};
 use socket2::SockRef;
 use std::io;
@@ -186,7 +188,7 @@ impl Modes {
 
 /// A peer that is always ready must not keep a worker to itself.
 fn give_way() {
-    if !std::thread::panicking() && thread::current().did() {
+    if !std::thread::panicking() && thread::with_current(|me| me.tick()) {
         yield_now();
     }
 }

@@ -6,10 +6,13 @@
 //! is [`TcpStream`](super::TcpStream), which may be anywhere.
 
 use crate::net::handle::{Handle, Opened};
+use crate::runtime;
 use crate::scheduler::registered::Registered;
-use crate::scheduler::thread::{Awaited, Interest, Io, TimedOut, wait_for};
+use crate::scheduler::thread::{Awaited, Io, wait_for};
+use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker;
 use crate::sys;
+use crate::sys::Interest;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};
@@ -54,7 +57,7 @@ impl Stream {
         let socket = match worker::current() {
             None => Socket::Plain(stream),
             Some(here) => {
-                let count = worker::workers().len();
+                let count = runtime::workers().len();
                 let stream = if stream.as_raw_fd() as usize % count == here.index() {
                     stream
                 } else {
@@ -84,6 +87,7 @@ impl Stream {
         matches!(self.socket, Socket::Green(_))
     }
 
+    /// The socket itself.
     pub fn std(&self) -> &StdStream {
         match &self.socket {
             Socket::Green(stream) => stream.get(),

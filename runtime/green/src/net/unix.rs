@@ -3,7 +3,8 @@
 use super::connect;
 use super::methods::{listener, plumbing, stream, timeouts};
 use super::socket::Socket;
-use crate::scheduler::thread::{Interest, deadline_in};
+use crate::scheduler::thread::deadline_in;
+use crate::sys::Interest;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;

@@ -6,5 +6,5 @@
 mod run_info;
 mod task_dump;
 
-pub use run_info::{RunInfo, WorkerSight, run_info};
-pub use task_dump::{Doing, Sight, green_threads};
+pub use run_info::{RunInfo, WorkerInfo, run_info};
+pub use task_dump::{TaskInfo, TaskState, green_threads};

@@ -1,11 +1,11 @@
 //! The list of all green threads as a text that stays of use when there are ten thousand.
 
 use crate::logging::Count;
-use crate::observe::task_dump::{Doing, Sight, sights_on};
+use crate::observe::task_dump::{TaskInfo, TaskState, tasks_on};
+use crate::runtime;
 use crate::scheduler::stack::{StackMark, stack_marks};
 use crate::scheduler::task_context::kind_of;
-use crate::scheduler::thread::{OsSight, os_errands};
-use crate::scheduler::worker;
+use crate::scheduler::thread::{OsThreadInfo, serving_os_threads};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -19,17 +19,17 @@ const MOST_LINES: usize = 60;
 #[non_exhaustive]
 pub struct RunInfo {
     /// All workers.
-    pub workers: Vec<WorkerSight>,
+    pub workers: Vec<WorkerInfo>,
     /// All green threads, as [`green_threads`](crate::green_threads) tells of them.
-    pub threads: Vec<Sight>,
-    os_threads: Vec<OsSight>,
+    pub threads: Vec<TaskInfo>,
+    os_threads: Vec<OsThreadInfo>,
     stacks: Vec<StackMark>,
 }
 
 /// A worker at the moment of a [`run_info`] call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct WorkerSight {
+pub struct WorkerInfo {
     /// Its number.
     pub index: usize,
     /// How long one green thread has been holding it up, if the monitor has noticed one.
@@ -50,17 +50,17 @@ pub fn run_info() -> RunInfo {
     let mut info = RunInfo {
         workers: Vec::new(),
         threads: Vec::new(),
-        os_threads: os_errands(),
+        os_threads: serving_os_threads(),
         stacks: stack_marks(),
     };
-    for worker in worker::workers() {
+    for worker in runtime::workers() {
         let held = worker.held();
-        info.workers.push(WorkerSight {
+        info.workers.push(WorkerInfo {
             index: worker.index(),
             held_up: held.now(),
             times_held_up: held.times(),
         });
-        info.threads.extend(sights_on(worker, now));
+        info.threads.extend(tasks_on(worker, now));
     }
     info
 }
@@ -74,8 +74,8 @@ impl fmt::Display for RunInfo {
             self.worker(worker, f)?;
         }
         if f.alternate() {
-            for sight in &self.threads {
-                writeln!(f, "{sight}")?;
+            for task in &self.threads {
+                writeln!(f, "{task}")?;
             }
         } else {
             self.groups(f)?;
@@ -87,7 +87,7 @@ impl fmt::Display for RunInfo {
             writeln!(f, "{thread}")?;
         }
         if !self.stacks.is_empty() {
-            let size = worker::config().stack_size / 1024;
+            let size = runtime::config().stack_size / 1024;
             writeln!(f, "\nStacks, by the most that was used of {size} KiB")?;
         }
         for mark in self.stacks.iter().take(MOST_LINES) {
@@ -98,9 +98,9 @@ impl fmt::Display for RunInfo {
 }
 
 impl RunInfo {
-    fn worker(&self, worker: &WorkerSight, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn worker(&self, worker: &WorkerInfo, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let index = worker.index;
-        let here = || self.threads.iter().filter(|sight| sight.worker == index);
+        let here = || self.threads.iter().filter(|task| task.worker == index);
         let threads = Count(here().count(), "green thread");
         write!(f, "worker {index}: {threads}")?;
         if worker.times_held_up > 0 {
@@ -109,7 +109,7 @@ impl RunInfo {
         }
         if let Some(held) = worker.held_up {
             write!(f, ", IS HELD UP for {held:.1?}")?;
-            if let Some(by) = here().find(|sight| sight.doing == Doing::Running) {
+            if let Some(by) = here().find(|task| task.doing == TaskState::Running) {
                 write!(f, " by {by}")?;
             }
         }
@@ -117,13 +117,13 @@ impl RunInfo {
     }
 
     fn groups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut groups: HashMap<(String, Doing), (usize, Duration)> = HashMap::new();
-        for sight in &self.threads {
+        let mut groups: HashMap<(String, TaskState), (usize, Duration)> = HashMap::new();
+        for task in &self.threads {
             let (count, longest) = groups
-                .entry((kind_of(sight.serving.as_ref(), &sight.name), sight.doing))
+                .entry((kind_of(task.serving.as_ref(), &task.name), task.doing))
                 .or_default();
             *count += 1;
-            *longest = (*longest).max(sight.since);
+            *longest = (*longest).max(task.since);
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by(|((a, _), (many, _)), ((b, _), (few, _))| few.cmp(many).then(a.cmp(b)));
@@ -143,10 +143,10 @@ impl RunInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Awaited, Serving};
+    use crate::{Awaited, RequestInfo};
 
-    fn sight(number: u64, name: &str, doing: Doing, serving: Option<Serving>) -> Sight {
-        Sight {
+    fn task(number: u64, name: &str, doing: TaskState, serving: Option<RequestInfo>) -> TaskInfo {
+        TaskInfo {
             number,
             name: name.into(),
             worker: 0,
@@ -161,18 +161,18 @@ mod tests {
     #[test]
     fn ten_thousand_threads_are_a_few_lines() {
         let serving = |request: &str| {
-            Some(Serving {
+            Some(RequestInfo {
                 state: "busy",
                 peer: None,
                 request: Some(request.into()),
                 route: Some("/poll/<n>".into()),
             })
         };
-        let event = Doing::Waiting(Awaited::Event);
+        let event = TaskState::Waiting(Awaited::Event);
         let mut threads = Vec::new();
         for number in 0..9_000 {
             let request = format!("GET /poll/{number} HTTP/1.1");
-            threads.push(sight(
+            threads.push(task(
                 number,
                 &format!("green-{number}"),
                 event,
@@ -180,20 +180,20 @@ mod tests {
             ));
         }
         for number in 9_000..10_000 {
-            let doing = Doing::Waiting(Awaited::Time);
-            threads.push(sight(number, &format!("green-{number}"), doing, None));
+            let doing = TaskState::Waiting(Awaited::Time);
+            threads.push(task(number, &format!("green-{number}"), doing, None));
         }
         for number in 10_000..10_100 {
-            threads.push(sight(
+            threads.push(task(
                 number,
                 &format!("other {number}"),
-                Doing::Ready,
+                TaskState::Ready,
                 None,
             ));
         }
-        threads.push(sight(20_000, "hog", Doing::Running, None));
+        threads.push(task(20_000, "hog", TaskState::Running, None));
         let info = RunInfo {
-            workers: vec![WorkerSight {
+            workers: vec![WorkerInfo {
                 index: 0,
                 held_up: Some(Duration::from_millis(1500)),
                 times_held_up: 3,

@@ -3,10 +3,11 @@
 //! Nobody is asked: each thread notes for itself what it waits for, where all can see it. So the
 //! answer is the same, and comes as soon, when a worker is held up.
 
+use crate::runtime;
 use crate::scheduler::control::{Control, alive_on};
-use crate::scheduler::task_context::Serving;
+use crate::scheduler::task_context::RequestInfo;
 use crate::scheduler::thread::{Awaited, Thread};
-use crate::scheduler::worker::{self, Worker};
+use crate::scheduler::worker::Worker;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A green thread at the moment of a [`green_threads`] call. Shown, it is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Sight {
+pub struct TaskInfo {
     /// No other green thread of the process has or has had it.
     pub number: u64,
     /// As [`Greenlet::name`](crate::Greenlet::name).
@@ -26,17 +27,17 @@ pub struct Sight {
     /// The time since it was spawned.
     pub age: Duration,
     /// What it does.
-    pub doing: Doing,
+    pub doing: TaskState,
     /// The time since it began to wait; 0 if it does not.
     pub since: Duration,
     /// For a connection of a server: whom it serves.
-    pub serving: Option<Serving>,
+    pub serving: Option<RequestInfo>,
 }
 
 /// What a green thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Doing {
+pub enum TaskState {
     /// It has not begun.
     Starting,
     /// It runs, and all others of its worker wait for it to come to a wait.
@@ -52,44 +53,44 @@ pub enum Doing {
 /// A look at threads that go on meanwhile: each line was true at some moment of the call.
 ///
 /// ```
-/// use greenway_green::{Awaited, Builder, Doing, green_threads, sleep};
+/// use greenway_green::{Awaited, Builder, TaskState, green_threads, sleep};
 /// use std::time::Duration;
 ///
 /// let sleeper = Builder::new().name("sleeper").spawn(|| sleep(Duration::MAX));
 /// sleep(Duration::from_millis(5));
-/// let sight = green_threads().into_iter().find(|sight| sight.name == "sleeper").unwrap();
-/// assert_eq!(sight.doing, Doing::Waiting(Awaited::Time));
+/// let task = green_threads().into_iter().find(|task| task.name == "sleeper").unwrap();
+/// assert_eq!(task.doing, TaskState::Waiting(Awaited::Time));
 /// sleeper.kill();
 /// ```
-pub fn green_threads() -> Vec<Sight> {
+pub fn green_threads() -> Vec<TaskInfo> {
     let now = Instant::now();
-    worker::workers()
+    runtime::workers()
         .iter()
-        .flat_map(|worker| sights_on(worker, now))
+        .flat_map(|worker| tasks_on(worker, now))
         .collect()
 }
 
-pub(crate) fn sights_on(worker: &Worker, now: Instant) -> impl Iterator<Item = Sight> {
+pub(crate) fn tasks_on(worker: &Worker, now: Instant) -> impl Iterator<Item = TaskInfo> {
     let (_, running) = worker.turn().look();
     alive_on(worker)
         .into_iter()
-        .filter_map(move |control| sight(&control, running, now))
+        .filter_map(move |control| task(&control, running, now))
 }
 
 /// `None` for one that has ended meanwhile.
-fn sight(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<Sight> {
+fn task(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<TaskInfo> {
     let thread = control.thread();
     let (doing, since) = match &thread {
         None if control.has_ended() => return None,
-        None => (Doing::Starting, Duration::ZERO),
-        Some(thread) if Arc::as_ptr(thread) == running => (Doing::Running, Duration::ZERO),
+        None => (TaskState::Starting, Duration::ZERO),
+        Some(thread) if Arc::as_ptr(thread) == running => (TaskState::Running, Duration::ZERO),
         Some(thread) => match thread.waiting_for() {
-            Some((what, since)) if !thread.is_woken() => (Doing::Waiting(what), since),
-            _ => (Doing::Ready, Duration::ZERO),
+            Some((what, since)) if !thread.is_woken() => (TaskState::Waiting(what), since),
+            _ => (TaskState::Ready, Duration::ZERO),
         },
     };
-    let errand = thread.as_ref().and_then(|thread| thread.errand());
-    Some(Sight {
+    let context = thread.as_ref().and_then(|thread| thread.context());
+    Some(TaskInfo {
         number: control.number(),
         name: control.name().into_owned(),
         worker: control.home().index(),
@@ -97,11 +98,11 @@ fn sight(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option
         age: now.saturating_duration_since(control.born()),
         doing,
         since,
-        serving: errand.map(|errand| errand.serving()),
+        serving: context.map(|context| context.request_info()),
     })
 }
 
-impl fmt::Display for Sight {
+impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             number,
@@ -116,7 +117,7 @@ impl fmt::Display for Sight {
             write!(f, ", of #{parent}")?;
         }
         write!(f, ": {doing}")?;
-        if matches!(doing, Doing::Waiting(_)) {
+        if matches!(doing, TaskState::Waiting(_)) {
             write!(f, " for {:.1?}", self.since)?;
         }
         match &self.serving {
@@ -126,7 +127,7 @@ impl fmt::Display for Sight {
     }
 }
 
-impl fmt::Display for Doing {
+impl fmt::Display for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Starting => f.write_str("about to begin"),

@@ -5,7 +5,9 @@
 //! and nothing else. A wait is the worker's business (see [`watch`](crate::scheduler::watch)), or in an OS
 //! thread that of `poll(2)`.
 
-use crate::scheduler::thread::{Awaited, Interest, Io, TimedOut, wait_for};
+use crate::scheduler::thread::{Awaited, Io, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use crate::sys::Interest;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -26,7 +26,8 @@
 
 use crate::Greenlet;
 use crate::scheduler::discard::discard;
-use crate::scheduler::thread::{Awaited, Interest, Io, Unwind, deadline_in, wait_for};
+use crate::scheduler::thread::{Awaited, Io, Unwind, deadline_in, wait_for};
+use crate::sys::Interest;
 use crate::task::spawn::Builder;
 use signal_hook::consts::FORBIDDEN;
 use signal_hook::iterator::backend::SignalDelivery;

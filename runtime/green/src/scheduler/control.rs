@@ -1,13 +1,12 @@
 //! What is known of a green thread from outside, whatever its value is.
 
-use crate::scheduler::line::{Line, Ticket, lock, wait_in};
-use crate::scheduler::thread::{self, Awaited, Interrupt, Thread};
+use crate::scheduler::config;
+use crate::scheduler::line::{Line, Lookout, Ticket, lock, wait_in};
+use crate::scheduler::thread::{self, Awaited, Identity, Interrupt, Thread};
 use crate::scheduler::timed_out::TimedOut;
-use crate::scheduler::worker::{Worker, workers};
-use crate::sync::wait::Lookout;
+use crate::scheduler::worker::Worker;
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,7 +19,8 @@ static ALIVE: OnceLock<Box<[Mutex<Alive>]>> = OnceLock::new();
 type Alive = FxHashMap<u64, Arc<Control>>;
 
 fn alive() -> &'static [Mutex<Alive>] {
-    ALIVE.get_or_init(|| workers().iter().map(|_| Mutex::default()).collect())
+    let workers = || config::in_effect().expect("there are workers").workers;
+    ALIVE.get_or_init(|| (0..workers()).map(|_| Mutex::default()).collect())
 }
 
 /// All green threads of a worker that have not ended, oldest first.
@@ -65,23 +65,10 @@ impl Control {
         control
     }
 
-    /// 1, 2, …: no other green thread has or has had it.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match &self.name {
             Some(name) => Cow::Borrowed(name),
             None => Cow::Owned(format!("green-{}", self.number)),
-        }
-    }
-
-    /// Shows its name and number, without any memory of its own: for signal handlers.
-    pub(crate) fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(out, "green thread {name:?} (#{})", self.number),
-            None => write!(out, "green thread #{}", self.number),
         }
     }
 
@@ -95,6 +82,11 @@ impl Control {
 
     pub(crate) fn born(&self) -> Instant {
         self.born
+    }
+
+    /// 1, 2, …: no other green thread has or has had it.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The thread, while it runs.
@@ -153,6 +145,19 @@ impl Control {
     }
 }
 
+impl Identity for Control {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn write_name(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(out, "green thread {name:?} (#{})", self.number),
+            None => write!(out, "green thread #{}", self.number),
+        }
+    }
+}
+
 impl Lookout for Control {
     fn is_ready(&self) -> bool {
         self.has_ended()
@@ -174,93 +179,5 @@ impl fmt::Debug for Control {
             .field("running", &life.thread.is_some())
             .field("ended", &life.ended)
             .finish_non_exhaustive()
-    }
-}
-
-/// Green threads that somebody wants to see the end of: the members of a group or of a scope.
-#[derive(Default)]
-pub(crate) struct Crowd(Mutex<Members>);
-
-#[derive(Default)]
-struct Members {
-    present: BTreeMap<u64, Arc<Control>>,
-    /// Those who wait until nobody is left.
-    waiting: Line,
-}
-
-impl Crowd {
-    /// Adds one that has not started yet.
-    pub(crate) fn add(&self, control: Arc<Control>) {
-        lock(&self.0).present.insert(control.number, control);
-    }
-
-    /// Removes one that has ended.
-    pub(crate) fn remove(&self, control: &Control) {
-        let mut members = lock(&self.0);
-        members.present.remove(&control.number);
-        if members.present.is_empty() {
-            members.waiting.wake_all();
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.0).present.len()
-    }
-
-    pub(crate) fn kill(&self) {
-        let present: Vec<_> = lock(&self.0).present.values().cloned().collect();
-        for control in present {
-            control.kill();
-        }
-    }
-
-    /// Waits until nobody is left.
-    pub(crate) fn wait_empty(&self, deadline: Option<Instant>) -> Result<(), TimedOut> {
-        let empty = |members: &mut Members| members.present.is_empty().then_some(());
-        wait_in(
-            Awaited::Join,
-            &self.0,
-            |members| &mut members.waiting,
-            deadline,
-            empty,
-        )
-    }
-
-    /// As [`wait_empty`](Self::wait_empty), and nothing ends this wait early. The caller is not
-    /// unwinding.
-    pub(crate) fn wait_empty_through(&self) {
-        let mut ticket = None;
-        crate::scheduler::thread::wait_through(Awaited::Join, |me| {
-            let mut members = lock(&self.0);
-            let empty = members.present.is_empty();
-            match ticket {
-                None if !empty => ticket = Some(members.waiting.enter(me.clone())),
-                Some(ticket) if empty => {
-                    members.waiting.leave(ticket);
-                }
-                None | Some(_) => {}
-            }
-            empty
-        });
-    }
-}
-
-impl Lookout for Crowd {
-    fn is_ready(&self) -> bool {
-        self.len() == 0
-    }
-    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
-        lock(&self.0).waiting.enter(thread.clone())
-    }
-    fn unwatch(&self, ticket: Ticket) {
-        lock(&self.0).waiting.leave(ticket);
-    }
-}
-
-impl fmt::Debug for Crowd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(lock(&self.0).present.values())
-            .finish()
     }
 }

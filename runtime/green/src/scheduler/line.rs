@@ -6,11 +6,13 @@
 //! Where all who wait are to look again at once (an event, the end of a thread), nobody is granted
 //! anything: [`Line::wake_all`] wakes them and [`wait_in`] is the wait.
 
+use crate::platform::BorrowedFd;
+use crate::platform::Instant;
+use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::scheduler::thread::{Awaited, Io, Thread, wait_for};
 use crate::scheduler::timed_out::TimedOut;
+use crate::sys::Interest;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Locks the state of a meeting point. Such a lock is held for a few instructions and never over
 /// a wait, and nothing under it can panic half-way through a change: poison says nothing.
@@ -115,6 +117,20 @@ impl<K> Line<K> {
     }
 }
 
+/// What [`wait`](crate::wait) does with an object that has a line.
+pub(crate) trait Lookout {
+    /// Whether it is ready now.
+    fn is_ready(&self) -> bool;
+    /// Lets `thread` be woken whenever that may have changed.
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket;
+    /// Ends that.
+    fn unwatch(&self, ticket: Ticket);
+    /// The descriptor that it is about, which the wait then watches itself.
+    fn descriptor(&self) -> Option<(BorrowedFd<'_>, Interest)> {
+        None
+    }
+}
+
 /// Waits until `check` finds in the shared state what it looks for, in that state's `line`
 /// meanwhile, whose [`wake_all`](Line::wake_all) makes it look again.
 ///
@@ -162,7 +178,7 @@ mod tests {
     #[test]
     fn turns_are_granted_in_order_and_passed_on_by_those_who_leave() {
         let mut line = Line::<()>::default();
-        let [a, b, c] = [(); 3].map(|()| line.enter(current()));
+        let [a, b, c] = [(); 3].map(|()| line.enter(current().handle()));
         assert!(line.grant());
         assert!(!line.redeem(b), "the turn is a's");
         assert!(line.redeem(a));
@@ -173,7 +189,7 @@ mod tests {
         assert!(line.grant(), "and c gets it");
         assert!(!line.grant(), "nobody is left");
         assert!(line.redeem(c));
-        let d = line.enter(current());
+        let d = line.enter(current().handle());
         assert!(!line.leave(d), "d leaves without a turn");
         assert_eq!(line.granted(), 0);
     }
@@ -181,11 +197,11 @@ mod tests {
     #[test]
     fn one_who_comes_back_with_a_worthless_turn_is_first_again() {
         let mut line = Line::<()>::default();
-        let [a, b, c] = [(); 3].map(|()| line.enter(current()));
+        let [a, b, c] = [(); 3].map(|()| line.enter(current().handle()));
         assert!(line.grant() && line.grant());
         for early in [b, a] {
             assert!(line.redeem(early));
-            line.restore(early, current());
+            line.restore(early, current().handle());
         }
         assert_eq!(line.granted(), 0);
         assert!(line.grant());

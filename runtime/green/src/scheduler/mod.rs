@@ -5,21 +5,26 @@
 //! how a green thread is started by a user, what it computes, or what waits are about: that is
 //! the business of the rooms above, which come here for [`wait_for`](thread::wait_for).
 
+pub(crate) mod config;
 pub(crate) mod control;
-pub(crate) mod coroutines;
+mod coroutine_pool;
+mod coroutines;
 pub(crate) mod discard;
+mod home_cell;
 pub(crate) mod line;
 pub(crate) mod registered;
+pub(crate) mod residents;
 pub(crate) mod stack;
 pub(crate) mod task_context;
 pub(crate) mod thread;
 pub(crate) mod timed_out;
 mod timer;
+pub(crate) mod turn;
 mod watch;
 pub(crate) mod worker;
 
+pub use config::Config;
 pub use stack::{StackMark, stack_marks};
-pub use task_context::Serving;
+pub use task_context::RequestInfo;
 pub use thread::Awaited;
 pub use timed_out::TimedOut;
-pub use worker::{Config, config, start};

@@ -1,9 +1,12 @@
 //! [`Registered`]: a descriptor that `may`'s epoll watches for as long as it lives.
 
-use crate::scheduler::thread::Io;
-use may::io::CoIo;
+use super::thread::{Io, Watched};
+use may::io::{CoIo, WaitIo};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+
+/// Epoll's flag for "readable", as `wait_io` reports it.
+const READABLE: usize = libc::EPOLLIN as usize;
 
 /// A descriptor of the worker that its number gives, in that worker's epoll. One thread at a
 /// time may wait for it, on that worker.
@@ -33,6 +36,17 @@ impl<T: AsRawFd> Registered<T> {
 
     /// For a wait of a green thread of its worker.
     pub(crate) fn io(&self) -> Io<'_> {
-        Io::Green(&self.watch)
+        Io::Registered(Watched::new(&self.watch))
+    }
+
+    /// Waits for news of it in one of the worker's residents, which have no control block. True if
+    /// there is something to read; false if it was [woken](Self::wake).
+    pub(super) fn wait(&self) -> bool {
+        self.watch.wait_io() & READABLE != 0
+    }
+
+    /// Ends the wait of a resident, on its worker.
+    pub(super) fn wake(&self) {
+        self.watch.waker().wakeup();
     }
 }

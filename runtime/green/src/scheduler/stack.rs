@@ -15,6 +15,7 @@
 //! ends the process when it is gone, so the last of the pages that are there stays, always.
 
 use crate::logging::Count;
+use crate::scheduler::config;
 use crate::scheduler::line::lock;
 use crate::scheduler::thread;
 use crate::scheduler::worker;
@@ -68,13 +69,22 @@ pub fn stack_marks() -> Vec<StackMark> {
     marks
 }
 
+fn stack_marks_wanted() -> bool {
+    config::in_effect().is_some_and(|config| config.stack_marks)
+}
+
+/// The size of each green thread's stack; 0 while there are none.
+fn stack_size() -> usize {
+    config::in_effect().map_or(0, |config| config.stack_size)
+}
+
 /// Gives the kernel all pages of the stack below the one that the caller is on: for a green
 /// thread that has just done the deepest of its work, and is about to wait. One system call.
 /// Does nothing where marks are asked for, which look at these pages, and in an OS thread.
 #[cold]
 #[inline(never)]
 pub fn trim() {
-    if crate::is_green() && !worker::config().stack_marks {
+    if worker::current().is_some() && !stack_marks_wanted() {
         discard_unused();
     }
 }
@@ -84,7 +94,7 @@ fn discard_unused() {
     const MARGIN: usize = 256;
     let anchor = thread::with_current(|me| me.anchor());
     // The lower part is left alone: at its end is the mark, which has to stay.
-    let low = anchor.saturating_sub(worker::config().stack_size / 4);
+    let low = anchor.saturating_sub(stack_size() / 4);
     let high = (stack_pointer() - MARGIN) / PAGE * PAGE;
     if anchor > 0 {
         discard(low.next_multiple_of(PAGE), high);
@@ -101,8 +111,8 @@ pub struct Measure {
 impl Measure {
     /// For the thread that calls, which may be of any kind.
     pub fn begin() -> Self {
-        let wanted = worker::config_now().is_some_and(|config| config.stack_marks);
-        let anchor = if wanted && crate::is_green() {
+        let wanted = stack_marks_wanted();
+        let anchor = if wanted && worker::current().is_some() {
             thread::current().anchor()
         } else {
             0
@@ -120,7 +130,7 @@ impl Measure {
         }
         let here = resident_below(stack_pointer());
         let used = self.top.next_multiple_of(PAGE).saturating_sub(here.low);
-        let size = worker::config().stack_size;
+        let size = stack_size();
         if let Some(who) = who() {
             note(who, used, size);
         }

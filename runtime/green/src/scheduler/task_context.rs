@@ -1,13 +1,13 @@
-//! What a thread does for the layers above, as far as they tell: so that a dump can say whom a
-//! green thread serves, without this room knowing what a connection is.
+//! [`TaskContext`]: what a thread does for the layers above, as far as they tell. So a task dump can
+//! say whom a green thread serves, and this crate need not know what a connection is.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 /// Something that a thread is busy with.
-pub trait Errand: fmt::Debug + Send + Sync {
+pub trait TaskContext: fmt::Debug + Send + Sync {
     /// What is known of it now.
-    fn serving(&self) -> Serving;
+    fn request_info(&self) -> RequestInfo;
 
     /// Shows it in few words: also called from the handler of a fatal signal, on the thread
     /// itself, so it must neither wait for a lock nor allocate. Nothing is shown where it cannot.
@@ -17,7 +17,7 @@ pub trait Errand: fmt::Debug + Send + Sync {
 /// What a green thread does for a client. Shown, it is a part of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Serving {
+pub struct RequestInfo {
     /// The state of the connection: `idle` (it waits for a request), `reading` (for the rest of
     /// a request's head) or `busy`.
     pub state: &'static str,
@@ -29,7 +29,8 @@ pub struct Serving {
     pub route: Option<String>,
 }
 
-impl Serving {
+impl RequestInfo {
+    /// All that there is to say.
     pub fn new(
         state: &'static str,
         peer: Option<SocketAddr>,
@@ -58,7 +59,7 @@ impl Serving {
     }
 }
 
-impl fmt::Display for Serving {
+impl fmt::Display for RequestInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.state)?;
         if let Some(request) = &self.request {
@@ -76,7 +77,7 @@ impl fmt::Display for Serving {
 
 /// What green threads that do the same have in common: the kind of the request that they serve, or
 /// their name.
-pub(crate) fn kind_of(serving: Option<&Serving>, name: &str) -> String {
+pub(crate) fn kind_of(serving: Option<&RequestInfo>, name: &str) -> String {
     if let Some(serving) = serving {
         let between = || format!("connection, {}", serving.state);
         return serving.kind().unwrap_or_else(between);
@@ -93,10 +94,10 @@ mod tests {
 
     #[test]
     fn requests_of_one_route_are_of_one_kind() {
-        let mut serving = Serving {
+        let mut serving = RequestInfo {
             state: "busy",
             peer: Some(([127, 0, 0, 1], 80).into()),
-            ..Serving::default()
+            ..RequestInfo::default()
         };
         assert_eq!(serving.kind(), None);
         serving.request = Some("GET /a/1?x=y HTTP/1.1".into());

@@ -13,13 +13,13 @@
 //!
 //! # Implementation
 //!
-//! The epoll is itself a descriptor that `may` watches, edge-triggered, for the worker's third
-//! resident. What is in it is level-triggered and fires once (`EPOLLONESHOT`), so something that
+//! The epoll is itself a descriptor that `may` watches, edge-triggered, for the worker's I/O
+//! task. What is in it is level-triggered and fires once (`EPOLLONESHOT`), so something that
 //! was ready before it was watched is reported as well, and nothing is reported twice. A wait
 //! costs two system calls (add, delete), and each round of epoll with news costs one more.
 
-use crate::scheduler::thread::{Interest, Thread};
-use crate::sys::{Epoll, Events};
+use crate::scheduler::thread::Thread;
+use crate::sys::{Epoll, Events, Interest};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -64,7 +64,7 @@ impl Watches {
             interest,
             told: false,
         });
-        let result = epoll.ask(number, wanted(waiters), waiters.len() > 1);
+        let result = epoll.ask(fd, wanted(waiters), waiters.len() > 1);
         if result.is_err() {
             self.remove(epoll, fd, thread);
         }
@@ -81,7 +81,7 @@ impl Watches {
             .retain(|waiter| !Arc::ptr_eq(&waiter.thread, thread));
         if entry.get().is_empty() {
             entry.remove();
-            epoll.forget(fd.as_raw_fd());
+            epoll.forget(fd);
         }
     }
 
@@ -104,7 +104,13 @@ impl Watches {
         }
         // It has fired and tells nothing more; others may still wait for the other direction.
         let wanted = wanted(waiters);
-        if wanted != Events::default() && epoll.ask(number, wanted, true).is_err() {
+        if wanted == Events::default() {
+            return;
+        }
+        // SAFETY: somebody still waits for it, and borrows it until its own `remove`, which ends
+        // the entry that we have just found. So the number is that of the open descriptor.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        if epoll.ask(fd, wanted, true).is_err() {
             // They look for themselves, and learn what is wrong with it.
             for waiter in waiters.iter_mut().filter(|waiter| !waiter.told) {
                 waiter.told = true;

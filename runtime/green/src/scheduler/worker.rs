@@ -1,81 +1,50 @@
 //! The workers: OS threads that run green threads, and how things reach them.
 //!
 //! `may` owns the OS threads and their epoll. This module adds what pinning needs: a mailbox
-//! for each worker, through which wakes and new green threads come from elsewhere, and a clock.
+//! for each worker, through which wakes and new green threads come from elsewhere, and timers.
+//! Who empties the mailbox and lets timers fire is told in
+//! [`residents`](crate::scheduler::residents).
 //!
-//! # Implementation
+//! # The bell of a mailbox
 //!
-//! On each worker three resident coroutines live for ever. The *porter* watches an eventfd (the
-//! bell), empties the mailbox, wakes and starts what it finds there. The *clock* watches a
-//! timerfd and wakes what is due. The *guard* watches an epoll and wakes those whose descriptor
-//! is ready (see [`watch`](crate::scheduler::watch)). The descriptors are chosen so that `may` watches them
-//! on that worker, and all are edge-triggered: bell and timer never have to be read.
+//! Who puts a message into the mailbox rings the bell, an eventfd that the worker watches. To ring
+//! is a system call, so `ringing` says that the bell has been rung and not been heard yet, and
+//! only who turns it from false to true writes to the eventfd. The mailbox task, when it hears the
+//! bell, *first* sets `ringing` to false and *then* takes the messages. A message that was put
+//! before that is taken. One that is put later finds `ringing` false and rings again. One whose
+//! sender still saw `ringing` true was put before that look, the look was before the flag was
+//! cleared, and so it is among those that are taken. Acquire and release on `ringing` order the
+//! three; the mailbox's own lock does the rest.
+//!
+//! # Fairness to descriptors
 //!
 //! Wakes on the worker itself need neither bell nor system call, but `may` looks at its epoll
 //! only when nothing is left to run, so two green threads that keep waking one another would
 //! starve all others of I/O. Therefore after [`WAKES_PER_ROUND`] such wakes the next ones
 //! wait for the bell, that is, for a round of epoll.
 
-use crate::monitor::overflow;
-use crate::monitor::{self, Held, Snapshot, Turn};
-use crate::scheduler::coroutines::{Carriers, Start};
-use crate::scheduler::thread::{Interest, Thread};
-use crate::scheduler::timer::{Key, Timers};
-use crate::scheduler::watch::Watches;
-use crate::sys::signal;
-use crate::sys::{self, Epoll, Events};
-
-use may::io::{CoIo, WaitIo};
-use std::cell::{Cell, UnsafeCell};
+use super::coroutine_pool::{CoroutinePool, Start};
+use super::home_cell::HomeCell;
+use super::line::lock;
+use super::registered::Registered;
+use super::thread::Thread;
+use super::timer::{Key, Timers};
+use super::turn::Turn;
+use super::watch::Watches;
+use crate::sys::{self, Epoll, Interest};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// How many green threads of a worker may wake one another before I/O gets its turn.
 const WAKES_PER_ROUND: u32 = 128;
-
-/// Epoll's flag for "readable", as `wait_io` reports it: the bell has rung.
-const READABLE: usize = libc::EPOLLIN as usize;
-
-/// How the green threads are run. Fixed once the first of them has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
-    /// OS threads that run green threads. Default: one for each core.
-    pub workers: usize,
-    /// Bytes of address space for each green thread's stack, rounded up to whole pages. Only
-    /// pages that are touched use memory. Default: 256 KiB in release, 1 MiB in debug builds.
-    pub stack_size: usize,
-    /// How long a green thread may run without a wait before it is reported as holding up its
-    /// worker (see [`on_blocked`](crate::on_blocked)); 0: nobody is watched. Default: 1 s in
-    /// release, 100 ms in debug builds.
-    pub max_blocking_time: Duration,
-    /// Whether to find out how much of its stack each green thread and each request has used (see
-    /// [`run_info`](crate::observe::run_info)): two or three system calls for each of them. Default: only
-    /// in debug builds.
-    pub stack_marks: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-            stack_size: if cfg!(debug_assertions) {
-                1024 * 1024
-            } else {
-                256 * 1024
-            },
-            max_blocking_time: Duration::from_millis(if cfg!(debug_assertions) {
-                100
-            } else {
-                1000
-            }),
-            stack_marks: cfg!(debug_assertions),
-        }
-    }
-}
 
 /// What may be in a mailbox.
 pub(crate) enum Message {
@@ -89,59 +58,43 @@ pub struct Worker {
     mailbox: Mutex<Vec<Message>>,
     /// The bell has been rung and not been heard yet.
     ringing: AtomicBool,
-    bell: CoIo<OwnedFd>,
-    timer: CoIo<OwnedFd>,
+    pub(super) bell: Registered<OwnedFd>,
+    pub(super) timer: Registered<OwnedFd>,
     epoll: Epoll,
     /// `may`'s watch over a copy of `epoll`.
-    news: CoIo<OwnedFd>,
+    pub(super) news: Registered<OwnedFd>,
     /// Green threads that live here.
     population: AtomicUsize,
     turn: Turn,
-    held: Held,
-    snapshot: Snapshot,
     /// The number of its OS thread.
     tid: AtomicI32,
-    here: UnsafeCell<Here>,
+    local: HomeCell<Local>,
 }
 
 /// What only the worker's own OS thread touches.
-struct Here {
-    timers: Timers<Arc<Thread>>,
-    watches: Watches,
+struct Local {
+    timers: RefCell<Timers<Arc<Thread>>>,
+    watches: RefCell<Watches>,
     /// Green threads to be started; they may hold values that are not `Send`.
-    newborn: VecDeque<Start>,
-    carriers: Carriers,
+    newborn: RefCell<VecDeque<Start>>,
+    pool: RefCell<CoroutinePool>,
     /// Green threads to be woken after a round of epoll.
-    next_round: Vec<Arc<Thread>>,
-    wakes: u32,
+    next_round: RefCell<Vec<Arc<Thread>>>,
+    wakes: Cell<u32>,
 }
 
 /// Who starts a green thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
-    Carrier,
-    Porter,
+    Pool,
+    MailboxTask,
 }
 
-// SAFETY: all fields but `here` and the three `CoIo` are Send + Sync. `here` is reached only
-// through `Worker::here`, which checks that it runs on the worker's OS thread. Of the `CoIo`,
-// only the residents of that thread wait; others use the plain descriptor in it.
-unsafe impl Send for Worker {}
-// SAFETY: as above.
-unsafe impl Sync for Worker {}
-
-impl std::fmt::Debug for Worker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Worker({})", self.index)
     }
 }
-
-struct Runtime {
-    config: Config,
-    workers: Vec<&'static Worker>,
-}
-
-static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 thread_local!(static WORKER: Cell<Option<&'static Worker>> = const { Cell::new(None) });
 
@@ -153,152 +106,79 @@ pub fn current() -> Option<&'static Worker> {
     WORKER.get()
 }
 
-pub fn is_current(worker: &Worker) -> bool {
+/// Whether the caller is on this worker's OS thread.
+pub(crate) fn is_current(worker: &Worker) -> bool {
     current().is_some_and(|here| here.index == worker.index)
 }
 
-/// Starts the workers, unless they run already. True if this call has started them.
-///
-/// Called implicitly with [`Config::default`] by the first `spawn`; call it before that to
-/// choose. The number of workers and the stack size cannot be changed later.
-///
-/// # Panics
-/// When the process has no descriptors left for the workers' clocks and bells, or when called
-/// first from a coroutine that was spawned with `may` directly.
-pub fn start(config: Config) -> bool {
-    let mut started = false;
-    RUNTIME.get_or_init(|| {
-        started = true;
-        Runtime::start(config)
-            .unwrap_or_else(|error| panic!("cannot start the green threads' workers: {error}"))
-    });
-    started
+/// A worker, for code that runs on its OS thread: the way to what only that one may touch.
+#[derive(Clone, Copy)]
+pub(crate) struct Here {
+    worker: &'static Worker,
+    /// It is not `Send`, so it stays on the OS thread that it was made on.
+    _not_send: PhantomData<*const ()>,
 }
 
-fn runtime() -> &'static Runtime {
-    RUNTIME.get().unwrap_or_else(|| {
-        start(Config::default());
-        RUNTIME.get().expect("start() has just set it")
+/// The worker whose OS thread this is, with what is its own.
+pub(crate) fn here() -> Option<Here> {
+    current().map(|worker| Here {
+        worker,
+        _not_send: PhantomData,
     })
 }
 
-/// How the green threads are run, in effect; starts the workers if none run yet.
-pub fn config() -> Config {
-    runtime().config
-}
+impl Deref for Here {
+    type Target = Worker;
 
-/// As [`config`]; `None` if no workers run yet.
-pub(crate) fn config_now() -> Option<Config> {
-    RUNTIME.get().map(|runtime| runtime.config)
-}
-
-/// All workers; starts them if none run yet.
-pub fn workers() -> &'static [&'static Worker] {
-    &runtime().workers
-}
-
-/// The worker with the fewest green threads.
-pub fn least_loaded() -> &'static Worker {
-    let workers = workers();
-    workers
-        .iter()
-        .min_by_key(|worker| worker.population())
-        .expect("there is at least one worker")
-}
-
-impl Runtime {
-    fn start(config: Config) -> io::Result<Self> {
-        assert!(
-            !may::coroutine::is_coroutine(),
-            "greenway_green::start() must be called before the first `may` coroutine waits"
-        );
-        // Before `may` puts its own in its place.
-        let before = overflow::present_handler()?;
-        let page = 4096;
-        let config = Config {
-            workers: config.workers.max(1),
-            stack_size: config.stack_size.max(4 * page).next_multiple_of(page),
-            ..config
-        };
-        may::config()
-            .set_workers(config.workers)
-            .set_stack_size(config.stack_size / size_of::<usize>())
-            // Pooled stacks are made and touched at start (8 KiB each), and save an mmap, an
-            // mprotect, an munmap and two page faults each where many come at once. (Where they
-            // come one after the other, carriers do.)
-            .set_pool_capacity(192)
-            // A pinned worker cannot get out of the way of another process on its core.
-            .set_worker_pin(false);
-
-        let mut workers = Vec::new();
-        for index in 0..config.workers {
-            let epoll = Epoll::new()?;
-            let on_worker = |fd: BorrowedFd<'_>| {
-                let fd = sys::dup_for_worker(fd, index, config.workers)?;
-                CoIo::new(fd).map_err(io::Error::from)
-            };
-            workers.push(&*Box::leak(Box::new(Worker {
-                index,
-                mailbox: Mutex::new(Vec::new()),
-                ringing: AtomicBool::new(false),
-                bell: on_worker(sys::eventfd()?.as_fd())?,
-                timer: on_worker(sys::timerfd()?.as_fd())?,
-                news: on_worker(epoll.as_fd())?,
-                epoll,
-                population: AtomicUsize::new(0),
-                turn: Turn::default(),
-                held: Held::default(),
-                snapshot: Snapshot::default(),
-                tid: AtomicI32::new(0),
-                here: UnsafeCell::new(Here {
-                    timers: Timers::new(),
-                    watches: Watches::default(),
-                    newborn: VecDeque::new(),
-                    carriers: Carriers::new(config.workers),
-                    next_round: Vec::new(),
-                    wakes: 0,
-                }),
-            })));
-        }
-        let ready = Arc::new((Mutex::new(0), Condvar::new()));
-        for &worker in &workers {
-            let announce = ready.clone();
-            let builder = || {
-                may::coroutine::Builder::new()
-                    .id(worker.index)
-                    .name("greenway".into())
-            };
-            // SAFETY: `may` asks for care with thread-locals and with stack overflow. The
-            // residents use one thread-local, which they set, and are pinned (see the module
-            // docs); their frames are shallow.
-            unsafe {
-                builder().spawn(move || {
-                    WORKER.set(Some(worker));
-                    worker.tid.store(signal::thread_number(), Ordering::Relaxed);
-                    signal::use_signal_stack();
-                    let (count, changed) = &*announce;
-                    *lock(count) += 1;
-                    changed.notify_all();
-                    worker.be_porter();
-                })?;
-                builder().spawn(move || worker.be_clock())?;
-                builder().spawn(move || worker.be_guard())?;
-            }
-        }
-        let (count, changed) = &*ready;
-        let all_here = changed.wait_while(lock(count), |count| *count < config.workers);
-        drop(all_here.unwrap_or_else(PoisonError::into_inner));
-        overflow::install(before)?;
-        monitor::start(workers.clone(), config.max_blocking_time)?;
-        Ok(Self { config, workers })
+    fn deref(&self) -> &Worker {
+        self.worker
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Worker {
+    /// A worker whose descriptors `may` watches on its worker with the same number.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub(crate) fn new(index: usize, workers: usize) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let on_worker = |fd: BorrowedFd<'_>| {
+            let fd = sys::dup_for_worker(fd, index, workers)?;
+            Registered::new(fd)
+        };
+        Ok(Self {
+            index,
+            mailbox: Mutex::new(Vec::new()),
+            ringing: AtomicBool::new(false),
+            bell: on_worker(sys::eventfd()?.as_fd())?,
+            timer: on_worker(sys::timerfd()?.as_fd())?,
+            news: on_worker(epoll.as_fd())?,
+            epoll,
+            population: AtomicUsize::new(0),
+            turn: Turn::default(),
+            tid: AtomicI32::new(0),
+            local: HomeCell::new(Local {
+                timers: RefCell::new(Timers::new()),
+                watches: RefCell::default(),
+                newborn: RefCell::default(),
+                pool: RefCell::new(CoroutinePool::new(workers)),
+                next_round: RefCell::default(),
+                wakes: Cell::new(0),
+            }),
+        })
+    }
+
+    /// Makes the OS thread that calls this worker's.
+    ///
+    /// # Panics
+    /// When it is another worker's already, or this worker has one.
+    pub(super) fn settle(&'static self) {
+        let first = WORKER.replace(Some(self)).is_none() && self.tid() == 0;
+        assert!(first, "a worker has one OS thread, for ever");
+        self.tid
+            .store(sys::signal::thread_number(), Ordering::Relaxed);
+    }
+
     /// 0, 1, …: also the remainder that descriptors of this worker leave.
     pub fn index(&self) -> usize {
         self.index
@@ -314,39 +194,18 @@ impl Worker {
         &self.turn
     }
 
-    /// How long it is and was held up.
-    pub fn held(&self) -> &Held {
-        &self.held
-    }
-
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
     /// The number of its OS thread.
     pub(crate) fn tid(&self) -> i32 {
         self.tid.load(Ordering::Relaxed)
     }
 
-    /// Counts a green thread that is about to live here, or `-1` for one that has ended.
+    /// Counts a green thread that is about to live here, or one that has ended.
     pub(crate) fn count(&self, born: bool) {
         if born {
             self.population.fetch_add(1, Ordering::Relaxed);
         } else {
             self.population.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    /// # Safety
-    /// The caller does not keep the reference over a call that reaches `here` again.
-    #[allow(clippy::mut_from_ref)] // an UnsafeCell accessor; the contract above makes it unique
-    unsafe fn here(&self) -> &mut Here {
-        assert!(
-            is_current(self),
-            "a worker's own state was reached from elsewhere"
-        );
-        // SAFETY: only one OS thread passes the assertion, and the caller vouches for the rest.
-        unsafe { &mut *self.here.get() }
     }
 
     /// Puts a message into the mailbox. Callable from anywhere.
@@ -357,167 +216,163 @@ impl Worker {
 
     fn ring(&self) {
         if !self.ringing.swap(true, Ordering::AcqRel) {
-            sys::ring(&self.bell);
+            sys::ring(self.bell.get());
         }
     }
 
-    /// Starts a green thread on this worker, from this worker.
-    pub(crate) fn start_here(&self, start: Start) {
-        if self.take_in(start) == By::Porter {
-            self.bell.waker().wakeup();
+    /// Notes that the bell was heard, and takes what is in the mailbox into `mail`, which is empty.
+    pub(super) fn collect(&self, mail: &mut Vec<Message>) {
+        self.ringing.store(false, Ordering::Release);
+        std::mem::swap(&mut *lock(&self.mailbox), mail);
+    }
+}
+
+impl Here {
+    /// Whether this is that worker.
+    pub(crate) fn is(&self, worker: &Worker) -> bool {
+        std::ptr::eq(self.worker, worker)
+    }
+
+    /// The worker itself, which others may have as well.
+    pub(crate) fn home(self) -> &'static Worker {
+        self.worker
+    }
+
+    fn local(&self) -> &'static Local {
+        // SAFETY: `Here` is not `Send` and is made by `here` only, on the OS thread that has settled
+        // as this worker's. There is one for each worker, as `settle` asserts.
+        unsafe { self.worker.local.get() }
+    }
+
+    /// Starts a green thread here.
+    pub(crate) fn start(self, start: Start) {
+        if self.take_in(start) == By::MailboxTask {
+            self.bell.wake();
         }
     }
 
-    fn take_in(&self, start: Start) -> By {
-        // SAFETY: the borrow ends with the function; whoever is called runs later.
-        let here = unsafe { self.here() };
-        let left = if here.newborn.is_empty() {
-            here.carriers.start(start)
+    fn take_in(self, start: Start) -> By {
+        let mut newborn = self.local().newborn.borrow_mut();
+        let left = if newborn.is_empty() {
+            self.local().pool.borrow_mut().start(start)
         } else {
             Err(start) // behind those who came first
         };
         match left {
-            Ok(()) => By::Carrier,
+            Ok(()) => By::Pool,
             Err(start) => {
-                here.newborn.push_back(start);
-                By::Porter
+                newborn.push_back(start);
+                By::MailboxTask
             }
         }
     }
 
-    /// Shows this worker's carriers, on this worker, to `f`, which reaches nothing else of it.
-    pub(crate) fn with_carriers<R>(&self, f: impl FnOnce(&mut Carriers) -> R) -> R {
-        // SAFETY: the borrow ends with the statement.
-        f(&mut unsafe { self.here() }.carriers)
+    /// Takes in a green thread that has come through the mailbox, for
+    /// [`next_newborn`](Self::next_newborn) if no coroutine is free.
+    pub(super) fn take_in_mail(self, start: Start) {
+        let _by_whom = self.take_in(start);
     }
 
-    /// Wakes a green thread of this worker, from this worker.
-    pub(crate) fn wake_here(&self, thread: &Arc<Thread>) {
-        // SAFETY: the borrow ends before `deliver`.
-        let here = unsafe { self.here() };
-        here.wakes += 1;
-        if here.wakes <= WAKES_PER_ROUND {
-            thread.deliver();
+    /// Whether green threads are to be started that no coroutine was free for.
+    pub(super) fn has_newborn(self) -> bool {
+        !self.local().newborn.borrow().is_empty()
+    }
+
+    /// One that is to be started, in the order in which they came.
+    pub(super) fn next_newborn(self) -> Option<Start> {
+        self.local().newborn.borrow_mut().pop_front()
+    }
+
+    /// Shows the coroutines that are to be used again to `f`.
+    pub(super) fn with_pool<R>(self, f: impl FnOnce(&mut CoroutinePool) -> R) -> R {
+        f(&mut self.local().pool.borrow_mut())
+    }
+
+    /// Wakes a green thread of this worker.
+    pub(crate) fn wake(self, thread: &Arc<Thread>) {
+        let wakes = &self.local().wakes;
+        wakes.set(wakes.get() + 1);
+        if wakes.get() <= WAKES_PER_ROUND {
+            thread.deliver(self);
         } else {
             self.wake_next_round(thread.clone());
         }
     }
 
-    /// Wakes a green thread of this worker after a round of epoll, from this worker.
-    pub(crate) fn wake_next_round(&self, thread: Arc<Thread>) {
-        // SAFETY: the borrow ends with the statement.
-        unsafe { self.here() }.next_round.push(thread);
+    /// Wakes a green thread of this worker after a round of epoll.
+    pub(crate) fn wake_next_round(self, thread: Arc<Thread>) {
+        self.local().next_round.borrow_mut().push(thread);
         self.ring();
     }
 
-    /// Starts those who were not given to a carrier, in the order in which they came.
-    fn start_newborn(&self) {
-        // SAFETY: the borrow ends with the statement, here and below.
-        while !unsafe { self.here() }.newborn.is_empty() {
-            if self.with_carriers(|carriers| carriers.are_called()) {
-                may::coroutine::yield_now(); // they come first
-            }
-            // SAFETY: as above.
-            if let Some(start) = unsafe { self.here() }.newborn.pop_front() {
-                crate::task::spawn::launch(start);
-            }
+    /// Begins a round: those who had to wait for it are woken.
+    pub(super) fn begin_round(self) {
+        self.local().wakes.set(0);
+        for thread in self.local().next_round.take() {
+            thread.deliver(self);
         }
     }
 
-    fn be_porter(&self) {
-        let mut mail = Vec::new();
-        loop {
-            let rung = self.bell.wait_io() & READABLE != 0;
-            if rung {
-                // Before the mailbox is looked at: a message that comes later rings again.
-                self.ringing.store(false, Ordering::Release);
-                // SAFETY: the borrow ends before anything is woken.
-                let here = unsafe { self.here() };
-                here.wakes = 0;
-                for thread in std::mem::take(&mut here.next_round) {
-                    thread.deliver();
-                }
-                std::mem::swap(&mut *lock(&self.mailbox), &mut mail);
-                for message in mail.drain(..) {
-                    match message {
-                        Message::Wake(thread) => thread.deliver(),
-                        Message::Spawn(start) => {
-                            let _by_whom = self.take_in(start); // if by the porter, below
-                        }
-                    }
-                }
-            }
-            self.start_newborn();
-        }
-    }
-
-    fn be_clock(&self) {
-        loop {
-            self.timer.wait_io();
-            let now = Instant::now();
-            // SAFETY: the borrow ends with each statement; `timer_fired` does not come here.
-            while let Some(thread) = unsafe { self.here() }.timers.pop_due(now) {
-                thread.timer_fired();
-            }
-            // SAFETY: as above.
-            if let Some(next) = unsafe { self.here() }.timers.next_ring() {
-                sys::set_timerfd(&self.timer, next.saturating_duration_since(now));
-            }
-        }
-    }
-
-    fn be_guard(&self) {
-        let mut woken = Vec::new();
-        loop {
-            self.news.wait_io();
-            // SAFETY: the borrow ends before anything is woken.
-            let watches = &mut unsafe { self.here() }.watches;
-            let mut tell = |number, flags| {
-                let events = Events::told(flags);
-                watches.fired(&self.epoll, number as RawFd, events, &mut woken);
-            };
-            // Only a wait can be interrupted.
-            while self.epoll.wait(false, &mut tell).unwrap_or(false) {}
-            for thread in woken.drain(..) {
-                thread.deliver();
-            }
-        }
-    }
-
-    /// Wakes `thread` of this worker, which calls, when `fd` is ready; until
-    /// [`unwatch`](Self::unwatch).
+    /// Wakes `thread` of this worker when `fd` is ready; until [`unwatch`](Self::unwatch).
     ///
     /// # Errors
     /// When epoll does not take the descriptor.
     pub(crate) fn watch(
-        &self,
+        self,
         fd: BorrowedFd<'_>,
         interest: Interest,
         thread: &Arc<Thread>,
     ) -> io::Result<()> {
-        // SAFETY: the borrow ends with the statement.
-        let watches = unsafe { &mut self.here().watches };
-        watches.add(&self.epoll, fd, interest, thread)
+        let mut watches = self.local().watches.borrow_mut();
+        watches.add(&self.worker.epoll, fd, interest, thread)
     }
 
-    pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>, thread: &Arc<Thread>) {
-        // SAFETY: the borrow ends with the statement.
-        let watches = unsafe { &mut self.here().watches };
-        watches.remove(&self.epoll, fd, thread);
+    /// Ends what [`watch`](Self::watch) has begun.
+    pub(crate) fn unwatch(self, fd: BorrowedFd<'_>, thread: &Arc<Thread>) {
+        let mut watches = self.local().watches.borrow_mut();
+        watches.remove(&self.worker.epoll, fd, thread);
     }
 
-    pub(crate) fn set_timer(&self, at: Instant, thread: Arc<Thread>) -> Key {
-        // SAFETY: the borrow ends with the statement.
-        let (key, set) = unsafe { self.here() }.timers.insert(at, thread);
+    /// Wakes those whose descriptors have become ready.
+    pub(super) fn wake_ready(self, woken: &mut Vec<Arc<Thread>>) {
+        let epoll = &self.worker.epoll;
+        let mut watches = self.local().watches.borrow_mut();
+        let mut tell = |number, flags| watches.fired(epoll, number as RawFd, flags, woken);
+        // Only a wait can be interrupted.
+        while epoll.wait(false, &mut tell).unwrap_or(false) {}
+        drop(watches);
+        for thread in woken.drain(..) {
+            thread.deliver(self);
+        }
+    }
+
+    /// Has `thread` woken at a point in time.
+    pub(crate) fn set_timer(self, at: Instant, thread: Arc<Thread>) -> Key {
+        let (key, set) = self.local().timers.borrow_mut().insert(at, thread);
         if set {
-            sys::set_timerfd(&self.timer, at.saturating_duration_since(Instant::now()));
+            let left = at.saturating_duration_since(Instant::now());
+            sys::set_timerfd(self.timer.get(), left);
         }
         key
     }
 
-    pub(crate) fn cancel_timer(&self, key: Key) {
-        // SAFETY: the borrow ends with the statement.
-        unsafe { self.here() }.timers.remove(key);
+    /// Takes a timer back.
+    pub(crate) fn cancel_timer(self, key: Key) {
+        self.local().timers.borrow_mut().remove(key);
+    }
+
+    /// Lets the timers fire that are due, and sets the next one.
+    pub(super) fn fire_timers(self) {
+        let now = Instant::now();
+        let timers = &self.local().timers;
+        let due = || timers.borrow_mut().pop_due(now);
+        while let Some(thread) = due() {
+            thread.timer_fired(self);
+        }
+        let next = timers.borrow_mut().next_ring();
+        if let Some(next) = next {
+            sys::set_timerfd(self.timer.get(), next.saturating_duration_since(now));
+        }
     }
 }
 

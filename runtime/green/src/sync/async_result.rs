@@ -1,9 +1,9 @@
 //! [`AsyncResult`]: a value that is there once, for any number of threads that wait for it.
 
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, lock, wait_in};
 use crate::scheduler::thread::{Awaited, Thread, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sync::wait::Lookout;
 use crate::sync::wait::sealed::{Watch, Watched};
 use std::error::Error;
 use std::fmt;

@@ -104,7 +104,7 @@ impl Condition {
         let mut place = Place {
             condition: self,
             // In the line before the lock is given back: a notice from then on is for us.
-            ticket: Some(lock(&self.line).enter(crate::scheduler::thread::current())),
+            ticket: Some(lock(&self.line).enter(crate::scheduler::thread::current().handle())),
         };
         drop(guard);
         let noticed = wait_for(Awaited::Condition, deadline, Io::None, |_, _| {

@@ -1,13 +1,13 @@
 //! [`Event`]: one thread tells, any number wait.
 
+use crate::platform::sync::{Arc, Mutex};
+use crate::platform::{Duration, Instant};
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, lock, wait_in};
 use crate::scheduler::thread::{Awaited, Thread, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sync::wait::Lookout;
 use crate::sync::wait::sealed::{Watch, Watched};
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 /// Something that has happened or not, gevent's `Event`.
 ///

@@ -94,6 +94,10 @@ impl<T: ?Sized> Lock<T> {
         self.lock_until(deadline_in(timeout))
     }
 
+    /// Takes the lock, waiting for it until `deadline`, or without limit.
+    ///
+    /// # Errors
+    /// [`TimedOut`] when it could not be had in time.
     pub fn lock_until(&self, deadline: Option<Instant>) -> Result<LockGuard<'_, T>, TimedOut> {
         self.permits.acquire(deadline).map(|()| self.guard())
     }

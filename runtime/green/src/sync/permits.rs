@@ -3,12 +3,12 @@
 //! Fair: a permit that is released goes to whoever has waited longest, and is theirs from that
 //! moment. One who gives up (a timeout, a kill) after that hands it on, so none is ever lost.
 
+use crate::platform::Instant;
+use crate::platform::sync::{Arc, Mutex};
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, lock};
 use crate::scheduler::thread::{Awaited, Io, Thread, wait_for};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sync::wait::Lookout;
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Permits(Mutex<State>);

@@ -4,30 +4,14 @@
 //! a queue has an item that nobody has been promised. By the time that the caller acts on it,
 //! somebody else may have been faster, so act with the `try_` function of the object and go round.
 
-use crate::scheduler::line::Ticket;
-use crate::scheduler::thread::{Awaited, Interest, Io, Thread, deadline_in, wait_for};
+use crate::platform::{Duration, Instant};
+use crate::scheduler::line::{Lookout, Ticket};
+use crate::scheduler::thread::{Awaited, Io, deadline_in, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use std::fmt;
-use std::os::fd::BorrowedFd;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// What [`wait`] does with an object.
-pub(crate) trait Lookout {
-    /// Whether it is ready now.
-    fn is_ready(&self) -> bool;
-    /// Lets `thread` be woken whenever that may have changed.
-    fn watch(&self, thread: &Arc<Thread>) -> Ticket;
-    /// Ends that.
-    fn unwatch(&self, ticket: Ticket);
-    /// The descriptor that it is about, which the wait then watches itself.
-    fn descriptor(&self) -> Option<(BorrowedFd<'_>, Interest)> {
-        None
-    }
-}
 
 pub(crate) mod sealed {
-    use super::Lookout;
+    use crate::scheduler::line::Lookout;
     use std::fmt;
 
     /// Something with a lookout.
@@ -37,7 +21,7 @@ pub(crate) mod sealed {
     }
 
     /// The lookout of an object. Nobody outside this room can make or use one.
-    pub struct Watched<'a>(pub &'a dyn Lookout);
+    pub struct Watched<'a>(pub(crate) &'a dyn Lookout);
 
     impl fmt::Debug for Watched<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

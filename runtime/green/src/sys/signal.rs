@@ -1,7 +1,8 @@
 //! What handlers of signals need, in one place: what they may do is little.
 
+use rustix::time::Timespec;
 use std::io;
-use std::ptr::{null, null_mut};
+use std::ptr::{from_ref, null, null_mut};
 
 /// A handler, as the kernel calls it.
 pub(crate) type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
@@ -23,14 +24,7 @@ pub(crate) fn handle_signal(
     let mut action = empty_action();
     action.sa_sigaction = handler as *const () as libc::sighandler_t;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
-    let mut before = empty_action();
-    // SAFETY: both live over the call; the handlers of this crate do only what handlers may do.
-    let result = unsafe { libc::sigaction(signal, &raw const action, &raw mut before) };
-    if result == 0 {
-        Ok(before)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    set_action(signal, Some(&action))
 }
 
 /// What is done on a signal now.
@@ -38,10 +32,26 @@ pub(crate) fn handle_signal(
 /// # Errors
 /// Whatever the kernel reports.
 pub(crate) fn action_of(signal: libc::c_int) -> io::Result<libc::sigaction> {
-    let mut action = empty_action();
-    // SAFETY: `action` lives over the call, and nothing is changed.
-    match unsafe { libc::sigaction(signal, null(), &raw mut action) } {
-        0 => Ok(action),
+    set_action(signal, None)
+}
+
+/// Lets the kernel do by default what it does on a signal.
+pub(crate) fn default_action(signal: libc::c_int) {
+    // Fails only for a signal that does not exist.
+    let _ = set_action(signal, Some(&empty_action()));
+}
+
+/// Sets what is done on a signal, or leaves it, and gives what was done before.
+fn set_action(
+    signal: libc::c_int,
+    action: Option<&libc::sigaction>,
+) -> io::Result<libc::sigaction> {
+    let mut before = empty_action();
+    let action = action.map_or(null(), from_ref);
+    // SAFETY: both live over the call, or the first is null and nothing is set. What is set is the
+    // default, or a function of the type `Handler`, which does only what handlers may do.
+    match unsafe { libc::sigaction(signal, action, &raw mut before) } {
+        0 => Ok(before),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -66,39 +76,45 @@ pub(crate) unsafe fn pass_on(
         return false;
     }
     if before.sa_flags & libc::SA_SIGINFO != 0 {
-        // SAFETY: with this flag the address is that of such a function.
+        // SAFETY: with this flag the address is that of a function of three arguments.
         let handler = unsafe { std::mem::transmute::<usize, Handler>(address) };
         handler(signal, info, context);
     } else {
-        // SAFETY: without it, of this one.
+        // SAFETY: without the flag it is that of a function of one.
         let handler = unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(address) };
         handler(signal);
     }
     true
 }
 
-/// Lets the kernel do by default what it does on a signal.
-pub(crate) fn default_action(signal: libc::c_int) {
-    let action = empty_action();
-    // SAFETY: `action` lives over the call. Fails only for a signal that does not exist.
-    unsafe { libc::sigaction(signal, &raw const action, null_mut()) };
+/// Where a signal has interrupted the code; zeros where we do not know where to look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interrupted {
+    /// The address of the instruction.
+    pub(crate) code: usize,
+    /// The stack pointer.
+    pub(crate) stack: usize,
 }
 
-/// The address of the code that a signal has interrupted; 0 where we do not know where to look.
-///
-/// # Safety
-/// `context` is what the kernel has passed to a handler.
-pub(crate) unsafe fn code_address(context: *mut libc::c_void) -> usize {
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    {
-        // SAFETY: the caller vouches for it.
-        let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-        context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize
-    }
-    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    {
-        let _ = context;
-        0
+impl Interrupted {
+    /// # Safety
+    /// `context` is what the kernel has passed to a handler.
+    pub(crate) unsafe fn of(context: *mut libc::c_void) -> Self {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        {
+            // SAFETY: the kernel passes a `ucontext_t`, as the caller vouches, which is there until
+            // the handler returns.
+            let registers = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+            Self {
+                code: registers[libc::REG_RIP as usize] as usize,
+                stack: registers[libc::REG_RSP as usize] as usize,
+            }
+        }
+        #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+        {
+            let _ = context;
+            Self { code: 0, stack: 0 }
+        }
     }
 }
 
@@ -110,65 +126,51 @@ pub(crate) fn signal_thread(tid: i32, signal: libc::c_int) {
 
 /// Waits for a hundredth of a second, as a handler may.
 pub(crate) fn pause() {
-    let time = libc::timespec {
+    // One that is interrupted waits for less.
+    let _ = rustix::thread::nanosleep(&Timespec {
         tv_sec: 0,
         tv_nsec: 10_000_000,
-    };
-    // SAFETY: `time` lives over the call. One that is interrupted waits for less.
-    unsafe { libc::nanosleep(&raw const time, null_mut()) };
+    });
 }
 
 /// The kernel's number of the thread that calls.
 pub(crate) fn thread_number() -> i32 {
-    // SAFETY: no pointers are passed.
-    unsafe { libc::gettid() }
+    rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-/// Gives the OS thread that calls a stack of its own for signals, for ever. Where there is no
-/// memory for it, the small one that std has made stays in use.
+/// Gives the OS thread that calls a stack of its own for signals, for ever.
 pub(crate) fn use_signal_stack() {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping, at an address of the kernel's choice, which stays.
-    let memory = unsafe { libc::mmap(null_mut(), SIGNAL_STACK, protection, flags, -1, 0) };
-    if memory == libc::MAP_FAILED {
-        return;
-    }
+    let memory: &'static mut [u8] = vec![0; SIGNAL_STACK].leak();
     let stack = libc::stack_t {
-        ss_sp: memory,
+        ss_sp: memory.as_mut_ptr().cast(),
         ss_flags: 0,
-        ss_size: SIGNAL_STACK,
+        ss_size: memory.len(),
     };
-    // SAFETY: the memory is ours alone, and nobody runs on the present signal stack.
+    // SAFETY: the memory is leaked and used for nothing else, and nobody runs on the present
+    // signal stack. If it fails, the small one that std has made stays in use.
     unsafe { libc::sigaltstack(&raw const stack, null_mut()) };
 }
 
-/// The thread's `errno`, which a handler must leave as it was.
-pub(crate) fn errno() -> libc::c_int {
-    // SAFETY: the address is valid for the thread that calls.
-    unsafe { *libc::__errno_location() }
+/// Runs `handler`, and leaves the thread's `errno` as it was, which the interrupted code may be
+/// about to look at.
+pub(crate) fn with_errno_kept(handler: impl FnOnce()) {
+    let before = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    handler();
+    // SAFETY: the address is that of the calling thread's own `errno`, a plain integer.
+    unsafe { *libc::__errno_location() = before };
 }
 
-pub(crate) fn set_errno(errno: libc::c_int) {
-    // SAFETY: as above.
-    unsafe { *libc::__errno_location() = errno };
-}
+/// Writes to the standard error, as a handler may: without a buffer and without a lock.
+pub(crate) struct Stderr;
 
-/// The stack pointer of the code that a signal has interrupted; 0 where we do not know where to
-/// look.
-///
-/// # Safety
-/// As [`code_address`].
-pub(crate) unsafe fn stack_address(context: *mut libc::c_void) -> usize {
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    {
-        // SAFETY: the caller vouches for it.
-        let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-        context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize
-    }
-    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    {
-        let _ = context;
-        0
+impl std::fmt::Write for Stderr {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let n =
+                rustix::io::write(rustix::stdio::stderr(), rest).map_err(|_| std::fmt::Error)?;
+            rest = &rest[n..];
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,12 @@
 //! [`Group`] and [`Pool`]: many green threads as one.
 
-use crate::scheduler::control::Crowd;
 use crate::scheduler::thread::deadline_in;
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::Queue;
 use crate::sync::permits::Permits;
 use crate::sync::wait::sealed::{Watch, Watched};
 use crate::task::greenlet::{Greenlet, JoinError, Outcome};
+use crate::task::set::TaskSet;
 use crate::task::spawn::{Builder, Prepared};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Default)]
 pub struct Group {
-    crowd: Arc<Crowd>,
+    set: Arc<TaskSet>,
 }
 
 impl Group {
@@ -55,15 +55,15 @@ impl Group {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let crowd = self.crowd.clone();
-        how.spawn_then(body, Some(&self.crowd), move |control| {
-            crowd.remove(control);
+        let set = self.set.clone();
+        how.spawn_then(body, Some(&self.set), move |control| {
+            set.remove(control);
         })
     }
 
     /// Members that have not ended.
     pub fn len(&self) -> usize {
-        self.crowd.len()
+        self.set.len()
     }
 
     /// Whether all members have ended.
@@ -73,7 +73,7 @@ impl Group {
 
     /// Waits until the group is empty; at once if the thread that calls is unwinding.
     pub fn join(&self) {
-        let _empty_or_unwinding = self.crowd.wait_empty(None);
+        let _empty_or_unwinding = self.set.wait_empty(None);
     }
 
     /// Waits until the group is empty, at most `timeout`.
@@ -81,24 +81,24 @@ impl Group {
     /// # Errors
     /// [`TimedOut`] when it is not empty by then.
     pub fn join_timeout(&self, timeout: Duration) -> Result<(), TimedOut> {
-        self.crowd.wait_empty(deadline_in(timeout))
+        self.set.wait_empty(deadline_in(timeout))
     }
 
     /// Kills all present members. Does not wait; [`join`](Self::join) does.
     pub fn kill(&self) {
-        self.crowd.kill();
+        self.set.kill();
     }
 }
 
 impl Watch for Group {
     fn lookout(&self) -> Watched<'_> {
-        Watched(&*self.crowd)
+        Watched(&*self.set)
     }
 }
 
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Group").field(&self.crowd).finish()
+        f.debug_tuple("Group").field(&self.set).finish()
     }
 }
 
@@ -188,10 +188,10 @@ impl Pool {
         T: Send + 'static,
         A: FnOnce(u64) + Send + 'static,
     {
-        let (crowd, room) = (self.group.crowd.clone(), self.room.clone());
-        how.spawn_then(body, Some(&self.group.crowd), move |control| {
+        let (set, room) = (self.group.set.clone(), self.room.clone());
+        how.spawn_then(body, Some(&self.group.set), move |control| {
             room.release(1);
-            crowd.remove(control);
+            set.remove(control);
             after(control.number());
         })
     }
@@ -319,7 +319,7 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("size", &self.size)
-            .field("running", &self.group.crowd)
+            .field("running", &self.group.set)
             .finish_non_exhaustive()
     }
 }

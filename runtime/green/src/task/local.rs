@@ -12,6 +12,7 @@
 
 use crate::scheduler::discard::discard;
 use crate::scheduler::thread::{self, Thread};
+use crate::scheduler::worker;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ impl Drop for OsValues {
 
 /// Runs `f` on the map of the thread that calls.
 fn with_values<R>(f: impl FnOnce(&RefCell<Values>) -> R) -> R {
-    if crate::is_green() {
+    if worker::current().is_some() {
         GREEN.with(f)
     } else {
         // Made before the map, so that it is still there when the map's destructors wait.
@@ -187,8 +188,11 @@ impl Drop for EndOfThread {
 /// Drops the values of the thread that calls, which is `me`: it has done one of the things that it
 /// does one after the other, such as the requests of a connection, and each is to begin without
 /// any. Next to nothing if it has used none; tells whether it had.
+///
+/// # Panics
+/// When `me` is a thread that lives elsewhere.
 pub fn end_of_work(me: &Thread) -> bool {
-    let present = me.mark_locals(false);
+    let present = me.here().mark_locals(false);
     if present {
         drop_values();
     }

@@ -8,6 +8,7 @@ mod greenlet;
 mod group;
 pub(crate) mod local;
 mod scope;
+mod set;
 pub(crate) mod spawn;
 mod timeout;
 

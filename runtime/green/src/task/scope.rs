@@ -13,8 +13,8 @@
 //! parent is unwinding before the scope begins, there is no way to wait at all, and children run
 //! at once on the parent's stack.
 
-use crate::scheduler::control::Crowd;
 use crate::task::greenlet::{Greenlet, JoinError, Outcome};
+use crate::task::set::TaskSet;
 use crate::task::spawn::{Builder, Prepared, start_on};
 use std::fmt;
 use std::marker::PhantomData;
@@ -54,7 +54,7 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     let scope = Scope {
-        crowd: Arc::new(Crowd::default()),
+        set: Arc::new(TaskSet::default()),
         unseen_panic: Arc::new(AtomicBool::new(false)),
         _scope: PhantomData,
         _env: PhantomData,
@@ -63,20 +63,20 @@ where
     let result = catch_unwind(AssertUnwindSafe(|| {
         let value = body(&scope);
         // An unwinding thread has no children, see `Scope::start`.
-        let _none_or_unwinding = scope.crowd.wait_empty(None);
+        let _none_or_unwinding = scope.set.wait_empty(None);
         value
     }));
     if result.is_err() {
-        scope.crowd.kill();
+        scope.set.kill();
     }
     if std::thread::panicking() {
         // Unwinding began before the scope did, so no child was ever left running. Were it
         // otherwise, going on would be unsound, and waiting is impossible.
-        if scope.crowd.len() > 0 {
+        if scope.set.len() > 0 {
             std::process::abort();
         }
     } else {
-        scope.crowd.wait_empty_through();
+        scope.set.wait_empty_through();
     }
     match result {
         Err(payload) => resume_unwind(payload),
@@ -89,7 +89,7 @@ where
 
 /// Where green threads can be started that borrow; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
-    crowd: Arc<Crowd>,
+    set: Arc<TaskSet>,
     unseen_panic: Arc<AtomicBool>,
     // Invariant in both, as std's: neither must shrink or grow.
     _scope: PhantomData<&'scope mut &'scope ()>,
@@ -119,10 +119,10 @@ impl<'scope> Scope<'scope, '_> {
         if std::thread::panicking() {
             start.run_inline();
         } else {
-            self.crowd.add(greenlet.control().clone());
+            self.set.add(greenlet.control().clone());
             let start: Box<dyn FnOnce() + Send + 'scope> = Box::new(|| start.run());
             // SAFETY: only the lifetime is changed. What the closure borrows lives for 'scope,
-            // which includes the call of `scope`. That call does not end before the crowd is
+            // which includes the call of `scope`. That call does not end before the set is
             // empty, and `start` leaves it (by `after`, in `prepare`) when the closure's body
             // and value are gone, whether it ran or not.
             let start: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(start) };
@@ -141,23 +141,23 @@ impl<'scope> Scope<'scope, '_> {
         T: 'scope,
     {
         let how = Builder::new();
-        let home = how.local_home();
-        let Prepared { greenlet, start } = self.prepare(how, home, body);
+        let here = how.local_home();
+        let Prepared { greenlet, start } = self.prepare(how, here.home(), body);
         if std::thread::panicking() {
             start.run_inline();
         } else {
-            self.crowd.add(greenlet.control().clone());
+            self.set.add(greenlet.control().clone());
             let start: Box<dyn FnOnce() + 'scope> = Box::new(|| start.run());
             // SAFETY: as in `spawn_with`. The closure stays on this OS thread.
             let start: Box<dyn FnOnce() + 'static> = unsafe { std::mem::transmute(start) };
-            home.start_here(start);
+            here.start(start);
         }
         ScopedGreenlet::new(greenlet)
     }
 
     /// Kills all threads that were started here and still run. Does not wait.
     pub fn kill(&self) {
-        self.crowd.kill();
+        self.set.kill();
     }
 
     fn prepare<F, T>(
@@ -169,16 +169,16 @@ impl<'scope> Scope<'scope, '_> {
     where
         F: FnOnce() -> T,
     {
-        let crowd = self.crowd.clone();
+        let set = self.set.clone();
         let outcome = Outcome::new(Some(self.unseen_panic.clone()));
-        how.prepare(home, body, outcome, move |control| crowd.remove(control))
+        how.prepare(home, body, outcome, move |control| set.remove(control))
     }
 }
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope")
-            .field("running", &self.crowd)
+            .field("running", &self.set)
             .finish_non_exhaustive()
     }
 }

@@ -3,21 +3,21 @@
 //! What must stay true: a green thread starts on the worker that it is to live on; whatever
 //! becomes of it (a value, a panic, a kill, no memory for its stack) it *ends* exactly once, and
 //! its closure, its value and all that they hold are gone before those who wait for its whole
-//! crowd (a scope) are told: data that they borrow may vanish then.
+//! set (a scope) are told: data that they borrow may vanish then.
 
-use crate::monitor::Running;
-use crate::scheduler::control::{Control, Crowd};
-use crate::scheduler::coroutines::carry;
+use crate::runtime;
+use crate::scheduler::control::Control;
 use crate::scheduler::discard::discard;
 use crate::scheduler::stack::Measure;
 use crate::scheduler::task_context::kind_of;
 use crate::scheduler::thread::{self, Unwind};
-use crate::scheduler::worker::{self, Message, Worker};
+use crate::scheduler::turn::Running;
+use crate::scheduler::worker::{self, Here, Message, Worker};
 use crate::sleep;
 use crate::task::greenlet::{Greenlet, JoinError, Outcome};
 use crate::task::local;
+use crate::task::set::TaskSet;
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl Builder {
     /// When there is no such worker; [`config`](crate::config) tells how many there are.
     #[must_use]
     pub fn worker(mut self, index: usize) -> Self {
-        let workers = worker::workers();
+        let workers = runtime::workers();
         let worker = workers.get(index).copied();
         self.place = Place::On(worker.unwrap_or_else(|| {
             panic!("there is no worker {index}, only {} of them", workers.len())
@@ -182,13 +182,14 @@ impl Builder {
         T: 'static,
     {
         let here = self.local_home();
-        let Prepared { greenlet, start } = self.prepare(here, body, Outcome::new(None), |_| {});
-        here.start_here(Box::new(|| start.run()));
+        let home = here.home();
+        let Prepared { greenlet, start } = self.prepare(home, body, Outcome::new(None), |_| {});
+        here.start(Box::new(|| start.run()));
         greenlet
     }
 
-    /// As [`spawn`](Self::spawn), in a crowd, with something to be done when all is over.
-    pub(crate) fn spawn_then<F, T, A>(self, body: F, crowd: Option<&Crowd>, after: A) -> Greenlet<T>
+    /// As [`spawn`](Self::spawn), in a set, with something to be done when all is over.
+    pub(crate) fn spawn_then<F, T, A>(self, body: F, set: Option<&TaskSet>, after: A) -> Greenlet<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
@@ -196,8 +197,8 @@ impl Builder {
     {
         let home = self.home();
         let Prepared { greenlet, start } = self.prepare(home, body, Outcome::new(None), after);
-        if let Some(crowd) = crowd {
-            crowd.add(greenlet.control().clone());
+        if let Some(set) = set {
+            set.add(greenlet.control().clone());
         }
         start_on(home, Box::new(|| start.run()));
         greenlet
@@ -206,16 +207,16 @@ impl Builder {
     pub(crate) fn home(&self) -> &'static Worker {
         match self.place {
             Place::On(worker) => worker,
-            Place::Here => worker::current().unwrap_or_else(worker::least_loaded),
-            Place::LeastLoaded => worker::least_loaded(),
+            Place::Here => worker::current().unwrap_or_else(runtime::least_loaded),
+            Place::LeastLoaded => runtime::least_loaded(),
         }
     }
 
-    pub(crate) fn local_home(&self) -> &'static Worker {
-        let here = worker::current().expect("spawn_local() was called outside a green thread");
+    pub(crate) fn local_home(&self) -> Here {
+        let here = worker::here().expect("spawn_local() was called outside a green thread");
         if let Place::On(asked) = self.place {
             assert!(
-                worker::is_current(asked),
+                here.is(asked),
                 "spawn_local() cannot start a green thread on another worker"
             );
         }
@@ -254,10 +255,9 @@ impl Builder {
 
 /// Starts a green thread on a worker, from anywhere.
 pub(crate) fn start_on(home: &'static Worker, start: Box<dyn FnOnce() + Send>) {
-    if worker::is_current(home) {
-        home.start_here(start);
-    } else {
-        home.post(Message::Spawn(start));
+    match worker::here() {
+        Some(here) if here.is(home) => here.start(start),
+        _ => home.post(Message::Spawn(start)),
     }
 }
 
@@ -284,7 +284,7 @@ impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
         } = self;
         let me = thread::current();
         let running = Running::begin(&me);
-        let outcome = if end.control().begin(me.clone()) {
+        let outcome = if end.control().begin(me.handle()) {
             let measure = Measure::begin();
             let outcome = run(move || {
                 if let Some(delay) = delay {
@@ -368,36 +368,4 @@ impl<T, A: FnOnce(&Control)> Drop for End<T, A> {
     fn drop(&mut self) {
         self.settle(Err(JoinError::NotStarted));
     }
-}
-
-/// Runs a green thread's first function in a new coroutine, until it waits for the first time.
-/// Called by the porter of the worker that it is to live on.
-pub(crate) fn launch(start: Box<dyn FnOnce()>) {
-    struct Pinned(Box<dyn FnOnce()>);
-    // SAFETY: `may` asks for Send because it may move a coroutine before its first instruction.
-    // `spawn_local` runs it on this OS thread at once, and without work stealing it stays here.
-    unsafe impl Send for Pinned {}
-
-    let start = Pinned(start);
-    // `may` panics where there is no memory or mapping for the stack. The closure is dropped
-    // then, which tells whoever joins.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: `may` asks for care with thread-locals and with stack overflow. Green threads
-        // are pinned, so thread-locals stay what they are; a stack ends in a guard page.
-        unsafe {
-            may::coroutine::Builder::new().spawn_local(move || {
-                let start = start;
-                carry(start.0);
-            })
-        }
-    }));
-    let error = match result {
-        Ok(Ok(_detached)) => return,
-        Ok(Err(error)) => error,
-        Err(payload) => {
-            discard(payload);
-            io::Error::from(io::ErrorKind::OutOfMemory)
-        }
-    };
-    log::error!("a green thread could not be started: {error}");
 }

@@ -28,9 +28,9 @@ mod waits;
 
 use crate::Builder;
 use crate::Config;
-use crate::Doing;
 use crate::Greenlet;
-use crate::Sight;
+use crate::TaskInfo;
+use crate::TaskState;
 use crate::config;
 use crate::green_threads;
 use crate::start;
@@ -152,7 +152,8 @@ fn eventually(condition: impl Fn() -> bool) {
 /// Waits until the green thread of this name waits.
 fn until_waiting(name: &str) {
     eventually(|| {
-        let waits = |sight: &Sight| sight.name == name && matches!(sight.doing, Doing::Waiting(_));
+        let waits =
+            |task: &TaskInfo| task.name == name && matches!(task.doing, TaskState::Waiting(_));
         green_threads().iter().any(waits)
     });
 }

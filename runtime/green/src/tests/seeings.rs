@@ -1,15 +1,15 @@
 use super::{LONG, QUIET, eventually, everywhere, ms, on_worker, until_waiting, workers};
 use crate::{
-    AsyncResult, Awaited, Barrier, Blocked, Builder, Channel, Condition, Doing, Event, Greenlet,
-    JoinableQueue, Lock, Queue, RwLock, Semaphore, Sight, green_threads, on_blocked, run_info,
-    select, sleep, spawn, unblock,
+    AsyncResult, Awaited, Barrier, Blocked, Builder, Channel, Condition, Event, Greenlet,
+    JoinableQueue, Lock, Queue, RwLock, Semaphore, TaskInfo, TaskState, green_threads, on_blocked,
+    run_info, select, sleep, spawn, unblock,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-fn find(name: &str) -> Option<Sight> {
-    green_threads().into_iter().find(|sight| sight.name == name)
+fn find(name: &str) -> Option<TaskInfo> {
+    green_threads().into_iter().find(|task| task.name == name)
 }
 
 #[test]
@@ -23,12 +23,12 @@ fn each_green_thread_is_seen_until_it_has_ended() {
                 .spawn(|| sleep(LONG));
             sleep(ms(30));
             until_waiting(&name);
-            let sight = find(&name).unwrap();
-            let waits = Doing::Waiting(Awaited::Time);
-            assert_eq!((sight.worker, sight.doing), (worker, waits));
-            assert!(sight.age >= ms(30) && sight.age < LONG);
-            assert!(sight.since < sight.age + ms(20), "{sight}"); // the clock is coarse
-            assert!(sight.to_string().contains(": sleep for "), "{sight}");
+            let task = find(&name).unwrap();
+            let waits = TaskState::Waiting(Awaited::Time);
+            assert_eq!((task.worker, task.doing), (worker, waits));
+            assert!(task.age >= ms(30) && task.age < LONG);
+            assert!(task.since < task.age + ms(20), "{task}"); // the clock is coarse
+            assert!(task.to_string().contains(": sleep for "), "{task}");
             sleeper.kill();
             assert!(sleeper.join().is_err());
             assert_eq!(find(&name), None);
@@ -63,8 +63,8 @@ fn waits_for(what: Awaited, body: impl FnOnce() + Send + 'static) {
     let name = format!("waits for {what}");
     let thread = Builder::new().name(&*name).spawn(body);
     eventually(|| {
-        let sight = find(&name).unwrap_or_else(|| panic!("{name} has ended"));
-        sight.doing == Doing::Waiting(what)
+        let task = find(&name).unwrap_or_else(|| panic!("{name} has ended"));
+        task.doing == TaskState::Waiting(what)
     });
     let text = run_info().to_string();
     assert!(text.contains(&format!("{name}: {what}\n")), "{text}");
@@ -180,11 +180,11 @@ fn a_worker_that_is_held_up_does_not_hold_up_the_one_who_asks() {
     until_waiting("behind a hog");
     let hog = Hog::on(worker, "hog");
     let start = Instant::now();
-    assert_eq!(find("hog").unwrap().doing, Doing::Running);
-    let waits = Doing::Waiting(Awaited::Time);
+    assert_eq!(find("hog").unwrap().doing, TaskState::Running);
+    let waits = TaskState::Waiting(Awaited::Time);
     assert_eq!(find("behind a hog").unwrap().doing, waits);
     sleeper.kill();
-    assert_eq!(find("behind a hog").unwrap().doing, Doing::Ready);
+    assert_eq!(find("behind a hog").unwrap().doing, TaskState::Ready);
     assert!(start.elapsed() < LONG);
     drop(hog);
     assert!(sleeper.join().is_err());

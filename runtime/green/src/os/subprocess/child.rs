@@ -3,8 +3,9 @@
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use super::{ExitStatus, Output, Settings, communicate, reaper};
 use crate::os::descriptor::Descriptor;
-use crate::scheduler::thread::{Interest, deadline_in};
+use crate::scheduler::thread::deadline_in;
 use crate::sleep;
+use crate::sys::Interest;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,7 +27,7 @@ pub struct Child {
     pub stdout: Option<ChildStdout>,
     /// Where to read its complaints, if that is a pipe.
     pub stderr: Option<ChildStderr>,
-    pub process: Process,
+    pub(crate) process: Process,
     pub(super) settings: Settings,
 }
 
@@ -141,7 +142,7 @@ impl Child {
 
 /// A process that is killed, and handed to the reaper, when it is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// Given away when dropped.
     running: Option<Running>,
     id: u32,
@@ -166,7 +167,7 @@ impl Process {
         }
     }
 
-    pub fn running(&mut self) -> &mut Running {
+    pub(crate) fn running(&mut self) -> &mut Running {
         self.running.as_mut().expect("given away when dropped")
     }
 
@@ -200,10 +201,10 @@ impl Drop for Process {
 
 /// A process that has not been waited for, and what tells of its end.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     child: std::process::Child,
     /// The pidfd, where there are such.
-    pub end: Option<Descriptor<OwnedFd>>,
+    pub(crate) end: Option<Descriptor<OwnedFd>>,
     status: Option<ExitStatus>,
 }
 

@@ -1,7 +1,8 @@
 //! Our ends of a child's pipes.
 
 use crate::os::descriptor::Descriptor;
-use crate::scheduler::thread::{Interest, deadline_in};
+use crate::scheduler::thread::deadline_in;
+use crate::sys::Interest;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};

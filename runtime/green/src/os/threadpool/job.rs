@@ -1,9 +1,9 @@
 //! [`Job`]: a closure that a thread pool runs, seen from outside.
 
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, lock, wait_in};
 use crate::scheduler::thread::{Awaited, Note, Thread, current, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sync::wait::Lookout;
 use crate::sync::wait::sealed::{Watch, Watched};
 use crate::task::JoinError;
 use std::fmt;

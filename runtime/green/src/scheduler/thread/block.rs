@@ -1,42 +1,46 @@
 //! How a thread blocks: a green thread in `may`, an OS thread in the kernel.
 
-use super::{Awaited, Kind, Thread, Waiting};
-use crate::{
-    sys,
-    worker::{self, Worker},
-};
-use may::io::{WaitIo, WaitIoWaker};
-use std::os::fd::BorrowedFd;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use super::awaited::Awaited;
+use super::control_block::{Kind, Thread, Waiting};
+use super::current::Current;
+use crate::platform::sync::Arc;
+use crate::platform::sync::atomic::Ordering;
+use crate::platform::{BorrowedFd, Duration, Instant, WaitIo, WaitIoWaker, park_coroutine, thread};
+use crate::scheduler::worker::{self, Here, Worker};
+use crate::sys::{self, Interest};
+use std::fmt;
 
 /// A descriptor that a wait is about, besides its condition.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub enum Io<'a> {
     /// No descriptor.
     None,
-    /// One that `may`'s epoll watches on this worker.
-    Green(&'a dyn DynWaitIo),
+    /// One that the worker watches for as long as it lives; its owner gives this.
+    Registered(Watched<'a>),
     /// Any other. The worker watches it for as long as the wait lasts; an OS thread polls it.
     Poll(BorrowedFd<'a>, Interest),
     /// As `Poll`, for whichever is ready first.
     PollAny(&'a [(BorrowedFd<'a>, Interest)]),
 }
 
-/// Where epoll does not take a descriptor (the limit on watches, a regular file), a green thread
-/// looks again after so long: late is better than never.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// A descriptor that `may`'s epoll watches, on the worker that its number gives.
+#[derive(Clone, Copy)]
+pub struct Watched<'a>(&'a dyn DynWaitIo);
 
-/// What a descriptor is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interest {
-    Readable,
-    Writable,
+impl<'a> Watched<'a> {
+    pub(crate) fn new(watch: &'a impl WaitIo) -> Self {
+        Self(watch)
+    }
 }
 
-/// `WaitIo` is not object safe for our purpose (blanket implementation), so we name what we need.
-pub trait DynWaitIo {
+impl fmt::Debug for Watched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watched")
+    }
+}
+
+/// `WaitIo` has generic functions and cannot be a trait object, so this names what is needed.
+trait DynWaitIo {
     fn block(&self) -> usize;
     fn io_waker(&self) -> WaitIoWaker;
 }
@@ -50,29 +54,31 @@ impl<T: WaitIo> DynWaitIo for T {
     }
 }
 
-impl Thread {
+/// Where epoll does not take a descriptor (the limit on watches, a regular file), a green thread
+/// looks again after so long: late is better than never.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+impl Current {
     /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
-    /// Returns the epoll flags of a green wait for I/O.
-    pub(crate) fn block(
-        self: &Arc<Self>,
-        what: Awaited,
-        io: Io<'_>,
-        deadline: Option<Instant>,
-    ) -> usize {
-        // SAFETY: called by the thread itself. The borrow ends with the statement.
-        unsafe { self.own() }.done = 0;
-        // SAFETY: called by the thread itself. The borrow ends with the statement.
-        if let Some(hook) = unsafe { self.own() }.before_block.clone() {
+    /// Returns the epoll flags of a wait for a registered descriptor.
+    pub(super) fn block(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> usize {
+        let own = self.own();
+        own.ticks.set(0);
+        // A copy: the hook may wait, or replace itself.
+        let hook = own.before_block.borrow().clone();
+        if let Some(hook) = hook {
             hook();
         }
-        // SAFETY: as above.
-        let limit = unsafe { &self.own().limits }
-            .iter()
-            .map(|(at, _)| *at)
-            .chain(deadline)
-            .min();
+        let limits = own.limits.borrow();
+        let limit = limits.iter().map(|(at, _)| *at).chain(deadline).min();
+        drop(limits);
+        self.block_plainly(what, io, limit)
+    }
+
+    /// As [`block`](Self::block), without a look at the thread's own limits and hook.
+    pub(super) fn block_plainly(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) -> usize {
         match &self.kind {
-            Kind::Green { home, .. } => self.block_green(home, what, io, limit),
+            Kind::Green { home, .. } => self.block_green(at_home(self, home), what, io, limit),
             Kind::Os { .. } => {
                 self.block_os(what, io, limit);
                 0
@@ -80,90 +86,76 @@ impl Thread {
         }
     }
 
-    pub(crate) fn block_green(
-        self: &Arc<Self>,
-        home: &'static Worker,
-        what: Awaited,
-        io: Io<'_>,
-        limit: Option<Instant>,
-    ) -> usize {
+    fn block_green(&self, here: Here, what: Awaited, io: Io<'_>, limit: Option<Instant>) -> usize {
         if self.token.swap(false, Ordering::AcqRel) {
             return 0;
         }
         if let Some(limit) = limit {
-            self.wake_at(home, limit);
+            self.wake_at(here, limit);
         }
         self.waiting_for.begin(what);
-        let turn = home.turn().give();
+        let turn = here.turn().leave();
         let flags = match io {
-            Io::Green(io) => {
-                // SAFETY: as above; the borrow ends before the thread blocks.
-                unsafe { self.own() }.waiting = Waiting::Io(io.io_waker());
-                io.block()
+            Io::Registered(io) => {
+                *self.own().waiting.borrow_mut() = Waiting::Io(io.0.io_waker());
+                io.0.block()
             }
             Io::None => {
-                self.park(home);
+                self.park(here);
                 0
             }
-            Io::Poll(fd, interest) => self.park_watching(home, &[(fd, interest)]),
-            Io::PollAny(fds) => self.park_watching(home, fds),
+            Io::Poll(fd, interest) => self.park_watching(here, &[(fd, interest)]),
+            Io::PollAny(fds) => self.park_watching(here, fds),
         };
-        self.check_home(home);
-        home.turn().take(turn);
+        at_home(self, &here);
+        here.turn().enter(turn);
         self.waiting_for.end();
-        // SAFETY: as above.
-        unsafe { self.own() }.waiting = Waiting::No;
+        *self.own().waiting.borrow_mut() = Waiting::No;
         self.token.store(false, Ordering::Release);
         flags
     }
 
     /// Has its timer fire at `limit` or earlier.
-    fn wake_at(self: &Arc<Self>, home: &'static Worker, limit: Instant) {
-        // SAFETY: called by the thread itself, on its home worker.
-        let own = unsafe { self.own() };
-        if own.timer.is_none_or(|(at, _)| limit < at) {
-            if let Some(late) = own.timer.take() {
-                home.cancel_timer(late);
+    fn wake_at(&self, here: Here, limit: Instant) {
+        let timer = &self.own().timer;
+        if timer.get().is_none_or(|(at, _)| limit < at) {
+            if let Some(late) = timer.take() {
+                here.cancel_timer(late);
             }
-            own.timer = Some(home.set_timer(limit, self.clone()));
+            timer.set(Some(here.set_timer(limit, self.handle())));
         }
     }
 
-    fn park(&self, home: &'static Worker) {
-        // SAFETY: called by the thread itself; the borrow ends before it blocks.
-        unsafe { self.own() }.waiting = Waiting::Parked;
-        may::coroutine::park();
-        self.check_home(home);
+    fn park(&self, here: Here) {
+        *self.own().waiting.borrow_mut() = Waiting::Parked;
+        park_coroutine();
+        at_home(self, &here);
     }
 
     /// Parks until one of the descriptors is ready. Gives no flags: who waits has to try.
     #[inline(never)] // off the stack of those who serve
-    fn park_watching(
-        self: &Arc<Self>,
-        home: &'static Worker,
-        fds: &[(BorrowedFd<'_>, Interest)],
-    ) -> usize {
+    fn park_watching(&self, here: Here, fds: &[(BorrowedFd<'_>, Interest)]) -> usize {
         for (fd, interest) in fds {
-            if home.watch(*fd, *interest, self).is_err() {
-                self.wake_at(home, Instant::now() + LOOK_AGAIN);
+            if here.watch(*fd, *interest, self).is_err() {
+                self.wake_at(here, Instant::now() + LOOK_AGAIN);
             }
         }
-        self.park(home);
+        self.park(here);
         for (fd, _) in fds {
-            home.unwatch(*fd, self);
+            here.unwatch(*fd, self);
         }
         0
     }
 
-    pub(crate) fn block_os(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) {
+    fn block_os(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) {
         let Kind::Os { polling, bell, .. } = &self.kind else {
-            unreachable!("checked by block")
+            unreachable!("`block_plainly` has looked")
         };
         self.waiting_for.begin(what);
         let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
         let one;
         let fds = match io {
-            Io::None | Io::Green(_) => &[],
+            Io::None | Io::Registered(_) => &[],
             Io::Poll(fd, interest) => {
                 one = [(fd, interest)];
                 &one[..]
@@ -173,8 +165,8 @@ impl Thread {
         if fds.is_empty() {
             if !self.token.load(Ordering::SeqCst) {
                 match left {
-                    Some(left) => std::thread::park_timeout(left),
-                    None => std::thread::park(),
+                    Some(left) => thread::park_timeout(left),
+                    None => thread::park(),
                 }
             }
         } else {
@@ -188,12 +180,15 @@ impl Thread {
         self.token.store(false, Ordering::SeqCst);
         self.waiting_for.end();
     }
+}
 
-    /// Cargo unifies features: any crate that depends on `may` with its default features turns
-    /// work stealing on behind our back. Then nothing holds any more; say so and stop.
-    fn check_home(&self, home: &'static Worker) {
-        if !worker::is_current(home) {
-            worker::migrated(self.id, home);
-        }
+/// Where a green thread runs, which is at home.
+///
+/// Cargo unifies features: any crate that depends on `may` with its default features turns work
+/// stealing on for all. Then no promise of this crate holds, so the process ends with a message.
+fn at_home(thread: &Arc<Thread>, home: &Worker) -> Here {
+    match worker::here() {
+        Some(here) if here.is(home) => here,
+        _ => worker::migrated(thread.id(), home),
     }
 }

@@ -1,7 +1,7 @@
 //! What ends a wait before its time, and how it unwinds.
 
+use crate::platform::resume_unwind;
 use std::any::Any;
-use std::panic::resume_unwind;
 
 /// Why a thread is to end at its next wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,13 +11,22 @@ pub enum Interrupt {
     Departed = 1,
     /// The server stops, and the grace period is over or was not asked for.
     Stop = 2,
-    /// Somebody called [`Greenlet::kill`](super::Greenlet::kill).
+    /// Somebody called [`Greenlet::kill`](crate::Greenlet::kill).
     Kill = 3,
 }
 
-/// What unwinds out of a wait. Private to the crate: no application can make or match one.
+impl Interrupt {
+    pub(super) fn of(number: u8) -> Option<Self> {
+        [Self::Departed, Self::Stop, Self::Kill]
+            .into_iter()
+            .find(|why| *why as u8 == number)
+    }
+}
+
+/// What unwinds out of a wait, as the payload that `catch_unwind` gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwind {
+    /// Somebody has interrupted the thread.
     Interrupted(Interrupt),
     /// The limit with this number is over.
     LimitPassed(u64),
@@ -30,7 +39,7 @@ impl Unwind {
     }
 
     /// Unwinds the current thread. No panic hook runs and nothing is printed.
-    pub(crate) fn raise(self) -> ! {
+    pub(super) fn raise(self) -> ! {
         resume_unwind(Box::new(self))
     }
 }

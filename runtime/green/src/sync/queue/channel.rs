@@ -9,15 +9,15 @@
 
 use super::errors::{Closed, Empty, PutError};
 use super::peer::{Close, Peer};
+use crate::platform::sync::{Arc, Mutex};
+use crate::platform::{Duration, Instant};
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, lock};
 use crate::scheduler::thread::{Awaited, Io, Thread, deadline_in, wait_for};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sync::wait::Lookout;
 use crate::sync::wait::sealed::{Watch, Watched};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 /// A meeting point: [`put`](Self::put) comes back when somebody has got the item, and not before.
 ///
@@ -121,7 +121,7 @@ impl<T> Channel<T> {
             state.offers.push_back(Offer {
                 number,
                 item,
-                putter: crate::scheduler::thread::current(),
+                putter: crate::scheduler::thread::current().handle(),
             });
             state.announce();
             number

@@ -5,14 +5,14 @@
 //! whoever gives up takes nothing along.
 
 use super::errors::{Closed, Empty, PutError};
+use crate::platform::Instant;
+use crate::platform::sync::{Arc, Mutex};
+use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, lock, wait_in};
 use crate::scheduler::thread::{Awaited, Io, Thread, wait_for};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sync::wait::Lookout;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// Where the items are; decides which is next.
 pub(super) trait Store: Default {

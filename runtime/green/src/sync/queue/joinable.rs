@@ -2,14 +2,14 @@
 
 use super::core::Core;
 use super::{Closed, Empty, Peer, PutError, peer, queue_methods, queue_traits};
+use crate::platform::Duration;
+use crate::platform::sync::Arc;
 use crate::scheduler::thread::deadline_in;
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::sealed::{Watch, Watched};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// A [`Queue`](super::Queue) for work: each item that was got is to be reported as done, and
 /// [`join`](Self::join) waits until all are.

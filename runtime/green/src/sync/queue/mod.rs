@@ -4,6 +4,8 @@
 //! first; [`JoinableQueue`] knows when all work is done; [`Channel`] has no room at all: who puts
 //! waits for the one who gets. All are bounded, fair, and have an end mark.
 
+#[cfg(feature = "app")]
+mod body;
 mod channel;
 mod core;
 mod errors;
@@ -16,15 +18,14 @@ pub use joinable::{JoinableQueue, Task};
 pub use peer::Peer;
 
 use self::core::Core;
+use crate::platform::Duration;
+use crate::platform::sync::Arc;
 use crate::scheduler::thread::deadline_in;
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::sealed::{Watch, Watched};
-use greenway_app::{Body, IntoBody, IntoChunk, IntoResponse, Response};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The methods that all queues with a [`Core`] have, said once.
 macro_rules! queue_methods {
@@ -293,31 +294,3 @@ impl<T> LifoQueue<T> {
     queue_methods!(T);
 }
 queue_traits!(LifoQueue);
-
-/// Feeds a body; closes the queue when the body is dropped.
-struct Feed<T>(Queue<T>);
-
-impl<T> Iterator for Feed<T> {
-    type Item = T;
-    fn next(&mut self) -> Option<T> {
-        self.0.get()
-    }
-}
-
-impl<T> Drop for Feed<T> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-impl<T: IntoChunk + 'static> IntoBody for Queue<T> {
-    fn into_body(self) -> Body {
-        Body::iter(Feed(self))
-    }
-}
-
-impl<T: IntoChunk + 'static> IntoResponse for Queue<T> {
-    fn into_response(self) -> Response {
-        self.into_body().into_response()
-    }
-}

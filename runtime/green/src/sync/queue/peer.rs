@@ -1,8 +1,8 @@
 //! [`Peer`]: a side of a queue, which closes the queue when it is gone.
 
+use crate::platform::sync::Arc;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 /// Something with an end mark.
 pub trait Close {

@@ -1,4 +1,13 @@
-//! What the sources find in place of std.
+//! What the sources find in place of their own `platform`: a std and a `may` whose steps the checker
+//! chooses. A coroutine is a thread of the checker that has its worker to itself while it runs.
+
+pub use self::coroutine::{
+    Coroutine, WaitIo, WaitIoWaker, current_coroutine, is_coroutine, park_coroutine,
+};
+pub use self::fd::{BorrowedFd, OwnedFd};
+pub use self::thread::resume_unwind;
+pub use self::time::{Duration, Instant};
+pub use shuttle::thread_local as coroutine_local;
 
 /// Locks and atomics whose every use is a choice of the checker.
 pub mod sync {
@@ -178,5 +187,74 @@ pub mod fd {
     impl BorrowedFd<'_> {
         /// One that is never ready.
         pub const NEVER: Self = Self(std::marker::PhantomData);
+    }
+}
+
+/// Coroutines; there are no descriptors that they wait for themselves.
+pub mod coroutine {
+    use super::sync::{lock, wait};
+    use crate::scheduler::worker;
+    use shuttle::sync::{Condvar, Mutex};
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    #[derive(Debug, Clone, Default)]
+    pub struct Coroutine(Arc<Token>);
+
+    #[derive(Debug, Default)]
+    struct Token {
+        unparked: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    shuttle::thread_local! {
+        static CURRENT: RefCell<Option<Coroutine>> = RefCell::new(None);
+    }
+
+    impl Coroutine {
+        pub fn unpark(&self) {
+            *lock(&self.0.unparked) = true;
+            self.0.changed.notify_all();
+        }
+    }
+
+    pub fn is_coroutine() -> bool {
+        CURRENT.with(|current| current.borrow().is_some())
+    }
+
+    pub fn current_coroutine() -> Coroutine {
+        CURRENT
+            .with(|current| current.borrow().clone())
+            .expect("in a coroutine")
+    }
+
+    pub fn park_coroutine() {
+        let home = worker::current().expect("in a coroutine");
+        let token = current_coroutine().0;
+        home.baton().give();
+        let mut unparked = lock(&token.unparked);
+        while !*unparked {
+            unparked = wait(&token.changed, unparked);
+        }
+        *unparked = false;
+        drop(unparked);
+        home.baton().take();
+    }
+
+    /// The calling thread is a coroutine from now on.
+    pub fn begin() {
+        CURRENT.with(|current| *current.borrow_mut() = Some(Coroutine::default()));
+    }
+
+    #[derive(Debug)]
+    pub struct WaitIoWaker;
+
+    impl WaitIoWaker {
+        pub fn wakeup(&self) {}
+    }
+
+    pub trait WaitIo {
+        fn wait_io(&self) -> usize;
+        fn waker(&self) -> WaitIoWaker;
     }
 }

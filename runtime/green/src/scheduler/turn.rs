@@ -1,7 +1,7 @@
 //! Whose turn it is on a worker: two plain stores for each wait, which others read.
 
-use crate::scheduler::thread::Thread;
-use crate::scheduler::worker;
+use super::thread::Thread;
+use super::worker;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 /// The thread that runs on a worker at the moment.
 ///
 /// Written by the worker alone. The pointer is for comparisons; only code that runs on the worker,
-/// between [`take`](Self::take) and [`give`](Self::give), may look behind it: the thread holds a
-/// reference to its own control block on its stack for as long as it has the turn.
+/// between [`enter`](Self::enter) and [`leave`](Self::leave), may look behind it: the thread holds
+/// a reference to its own control block on its stack for as long as it has the turn.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
     running: AtomicPtr<Thread>,
@@ -19,16 +19,16 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// The thread that runs is about to block. Gives what to [`take`](Self::take) afterwards: nothing
-    /// for a coroutine that somebody else has started, of which we know no end.
-    pub(crate) fn give(&self) -> *mut Thread {
+    /// The thread that runs is about to block. Gives what to [`enter`](Self::enter) with afterwards:
+    /// nothing for a coroutine that somebody else has started, of which we know no end.
+    pub(crate) fn leave(&self) -> *mut Thread {
         let running = self.running.load(Relaxed);
         self.running.store(null_mut(), Relaxed);
         running
     }
 
     /// It goes on.
-    pub(crate) fn take(&self, running: *mut Thread) {
+    pub(crate) fn enter(&self, running: *mut Thread) {
         self.number.store(self.number.load(Relaxed) + 1, Relaxed);
         self.running.store(running, Relaxed);
     }
@@ -63,8 +63,8 @@ impl<'a> Running<'a> {
     pub(crate) fn begin(me: &'a Arc<Thread>) -> Self {
         let before = me.home().map_or(null_mut(), |home| {
             debug_assert!(worker::is_current(home));
-            let before = home.turn().give();
-            home.turn().take(Arc::as_ptr(me).cast_mut());
+            let before = home.turn().leave();
+            home.turn().enter(Arc::as_ptr(me).cast_mut());
             before
         });
         Self { me, before }
@@ -74,8 +74,8 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if let Some(home) = self.me.home() {
-            home.turn().give();
-            home.turn().take(self.before);
+            home.turn().leave();
+            home.turn().enter(self.before);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Workers of which only the mailbox is left: what is posted is delivered some time, on the worker.
 
 use super::thread::Thread;
-use crate::shim::fd::BorrowedFd;
-use crate::shim::sync::{lock, wait};
-use crate::shim::time::{self, Instant};
+use crate::platform::sync::{lock, wait};
+use crate::platform::time::{self, Instant};
+use crate::platform::{BorrowedFd, coroutine};
+use crate::sys::Interest;
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread::JoinHandle;
 use std::cell::Cell;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub enum Message {
@@ -38,13 +41,8 @@ impl Baton {
 pub struct Turn;
 
 impl Turn {
-    pub fn give(&self) {}
-    pub fn take(&self, _running: ()) {}
-    /// # Safety
-    /// None is needed.
-    pub unsafe fn running(&self) -> Option<&Thread> {
-        None
-    }
+    pub fn leave(&self) {}
+    pub fn enter(&self, _running: ()) {}
 }
 
 pub struct Worker {
@@ -69,12 +67,66 @@ pub fn current() -> Option<&'static Worker> {
     HERE.with(Cell::get)
 }
 
+/// As the real one: a proof that the caller runs on the worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Here(&'static Worker);
+
+pub fn here() -> Option<Here> {
+    current().map(Here)
+}
+
+impl Deref for Here {
+    type Target = Worker;
+
+    fn deref(&self) -> &Worker {
+        self.0
+    }
+}
+
+impl Here {
+    pub fn is(&self, worker: &Worker) -> bool {
+        self.0.index == worker.index
+    }
+
+    pub fn wake(self, thread: &Arc<Thread>) {
+        thread.deliver(self);
+    }
+
+    /// The timer, which fires on this worker.
+    pub fn set_timer(self, at: Instant, thread: Arc<Thread>) -> super::timer::Key {
+        let fire = thread.clone();
+        if !time::when_moved(move || self.0.put(move || fire.timer_fired(self))) {
+            self.0.put(move || thread.timer_fired(self));
+        }
+        (at, 0)
+    }
+
+    pub fn cancel_timer(self, _key: super::timer::Key) {}
+
+    pub fn watch(
+        self,
+        _fd: BorrowedFd<'_>,
+        _interest: Interest,
+        _thread: &Arc<Thread>,
+    ) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    pub fn unwatch(self, _fd: BorrowedFd<'_>, _thread: &Arc<Thread>) {}
+}
+
 pub fn is_current(worker: &Worker) -> bool {
     current().is_some_and(|here| here.index == worker.index)
 }
 
 pub fn migrated(_id: u64, _home: &Worker) -> ! {
     unreachable!("nobody moves coroutines here")
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Worker({})", self.index)
+    }
 }
 
 impl Worker {
@@ -87,7 +139,10 @@ impl Worker {
             came: Condvar::new(),
             turn: Turn,
         }));
-        (worker, shuttle::thread::spawn(move || worker.be_porter()))
+        (
+            worker,
+            shuttle::thread::spawn(move || worker.run_mailbox_task()),
+        )
     }
 
     pub fn close(&self) {
@@ -102,7 +157,7 @@ impl Worker {
     ) -> JoinHandle<T> {
         shuttle::thread::spawn(move || {
             HERE.with(|here| here.set(Some(self)));
-            crate::may::coroutine::begin();
+            coroutine::begin();
             self.baton.take();
             let value = body();
             self.baton.give();
@@ -110,7 +165,7 @@ impl Worker {
         })
     }
 
-    fn be_porter(&'static self) {
+    fn run_mailbox_task(&'static self) {
         HERE.with(|here| here.set(Some(self)));
         loop {
             let mut mail = lock(&self.mail);
@@ -150,32 +205,6 @@ impl Worker {
 
     pub fn post(&self, message: Message) {
         let Message::Wake(thread) = message;
-        self.put(move || thread.deliver());
+        self.put(move || thread.deliver(here().expect("mail is delivered on the worker")));
     }
-
-    pub fn wake_here(&self, thread: &Arc<Thread>) {
-        thread.deliver();
-    }
-
-    /// The timer, which fires on this worker.
-    pub fn set_timer(&'static self, at: Instant, thread: Arc<Thread>) -> super::timer::Key {
-        let fire = thread.clone();
-        if !time::when_moved(move || self.put(move || fire.timer_fired())) {
-            self.put(move || thread.timer_fired());
-        }
-        (at, 0)
-    }
-
-    pub fn cancel_timer(&self, _key: super::timer::Key) {}
-
-    pub fn watch(
-        &self,
-        _fd: BorrowedFd<'_>,
-        _interest: super::thread::Interest,
-        _thread: &Arc<Thread>,
-    ) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    pub fn unwatch(&self, _fd: BorrowedFd<'_>, _thread: &Arc<Thread>) {}
 }
