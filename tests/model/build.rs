@@ -65,7 +65,7 @@ const MUTANTS: [(&str, &str, &str, &str); 8] = [
     (
         "one who gives up takes the place along",
         "sync/queue/core.rs",
-        "Side::Put if state.putters.leave(ticket) => state.promise_room(),",
+        "Side::Put if state.putters.leave(ticket) => state.promise_places(),",
         "Side::Put if state.putters.leave(ticket) => {}",
     ),
     (

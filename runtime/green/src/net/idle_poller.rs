@@ -1,12 +1,12 @@
-//! A parking lot: things with a descriptor that wait for it without a green thread.
+//! [`IdlePoller`]: things with a descriptor that wait for it without a green thread.
 //!
 //! A waiting green thread holds two pages of stack and its bookkeeping, about 10 kB. What may
 //! wait for long and has nothing on its stack that it needs (an idle connection) is given to the
-//! lot of its worker, and comes back when its descriptor has something to read.
+//! idle poller of its worker, and comes back when its descriptor has something to read.
 //!
-//! What must stay true: all of a lot happens on its worker, so a descriptor that `may` watches
-//! there may be parked and taken out again without a system call for `may`'s epoll. A thing is
-//! in the lot, or given back, or dropped at its deadline: exactly one of these.
+//! What must stay true: all that an idle poller does happens on its worker, so a descriptor that
+//! `may` watches there may be parked and taken out again without a system call for `may`'s epoll.
+//! A thing is parked, or given back, or dropped at its deadline: exactly one of these.
 
 use crate::Greenlet;
 use crate::runtime;
@@ -25,37 +25,37 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a worker may take to empty its lot. It may be held up.
+/// How long closing waits for the worker, which may be held up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The lot of a worker.
+/// What waits for descriptors of one worker without a green thread.
 pub struct IdlePoller<T: Send + 'static> {
     shared: Arc<Shared<T>>,
-    keeper: Greenlet<()>,
+    task: Greenlet<()>,
 }
 
 struct Shared<T> {
     epoll: Epoll,
-    keeper: OnceLock<Arc<Thread>>,
-    // Locked on the worker and for a moment each, except by who closes the lot.
+    task: OnceLock<Arc<Thread>>,
+    // Locked on the worker and for a moment each, except by who closes it.
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
-    places: HashMap<u64, Place<T>>,
-    clocks: BTreeSet<(Instant, u64)>,
+    parked: HashMap<u64, Parked<T>>,
+    deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
     closed: bool,
 }
 
-struct Place<T> {
-    /// In a box: the table has room to spare, which should not be room for whole things.
+struct Parked<T> {
+    /// In a box: the free entries that the table keeps should not be as large as whole things.
     thing: Box<T>,
     deadline: Option<Instant>,
 }
 
 impl<T: AsFd + Send + 'static> IdlePoller<T> {
-    /// The lot of a worker. A thing whose descriptor is readable, or whose peer has ended, is
+    /// An idle poller of a worker. A thing whose descriptor is readable, or whose peer has ended, is
     /// given to `back`, on the worker, in a thread that must not wait.
     ///
     /// # Errors
@@ -70,27 +70,27 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
         let watched = Registered::new(watched)?;
         let shared = Arc::new(Shared {
             epoll,
-            keeper: OnceLock::new(),
+            task: OnceLock::new(),
             state: Mutex::new(State {
-                places: HashMap::new(),
-                clocks: BTreeSet::new(),
+                parked: HashMap::new(),
+                deadlines: BTreeSet::new(),
                 next: 0,
                 closed: false,
             }),
         });
         let here = shared.clone();
-        let keeper = Builder::new()
-            .name("greenway-lot")
+        let task = Builder::new()
+            .name("greenway-idle")
             .worker(worker.index())
-            .spawn(move || here.keep(watched.io(), back));
-        Ok(Self { shared, keeper })
+            .spawn(move || here.run(watched.io(), back));
+        Ok(Self { shared, task })
     }
 
     /// Parks a thing until its descriptor is readable; at the deadline it is dropped. Called on
-    /// the lot's worker.
+    /// that worker.
     ///
     /// # Errors
-    /// The thing, when the lot is closed or the kernel's limit on watches is reached.
+    /// The thing, when the idle poller is closed or the kernel's limit on watches is reached.
     pub fn park(&self, thing: Box<T>, deadline: Option<Instant>) -> Result<(), Box<T>> {
         let mut state = self.shared.lock();
         state.next += 1;
@@ -98,14 +98,14 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
         if state.closed || self.shared.epoll.watch_once(thing.as_fd(), number).is_err() {
             return Err(thing);
         }
-        state.places.insert(number, Place { thing, deadline });
+        state.parked.insert(number, Parked { thing, deadline });
         if let Some(at) = deadline {
-            state.clocks.insert((at, number));
+            state.deadlines.insert((at, number));
             if state.earliest() == Some(at)
-                && let Some(keeper) = self.shared.keeper.get()
+                && let Some(task) = self.shared.task.get()
             {
                 drop(state);
-                keeper.wake(); // it is to wait for an earlier deadline
+                task.wake(); // it is to wait for an earlier deadline
             }
         }
         Ok(())
@@ -114,24 +114,24 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
     /// Gives back what has become readable by now, drops all the rest, and takes nothing more.
     pub fn close(&self) {
         self.shared.lock().closed = true;
-        if let Some(keeper) = self.shared.keeper.get() {
-            keeper.wake();
+        if let Some(task) = self.shared.task.get() {
+            task.wake();
         }
-        let _ended_or_held_up = self.keeper.join_timeout(PATIENCE);
+        let _ended_or_held_up = self.task.join_timeout(PATIENCE);
     }
 }
 
 impl<T> State<T> {
     fn earliest(&self) -> Option<Instant> {
-        self.clocks.first().map(|(at, _)| *at)
+        self.deadlines.first().map(|(at, _)| *at)
     }
 
     fn take(&mut self, number: u64) -> Option<Box<T>> {
-        let place = self.places.remove(&number)?;
-        if let Some(at) = place.deadline {
-            self.clocks.remove(&(at, number));
+        let parked = self.parked.remove(&number)?;
+        if let Some(at) = parked.deadline {
+            self.deadlines.remove(&(at, number));
         }
-        Some(place.thing)
+        Some(parked.thing)
     }
 }
 
@@ -141,8 +141,8 @@ impl<T: Send + 'static> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, io: Io<'_>, back: impl Fn(Box<T>)) {
-        self.keeper.get_or_init(|| current().handle());
+    fn run(&self, io: Io<'_>, back: impl Fn(Box<T>)) {
+        self.task.get_or_init(|| current().handle());
         loop {
             let (earliest, closed) = {
                 let state = self.lock();
@@ -168,7 +168,7 @@ impl<T: Send + 'static> Shared<T> {
             }
             self.drop_late();
         }
-        let rest = std::mem::take(&mut self.lock().places);
+        let rest = std::mem::take(&mut self.lock().parked);
         drop(rest);
     }
 
@@ -189,7 +189,7 @@ impl<T: Send + 'static> Shared<T> {
         let now = Instant::now();
         loop {
             let mut state = self.lock();
-            let late = match state.clocks.first() {
+            let late = match state.deadlines.first() {
                 Some(&(at, number)) if at <= now => state.take(number),
                 _ => return,
             };
@@ -202,7 +202,7 @@ impl<T: Send + 'static> Shared<T> {
 impl<T: Send + 'static> fmt::Debug for IdlePoller<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdlePoller")
-            .field("places", &self.shared.lock().places.len())
+            .field("parked", &self.shared.lock().parked.len())
             .finish_non_exhaustive()
     }
 }

@@ -39,7 +39,7 @@ macro_rules! plumbing {
                 super::readable(self)
             }
 
-            /// Ready when there is room to write: for [`select`](crate::select) and
+            /// Ready when there is space to write: for [`select`](crate::select) and
             /// [`wait`](crate::sync::wait).
             pub fn writable(&self) -> super::Ready<'_> {
                 super::writable(self)

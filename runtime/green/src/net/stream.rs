@@ -182,7 +182,7 @@ impl Stream {
         })
     }
 
-    /// Writes some of `bufs`, waiting until `deadline` for room.
+    /// Writes some of `bufs`, waiting until `deadline` for space.
     ///
     /// # Errors
     /// `TimedOut` at the deadline; whatever the socket reports.
@@ -212,7 +212,7 @@ impl Stream {
     /// As [`write_vectored`](Self::write_vectored), without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` when there is no room; whatever the socket reports.
+    /// `WouldBlock` when there is no space; whatever the socket reports.
     pub fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match bufs {
             [one] => retry(|| self.std().write(one)),

@@ -38,7 +38,7 @@ stream!(UnixStream);
 
 impl UnixStream {
     /// Connects to the socket at `path`. While the other side's queue of connections is full, it is
-    /// asked again every few milliseconds, at most 50: the kernel does not tell when there is room.
+    /// asked again every few milliseconds, at most 50: the kernel does not tell when there is space.
     ///
     /// # Errors
     /// `NotFound`, `ConnectionRefused` when nobody listens (any more), `PermissionDenied`.
@@ -188,7 +188,7 @@ impl UnixDatagram {
     }
 
     /// Sends a message to the socket at `path`. While its queue is full, it is asked again every few
-    /// milliseconds, at most 50: the kernel tells of room only for the socket that one is connected
+    /// milliseconds, at most 50: the kernel tells of free space only for the socket that one is connected
     /// to.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ struct Function {
 
 static FUNCTIONS: Mutex<Vec<Function>> = Mutex::new(Vec::new());
 
-/// Registers a function that [`serve`](crate::serve) calls when the server has stopped and all
+/// Registers a function that a server (`greenway::serve`) calls when it has stopped and all
 /// requests are over, just before the process ends: Python's `atexit`. A program without `serve`
 /// calls [`run_at_exit`] itself.
 ///

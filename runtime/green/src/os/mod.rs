@@ -2,7 +2,7 @@
 //! signals, closures that need an OS thread, and the end of the process.
 //!
 //! It stands on tasks and meeting points. Sockets are in [`net`](crate::net), which stands on
-//! this room's descriptors and thread pool.
+//! this module's descriptors and thread pool.
 
 mod at_exit;
 pub(crate) mod descriptor;

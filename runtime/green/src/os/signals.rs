@@ -14,7 +14,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! All who want a signal get it: [`serve`](crate::serve) still stops at TERM and INT, opens its
+//! All who want a signal get it: a server (`greenway::serve`) still stops at TERM and INT, opens its
 //! logs at USR1 and HUP and tells what all do at USR2, whoever else listens. Once somebody has listened to a signal, it loses
 //! its default action for the rest of the process's life, also when nobody listens any more.
 //!

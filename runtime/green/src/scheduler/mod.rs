@@ -1,9 +1,9 @@
 //! The scheduler: workers, the control blocks of threads, and the one wait.
 //!
-//! This room pins green threads to their workers, wakes and times them, watches descriptors for
+//! This module pins green threads to their workers, wakes and times them, watches descriptors for
 //! them, and uses their coroutines again. It is the only one that knows `may`. It does not know
 //! how a green thread is started by a user, what it computes, or what waits are about: that is
-//! the business of the rooms above, which come here for [`wait_for`](thread::wait_for).
+//! the business of the modules above, which come here for [`wait_for`](thread::wait_for).
 
 pub(crate) mod config;
 pub(crate) mod control;

@@ -182,7 +182,7 @@ fn resident_below(address: usize) -> Pages {
     loop {
         let start = low.saturating_sub(CHUNK * PAGE);
         let pages = (low - start) / PAGE;
-        // SAFETY: `there` has room for a byte for each page, and nothing is written elsewhere.
+        // SAFETY: `there` holds a byte for each page, and nothing is written elsewhere.
         let result = unsafe {
             libc::mincore(
                 without_provenance_mut(start),

@@ -8,7 +8,7 @@
 //! deadline, finds it in the future and arms again. So a keep-alive connection that waits with
 //! a deadline thousands of times a second touches this map about once per deadline, not per wait.
 //!
-//! The clock is as lazy: it is set when it would ring too late, never because it would ring too
+//! The timerfd is set as lazily: when it would fire too late, never because it would fire too
 //! early. Short lives, each with a timer that is removed long before its time, leave it alone.
 
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ pub(crate) type Key = (Instant, u64);
 pub(crate) struct Timers<T> {
     entries: BTreeMap<Key, T>,
     serial: u64,
-    /// When the clock will ring.
-    rings: Option<Instant>,
+    /// When the timerfd will fire.
+    fires: Option<Instant>,
 }
 
 impl<T> Timers<T> {
@@ -30,17 +30,17 @@ impl<T> Timers<T> {
         Self {
             entries: BTreeMap::new(),
             serial: 0,
-            rings: None,
+            fires: None,
         }
     }
 
-    /// Adds an entry. True if the clock must be set to it.
+    /// Adds an entry. True if the timerfd must be set to it.
     pub(crate) fn insert(&mut self, at: Instant, value: T) -> (Key, bool) {
         self.serial += 1;
         let key = (at, self.serial);
-        let too_late = self.rings.is_none_or(|rings| at < rings);
+        let too_late = self.fires.is_none_or(|fires| at < fires);
         if too_late {
-            self.rings = Some(at);
+            self.fires = Some(at);
         }
         self.entries.insert(key, value);
         (key, too_late)
@@ -56,10 +56,10 @@ impl<T> Timers<T> {
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
-    /// When the clock, which has rung, must be set to ring next.
-    pub(crate) fn next_ring(&mut self) -> Option<Instant> {
-        self.rings = self.entries.first_key_value().map(|(key, _)| key.0);
-        self.rings
+    /// When the timerfd, which has fired, must fire next.
+    pub(crate) fn next_firing(&mut self) -> Option<Instant> {
+        self.fires = self.entries.first_key_value().map(|(key, _)| key.0);
+        self.fires
     }
 }
 
@@ -77,36 +77,36 @@ mod tests {
         assert!(timers.insert(at(10), "a").1);
         assert!(
             !timers.insert(at(10), "a2").1,
-            "an equal time does not move the clock"
+            "an equal time does not move the timerfd"
         );
         let (gone, _) = timers.insert(at(15), "removed");
         timers.remove(gone);
 
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.next_ring(), Some(at(10)));
+        assert_eq!(timers.next_firing(), Some(at(10)));
         assert_eq!(timers.pop_due(at(10)), Some("a"));
         assert_eq!(timers.pop_due(at(10)), Some("a2"));
         assert_eq!(timers.pop_due(at(19)), None);
         assert_eq!(timers.pop_due(at(25)), Some("b"));
-        assert_eq!(timers.next_ring(), None);
+        assert_eq!(timers.next_firing(), None);
     }
 
     #[test]
-    fn the_clock_is_left_alone_while_it_rings_early_enough() {
+    fn the_timerfd_is_left_alone_while_it_fires_early_enough() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut timers = Timers::new();
         let (first, set) = timers.insert(at(10), "first");
         assert!(set);
         timers.remove(first);
-        assert!(!timers.insert(at(20), "later").1, "it rings at 10, in vain");
+        assert!(!timers.insert(at(20), "later").1, "it fires at 10, in vain");
         assert_eq!(timers.pop_due(at(10)), None);
-        assert_eq!(timers.next_ring(), Some(at(20)));
+        assert_eq!(timers.next_firing(), Some(at(20)));
         assert!(timers.insert(at(15), "sooner").1);
         assert_eq!(timers.pop_due(at(15)), Some("sooner"));
-        assert_eq!(timers.next_ring(), Some(at(20)));
+        assert_eq!(timers.next_firing(), Some(at(20)));
         assert_eq!(timers.pop_due(at(20)), Some("later"));
-        assert_eq!(timers.next_ring(), None);
+        assert_eq!(timers.next_firing(), None);
         assert!(timers.insert(at(30), "after silence").1);
     }
 }

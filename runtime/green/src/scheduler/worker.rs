@@ -369,7 +369,7 @@ impl Here {
         while let Some(thread) = due() {
             thread.timer_fired(self);
         }
-        let next = timers.borrow_mut().next_ring();
+        let next = timers.borrow_mut().next_firing();
         if let Some(next) = next {
             sys::set_timerfd(self.timer.get(), next.saturating_duration_since(now));
         }

@@ -20,7 +20,7 @@ pub(crate) mod sealed {
         fn lookout(&self) -> Watched<'_>;
     }
 
-    /// The lookout of an object. Nobody outside this room can make or use one.
+    /// The lookout of an object. Nobody outside this crate can make or use one.
     pub struct Watched<'a>(pub(crate) &'a dyn Lookout);
 
     impl fmt::Debug for Watched<'_> {

@@ -60,11 +60,8 @@ impl Epoll {
     pub(crate) fn ask(&self, fd: BorrowedFd<'_>, events: Events, again: bool) -> io::Result<()> {
         let data = EventData::new_u64(fd.as_raw_fd() as u64);
         let flags = events.0 | EventFlags::ONESHOT;
-        Ok(if again {
-            epoll::modify(&self.0, fd, data, flags)?
-        } else {
-            epoll::add(&self.0, fd, data, flags)?
-        })
+        let call = if again { epoll::modify } else { epoll::add };
+        Ok(call(&self.0, fd, data, flags)?)
     }
 
     /// Forgets a descriptor.

@@ -102,7 +102,7 @@ impl fmt::Debug for Group {
     }
 }
 
-/// A [`Group`] with a bound: starting one more waits until there is room.
+/// A [`Group`] with a bound: starting one more waits until there is places.
 ///
 /// ```
 /// use greenway_green::{Pool, sleep};
@@ -118,7 +118,7 @@ impl fmt::Debug for Group {
 #[derive(Clone)]
 pub struct Pool {
     group: Group,
-    room: Arc<Permits>,
+    places: Arc<Permits>,
     size: usize,
 }
 
@@ -128,10 +128,13 @@ impl Pool {
     /// # Panics
     /// When `size` is 0.
     pub fn new(size: usize) -> Self {
-        assert!(size > 0, "a pool needs room for at least one green thread");
+        assert!(
+            size > 0,
+            "a pool needs a place for at least one green thread"
+        );
         Self {
             group: Group::new(),
-            room: Arc::new(Permits::new(size)),
+            places: Arc::new(Permits::new(size)),
             size,
         }
     }
@@ -154,7 +157,7 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        match self.room.acquire(None) {
+        match self.places.acquire(None) {
             Ok(()) => self.start(how, body, |_| {}),
             Err(TimedOut) => {
                 // Dropping the first function is what tells that it was not started.
@@ -165,7 +168,7 @@ impl Pool {
         }
     }
 
-    /// Starts a green thread if there is room, and gives the body back if not.
+    /// Starts a green thread if there is places, and gives the body back if not.
     ///
     /// # Errors
     /// The body, when the pool is full.
@@ -174,7 +177,7 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        if self.room.try_acquire() {
+        if self.places.try_acquire() {
             Ok(self.start(Builder::new(), body, |_| {}))
         } else {
             Err(body)
@@ -188,15 +191,15 @@ impl Pool {
         T: Send + 'static,
         A: FnOnce(u64) + Send + 'static,
     {
-        let (set, room) = (self.group.set.clone(), self.room.clone());
+        let (set, places) = (self.group.set.clone(), self.places.clone());
         how.spawn_then(body, Some(&self.group.set), move |control| {
-            room.release(1);
+            places.release(1);
             set.remove(control);
             after(control.number());
         })
     }
 
-    /// Calls `f` with each item, in as many green threads as there is room for, and gives the
+    /// Calls `f` with each item, in as many green threads as there are places for, and gives the
     /// results in the order of the items.
     ///
     /// # Errors
@@ -277,7 +280,7 @@ impl Pool {
 
     /// Green threads that could be started now without waiting: gevent's `free_count`.
     pub fn free_count(&self) -> usize {
-        self.room.free()
+        self.places.free()
     }
 
     /// Members that have not ended.
@@ -350,22 +353,22 @@ where
         }
     }
 
-    /// Begins calls while there is room; waits for room only if none is under way.
+    /// Begins calls while there is a free place; waits for one only if none is under way.
     fn fill(&mut self, mut begun: impl FnMut(u64)) {
         while self.under_way.len() < self.pool.size {
             let permit = if self.under_way.is_empty() {
-                self.pool.room.acquire(None).is_ok()
+                self.pool.places.acquire(None).is_ok()
             } else {
-                self.pool.room.try_acquire()
+                self.pool.places.try_acquire()
             };
             if !permit {
                 return;
             }
-            let room = Room(&self.pool.room);
+            let place = Place(&self.pool.places);
             let Some(item) = self.items.next() else {
                 return;
             };
-            std::mem::forget(room);
+            std::mem::forget(place);
             let (f, ended) = (self.f.clone(), self.ended.clone());
             let call = self.pool.start(
                 Builder::new(),
@@ -390,9 +393,9 @@ impl<I: Iterator, F, R> Drop for Calls<I, F, R> {
 }
 
 /// A permit of a pool, given back when dropped: the caller's iterator may panic.
-struct Room<'a>(&'a Permits);
+struct Place<'a>(&'a Permits);
 
-impl Drop for Room<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.release(1);
     }

@@ -51,7 +51,7 @@ fn work() {
     let mut known = 0;
     loop {
         let deadline = deadline_in(pause);
-        // Ended by the clock, or by a new child; without children only by the latter.
+        // Ended by the deadline, or by a new child; without children only by the latter.
         let (Ok(()) | Err(TimedOut)) = thread::wait_for(
             thread::Awaited::Child,
             (known > 0).then_some(deadline).flatten(),

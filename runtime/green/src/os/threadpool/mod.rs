@@ -98,7 +98,7 @@ struct Entrance {
 struct Shared {
     receiver: Receiver<Arc<dyn Run>>,
     /// Free places in the channel.
-    room: Permits,
+    places: Permits,
     max_threads: usize,
     counts: Mutex<Counts>,
 }
@@ -133,21 +133,21 @@ pub struct ThreadPoolStats {
 }
 
 impl ThreadPool {
-    /// A pool of at most `max_threads` threads, with room for `queue` closures that wait for them.
+    /// A pool of at most `max_threads` threads, with places for `queue` closures that wait for them.
     /// Threads are started when they are needed.
     ///
     /// # Panics
     /// When either is 0.
     pub fn new(max_threads: usize, queue: usize) -> Self {
         assert!(max_threads > 0, "a thread pool needs at least one thread");
-        assert!(queue > 0, "a thread pool needs room for one closure");
+        assert!(queue > 0, "a thread pool needs a place for one closure");
         let (sender, receiver) = crossbeam_channel::bounded(queue);
         Self {
             entrance: Arc::new(Entrance {
                 sender,
                 shared: Arc::new(Shared {
                     receiver,
-                    room: Permits::new(queue),
+                    places: Permits::new(queue),
                     max_threads,
                     counts: Mutex::default(),
                 }),
@@ -164,7 +164,7 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        if self.entrance.shared.room.acquire(None).is_err() {
+        if self.entrance.shared.places.acquire(None).is_err() {
             return Job::not_started();
         }
         let job = Job::new(closure);
@@ -181,7 +181,7 @@ impl ThreadPool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        if !self.entrance.shared.room.try_acquire() {
+        if !self.entrance.shared.places.try_acquire() {
             return Err(closure);
         }
         let job = Job::new(closure);
@@ -228,7 +228,7 @@ impl ThreadPool {
                 self.0.kill();
             }
         }
-        self.entrance.shared.room.acquire(deadline)?;
+        self.entrance.shared.places.acquire(deadline)?;
         let job = Job::new(closure);
         self.submit(job.runner());
         let _in_the_end = TakeBack(&job); // has no effect on one that has ended
@@ -259,7 +259,7 @@ impl ThreadPool {
         let mut counts = lock(&shared.counts);
         counts.pending += 1;
         // Under the lock, so that no thread that finds the queue empty ends at this moment. There
-        // is a place (`room`), and `shared` holds a receiver.
+        // is a place (`places`), and `shared` holds a receiver.
         let sent = self.entrance.sender.try_send(job);
         assert!(sent.is_ok(), "a place in the queue was taken before");
         if counts.threads >= counts.pending.min(shared.max_threads) {
@@ -304,7 +304,7 @@ impl Shared {
     }
 
     fn run(&self, job: Arc<dyn Run>) {
-        self.room.release(1);
+        self.places.release(1);
         lock(&self.counts).running += 1;
         job.run(&|ran| {
             let mut counts = lock(&self.counts);

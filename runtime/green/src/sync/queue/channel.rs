@@ -1,4 +1,4 @@
-//! [`Channel`]: a queue without room.
+//! [`Channel`]: a queue without a buffer.
 //!
 //! # Implementation
 //!

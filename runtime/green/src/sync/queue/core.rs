@@ -105,7 +105,7 @@ impl<S: Store> State<S> {
 
     fn pop(&mut self) -> Option<S::Item> {
         let item = self.items.pop();
-        self.promise_room();
+        self.promise_places();
         item
     }
 
@@ -114,14 +114,14 @@ impl<S: Store> State<S> {
         self.watchers.wake_all();
     }
 
-    fn promise_room(&mut self) {
+    fn promise_places(&mut self) {
         while !self.closed && self.has_room() && self.putters.grant() {}
     }
 }
 
 impl<S: Store> Core<S> {
     pub(super) fn new(capacity: usize) -> Self {
-        assert!(capacity > 0, "a queue needs room for at least one item");
+        assert!(capacity > 0, "a queue needs a place for at least one item");
         Self(Mutex::new(State {
             items: S::default(),
             capacity,
@@ -330,7 +330,7 @@ impl<S: Store> Drop for Place<'_, S> {
         let mut state = lock(&self.core.0);
         match self.side {
             Side::Get if state.getters.leave(ticket) => state.promise_items(),
-            Side::Put if state.putters.leave(ticket) => state.promise_room(),
+            Side::Put if state.putters.leave(ticket) => state.promise_places(),
             Side::Get | Side::Put => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Queues: how green threads, OS threads and response bodies hand things to one another.
 //!
 //! [`Queue`] first in, first out; [`PriorityQueue`] the smallest first; [`LifoQueue`] the last
-//! first; [`JoinableQueue`] knows when all work is done; [`Channel`] has no room at all: who puts
+//! first; [`JoinableQueue`] knows when all work is done; [`Channel`] has no buffer at all: who puts
 //! waits for the one who gets. All are bounded, fair, and have an end mark.
 
 #[cfg(feature = "app")]
@@ -57,7 +57,7 @@ macro_rules! queue_methods {
             self.core.put_until(item, deadline_in(timeout))
         }
 
-        /// Puts an item if there is room now.
+        /// Puts an item if there is a free place now.
         ///
         /// # Errors
         /// [`PutError`] with the item when the queue is full or closed.
