@@ -12,7 +12,7 @@ const ROOMS: [(&str, &[&str]); 2] = [
         "scheduler",
         &[
             "home_cell.rs",
-            "line.rs",
+            "line.rs", "lock.rs",
             "task_context.rs",
             "thread/mod.rs",
             "timed_out.rs",

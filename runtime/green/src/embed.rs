@@ -23,6 +23,7 @@ pub use crate::net::idle_poller::IdlePoller;
 pub use crate::net::{Accepted, Listener, Stream, accept_now};
 pub use crate::runtime::{least_loaded, workers};
 pub use crate::scheduler::discard::discard;
+pub use crate::scheduler::giving_way::take_turn;
 pub use crate::scheduler::stack::{Measure, trim};
 pub use crate::scheduler::task_context::{RequestInfo, TaskContext};
 pub use crate::scheduler::thread::{
@@ -34,6 +35,5 @@ pub use crate::scheduler::worker::{Worker, current as current_worker};
 pub use crate::sys::{
     Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, unsent,
 };
-pub use crate::take_turn;
 pub use crate::task::local::end_of_work;
 pub use crate::task::spawn::{panic_message, spawn_on};

@@ -15,6 +15,7 @@
 //! expect. Only a thread that is held up gets one.
 
 use super::trace::walk;
+use crate::scheduler::thread::Thread;
 use crate::scheduler::turn::Turn;
 use crate::scheduler::worker::{self, Worker};
 use crate::sys::signal::{self, Interrupted};
@@ -96,7 +97,7 @@ impl Snapshot {
     }
 
     /// Answers, in the handler.
-    fn answer(&self, now: &Turn, at: usize) {
+    fn answer(&self, now: &Turn<Thread>, at: usize) {
         let asked = self
             .state
             .compare_exchange(ASKED, TAKING, Ordering::AcqRel, Ordering::Relaxed);

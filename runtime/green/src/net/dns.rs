@@ -4,7 +4,7 @@
 //! [`unblock`](crate::unblock): a name server that does not answer holds up other names,
 //! and nothing else.
 
-use crate::ThreadPool;
+use crate::os::ThreadPool;
 use crate::scheduler::thread::deadline_in;
 use crate::scheduler::timed_out::TimedOut;
 use sealed::Target;

@@ -10,13 +10,13 @@
 
 use crate::Greenlet;
 use crate::runtime;
+use crate::scheduler::giving_way::yield_now;
 use crate::scheduler::registered::Registered;
 use crate::scheduler::thread::{Awaited, Io, Thread, current, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker::Worker;
 use crate::sys::{self, Epoll};
 use crate::task::spawn::Builder;
-use crate::yield_now;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

@@ -1,6 +1,6 @@
 //! [`at_exit`]: what is to be done when the program ends in good order.
 
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::task::spawn::Builder;
 use std::sync::Mutex;
 use std::time::Duration;

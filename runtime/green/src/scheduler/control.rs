@@ -1,7 +1,8 @@
 //! What is known of a green thread from outside, whatever its value is.
 
 use crate::scheduler::config;
-use crate::scheduler::line::{Line, Lookout, Ticket, lock, wait_in};
+use crate::scheduler::line::{Line, Lookout, Ticket, wait_in};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{self, Awaited, Identity, Interrupt, Thread};
 use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker::Worker;

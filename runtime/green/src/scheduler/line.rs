@@ -6,19 +6,14 @@
 //! Where all who wait are to look again at once (an event, the end of a thread), nobody is granted
 //! anything: [`Line::wake_all`] wakes them and [`wait_in`] is the wait.
 
+use super::lock::lock;
 use crate::platform::BorrowedFd;
 use crate::platform::Instant;
-use crate::platform::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::platform::sync::{Arc, Mutex};
 use crate::scheduler::thread::{Awaited, Io, Thread, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sys::Interest;
 use std::collections::VecDeque;
-
-/// Locks the state of a meeting point. Such a lock is held for a few instructions and never over
-/// a wait, and nothing under it can panic half-way through a change: poison says nothing.
-pub(crate) fn lock<S>(shared: &Mutex<S>) -> MutexGuard<'_, S> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A place in a [`Line`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -33,7 +33,7 @@ pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
                 worker.settle();
                 sys::signal::use_signal_stack();
                 let (count, changed) = &*settled;
-                *super::line::lock(count) += 1;
+                *super::lock::lock(count) += 1;
                 changed.notify_all();
                 run_mailbox_task(here());
             })?;
@@ -53,7 +53,7 @@ pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
         }
     }
     let (count, changed) = &*settled;
-    let all = changed.wait_while(super::line::lock(count), |count| *count < workers.len());
+    let all = changed.wait_while(super::lock::lock(count), |count| *count < workers.len());
     drop(all.unwrap_or_else(PoisonError::into_inner));
     Ok(())
 }

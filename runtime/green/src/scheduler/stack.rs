@@ -16,7 +16,7 @@
 
 use crate::logging::Count;
 use crate::scheduler::config;
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread;
 use crate::scheduler::worker;
 use std::collections::HashMap;

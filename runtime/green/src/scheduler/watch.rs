@@ -18,7 +18,6 @@
 //! was ready before it was watched is reported as well, and nothing is reported twice. A wait
 //! costs two system calls (add, delete), and each round of epoll with news costs one more.
 
-use crate::scheduler::thread::Thread;
 use crate::sys::{Epoll, Events, Interest};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -26,26 +25,31 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-/// Who waits for which descriptor, on one worker.
-#[derive(Default)]
-pub(crate) struct Watches(HashMap<RawFd, Vec<Waiter>>);
+/// Who waits for which descriptor, on one worker. Threads are only kept here, and told apart.
+pub(super) struct Watches<T>(HashMap<RawFd, Vec<Waiter<T>>>);
 
-struct Waiter {
-    thread: Arc<Thread>,
+impl<T> Default for Watches<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+struct Waiter<T> {
+    thread: Arc<T>,
     interest: Interest,
     /// It has been told, and will leave as soon as it runs.
     told: bool,
 }
 
 /// What those wait for who have not been told.
-fn wanted(waiters: &[Waiter]) -> Events {
+fn wanted<T>(waiters: &[Waiter<T>]) -> Events {
     let open = waiters.iter().filter(|waiter| !waiter.told);
     open.fold(Events::default(), |events, waiter| {
         events.with(waiter.interest)
     })
 }
 
-impl Watches {
+impl<T> Watches<T> {
     /// Lets `thread` be woken when `fd` is ready, once.
     ///
     /// # Errors
@@ -55,7 +59,7 @@ impl Watches {
         epoll: &Epoll,
         fd: BorrowedFd<'_>,
         interest: Interest,
-        thread: &Arc<Thread>,
+        thread: &Arc<T>,
     ) -> io::Result<()> {
         let number = fd.as_raw_fd();
         let waiters = self.0.entry(number).or_default();
@@ -72,7 +76,7 @@ impl Watches {
     }
 
     /// Ends what [`add`](Self::add) began, all of it for this descriptor and thread.
-    pub(crate) fn remove(&mut self, epoll: &Epoll, fd: BorrowedFd<'_>, thread: &Arc<Thread>) {
+    pub(crate) fn remove(&mut self, epoll: &Epoll, fd: BorrowedFd<'_>, thread: &Arc<T>) {
         let Entry::Occupied(mut entry) = self.0.entry(fd.as_raw_fd()) else {
             return;
         };
@@ -91,7 +95,7 @@ impl Watches {
         epoll: &Epoll,
         number: RawFd,
         events: Events,
-        woken: &mut Vec<Arc<Thread>>,
+        woken: &mut Vec<Arc<T>>,
     ) {
         let Some(waiters) = self.0.get_mut(&number) else {
             return; // the last one has left

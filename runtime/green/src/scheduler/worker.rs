@@ -25,7 +25,7 @@
 
 use super::coroutine_pool::{CoroutinePool, Start};
 use super::home_cell::HomeCell;
-use super::line::lock;
+use super::lock::lock;
 use super::registered::Registered;
 use super::thread::Thread;
 use super::timer::{Key, Timers};
@@ -65,7 +65,7 @@ pub struct Worker {
     pub(super) news: Registered<OwnedFd>,
     /// Green threads that live here.
     population: AtomicUsize,
-    turn: Turn,
+    turn: Turn<Thread>,
     /// The number of its OS thread.
     tid: AtomicI32,
     local: HomeCell<Local>,
@@ -74,7 +74,7 @@ pub struct Worker {
 /// What only the worker's own OS thread touches.
 struct Local {
     timers: RefCell<Timers<Arc<Thread>>>,
-    watches: RefCell<Watches>,
+    watches: RefCell<Watches<Thread>>,
     /// Green threads to be started; they may hold values that are not `Send`.
     newborn: RefCell<VecDeque<Start>>,
     pool: RefCell<CoroutinePool>,
@@ -190,7 +190,7 @@ impl Worker {
     }
 
     /// Who runs here.
-    pub(crate) fn turn(&self) -> &Turn {
+    pub(crate) fn turn(&self) -> &Turn<Thread> {
         &self.turn
     }
 

@@ -1,7 +1,8 @@
 //! [`AsyncResult`]: a value that is there once, for any number of threads that wait for it.
 
 use crate::scheduler::line::Lookout;
-use crate::scheduler::line::{Line, Ticket, lock, wait_in};
+use crate::scheduler::line::{Line, Ticket, wait_in};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Thread, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::sealed::{Watch, Watched};

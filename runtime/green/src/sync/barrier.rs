@@ -1,6 +1,7 @@
 //! [`Barrier`]: nobody goes on before all have come.
 
-use crate::scheduler::line::{Line, lock, wait_in};
+use crate::scheduler::line::{Line, wait_in};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use std::error::Error;

@@ -1,6 +1,7 @@
 //! [`Condition`]: waiting for a change of what a [`Lock`] guards.
 
-use crate::scheduler::line::{Line, Ticket, lock};
+use crate::scheduler::line::{Line, Ticket};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Io, deadline_in, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::lock::LockGuard;

@@ -3,7 +3,8 @@
 use crate::platform::sync::{Arc, Mutex};
 use crate::platform::{Duration, Instant};
 use crate::scheduler::line::Lookout;
-use crate::scheduler::line::{Line, Ticket, lock, wait_in};
+use crate::scheduler::line::{Line, Ticket, wait_in};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Thread, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::sealed::{Watch, Watched};

@@ -6,7 +6,8 @@
 use crate::platform::Instant;
 use crate::platform::sync::{Arc, Mutex};
 use crate::scheduler::line::Lookout;
-use crate::scheduler::line::{Line, Ticket, lock};
+use crate::scheduler::line::{Line, Ticket};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Io, Thread, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 

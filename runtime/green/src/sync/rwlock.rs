@@ -7,7 +7,8 @@
 //! moment, and gives it back if it leaves without using it. The value lies in a std lock which is
 //! therefore never contended. No poison, for the reason given at [`Lock`](crate::Lock).
 
-use crate::scheduler::line::{Line, Ticket, lock};
+use crate::scheduler::line::{Line, Ticket};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Io, deadline_in, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use std::fmt;

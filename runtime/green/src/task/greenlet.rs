@@ -1,7 +1,7 @@
 //! [`Greenlet`]: a green thread, seen from outside.
 
 use crate::scheduler::control::Control;
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Interrupt, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::{sealed::Watch, sealed::Watched, wait};

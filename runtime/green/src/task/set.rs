@@ -1,7 +1,8 @@
 //! [`TaskSet`]: green threads of which somebody waits until all have ended.
 
 use crate::scheduler::control::Control;
-use crate::scheduler::line::{Line, Lookout, Ticket, lock, wait_in};
+use crate::scheduler::line::{Line, Lookout, Ticket, wait_in};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Thread, wait_through};
 use crate::scheduler::timed_out::TimedOut;
 use std::collections::BTreeMap;

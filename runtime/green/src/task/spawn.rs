@@ -8,12 +8,12 @@
 use crate::runtime;
 use crate::scheduler::control::Control;
 use crate::scheduler::discard::discard;
+use crate::scheduler::giving_way::sleep;
+use crate::scheduler::running::Running;
 use crate::scheduler::stack::Measure;
 use crate::scheduler::task_context::kind_of;
 use crate::scheduler::thread::{self, Unwind};
-use crate::scheduler::turn::Running;
 use crate::scheduler::worker::{self, Here, Message, Worker};
-use crate::sleep;
 use crate::task::greenlet::{Greenlet, JoinError, Outcome};
 use crate::task::local;
 use crate::task::set::TaskSet;

@@ -1,7 +1,7 @@
 //! [`File`]: an open file.
 
 use super::{Metadata, OpenOptions, with_path};
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::{is_green, unblock};
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fmt;

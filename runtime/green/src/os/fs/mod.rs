@@ -33,7 +33,7 @@ mod file;
 pub use file::File;
 pub use std::fs::{DirEntry, Metadata, OpenOptions, Permissions};
 
-use crate::unblock;
+use crate::os::unblock;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use super::{ExitStatus, Output, Settings, communicate, reaper};
 use crate::os::descriptor::Descriptor;
+use crate::scheduler::giving_way::sleep;
 use crate::scheduler::thread::deadline_in;
-use crate::sleep;
 use crate::sys::Interest;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use std::io;

@@ -2,7 +2,7 @@
 //! needs neither workers nor stacks, and works for programs without green threads.
 
 use super::child::Running;
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{self, Thread, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use std::sync::{Arc, Mutex};

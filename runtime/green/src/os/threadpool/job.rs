@@ -1,7 +1,8 @@
 //! [`Job`]: a closure that a thread pool runs, seen from outside.
 
 use crate::scheduler::line::Lookout;
-use crate::scheduler::line::{Line, Ticket, lock, wait_in};
+use crate::scheduler::line::{Line, Ticket, wait_in};
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, Note, Thread, current, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::sealed::{Watch, Watched};

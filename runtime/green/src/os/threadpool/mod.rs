@@ -17,7 +17,7 @@ pub use job::Job;
 
 use self::job::{Ran, Run};
 use crate::scheduler::discard::discard;
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::permits::Permits;
 use crate::task::JoinError;
@@ -58,7 +58,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    if crate::is_green() {
+    if crate::scheduler::giving_way::is_green() {
         threadpool().apply(closure)
     } else {
         closure()

@@ -3,56 +3,12 @@
 use super::awaited::Awaited;
 use super::control_block::{Kind, Thread, Waiting};
 use super::current::Current;
+use super::io::Io;
 use crate::platform::sync::Arc;
 use crate::platform::sync::atomic::Ordering;
-use crate::platform::{BorrowedFd, Duration, Instant, WaitIo, WaitIoWaker, park_coroutine, thread};
+use crate::platform::{BorrowedFd, Duration, Instant, park_coroutine, thread};
 use crate::scheduler::worker::{self, Here, Worker};
 use crate::sys::{self, Interest};
-use std::fmt;
-
-/// A descriptor that a wait is about, besides its condition.
-#[derive(Debug, Clone, Copy)]
-pub enum Io<'a> {
-    /// No descriptor.
-    None,
-    /// One that the worker watches for as long as it lives; its owner gives this.
-    Registered(Watched<'a>),
-    /// Any other. The worker watches it for as long as the wait lasts; an OS thread polls it.
-    Poll(BorrowedFd<'a>, Interest),
-    /// As `Poll`, for whichever is ready first.
-    PollAny(&'a [(BorrowedFd<'a>, Interest)]),
-}
-
-/// A descriptor that `may`'s epoll watches, on the worker that its number gives.
-#[derive(Clone, Copy)]
-pub struct Watched<'a>(&'a dyn DynWaitIo);
-
-impl<'a> Watched<'a> {
-    pub(crate) fn new(watch: &'a impl WaitIo) -> Self {
-        Self(watch)
-    }
-}
-
-impl fmt::Debug for Watched<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watched")
-    }
-}
-
-/// `WaitIo` has generic functions and cannot be a trait object, so this names what is needed.
-trait DynWaitIo {
-    fn block(&self) -> usize;
-    fn io_waker(&self) -> WaitIoWaker;
-}
-
-impl<T: WaitIo> DynWaitIo for T {
-    fn block(&self) -> usize {
-        self.wait_io()
-    }
-    fn io_waker(&self) -> WaitIoWaker {
-        self.waker()
-    }
-}
 
 /// Where epoll does not take a descriptor (the limit on watches, a regular file), a green thread
 /// looks again after so long: late is better than never.
@@ -97,8 +53,8 @@ impl Current {
         let turn = here.turn().leave();
         let flags = match io {
             Io::Registered(io) => {
-                *self.own().waiting.borrow_mut() = Waiting::Io(io.0.io_waker());
-                io.0.block()
+                *self.own().waiting.borrow_mut() = Waiting::Io(io.waker());
+                io.wait()
             }
             Io::None => {
                 self.park(here);

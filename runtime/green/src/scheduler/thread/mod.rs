@@ -24,16 +24,17 @@ mod control_block;
 mod current;
 mod guards;
 mod interrupt;
+mod io;
 mod os_threads;
 
 pub use awaited::Awaited;
-pub use block::{Io, Watched};
 pub(crate) use control_block::Identity;
 pub use control_block::{Note, Thread};
 pub use current::{Current, current, with_current};
 pub(crate) use current::{forget_current, parent};
 pub use guards::{BeforeBlock, LimitGuard, LimitNumber, Standstill};
 pub use interrupt::{Interrupt, Unwind};
+pub use io::{Io, Watched};
 pub(crate) use os_threads::{OsThreadInfo, serving_os_threads};
 
 use crate::platform::sync::Arc;

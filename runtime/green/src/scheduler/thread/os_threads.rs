@@ -4,7 +4,7 @@ use super::awaited::Awaited;
 use super::control_block::{Kind, Thread};
 use crate::platform::Duration;
 use crate::platform::sync::{Arc, Weak};
-use crate::scheduler::line::lock;
+use crate::scheduler::lock::lock;
 use crate::scheduler::task_context::{RequestInfo, TaskContext};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
