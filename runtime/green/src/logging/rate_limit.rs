@@ -1,13 +1,13 @@
 //! [`RateLimit`]: how many lines may be logged, about each kind of thing and altogether. A log that
 //! is flooded tells nothing, and fills the disk.
 //!
-//! What must stay true: nothing is forgotten, only put into a count, and no number of kinds makes
-//! this larger.
+//! What must stay true: every line that is not logged is counted, and the memory that this takes is
+//! bounded, whatever number of kinds there is.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Kinds that are remembered; more than may be said in a window altogether.
+/// Kinds that are remembered: more than the lines that a window may have.
 const KINDS: usize = 256;
 
 #[derive(Debug)]

@@ -93,7 +93,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Starts the monitor; it ends with the process. A bound of 0 means that nobody wants it.
+/// Starts the monitor; it ends with the process. With a bound of 0 there is no monitor.
 ///
 /// # Errors
 /// When the process can have no more threads, or the signal cannot be handled.
@@ -120,7 +120,7 @@ pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
                 for watch in &mut watches {
                     watch.look(passed, bound, &mut reporter);
                 }
-                // Reporting takes time, which is the monitor's own and nobody else's.
+                // The time that reports take must not count as time in which a worker was held up.
                 last = Instant::now();
             }
         })?;
@@ -143,7 +143,7 @@ struct Watch {
 /// What a look has shown.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// Nothing of note.
+    /// It is not held up, and was not.
     Fine,
     /// It has come back, after it was held up.
     Back,

@@ -6,7 +6,7 @@
 //!
 //! What must stay true:
 //! - What is not the overflow of a green thread goes to whoever handled `SIGSEGV` before `may` did:
-//!   std, which tells of an OS thread's overflow, or somebody whom the program has put there.
+//!   std, which tells of an OS thread's overflow, or a handler of the program itself.
 //! - The handler does not allocate, and waits for no lock: whoever overflowed may hold it. It only
 //!   collects the stack; the monitor, if there is one, looks up the names, which takes memory. If
 //!   the monitor needs a lock that the thread holds, the process ends without the names.
@@ -75,7 +75,7 @@ extern "C" fn on_fault(
     let before = place.and_then(|place| BEFORE.get().map(|before| &before[place]));
     // SAFETY: it was installed for this signal, and gets what the kernel gave us.
     if !before.is_some_and(|before| unsafe { signal::pass_on(before, number, info, context) }) {
-        // The instruction is tried again, and then the process ends as if nobody had looked.
+        // The handler returns to the faulting instruction, whose next fault ends the process by default.
         signal::default_action(number);
     }
 }

@@ -1,4 +1,4 @@
-//! What is said of a green thread that holds up its worker, and to whom.
+//! [`Blocked`]: the report of a green thread that holds up its worker, and the hook that decides about it.
 
 use super::snapshot;
 use super::trace::names;
@@ -14,9 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The same kind is reported once in this time.
+/// A kind of green threads is reported once in this time.
 const QUIET: Duration = Duration::from_secs(60);
-/// So many reports altogether in that time.
+/// The most reports of all kinds together in that time.
 const MOST: usize = 20;
 /// Frames that are shown.
 const MOST_FRAMES: usize = 40;

@@ -63,7 +63,7 @@ impl Snapshot {
     /// Takes the stack of the worker's OS thread `tid` if it still has this turn. Return addresses,
     /// innermost first; `None` if it has come back, or cannot answer. For the monitor alone.
     fn ask(&self, tid: i32, turn: u64) -> Option<Vec<usize>> {
-        // An answer that came too late is of no use any more.
+        // An answer to an earlier question, which came too late, is thrown away.
         let _ = self
             .state
             .compare_exchange(TAKEN, IDLE, Ordering::AcqRel, Ordering::Relaxed);
@@ -76,7 +76,7 @@ impl Snapshot {
         let start = Instant::now();
         while self.state.load(Ordering::Acquire) != TAKEN {
             if start.elapsed() > PATIENCE {
-                // If it is just answering, the next one who asks finds the answer.
+                // If the worker is just answering, the next question throws the answer away.
                 let _ =
                     self.state
                         .compare_exchange(ASKED, IDLE, Ordering::AcqRel, Ordering::Relaxed);
@@ -133,7 +133,7 @@ static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 /// Whatever the kernel reports.
 pub(crate) fn install(workers: usize) -> io::Result<()> {
     SNAPSHOTS.get_or_init(|| (0..workers).map(|_| Snapshot::default()).collect());
-    // The walk sets something up when it is done for the first time. Better here.
+    // The first walk of a process allocates, which a handler must not do. So it is done here.
     let frames: [AtomicUsize; 4] = Default::default();
     walk(&frames);
     let before = signal::handle_signal(libc::SIGURG, on_signal, libc::SA_RESTART)?;

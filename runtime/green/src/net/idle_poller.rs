@@ -37,7 +37,7 @@ pub struct IdlePoller<T: Send + 'static> {
 struct Shared<T> {
     epoll: Epoll,
     task: OnceLock<Arc<Thread>>,
-    // Locked on the worker and for a moment each, except by who closes it.
+    // Locked for a moment each, on the worker and by `close`.
     state: Mutex<State<T>>,
 }
 

@@ -99,7 +99,7 @@ impl Stream {
     pub fn into_plain(self) -> Option<StdStream> {
         match self.socket {
             Socket::Green(_) => None,
-            Socket::Plain(stream) => Some(stream), // from here on, handles reach nothing
+            Socket::Plain(stream) => Some(stream), // its handles reach nothing any more
         }
     }
 
@@ -143,7 +143,7 @@ impl Stream {
                     self.ended.set(true);
                 }
                 let stopped = stop.load(Ordering::SeqCst);
-                // A green socket tells when something comes, so an empty one need not be asked.
+                // Epoll reports when something comes to a green socket, so an empty one need not be read.
                 if self.drained.get() && flags == 0 && !stopped {
                     return None;
                 }
@@ -197,7 +197,7 @@ impl Stream {
             self.io(Interest::Writable),
             |_, flags| {
                 if flags != 0 {
-                    // The event may have told of input as well, which a read would otherwise miss.
+                    // The event may have been about input as well: the next read has to try the socket.
                     self.drained.set(false);
                 }
                 match self.write_now(bufs) {

@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// How long one is waited for that was killed.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// How many there may be. Who registers one for each request has to be told.
+/// How many there may be: a program that registers one for each request is to notice.
 const MOST: usize = 1000;
 
 struct Function {

@@ -67,7 +67,7 @@ impl<F: AsFd> Descriptor<F> {
         self.wait_as(what, interest, deadline, attempt)
     }
 
-    /// As [`wait`](Self::wait), where the one who looks on is told something better than "read".
+    /// As [`wait`](Self::wait), where task dumps show something more exact than "read".
     pub(crate) fn wait_as<T>(
         &self,
         what: Awaited,
@@ -88,7 +88,7 @@ impl<F: AsFd> Descriptor<F> {
             deadline,
             Io::Poll(self.0.as_fd(), interest),
             |_, _| {
-                // What became ready since then is told as well.
+                // Epoll reports what has become ready since then as well, so nothing is lost.
                 if std::mem::take(&mut attempted) {
                     return None;
                 }

@@ -1,4 +1,5 @@
-//! What is known of a green thread from outside, whatever its value is.
+//! [`Control`]: a green thread as seen from outside (its name, its life, those who wait for its end),
+//! without the type of its value.
 
 use crate::scheduler::config;
 use crate::scheduler::line::{Line, Lookout, Ticket, wait_in};
@@ -16,7 +17,7 @@ use std::time::Instant;
 /// All green threads that have not ended, by worker: so that two workers never contend for it.
 static ALIVE: OnceLock<Box<[Mutex<Alive>]>> = OnceLock::new();
 
-/// The keys are numbers of our own.
+/// The keys are counted by this crate and not chosen by a client, so a fast hash will do.
 type Alive = FxHashMap<u64, Arc<Control>>;
 
 fn alive() -> &'static [Mutex<Alive>] {

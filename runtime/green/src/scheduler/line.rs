@@ -42,7 +42,7 @@ impl Line {
         self.enter_for(thread, ())
     }
 
-    /// Goes back to the place that it had, after a turn that turned out to be worth nothing.
+    /// Goes back to the place that it had, after a turn that it could not use.
     pub(crate) fn restore(&mut self, ticket: Ticket, thread: Arc<Thread>) {
         let index = self.position(ticket).unwrap_or_else(|index| index);
         self.waiting.insert(index, (ticket, thread, ()));
@@ -118,7 +118,7 @@ pub(crate) trait Lookout {
     fn is_ready(&self) -> bool;
     /// Lets `thread` be woken whenever that may have changed.
     fn watch(&self, thread: &Arc<Thread>) -> Ticket;
-    /// Ends that.
+    /// Ends what [`watch`](Self::watch) has begun.
     fn unwatch(&self, ticket: Ticket);
     /// The descriptor that it is about, which the wait then watches itself.
     fn descriptor(&self) -> Option<(BorrowedFd<'_>, Interest)> {

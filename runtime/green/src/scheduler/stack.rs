@@ -3,8 +3,8 @@
 //! A page that was ever touched stays with its green thread. One that is about to wait for long
 //! can give back what it has used before and does not need any more: see [`trim`].
 //!
-//! The figures are on request only (`Config::stack_marks`), since it costs system calls: before something begins,
-//! the pages below the stack pointer are given back to the kernel; when it is over, those that are
+//! The figures cost system calls, so they are taken on request only (`Config::stack_marks`): before
+//! something begins, the pages below the stack pointer are given back to the kernel; when it is over, those that are
 //! there again are what it has used, to the page.
 //!
 //! # Implementation
@@ -80,7 +80,7 @@ fn stack_size() -> usize {
 
 /// Gives the kernel all pages of the stack below the one that the caller is on: for a green
 /// thread that has just done the deepest of its work, and is about to wait. One system call.
-/// Does nothing where marks are asked for, which look at these pages, and in an OS thread.
+/// Does nothing in an OS thread, nor with `Config::stack_marks`, which needs these pages as they are.
 #[cold]
 #[inline(never)]
 pub fn trim() {
@@ -104,7 +104,7 @@ fn discard_unused() {
 /// Watches how much of the stack is used from here on.
 #[derive(Debug)]
 pub struct Measure {
-    /// The upper end of what is looked at; 0 if nobody wants to know.
+    /// The upper end of what is looked at; 0 if nothing is to be measured.
     top: usize,
 }
 
@@ -206,7 +206,7 @@ fn resident_below(address: usize) -> Pages {
 /// stack pointer.
 fn give_back(pages: Pages) {
     let low = pages.low + PAGE;
-    // Whoever is called below uses this page, and perhaps the next.
+    // The functions that are called from here use this page, and perhaps the next.
     discard(low, pages.high.saturating_sub(3 * PAGE));
 }
 

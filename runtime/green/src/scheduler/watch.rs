@@ -25,7 +25,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-/// Who waits for which descriptor, on one worker. Threads are only kept here, and told apart.
+/// Who waits for which descriptor, on one worker. `T` is the control block of a thread, which is only
+/// kept here and compared.
 pub(super) struct Watches<T>(HashMap<RawFd, Vec<Waiter<T>>>);
 
 impl<T> Default for Watches<T> {
@@ -37,11 +38,11 @@ impl<T> Default for Watches<T> {
 struct Waiter<T> {
     thread: Arc<T>,
     interest: Interest,
-    /// It has been told, and will leave as soon as it runs.
+    /// It is about to be woken, and takes itself out as soon as it runs.
     told: bool,
 }
 
-/// What those wait for who have not been told.
+/// The events that those wait for who are not about to be woken.
 fn wanted<T>(waiters: &[Waiter<T>]) -> Events {
     let open = waiters.iter().filter(|waiter| !waiter.told);
     open.fold(Events::default(), |events, waiter| {
@@ -89,7 +90,7 @@ impl<T> Watches<T> {
         }
     }
 
-    /// Notes that a descriptor is ready, and adds those to `woken` who are to be told.
+    /// Notes that a descriptor is ready, and adds the threads to `woken` that wait for that.
     pub(crate) fn fired(
         &mut self,
         epoll: &Epoll,
@@ -106,7 +107,7 @@ impl<T> Watches<T> {
                 woken.push(waiter.thread.clone());
             }
         }
-        // It has fired and tells nothing more; others may still wait for the other direction.
+        // Epoll reports it once only, and others may still wait for the other direction.
         let wanted = wanted(waiters);
         if wanted == Events::default() {
             return;
@@ -115,7 +116,7 @@ impl<T> Watches<T> {
         // the entry that we have just found. So the number is that of the open descriptor.
         let fd = unsafe { BorrowedFd::borrow_raw(number) };
         if epoll.ask(fd, wanted, true).is_err() {
-            // They look for themselves, and learn what is wrong with it.
+            // Their own system calls will say what is wrong with the descriptor.
             for waiter in waiters.iter_mut().filter(|waiter| !waiter.told) {
                 waiter.told = true;
                 woken.push(waiter.thread.clone());

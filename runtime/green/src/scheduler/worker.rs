@@ -2,7 +2,7 @@
 //!
 //! `may` owns the OS threads and their epoll. This module adds what pinning needs: a mailbox
 //! for each worker, through which wakes and new green threads come from elsewhere, and timers.
-//! Who empties the mailbox and lets timers fire is told in
+//! The coroutines that empty the mailbox and fire the timers are in
 //! [`residents`](crate::scheduler::residents).
 //!
 //! # The bell of a mailbox

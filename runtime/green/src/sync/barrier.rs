@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-/// What one who has passed a [`Barrier`] learns.
+/// What [`Barrier::wait`] gives to a thread that has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
     last: bool,
@@ -78,7 +78,7 @@ impl Passed {
     }
 }
 
-/// Somebody who was to come to the barrier will not.
+/// The error of a broken [`Barrier`]: one of the threads that it is for has given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BarrierBroken;
 

@@ -136,7 +136,7 @@ impl<T> Greenlet<T> {
         self.control.kill();
     }
 
-    /// As [`kill`](Self::kill), for the server's own reasons.
+    /// As [`kill`](Self::kill), with another reason.
     pub fn interrupt(&self, why: Interrupt) {
         self.control.interrupt(why);
     }
@@ -216,7 +216,7 @@ impl fmt::Display for JoinError {
 
 impl Error for JoinError {}
 
-/// What a panic said, if it said it in words.
+/// The message of a panic, if its payload is a text.
 pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()

@@ -102,7 +102,7 @@ impl fmt::Debug for Group {
     }
 }
 
-/// A [`Group`] with a bound: starting one more waits until there is places.
+/// A [`Group`] with a bound: starting one more waits until there is a free place.
 ///
 /// ```
 /// use greenway_green::{Pool, sleep};
@@ -168,7 +168,7 @@ impl Pool {
         }
     }
 
-    /// Starts a green thread if there is places, and gives the body back if not.
+    /// Starts a green thread if there is a free place, and gives the body back if not.
     ///
     /// # Errors
     /// The body, when the pool is full.
@@ -184,7 +184,7 @@ impl Pool {
         }
     }
 
-    /// Starts a green thread, for whom there is a permit.
+    /// Starts a green thread, for which there is a permit.
     fn start<F, T, A>(&self, how: Builder, body: F, after: A) -> Greenlet<T>
     where
         F: FnOnce() -> T + Send + 'static,

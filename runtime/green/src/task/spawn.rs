@@ -1,9 +1,9 @@
-//! Starting green threads.
+//! How green threads are started.
 //!
 //! What must stay true: a green thread starts on the worker that it is to live on; whatever
 //! becomes of it (a value, a panic, a kill, no memory for its stack) it *ends* exactly once, and
 //! its closure, its value and all that they hold are gone before those who wait for its whole
-//! set (a scope) are told: data that they borrow may vanish then.
+//! set (a scope) are woken, because the data that it borrowed may be dropped then.
 
 use crate::runtime;
 use crate::scheduler::control::Control;
@@ -276,7 +276,7 @@ pub(crate) struct Start<F, T, A: FnOnce(&Control)> {
 
 impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
     pub(crate) fn run(self) {
-        // In this order for the same reason as the fields: `end` is dropped last.
+        // `end` is dropped last: those who join must not be woken before the body is gone.
         let Self {
             mut end,
             delay,
@@ -300,7 +300,8 @@ impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
         };
         me.finish();
         end.settle(outcome);
-        // What destructors have set since the body was over: the coroutine will have other threads.
+        // Destructors may have set local values since the body was over, and the coroutine is about
+        // to run another thread, which must not find them.
         local::end_of_work(&me);
         drop(running);
     }
@@ -310,7 +311,7 @@ impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
     /// Runs the body on the stack of the caller, as a function.
     pub(crate) fn run_inline(self) {
         let Self { mut end, body, .. } = self;
-        // Unwind safety: as in `run`.
+        // Unwind safety: whatever the body shares is as exposed as in a std thread that panics.
         let result = catch_unwind(AssertUnwindSafe(body));
         end.settle(result.map_err(JoinError::Panicked));
     }

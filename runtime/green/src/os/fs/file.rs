@@ -24,13 +24,12 @@ const HERE: u64 = u64::MAX;
 ///
 /// ```
 /// use greenway_green::fs::File;
-/// use greenway::{Body, HttpError, Request};
+/// use std::io::Read;
 ///
-/// fn download(_: Request) -> Result<Body, HttpError> {
-///     let file = File::open("report.pdf")?;
-///     let length = file.metadata()?.len();
-///     Ok(Body::from_reader(file, Some(length)))
-/// }
+/// let mut name = String::new();
+/// File::open("/proc/self/comm")?.read_to_string(&mut name)?; // others go on meanwhile
+/// assert!(name.ends_with('\n'));
+/// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct File {
     file: Arc<std::fs::File>,

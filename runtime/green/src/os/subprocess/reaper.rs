@@ -1,4 +1,4 @@
-//! Who reaps the children that nobody waits for any more: an OS thread of its own, so that it
+//! The reaper of children that nobody waits for any more: an OS thread of its own, so that it
 //! needs neither workers nor stacks, and works for programs without green threads.
 
 use super::child::Running;

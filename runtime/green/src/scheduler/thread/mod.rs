@@ -12,7 +12,7 @@
 //!   swallows an unwind cannot block again.
 //! - A green thread is only ever resumed on its home worker. All that happens to it happens
 //!   there, one after the other, so between "check" and "block" nothing can be lost; the
-//!   protocol that sees to it is told in [`control_block`].
+//!   protocol that sees to it is explained in [`control_block`].
 //!
 //! A green thread blocks in `may`'s `park`, or in `WaitIo::wait_io` when it waits for a
 //! descriptor that `may` watches (for others see [`watch`](crate::scheduler::watch)); an OS

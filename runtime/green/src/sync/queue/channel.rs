@@ -256,7 +256,7 @@ impl<T> Drop for Offered<'_, T> {
     }
 }
 
-/// A getter's place, given up when dropped; an offer that it was told of is told to the next.
+/// A getter's place, given up when dropped; an offer that was meant for it goes to the next.
 struct Place<'a, T> {
     channel: &'a Channel<T>,
     ticket: Option<Ticket>,

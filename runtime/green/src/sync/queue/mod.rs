@@ -27,7 +27,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 
-/// The methods that all queues with a [`Core`] have, said once.
+/// The methods that all queues with a [`Core`] have.
 macro_rules! queue_methods {
     ($T:ident) => {
         /// A queue that holds at most `capacity` items.
