@@ -35,8 +35,11 @@ impl Listener {
     ///
     /// # Errors
     /// When the process is out of descriptors or epoll refuses.
+    ///
+    /// # Panics
+    /// When called outside a green thread.
     pub fn new(listener: &TcpListener) -> io::Result<Self> {
-        let here = worker::current().expect("made on a green thread");
+        let here = worker::current().expect("a listener is made on a green thread");
         let copy = sys::dup_for_worker(listener.as_fd(), here.index(), runtime::workers().len())?;
         Registered::new(copy.into()).map(Self)
     }

@@ -109,7 +109,7 @@ impl RunInfo {
         }
         if let Some(held) = worker.held_up {
             write!(f, ", IS HELD UP for {held:.1?}")?;
-            if let Some(by) = here().find(|task| task.doing == TaskState::Running) {
+            if let Some(by) = here().find(|task| task.state == TaskState::Running) {
                 write!(f, " by {by}")?;
             }
         }
@@ -120,7 +120,7 @@ impl RunInfo {
         let mut groups: HashMap<(String, TaskState), (usize, Duration)> = HashMap::new();
         for task in &self.threads {
             let (count, longest) = groups
-                .entry((kind_of(task.serving.as_ref(), &task.name), task.doing))
+                .entry((kind_of(task.serving.as_ref(), &task.name), task.state))
                 .or_default();
             *count += 1;
             *longest = (*longest).max(task.since);
@@ -128,9 +128,9 @@ impl RunInfo {
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by(|((a, _), (many, _)), ((b, _), (few, _))| few.cmp(many).then(a.cmp(b)));
         writeln!(f, "\n{:>8} {:>9}  who: what", "count", "longest")?;
-        for ((who, doing), (count, longest)) in groups.iter().take(MOST_LINES) {
+        for ((who, state), (count, longest)) in groups.iter().take(MOST_LINES) {
             let longest = format!("{longest:.1?}");
-            writeln!(f, "{count:>8} {longest:>9}  {who}: {doing}")?;
+            writeln!(f, "{count:>8} {longest:>9}  {who}: {state}")?;
         }
         if let Some(rest) = groups.get(MOST_LINES..).filter(|rest| !rest.is_empty()) {
             let count: usize = rest.iter().map(|(_, (count, _))| count).sum();
@@ -145,14 +145,14 @@ mod tests {
     use super::*;
     use crate::{Awaited, RequestInfo};
 
-    fn task(number: u64, name: &str, doing: TaskState, serving: Option<RequestInfo>) -> TaskInfo {
+    fn task(number: u64, name: &str, state: TaskState, serving: Option<RequestInfo>) -> TaskInfo {
         TaskInfo {
             number,
             name: name.into(),
             worker: 0,
             parent: None,
             age: Duration::from_secs(number),
-            doing,
+            state,
             since: Duration::from_millis(number),
             serving,
         }
@@ -180,8 +180,8 @@ mod tests {
             ));
         }
         for number in 9_000..10_000 {
-            let doing = TaskState::Waiting(Awaited::Time);
-            threads.push(task(number, &format!("green-{number}"), doing, None));
+            let state = TaskState::Waiting(Awaited::Time);
+            threads.push(task(number, &format!("green-{number}"), state, None));
         }
         for number in 10_000..10_100 {
             threads.push(task(

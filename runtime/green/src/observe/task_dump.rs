@@ -27,7 +27,7 @@ pub struct TaskInfo {
     /// The time since it was spawned.
     pub age: Duration,
     /// What it does.
-    pub doing: TaskState,
+    pub state: TaskState,
     /// The time since it began to wait; 0 if it does not.
     pub since: Duration,
     /// For a connection of a server: whom it serves.
@@ -59,7 +59,7 @@ pub enum TaskState {
 /// let sleeper = Builder::new().name("sleeper").spawn(|| sleep(Duration::MAX));
 /// sleep(Duration::from_millis(5));
 /// let task = green_threads().into_iter().find(|task| task.name == "sleeper").unwrap();
-/// assert_eq!(task.doing, TaskState::Waiting(Awaited::Time));
+/// assert_eq!(task.state, TaskState::Waiting(Awaited::Time));
 /// sleeper.kill();
 /// ```
 pub fn green_threads() -> Vec<TaskInfo> {
@@ -80,7 +80,7 @@ pub(crate) fn tasks_on(worker: &Worker, now: Instant) -> impl Iterator<Item = Ta
 /// `None` for one that has ended meanwhile.
 fn task(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<TaskInfo> {
     let thread = control.thread();
-    let (doing, since) = match &thread {
+    let (state, since) = match &thread {
         None if control.has_ended() => return None,
         None => (TaskState::Starting, Duration::ZERO),
         Some(thread) if Arc::as_ptr(thread) == running => (TaskState::Running, Duration::ZERO),
@@ -96,7 +96,7 @@ fn task(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<
         worker: control.home().index(),
         parent: control.parent(),
         age: now.saturating_duration_since(control.born()),
-        doing,
+        state,
         since,
         serving: context.map(|context| context.request_info()),
     })
@@ -109,15 +109,15 @@ impl fmt::Display for TaskInfo {
             name,
             worker,
             age,
-            doing,
+            state,
             ..
         } = self;
         write!(f, "#{number} {name:?} on worker {worker}, {age:.1?} old")?;
         if let Some(parent) = self.parent {
             write!(f, ", of #{parent}")?;
         }
-        write!(f, ": {doing}")?;
-        if matches!(doing, TaskState::Waiting(_)) {
+        write!(f, ": {state}")?;
+        if matches!(state, TaskState::Waiting(_)) {
             write!(f, " for {:.1?}", self.since)?;
         }
         match &self.serving {

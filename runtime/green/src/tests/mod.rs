@@ -1,10 +1,11 @@
 //! The toolbox on green threads, on OS threads, between both and across two workers; with the
 //! behaviours of gevent's own tests that apply (listed in the guide for gevent's users).
 
-mod carriers;
 mod conditions;
 mod connects;
+mod coroutines;
 mod datagrams;
+mod embed;
 mod events;
 mod files;
 mod greenlets;
@@ -14,28 +15,20 @@ mod locals;
 mod locks;
 mod queues;
 mod scopes;
-mod seeings;
 mod semaphores;
 mod signalling;
 mod sockets;
 mod storms;
 mod subprocesses;
+mod task_dumps;
 mod threadpools;
 mod timeouts;
 mod unix_sockets;
 mod unwinding;
 mod waits;
 
-use crate::Builder;
-use crate::Config;
-use crate::Greenlet;
-use crate::TaskInfo;
-use crate::TaskState;
-use crate::config;
-use crate::green_threads;
-use crate::start;
 use crate::subprocess::{Command, Output};
-
+use crate::{Builder, Config, Greenlet, TaskInfo, TaskState, config, green_threads, start};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -153,7 +146,7 @@ fn eventually(condition: impl Fn() -> bool) {
 fn until_waiting(name: &str) {
     eventually(|| {
         let waits =
-            |task: &TaskInfo| task.name == name && matches!(task.doing, TaskState::Waiting(_));
+            |task: &TaskInfo| task.name == name && matches!(task.state, TaskState::Waiting(_));
         green_threads().iter().any(waits)
     });
 }

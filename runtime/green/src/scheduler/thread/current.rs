@@ -19,6 +19,11 @@ const TICKS_PER_TURN: u32 = 64;
 /// It is not `Send`, so whoever has one is on the OS thread that the thread is or, if it is green,
 /// lives on. [`current`] and [`with_current`] give it without asking; [`Thread::here`] looks whether
 /// it is so.
+///
+/// ```compile_fail
+/// let me = greenway_green::embed::current();
+/// std::thread::spawn(move || me.tick()); // only its handle() may go elsewhere
+/// ```
 pub struct Current<M: Deref<Target = Thread> = Arc<Thread>> {
     thread: M,
     _not_send: PhantomData<*const ()>,

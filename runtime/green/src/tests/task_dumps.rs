@@ -25,7 +25,7 @@ fn each_green_thread_is_seen_until_it_has_ended() {
             until_waiting(&name);
             let task = find(&name).unwrap();
             let waits = TaskState::Waiting(Awaited::Time);
-            assert_eq!((task.worker, task.doing), (worker, waits));
+            assert_eq!((task.worker, task.state), (worker, waits));
             assert!(task.age >= ms(30) && task.age < LONG);
             assert!(task.since < task.age + ms(20), "{task}"); // the clock is coarse
             assert!(task.to_string().contains(": sleep for "), "{task}");
@@ -64,7 +64,7 @@ fn waits_for(what: Awaited, body: impl FnOnce() + Send + 'static) {
     let thread = Builder::new().name(&*name).spawn(body);
     eventually(|| {
         let task = find(&name).unwrap_or_else(|| panic!("{name} has ended"));
-        task.doing == TaskState::Waiting(what)
+        task.state == TaskState::Waiting(what)
     });
     let text = run_info().to_string();
     assert!(text.contains(&format!("{name}: {what}\n")), "{text}");
@@ -180,11 +180,11 @@ fn a_worker_that_is_held_up_does_not_hold_up_the_one_who_asks() {
     until_waiting("behind a hog");
     let hog = Hog::on(worker, "hog");
     let start = Instant::now();
-    assert_eq!(find("hog").unwrap().doing, TaskState::Running);
+    assert_eq!(find("hog").unwrap().state, TaskState::Running);
     let waits = TaskState::Waiting(Awaited::Time);
-    assert_eq!(find("behind a hog").unwrap().doing, waits);
+    assert_eq!(find("behind a hog").unwrap().state, waits);
     sleeper.kill();
-    assert_eq!(find("behind a hog").unwrap().doing, TaskState::Ready);
+    assert_eq!(find("behind a hog").unwrap().state, TaskState::Ready);
     assert!(start.elapsed() < LONG);
     drop(hog);
     assert!(sleeper.join().is_err());
