@@ -61,7 +61,7 @@ pub use os::{
     subprocess, threadpool, unblock,
 };
 pub use runtime::{config, start};
-pub use scheduler::giving_way::{is_green, sleep, worker_index, yield_now};
+pub use scheduler::giving_way::{is_green, sleep, take_turn, worker_index, yield_now};
 pub use scheduler::{Awaited, Config, RequestInfo, StackMark, TimedOut, stack_marks};
 pub use sync::{
     AsyncResult, Barrier, BarrierBroken, BoundedSemaphore, Channel, Closed, Condition, Empty,
