@@ -1,10 +1,10 @@
 //! [`serve`]: a server from the command line and the environment, with gunicorn's flags.
 
-use crate::service::config::{Config, Engine};
-use crate::service::config::HalfClose;
 use crate::green;
 use crate::green::embed::Count;
 use crate::server::{OnSignal, Server, Told, catch_signals, inherited_sockets};
+use crate::service::config::HalfClose;
+use crate::service::config::{Config, Engine};
 use crate::service::{Format, LogFile, SharedLog, Trust};
 use crate::websocket::CloseCode;
 use clap::{CommandFactory, FromArgMatches, Parser};

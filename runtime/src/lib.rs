@@ -54,10 +54,10 @@ pub mod websocket;
 pub use blocking::{Blocking, blocking};
 pub use cli::serve;
 
-pub use service::config::{Engine, HalfClose};
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
+pub use service::config::{Engine, HalfClose};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

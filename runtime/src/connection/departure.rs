@@ -12,8 +12,7 @@
 //! goes to the [`Watched`] state of the connection and, while a request is being served, to the
 //! thread that serves it: an interrupt, or a wake that makes it look.
 
-use crate::green::embed::sys::{PeerEpoll, PeerNews};
-use crate::green::embed::thread::{Interrupt, Thread};
+use crate::green::embed::{Interrupt, PeerEpoll, PeerNews, Thread};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;

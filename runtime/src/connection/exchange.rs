@@ -4,10 +4,9 @@ use super::input::BodySource;
 use super::output::{ResponseWriter, Written};
 use super::transport::Transport;
 use super::{After, Connection};
-use crate::green::embed::errand::Errand;
-use crate::green::embed::local;
-use crate::green::embed::stack::Measure;
-use crate::green::embed::thread::{self, Interrupt, LimitGuard, Unwind};
+use crate::green::embed::{
+    Interrupt, LimitGuard, Measure, TaskContext, Unwind, current, end_of_work,
+};
 use crate::service::{Entry, RequestLine, Service, panics};
 use bytes::Bytes;
 use greenway_app::{
@@ -72,7 +71,7 @@ impl<T: Transport> Connection<T> {
             Ok(_) => self.answer(request, client, &mut writer),
             Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
         };
-        measure.end(|| self.seat.serving().kind());
+        measure.end(|| self.seat.request_info().kind());
         let ended = Ended {
             client,
             head: head.as_deref(),
@@ -170,7 +169,7 @@ impl<T: Transport> Connection<T> {
                 writer.send(response)
             }))
         };
-        if local::end_of_work(&self.seat.thread) {
+        if end_of_work(&self.seat.thread) {
             writer.touch(); // destructors may have waited
         }
         match result {
@@ -181,7 +180,11 @@ impl<T: Transport> Connection<T> {
 
     /// Makes of a head what the application is given.
     #[inline(never)]
-    fn request_of(&self, request: RequestHead, client: &Arc<ConnectionInfo>) -> Result<Request, HttpError> {
+    fn request_of(
+        &self,
+        request: RequestHead,
+        client: &Arc<ConnectionInfo>,
+    ) -> Result<Request, HttpError> {
         let input = self.input_of(&request)?;
         let request = Request::new(request.head, input, client.clone())?;
         Ok(request.with_peer(self.wire.clone()))
@@ -231,13 +234,13 @@ impl<T: Transport> Connection<T> {
                 self.send_error(writer, HttpError::new(504, "the handler took too long"))
             }
             (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {
-                thread::current().clear_departure();
+                current().clear_departure();
                 writer.note_departure();
                 Outcome::Cut
             }
             (Some(_), _) => {
                 // Stopped or killed. The thread is ours again, and has one thing left to say.
-                thread::current().clear_interrupt();
+                current().clear_interrupt();
                 log::info!("{line}: cut by the server's stop");
                 self.service.lifecycle.note_cut();
                 self.send_error(writer, HttpError::new(503, "the server is stopping"));
@@ -254,14 +257,14 @@ impl<T: Transport> Connection<T> {
     /// What requests such as this one have in common, for the log.
     #[cold]
     pub(super) fn kind(&self) -> String {
-        let kind = self.seat.serving().kind();
+        let kind = self.seat.request_info().kind();
         kind.unwrap_or_else(|| "handlers".to_owned())
     }
 
     /// Logs why a response is a 5xx, if it tells.
     pub(super) fn report_failure(&self, response: &Response) {
         let asked = || {
-            let line = self.seat.serving().request;
+            let line = self.seat.request_info().request;
             (self.kind(), line.unwrap_or_default())
         };
         self.service.error_log.failure(response, asked);
@@ -285,7 +288,7 @@ impl<T: Transport> Connection<T> {
     #[inline(never)]
     fn refuse_at_end(&self, writer: &mut ResponseWriter<'_, T>) -> Outcome {
         self.service.lifecycle.note_cut();
-        thread::current().clear_stop();
+        current().clear_stop();
         self.send_error(writer, HttpError::new(503, "the server is stopping"))
     }
 
@@ -346,11 +349,11 @@ impl<T: Transport> Connection<T> {
 /// Asks the application for a response where no connection is at hand (the minihttp engine).
 pub(crate) fn call_catching(service: &Service, request: Request, line: &str) -> Response {
     let result = {
-        let me = thread::current();
+        let me = current();
         let _noted = panics::Noted::new(&me);
         catch_unwind(AssertUnwindSafe(|| service.app.call(request)))
     };
-    local::end_of_work(&thread::current());
+    end_of_work(&current());
     result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
         Ok(error) => error.into_response(),
         Err(payload) => {

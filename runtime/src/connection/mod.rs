@@ -34,7 +34,7 @@ pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
 pub(crate) use wire::{Flushed, Incoming, Rest, Wire};
 
-use crate::green::embed::thread::{BeforeBlock, deadline_in};
+use crate::green::embed::{BeforeBlock, deadline_in};
 use crate::service::{ConnContext, ConnState, Service};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::{self, Reject, RequestHead};

@@ -3,7 +3,7 @@
 use super::Connection;
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
+use crate::green::embed::{Interrupt, LimitGuard, LimitNumber, Thread, Unwind, current};
 use crate::green::{take_turn, yield_now};
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
@@ -396,7 +396,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             resume_unwind(payload); // or the grace period is over, and half a chunk is sent
         }
         // The thread is ours again.
-        thread::current().clear_stop();
+        current().clear_stop();
         if farewell.is_empty() {
             return Ok(());
         }

@@ -11,7 +11,7 @@
 
 use super::transport::Transport;
 use super::wire::Wire;
-use crate::green::embed::thread::{LimitNumber, Standstill};
+use crate::green::embed::{LimitNumber, Standstill};
 use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
@@ -157,8 +157,8 @@ impl<T: Transport> Wire<T> {
 mod tests {
     use super::super::wire::Incoming;
     use super::*;
-    use crate::service::config::Config;
     use crate::service::Service;
+    use crate::service::config::Config;
     use std::cell::Cell;
     use std::net::Shutdown;
     use std::os::fd::BorrowedFd;

@@ -1,13 +1,14 @@
 //! The client, while its request is being served: is it still there, and what can it be told
 //! before the response? Asked whenever a handler is about to wait, and by handlers.
 
+use super::departure::Watch;
 use super::transport::Transport;
 use super::upgrade::Upgradable;
 use super::wire::Wire;
+use crate::green::embed::{
+    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
+};
 use crate::service::config::HalfClose;
-use super::departure::Watch;
-use crate::green::embed::sys::{PeerNews, peer_news};
-use crate::green::embed::thread::{self, Awaited, Interrupt, Io, TimedOut, deadline_in, wait_for};
 use greenway_app::Peer;
 use greenway_proto::http1;
 use http::{HeaderMap, StatusCode};
@@ -22,7 +23,7 @@ impl<T: Transport> Wire<T> {
     pub(super) fn before_block(&self) {
         self.flush_before_block();
         if self.is_serving() && !self.is_receiving() && self.news_of_peer() {
-            let me = thread::current();
+            let me = current();
             me.interrupt(Interrupt::Departed);
             me.raise_if_over();
         }
@@ -37,12 +38,12 @@ impl<T: Transport> Wire<T> {
         let has_news = self.with_incoming(|incoming| match &incoming.watch {
             Some(watch) => {
                 if self.upgraded.get().is_some() {
-                    watch.attach(thread::current()); // it is left alone while input is waited for
+                    watch.attach(current().handle()); // it is left alone while input is waited for
                 }
                 watch.has_news()
             }
             None => {
-                match Watch::new(socket, thread::current()) {
+                match Watch::new(socket, current().handle()) {
                     Ok(watch) => incoming.watch = Some(watch),
                     Err(error) => log::warn!("a client's departure will not be noticed: {error}"),
                 }
@@ -91,7 +92,7 @@ impl<T: Transport> Peer for Wire<T> {
     fn wait_until_left(&self, timeout: Duration) -> bool {
         // About to block, the thread begins to watch the client if it does not yet.
         let result = wait_for(
-            Awaited::Departure,
+            Awaited::Other("client to leave"),
             deadline_in(timeout),
             Io::None,
             |_, _| self.peer_has_left().then_some(()),

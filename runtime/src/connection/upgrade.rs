@@ -13,13 +13,12 @@
 //!   it for that. A handler that waits for something else is ended as any other.
 
 use super::Connection;
+use super::departure::Watch;
 use super::exchange::Outcome;
 use super::output::ResponseWriter;
 use super::transport::Transport;
 use super::wire::Wire;
-use super::departure::Watch;
-use crate::green::embed::handle::Handle;
-use crate::green::embed::thread::{self, Interrupt, LimitGuard, Thread, Unwind};
+use crate::green::embed::{Handle, Interrupt, LimitGuard, Thread, Unwind, current, with_current};
 use crate::service::{RequestLine, Service};
 use bytes::BytesMut;
 use greenway_app::{BodyError, HttpError, Response};
@@ -119,7 +118,7 @@ impl<T: Transport> Switch for Wire<T> {
         if let Some(clock) = self.handlers_limit.take() {
             LimitGuard::lift(clock);
         }
-        let thread = thread::current();
+        let thread = current().handle();
         let _was_empty = self.upgraded.set(Upgraded { protocol, thread });
         Ok(self.with_incoming(|incoming| std::mem::take(&mut incoming.buf)))
     }
@@ -135,7 +134,7 @@ impl<T: Transport> Link for Wire<T> {
     }
 
     fn receiving(&self) -> bool {
-        thread::with_current(|me| {
+        with_current(|me| {
             let upgraded = self.upgraded.get();
             if upgraded.is_none_or(|upgraded| !Arc::ptr_eq(&upgraded.thread, me)) {
                 return false; // whoever does waits for something else
@@ -210,11 +209,11 @@ impl<T: Transport> Connection<T> {
     fn end_of_handler(&self, payload: Box<dyn Any + Send>, line: &RequestLine) -> End {
         match (Unwind::of(&*payload), payload.downcast::<HttpError>()) {
             (Some(Unwind::Interrupted(Interrupt::Departed)), _) => {
-                thread::current().clear_departure();
+                current().clear_departure();
                 End::Departed
             }
             (Some(Unwind::Interrupted(_)), _) => {
-                thread::current().clear_interrupt();
+                current().clear_interrupt();
                 log::info!("{line}: cut by the server's stop");
                 self.service.lifecycle.note_cut();
                 End::Stopped

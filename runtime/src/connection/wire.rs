@@ -1,13 +1,12 @@
 //! The two directions of a connection: bytes that came and are not used yet, and bytes that
 //! are to go. Shared, on one thread, by the connection, a request's `Input` and a response.
 
+use super::departure::Watch;
 use super::pace::{Patience, WritePace};
 use super::transport::Transport;
 use super::upgrade::Upgraded;
+use crate::green::embed::{LimitNumber, current, deadline_in, take_turn};
 use crate::service::config::HalfClose;
-use super::departure::Watch;
-use crate::green::embed::take_turn;
-use crate::green::embed::thread::{self, LimitNumber, deadline_in};
 use crate::service::{ConnContext, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::{self, Decoder, HeadLimits, HeadReader, Reject, RequestHead};
@@ -186,7 +185,7 @@ impl<T: Transport> Wire<T> {
         let mut incoming = self.incoming.borrow_mut();
         incoming.begin(request, self.service.config.clocks.body);
         if let Some(watch) = &incoming.watch {
-            watch.attach(thread::current());
+            watch.attach(current().handle());
         }
     }
 
@@ -282,7 +281,7 @@ impl<T: Transport> Wire<T> {
         self.exchange.set(Exchange::default());
         if let Some(watch) = &self.incoming.borrow().watch {
             watch.detach();
-            thread::current().clear_departure();
+            current().clear_departure();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
-use crate::green::embed::net::{Accepted, accept_now};
+use crate::green::embed::{Accepted, accept_now};
 use crate::service::{Refused, Service};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
@@ -65,7 +65,11 @@ impl OurEnd {
 }
 
 /// What is known of a connection when it is accepted.
-pub(super) fn facts(service: &Service, accepted: &Accepted, our_end: OurEnd) -> Arc<ConnectionInfo> {
+pub(super) fn facts(
+    service: &Service,
+    accepted: &Accepted,
+    our_end: OurEnd,
+) -> Arc<ConnectionInfo> {
     let local = our_end.of_connection(&accepted.stream);
     let facts = ConnectionInfo::new(local, accepted.peer)
         .with_engine(service.config.engine.name())

@@ -12,10 +12,7 @@ mod host;
 
 use super::Engine;
 use super::accept::{OurEnd, Reserve, Trouble, facts, refuse};
-use crate::green::embed::net::Listener;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::thread::Interrupt;
-use crate::green::embed::worker;
+use crate::green::embed::{Interrupt, Listener, spawn_on, workers};
 use crate::green::{Greenlet, Queue, sleep, yield_now};
 use crate::service::{Refused, Service};
 use host::Host;
@@ -51,7 +48,7 @@ impl GreenEngine {
     fn start_acceptors(&mut self, listener: TcpListener, reserve: &Arc<Reserve>) -> io::Result<()> {
         let our_end = OurEnd::of(&listener);
         let listener = Arc::new(listener);
-        for worker in worker::workers() {
+        for worker in workers() {
             let ready = Queue::new(1);
             let (host, listener, reserve) = (self.host.clone(), listener.clone(), reserve.clone());
             let report = ready.clone();

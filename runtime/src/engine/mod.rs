@@ -5,8 +5,8 @@ mod green;
 mod minihttp;
 mod threads;
 
-use crate::service::config;
 use crate::service::Service;
+use crate::service::config;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;

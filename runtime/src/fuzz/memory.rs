@@ -1,9 +1,9 @@
 //! A connection whose client is a slice of bytes.
 
 use super::Cuts;
-use crate::service::config::Config;
-use crate::connection::{self, Connection, Incoming, ConnState, ConnContext, Transport, Wire};
+use crate::connection::{self, ConnContext, ConnState, Connection, Incoming, Transport, Wire};
 use crate::service::Service;
+use crate::service::config::Config;
 use greenway_app::{App, Body, ConnectionInfo, Request, Response};
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, IoSlice};

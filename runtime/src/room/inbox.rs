@@ -6,7 +6,7 @@
 use super::lock;
 use super::post::Message;
 use crate::green::TimedOut;
-use crate::green::embed::thread::{Awaited, Io, Thread, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, wait_for};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -117,7 +117,7 @@ impl Inbox {
 
     /// The next message; `None` when the member is out and has had them all.
     pub(super) fn next(&self, deadline: Option<Instant>) -> Result<Option<Message>, TimedOut> {
-        wait_for(Awaited::Room, deadline, Io::None, |me, _| {
+        wait_for(Awaited::Other("room"), deadline, Io::None, |me, _| {
             let mut state = lock(&self.state);
             let next = state.take();
             if next.is_some() || state.out {

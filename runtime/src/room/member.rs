@@ -8,7 +8,7 @@ use super::inbox::Inbox;
 use super::people::{Change, Presence, RoomFull, Via};
 use super::post::Message;
 use crate::green::TimedOut;
-use crate::green::embed::thread::deadline_in;
+use crate::green::embed::deadline_in;
 use crate::sse::{Event, Sse};
 use std::fmt;
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 
 use super::budget::Budget;
 use super::listen::{bind_tcp, inherited_addresses, listen, resolve};
-use super::running::Running;
 use super::metrics;
-use crate::service::config::{Config, Engine};
-use crate::service::config::HalfClose;
+use super::running::Running;
 use crate::green::embed::Count;
+use crate::service::config::HalfClose;
+use crate::service::config::{Config, Engine};
 use crate::service::{AccessLog, Service, panics};
 use crate::websocket::CloseCode;
 use crate::{engine, green};

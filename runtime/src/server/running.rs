@@ -1,9 +1,8 @@
 //! A server that runs, and how it stops.
 
-use crate::service::{OsThread, Service};
 use crate::engine::Engine;
-use crate::green::embed::Count;
-use crate::green::embed::thread::deadline_in;
+use crate::green::embed::{Count, deadline_in};
+use crate::service::{OsThread, Service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -2,8 +2,8 @@
 
 use super::access_log::Format;
 use super::trust::Trust;
-use greenway_proto::websocket::message::CloseCode;
 use greenway_proto::http1::HeadLimits;
+use greenway_proto::websocket::message::CloseCode;
 use std::str::FromStr;
 use std::time::Duration;
 

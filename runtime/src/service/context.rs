@@ -1,9 +1,8 @@
 //! Where in a connection's life a thread is, and whom it serves: for the lifecycle, which ends it,
 //! and for those who look from outside.
 
-use crate::green::embed::errand::{Errand, Serving};
-use crate::green::embed::thread::{self, Interrupt, Thread};
 use super::{Lifecycle, RequestLine};
+use crate::green::embed::{Interrupt, RequestInfo, TaskContext, Thread, current};
 use greenway_app::ConnectionInfo;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -49,12 +48,12 @@ impl ConnContext {
     /// A seat for the thread that calls.
     pub(crate) fn new(place: ConnState) -> Arc<Self> {
         let seat = Arc::new(Self {
-            thread: thread::current(),
+            thread: current().handle(),
             place: AtomicU8::new(place as u8),
             guest: Mutex::default(),
         });
-        let errand: Arc<dyn Errand> = seat.clone();
-        seat.thread.set_errand(Arc::downgrade(&errand));
+        let errand: Arc<dyn TaskContext> = seat.clone();
+        seat.thread.set_context(Arc::downgrade(&errand));
         seat
     }
 
@@ -168,14 +167,14 @@ impl ConnState {
     }
 }
 
-impl Errand for ConnContext {
-    fn serving(&self) -> Serving {
+impl TaskContext for ConnContext {
+    fn request_info(&self) -> RequestInfo {
         let guest = self.guest();
         let peer = guest.proxied.as_ref().or(guest.client.as_ref());
         let peer = peer.and_then(|client| client.peer);
         let request = guest.line.as_ref().map(|line| line.text().to_owned());
         let route = guest.route.as_deref().map(str::to_owned);
-        Serving::new(self.place().name(), peer, request, route)
+        RequestInfo::new(self.place().name(), peer, request, route)
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {

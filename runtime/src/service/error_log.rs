@@ -7,7 +7,7 @@
 
 use super::OsThread;
 use crate::green;
-use crate::green::embed::Limit;
+use crate::green::embed::RateLimit;
 use greenway_app::{Failure, Response};
 use log::Level;
 use std::fmt;
@@ -30,7 +30,7 @@ pub(crate) struct ErrorLog {
 
 #[derive(Debug)]
 struct State {
-    limit: Limit,
+    limit: RateLimit,
     /// Somebody will tell the counts.
     told_later: bool,
 }
@@ -43,7 +43,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ErrorLog {
     pub(super) fn new() -> Self {
         let state = State {
-            limit: Limit::new(WINDOW, EACH, MOST),
+            limit: RateLimit::new(WINDOW, EACH, MOST),
             told_later: false,
         };
         Self {

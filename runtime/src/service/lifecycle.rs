@@ -4,7 +4,7 @@
 //! [`ConnContext`] here, through which a stop reaches it.
 
 use super::{ConnContext, ConnState};
-use crate::green::embed::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -143,17 +143,22 @@ impl Lifecycle {
     /// Waits until no connection is open. False if some still are at the deadline.
     pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
         let mut asked = false;
-        let result = wait_for(Awaited::Connections, deadline, Io::None, |me, _| {
-            let mut state = self.lock();
-            if self.connections() == 0 {
-                return Some(());
-            }
-            if !asked {
-                asked = true;
-                state.waiting.push(me.clone());
-            }
-            None
-        });
+        let result = wait_for(
+            Awaited::Other("connections to end"),
+            deadline,
+            Io::None,
+            |me, _| {
+                let mut state = self.lock();
+                if self.connections() == 0 {
+                    return Some(());
+                }
+                if !asked {
+                    asked = true;
+                    state.waiting.push(me.clone());
+                }
+                None
+            },
+        );
         !matches!(result, Err(TimedOut))
     }
 }

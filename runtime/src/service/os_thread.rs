@@ -1,8 +1,7 @@
 //! An OS thread for work that must go on when all workers are held up, or that has no descriptor
 //! a worker could watch. It waits as green threads do, so it can be ended at its wait.
 
-use crate::green::embed::spawn::discard;
-use crate::green::embed::thread::{self, Interrupt, Thread};
+use crate::green::embed::{Interrupt, Thread, current, discard};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,7 +25,7 @@ impl OsThread {
             .name(name.into())
             .spawn(move || {
                 // There is room for it, and `start` holds the other end.
-                let _ = tell.send(thread::current());
+                let _ = tell.send(current().handle());
                 // The unwind that `end` causes is the good end. The hook has printed any other.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
                     discard(payload);

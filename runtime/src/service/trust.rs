@@ -114,10 +114,16 @@ mod tests {
     #[test]
     fn a_peer_without_an_address_is_on_a_unix_socket_or_has_left() {
         let local = "127.0.0.1:80".parse().ok();
-        let (unix, left) = (ConnectionInfo::new(None, None), ConnectionInfo::new(local, None));
+        let (unix, left) = (
+            ConnectionInfo::new(None, None),
+            ConnectionInfo::new(local, None),
+        );
         assert!(trust("10.0.0.1").trusts_peer_of(&unix));
         assert!(!trust("").trusts_peer_of(&unix));
         assert!(!trust("*").trusts_peer_of(&left));
-        assert!(trust("10.0.0.1").trusts_peer_of(&ConnectionInfo::new(local, "10.0.0.1:5".parse().ok())));
+        assert!(
+            trust("10.0.0.1")
+                .trusts_peer_of(&ConnectionInfo::new(local, "10.0.0.1:5".parse().ok()))
+        );
     }
 }

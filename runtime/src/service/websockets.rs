@@ -2,8 +2,8 @@
 
 use super::{Config, Engine, Metrics};
 use crate::green::{Builder, Greenlet, sleep};
-use greenway_proto::websocket::message::CloseFrame;
 use greenway_proto::websocket::message::CloseCode;
+use greenway_proto::websocket::message::CloseFrame;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

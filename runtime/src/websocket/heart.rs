@@ -6,8 +6,7 @@
 
 use super::shared::Shared;
 use crate::green::Builder;
-use crate::green::embed::take_turn;
-use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, TimedOut, take_turn, wait_for};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};

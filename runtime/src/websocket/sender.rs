@@ -5,7 +5,7 @@ use super::shared::Shared;
 use super::spare;
 use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
-use crate::green::embed::thread::{TimedOut, deadline_in};
+use crate::green::embed::{TimedOut, deadline_in};
 use bytes::Bytes;
 use greenway_proto::websocket::message::Kind;
 use greenway_proto::websocket::protocol::{Encoder, Role};

@@ -6,12 +6,10 @@
 
 use super::super::accept::lost;
 use crate::connection::{Connection, Incoming, Served, Wire};
-use crate::green::embed::lot::Lot;
-use crate::green::embed::net::Stream;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::thread::deadline_in;
-use crate::green::embed::worker::{self, Worker};
-use crate::service::{ConnContext, ConnState, Admission, Service, proxy_protocol};
+use crate::green::embed::{
+    IdlePoller, Stream, Worker, current_worker, deadline_in, least_loaded, spawn_on, workers,
+};
+use crate::service::{Admission, ConnContext, ConnState, Service, proxy_protocol};
 use greenway_app::ConnectionInfo;
 use std::io;
 use std::net::TcpStream;
@@ -29,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Host {
     pub(super) service: Arc<Service>,
     /// One for each worker. Set once, by [`start`](Self::start).
-    lots: OnceLock<Vec<Lot<Parked>>>,
+    lots: OnceLock<Vec<IdlePoller<Parked>>>,
 }
 
 /// A connection without a green thread.
@@ -50,8 +48,8 @@ impl Host {
             service,
             lots: OnceLock::new(),
         });
-        let lots = worker::workers().iter().map(|&worker| {
-            Lot::new(worker, move |parked: Box<Parked>| {
+        let lots = workers().iter().map(|&worker| {
+            IdlePoller::new(worker, move |parked: Box<Parked>| {
                 spawn_on(worker, move || parked.go_on());
             })
         });
@@ -104,7 +102,7 @@ impl Host {
             counted: Counted::new(self.clone()),
         });
         let lots = self.lots.get().expect("set before the first connection");
-        let here = worker::current().expect("connections live on workers");
+        let here = current_worker().expect("connections live on workers");
         // If there is no room for it, it is closed: it is idle.
         let _parked_or_closed = lots[here.index()].park(parked, until);
     }
@@ -206,7 +204,11 @@ fn read_proxy_header(
         // Who has sent nothing need not be waited for when the server stops. Looked at after the
         // place is set: whoever stops the server does it the other way round.
         let idle = incoming.buf.is_empty();
-        seat.set(if idle { ConnState::Idle } else { ConnState::Reading });
+        seat.set(if idle {
+            ConnState::Idle
+        } else {
+            ConnState::Reading
+        });
         let take = |bytes: &[u8]| incoming.buf.extend_from_slice(bytes);
         let read = if idle {
             stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
@@ -222,9 +224,9 @@ fn read_proxy_header(
 }
 
 fn choose_worker(fd: i32) -> &'static Worker {
-    let workers = worker::workers();
+    let workers = workers();
     let by_number = workers[fd as usize % workers.len()];
-    let least = worker::least_loaded();
+    let least = least_loaded();
     // A little unevenness costs less than copying a descriptor.
     if by_number.population() <= least.population() + 4 + least.population() / 16 {
         by_number

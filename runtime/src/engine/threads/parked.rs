@@ -125,7 +125,7 @@ impl Parked {
                 self.take_request()
             }
             Stage::Sending { pace, .. } => {
-                *pace = pace.seen(crate::green::embed::sys::unsent(self.stream.as_fd()));
+                *pace = pace.seen(crate::green::embed::unsent(self.stream.as_fd()));
                 if !pace.left().is_zero() {
                     return Progress::Waits;
                 }
@@ -275,7 +275,7 @@ impl Parked {
                     *pace = pace.gave(n);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    *pace = pace.seen(crate::green::embed::sys::unsent(self.stream.as_fd()));
+                    *pace = pace.seen(crate::green::embed::unsent(self.stream.as_fd()));
                     return Progress::Waits;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -4,7 +4,7 @@ use super::super::accept::{OurEnd, Reserve, Trouble, facts, lost, refuse};
 use super::parked::{Parked, Progress, Stage};
 use super::{Command, Job};
 use crate::connection::Incoming;
-use crate::green::embed::net::{Accepted, accept_now};
+use crate::green::embed::{Accepted, accept_now};
 use crate::service::{Refused, Service};
 use crossbeam_channel::{Receiver, Sender};
 use greenway_proto::http1::{self, Reject, RequestHead};

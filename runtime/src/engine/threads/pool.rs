@@ -4,7 +4,7 @@ use super::super::accept::lost;
 use super::parked::{Parked, Stage};
 use super::{Command, Commands, Job};
 use crate::connection::{After, Connection, Flushed, Wire};
-use crate::green::embed::net::Stream;
+use crate::green::embed::Stream;
 use crate::service::{ConnContext, ConnState, Service};
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ pub(super) fn work(service: &Arc<Service>, jobs: &Receiver<Job>, commands: &Comm
             Ok(Some(parked)) => commands.send(Command::Back(Box::new(parked))),
             Ok(None) => commands.send(Command::Gone(token)),
             Err(payload) => {
-                crate::green::embed::spawn::discard(payload);
+                crate::green::embed::discard(payload);
                 commands.send(Command::Gone(token));
             }
         }

@@ -5,5 +5,5 @@ mod lag;
 mod responder;
 mod text;
 
-pub(super) use responder::start;
 use lag::LagProbes;
+pub(super) use responder::start;

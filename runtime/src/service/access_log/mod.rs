@@ -11,8 +11,8 @@ pub(crate) use format::Format;
 
 use super::LogWants;
 use super::log_file::LogFile;
-use crate::service::RequestLine;
 use crate::green::embed::Count;
+use crate::service::RequestLine;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use greenway_app::{ConnectionInfo, Head};
 use http::StatusCode;
