@@ -5,8 +5,9 @@ use super::departure::Watch;
 use super::io::BufferedIo;
 use super::protocol::Upgradable;
 use super::transport::Transport;
-use crate::green::embed::sys::{PeerNews, peer_news};
-use crate::green::embed::thread::{self, Awaited, Interrupt, Io, TimedOut, deadline_in, wait_for};
+use crate::green::embed::{
+    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
+};
 use crate::service::config::HalfClose;
 use greenway_app::Peer;
 use greenway_proto::http1::{self, exchange::Exchange};
@@ -82,7 +83,7 @@ impl<T: Transport> BufferedIo<T> {
     pub(super) fn before_block(&self) {
         self.flush_before_block();
         if self.exchange.get().is_serving() && !self.client.is_receiving() && self.news_of_peer() {
-            let me = thread::current();
+            let me = current();
             me.interrupt(Interrupt::Departed);
             me.raise_if_over();
         }
@@ -96,7 +97,7 @@ impl<T: Transport> BufferedIo<T> {
         self.client.told.set(true);
         if let Some(watch) = &*self.client.watch.borrow() {
             if self.exchange.get().is_upgraded() {
-                watch.attach(thread::current()); // it is left alone while input is waited for
+                watch.attach(current().handle()); // it is left alone while input is waited for
             }
             if !watch.has_news() {
                 return false;
@@ -111,7 +112,7 @@ impl<T: Transport> BufferedIo<T> {
     /// with it.
     #[cold]
     fn begin_to_watch(&self, socket: BorrowedFd<'_>) -> bool {
-        match Watch::new(socket, thread::current()) {
+        match Watch::new(socket, current().handle()) {
             Ok(watch) => drop(self.client.watch.replace(Some(watch))),
             Err(error) => log::warn!("a client's departure will not be noticed: {error}"),
         }
@@ -160,7 +161,7 @@ impl<T: Transport> Peer for ClientHandle<T> {
     fn wait_until_left(&self, timeout: Duration) -> bool {
         // About to block, the thread begins to watch the client if it does not yet.
         let result = wait_for(
-            Awaited::Departure,
+            Awaited::Other("client to leave"),
             deadline_in(timeout),
             Io::None,
             |_, _| self.has_left().then_some(()),

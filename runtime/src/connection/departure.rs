@@ -12,8 +12,7 @@
 //! goes to the [`Watched`] state of the connection and, while a request is being served, to the
 //! thread that serves it: an interrupt, or a wake that makes it look.
 
-use crate::green::embed::sys::{PeerEpoll, PeerNews};
-use crate::green::embed::thread::{self, Interrupt, Thread};
+use crate::green::embed::{Interrupt, PeerEpoll, PeerNews, Thread, current};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -171,7 +170,7 @@ impl Client {
         self.receiving.set(false);
         self.told.set(true);
         if let Some(watch) = &*self.watch.borrow() {
-            watch.attach(thread::current());
+            watch.attach(current().handle());
         }
     }
 
@@ -179,7 +178,7 @@ impl Client {
     pub(super) fn end(&self) {
         if let Some(watch) = &*self.watch.borrow() {
             watch.detach();
-            thread::current().clear_departure();
+            current().clear_departure();
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) use io::{Incoming, IoParts};
 pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
 
-use crate::green::embed::thread::{BeforeBlock, deadline_in};
+use crate::green::embed::{BeforeBlock, deadline_in};
 use crate::service::{ConnContext, ConnState, Service, date};
 use client::ClientHandle;
 use departure::Client;

@@ -1,6 +1,6 @@
 //! What another protocol is to a connection, and a connection to it: the two seams of an upgrade.
 
-use crate::green::embed::handle::Handle;
+use crate::green::embed::Handle;
 use crate::service::Service;
 use bytes::BytesMut;
 use http::HeaderMap;

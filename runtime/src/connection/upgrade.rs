@@ -20,8 +20,7 @@ use super::io::BufferedIo;
 use super::protocol::{End, Link, Protocol, Switch, Upgraded};
 use super::response::ResponseWriter;
 use super::transport::Transport;
-use crate::green::embed::handle::Handle;
-use crate::green::embed::thread::{self, LimitGuard};
+use crate::green::embed::{Handle, LimitGuard, current, with_current};
 use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, Response};
@@ -53,7 +52,7 @@ impl<T: Transport> Switch for ClientHandle<T> {
         let Some(io) = self.0.upgrade() else {
             return unfit("the request is over");
         };
-        if !Arc::ptr_eq(&io.context.thread, &thread::current()) {
+        if !Arc::ptr_eq(&io.context.thread, &current().handle()) {
             return unfit("a request can be upgraded on the thread of its handler only");
         }
         if io.with_incoming(|incoming| incoming.body.is_some()) {
@@ -90,7 +89,7 @@ impl<T: Transport> Link for BufferedIo<T> {
     }
 
     fn receiving(&self) -> bool {
-        thread::with_current(|me| {
+        with_current(|me| {
             if !Arc::ptr_eq(&self.context.thread, me) {
                 return false; // whoever does waits for something else
             }
@@ -155,7 +154,7 @@ impl<T: Transport> Connection<T> {
         match end {
             HandlerEnd::Returned => End::Returned,
             HandlerEnd::Departed => {
-                thread::current().clear_departure();
+                current().clear_departure();
                 End::Departed
             }
             HandlerEnd::Stopped => {

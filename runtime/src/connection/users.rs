@@ -1,7 +1,7 @@
 //! Who else uses a connection's buffered I/O: an `Input` of its request, wherever the handler has
 //! put that.
 
-use crate::green::embed::thread::{self, Awaited, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, TimedOut, current, wait_for};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,9 +32,9 @@ impl Users {
                 }
             }
         }
-        let me = thread::current();
+        let me = current();
         let _listed = Listed(self, me.id());
-        self.waiting.borrow_mut().push(me);
+        self.waiting.borrow_mut().push(me.handle());
         wait(&self.leave)
     }
 
@@ -54,13 +54,18 @@ impl Users {
             thread.wake();
         }
         // Each is at its client's mercy for one write at most, which has a clock of its own.
-        let waited = wait_for(Awaited::Connections, None, Io::None, |me, _| {
-            if self.count.get() == 0 {
-                return Some(());
-            }
-            *self.last_one_wakes.borrow_mut() = Some(me.clone());
-            None
-        });
+        let waited = wait_for(
+            Awaited::Other("connections to end"),
+            None,
+            Io::None,
+            |me, _| {
+                if self.count.get() == 0 {
+                    return Some(());
+                }
+                *self.last_one_wakes.borrow_mut() = Some(me.clone());
+                None
+            },
+        );
         let (Ok(()) | Err(TimedOut)) = waited;
         self.leave.store(false, Ordering::SeqCst);
     }

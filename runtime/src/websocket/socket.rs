@@ -6,7 +6,7 @@ use super::options::Options;
 use super::sender::Sender;
 use super::{CloseCode, Message, Pieces, ToSend};
 use crate::connection::protocol::Link;
-use crate::green::embed::thread::deadline_in;
+use crate::green::embed::deadline_in;
 use bytes::BytesMut;
 use std::fmt;
 use std::rc::Rc;
