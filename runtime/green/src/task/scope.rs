@@ -148,7 +148,9 @@ impl<'scope> Scope<'scope, '_> {
         } else {
             self.set.add(greenlet.control().clone());
             let start: Box<dyn FnOnce() + 'scope> = Box::new(|| start.run());
-            // SAFETY: as in `spawn_with`. The closure stays on this OS thread.
+            // SAFETY: only the lifetime is changed, and `scope` does not return before the set that
+            // the thread was added to is empty, when body and value are gone. The closure need not
+            // be `Send`: `here` starts it on this OS thread, which it never leaves.
             let start: Box<dyn FnOnce() + 'static> = unsafe { std::mem::transmute(start) };
             here.start(start);
         }
