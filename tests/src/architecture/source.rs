@@ -65,6 +65,23 @@ impl Source {
         self.words().any(|found| found == word)
     }
 
+    /// Whether a path begins with the name of this crate.
+    #[must_use]
+    pub fn uses_crate(&self, name: &str) -> bool {
+        let tokens = tokens(&self.code);
+        // `::may::x` is one, `x::may::y` is not.
+        let begins = |at: usize| match at {
+            0 => true,
+            1 => tokens[0] != ".",
+            _ if tokens[at - 1] == "::" => !is_word(tokens[at - 2]),
+            _ => tokens[at - 1] != ".",
+        };
+        let goes_on = |at: usize| tokens.get(at + 1) == Some(&"::");
+        let imported = |at: usize| at > 0 && ["use", "crate"].contains(&tokens[at - 1]);
+        let is_it = |at: usize| tokens[at] == name && (begins(at) && goes_on(at) || imported(at));
+        (0..tokens.len()).any(is_it)
+    }
+
     /// Whether it names a path such as `std::net`, or one below it: in full, or in a `use` with
     /// braces.
     #[must_use]
@@ -363,6 +380,28 @@ mod tests {
             assert!(!source.names(path), "{path}");
         }
         assert!(source.has_word("mayor") && !source.has_word("mayo"));
+    }
+
+    #[test]
+    fn crates_are_known_by_the_paths_that_begin_with_them() {
+        for code in [
+            "use may::go;",
+            "may::go!(f)",
+            "use may;",
+            "f(::may::x)",
+            "extern crate may;",
+        ] {
+            assert!(Source::new("a.rs", code).uses_crate("may"), "{code}");
+        }
+        for code in [
+            "let may = 1;",
+            "x::may::y",
+            "a.may()",
+            "mayor::x",
+            "you may",
+        ] {
+            assert!(!Source::new("a.rs", code).uses_crate("may"), "{code}");
+        }
     }
 
     #[test]
