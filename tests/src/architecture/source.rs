@@ -158,14 +158,12 @@ fn contains(path: &[String], wanted: &[&str]) -> bool {
 }
 
 /// Whether a token is an identifier or a keyword.
-#[must_use]
-pub fn is_word(token: &str) -> bool {
+pub(super) fn is_word(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
 /// The tokens of code that has been [stripped](strip): words, numbers, `::`, and single characters.
-#[must_use]
-pub fn tokens(code: &str) -> Vec<&str> {
+pub(super) fn tokens(code: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = code.trim_start();
     while let Some(first) = rest.chars().next() {
@@ -185,18 +183,17 @@ pub fn tokens(code: &str) -> Vec<&str> {
 
 /// What a `use` brings in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Import {
+pub(super) struct Import {
     /// The whole path; of `a::*` it is `a`.
-    pub path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// The name that it has here. `None` for `*` and `as _`.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// Whether it is `*`.
-    pub glob: bool,
+    pub(super) glob: bool,
 }
 
 /// The path that begins with the word at `at`, and where it ends.
-#[must_use]
-pub fn path_at(tokens: &[&str], mut at: usize) -> (Vec<String>, usize) {
+pub(super) fn path_at(tokens: &[&str], mut at: usize) -> (Vec<String>, usize) {
     let mut path = vec![tokens[at].to_owned()];
     at += 1;
     while at + 1 < tokens.len() && tokens[at] == "::" && is_word(tokens[at + 1]) {
@@ -207,8 +204,7 @@ pub fn path_at(tokens: &[&str], mut at: usize) -> (Vec<String>, usize) {
 }
 
 /// The imports of the `use` whose tree begins at `at`, and where its statement ends.
-#[must_use]
-pub fn use_tree(tokens: &[&str], at: usize) -> (Vec<Import>, usize) {
+pub(super) fn use_tree(tokens: &[&str], at: usize) -> (Vec<Import>, usize) {
     let end = tokens[at..].iter().position(|token| *token == ";");
     let end = end.map_or(tokens.len(), |length| at + length);
     let mut imports = Vec::new();
@@ -270,8 +266,7 @@ fn branch(tokens: &[&str], prefix: &[String], imports: &mut Vec<Import>) {
 }
 
 /// Code without comments, and unless `keep_strings` without strings and character literals.
-#[must_use]
-pub fn strip(text: &str, keep_strings: bool) -> String {
+pub(super) fn strip(text: &str, keep_strings: bool) -> String {
     let mut code = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
