@@ -84,9 +84,8 @@ const ARROWS: [(&str, &str, &str); 17] = [
 const LARGEST_CIRCLES: [(&str, usize); 4] = [
     ("app-api/src", 8),
     ("runtime/proto/src", 6),
-    // What it was when the bound was set.
-    ("runtime/green/src", 30),
-    ("runtime/src", 8),
+    ("runtime/green/src", 6),
+    ("runtime/src", 6),
 ];
 
 fn root() -> PathBuf {

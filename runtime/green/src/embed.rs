@@ -1,48 +1,39 @@
 //! What a server needs of the scheduler beyond the toolbox.
+//!
+//! An application has no use for it. What is here keeps the promises of the crate: no safe caller
+//! can break memory with it.
+//!
+//! | For | there is |
+//! |---|---|
+//! | waiting for something of one's own | [`wait_for`], [`Awaited`], [`Io`], [`Interest`], [`deadline_in`], [`checkpoint`], [`take_turn`] |
+//! | threads | [`Thread`], [`current`], [`with_current`], [`Current`], [`Interrupt`], [`Unwind`], [`Note`] |
+//! | what holds for a thread for a while | [`LimitGuard`], [`Standstill`], [`BeforeBlock`], [`end_of_work`] |
+//! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`Held`] |
+//! | sockets of a worker | [`Stream`], [`Handle`], [`Listener`], [`Accepted`], [`accept_now`], [`IdlePoller`] |
+//! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`] |
+//! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
+//! | stacks | [`Measure`], [`trim`] |
+//! | panics | [`discard`], [`panic_message`] |
+//! | the process, and its logs | [`raise_descriptor_limit`], [`Count`], [`RateLimit`] |
 
-pub use crate::count::Count;
-pub use crate::limit::Limit;
-pub use crate::take_turn;
-
-/// What a thread does for the layers above.
-pub mod errand {
-    pub use crate::errand::{Errand, Serving};
-}
-/// Sockets from any thread.
-pub mod handle {
-    pub use crate::handle::Handle;
-}
-/// Values of a piece of work.
-pub mod local {
-    pub use crate::local::end_of_work;
-}
-/// Things that wait without a green thread.
-pub mod lot {
-    pub use crate::lot::Lot;
-}
-/// Sockets that belong to a worker.
-pub mod net {
-    pub use crate::net::{Accepted, Listener, Stream, accept_now};
-}
-/// Starting green threads on a given worker.
-pub mod spawn {
-    pub use crate::spawn::{discard, panic_message, spawn_on};
-}
-/// What is known of a stack.
-pub mod stack {
-    pub use crate::stack::{Measure, trim};
-}
-/// System calls.
-pub mod sys {
-    pub use crate::sys::{
-        PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, unsent,
-    };
-}
-/// The wait.
-pub mod thread {
-    pub use crate::thread::*;
-}
-/// The workers.
-pub mod worker {
-    pub use crate::worker::*;
-}
+pub use crate::logging::{Count, RateLimit};
+pub use crate::monitor::Held;
+pub use crate::net::handle::Handle;
+pub use crate::net::idle_poller::IdlePoller;
+pub use crate::net::{Accepted, Listener, Stream, accept_now};
+pub use crate::runtime::{least_loaded, workers};
+pub use crate::scheduler::discard::discard;
+pub use crate::scheduler::giving_way::take_turn;
+pub use crate::scheduler::stack::{Measure, trim};
+pub use crate::scheduler::task_context::{RequestInfo, TaskContext};
+pub use crate::scheduler::thread::{
+    Awaited, BeforeBlock, Current, Interrupt, Io, LimitGuard, LimitNumber, Note, Standstill,
+    Thread, Unwind, Watched, checkpoint, current, deadline_in, wait_for, with_current,
+};
+pub use crate::scheduler::timed_out::TimedOut;
+pub use crate::scheduler::worker::{Worker, current as current_worker};
+pub use crate::sys::{
+    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, unsent,
+};
+pub use crate::task::local::end_of_work;
+pub use crate::task::spawn::{panic_message, spawn_on};

@@ -6,10 +6,7 @@ use super::io::DRAIN_BYTES;
 use super::request_body::RequestBody;
 use super::response::{ResponseWriter, Written};
 use super::transport::Transport;
-use crate::green::embed::errand::Errand;
-use crate::green::embed::local;
-use crate::green::embed::stack::Measure;
-use crate::green::embed::thread::{self, LimitGuard};
+use crate::green::embed::{LimitGuard, Measure, TaskContext, current, end_of_work};
 use crate::service::{Entry, RequestLine, Service, panics};
 use greenway_app::{ConnectionInfo, Head, HttpError, Input, IntoResponse, Request, Response};
 use greenway_proto::http1::exchange::State;
@@ -62,7 +59,7 @@ impl<T: Transport> Connection<T> {
             Ok(_) => self.call(request, info, queued, &mut writer),
             Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
         };
-        measure.end(|| context.serving().kind());
+        measure.end(|| context.request_info().kind());
         self.settle(outcome, writer, info, head.as_deref());
     }
 
@@ -158,7 +155,7 @@ impl<T: Transport> Connection<T> {
                 writer.send(response)
             }))
         };
-        if local::end_of_work(&self.io.context.thread) {
+        if end_of_work(&self.io.context.thread) {
             writer.touch(); // destructors may have waited
         }
         match result {
@@ -195,7 +192,7 @@ impl<T: Transport> Connection<T> {
                 Outcome::Cut
             }
             HandlerEnd::Departed => {
-                thread::current().clear_departure();
+                current().clear_departure();
                 writer.note_departure();
                 Outcome::Cut
             }
@@ -239,7 +236,7 @@ impl<T: Transport> Connection<T> {
 
     /// The server's stop has ended a handler, whose thread is ours again.
     pub(super) fn note_stopped(&self, line: &RequestLine) {
-        thread::current().clear_interrupt();
+        current().clear_interrupt();
         log::info!("{line}: cut by the server's stop");
         self.io.service.lifecycle.note_cut();
     }
@@ -247,14 +244,14 @@ impl<T: Transport> Connection<T> {
     /// What requests such as this one have in common, for the log.
     #[cold]
     pub(super) fn kind(&self) -> String {
-        let kind = self.io.context.serving().kind();
+        let kind = self.io.context.request_info().kind();
         kind.unwrap_or_else(|| "handlers".to_owned())
     }
 
     /// Logs why a response is a 5xx, if it tells.
     pub(super) fn report_failure(&self, response: &Response) {
         let asked = || {
-            let line = self.io.context.serving().request;
+            let line = self.io.context.request_info().request;
             (self.kind(), line.unwrap_or_default())
         };
         self.io.service.error_log.failure(response, asked);
@@ -278,7 +275,7 @@ impl<T: Transport> Connection<T> {
     #[inline(never)]
     fn refuse_at_end(&self, writer: &mut ResponseWriter<'_, T>) -> Outcome {
         self.io.service.lifecycle.note_cut();
-        thread::current().clear_stop();
+        current().clear_stop();
         self.send_error(writer, HttpError::new(503, "the server is stopping"))
     }
 
@@ -323,11 +320,11 @@ impl<T: Transport> Connection<T> {
 /// Asks the application for a response where no connection is at hand (the minihttp engine).
 pub(crate) fn call_catching(service: &Service, request: Request, line: &str) -> Response {
     let result = {
-        let me = thread::current();
+        let me = current();
         let _noted = panics::Noted::new(&me);
         catch_unwind(AssertUnwindSafe(|| service.app.call(request)))
     };
-    local::end_of_work(&thread::current());
+    end_of_work(&current());
     result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
         Ok(error) => error.into_response(),
         Err(payload) => {

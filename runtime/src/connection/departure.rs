@@ -12,8 +12,8 @@
 //! goes to the [`Watched`] state of the connection and, while a request is being served, to the
 //! thread that serves it: an interrupt, or a wake that makes it look.
 
-use crate::green::embed::sys::{PeerEpoll, PeerNews};
-use crate::green::embed::thread::{Interrupt, Thread};
+use crate::green::embed::{Interrupt, PeerEpoll, PeerNews, Thread, current};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -149,6 +149,55 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if let Ok(watcher) = Watcher::get() {
             lock(&watcher.table).watched.remove(&self.number);
+        }
+    }
+}
+
+/// What is known of whether the client leaves.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    /// There is none before a handler has waited.
+    pub(super) watch: RefCell<Option<Watch>>,
+    /// The protocol that has taken over waits for input itself, and will see the client's end.
+    receiving: Cell<bool>,
+    /// News of the client may go to the thread that serves it.
+    pub(super) told: Cell<bool>,
+}
+
+impl Client {
+    /// A request begins, on the thread that calls.
+    pub(super) fn begin(&self) {
+        self.receiving.set(false);
+        self.told.set(true);
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.attach(current().handle());
+        }
+    }
+
+    /// It is over.
+    pub(super) fn end(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.detach();
+            current().clear_departure();
+        }
+    }
+
+    /// Whether the protocol that has taken over waits for input.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.receiving.get()
+    }
+
+    pub(super) fn set_receiving(&self, receiving: bool) {
+        self.receiving.set(receiving);
+    }
+
+    /// From here on, news of the client does not interrupt the thread `me`, which serves it.
+    pub(super) fn leave_alone(&self, me: &Thread) {
+        if self.told.take() {
+            if let Some(watch) = &*self.watch.borrow() {
+                watch.detach();
+            }
+            me.clear_departure();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a handler has ended: the one place that takes its result apart.
 
-use crate::green::embed::thread::{Interrupt, LimitNumber, Unwind};
+use crate::green::embed::{Interrupt, LimitNumber, Unwind};
 use greenway_app::{BodyError, HttpError};
 use std::any::Any;
 

@@ -2,14 +2,14 @@
 //! go. Used, on one thread, by the connection itself, by a request's `Input` and by a response.
 //!
 //! What must stay true: of those, only the connection owns it. Whoever else wants to use it has a
-//! [`Lease`](super::client::Lease), which the end of the request takes back.
+//! `Lease` (in `client`), which the end of the request takes back.
 
-use super::client::{Client, Users};
+use super::departure::Client;
 use super::pace::{Patience, WritePace};
+use super::protocol::Upgraded;
 use super::transport::Transport;
-use super::upgrade::Upgraded;
-use crate::green::embed::take_turn;
-use crate::green::embed::thread::{LimitNumber, deadline_in};
+use super::users::Users;
+use crate::green::embed::{LimitNumber, Standstill, deadline_in, take_turn};
 use crate::service::{ConnContext, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::exchange::{Exchange, Input};
@@ -219,9 +219,9 @@ impl<T: Transport> BufferedIo<T> {
     /// What is left of the present request's body.
     pub(super) fn unread_input(&self) -> Input {
         match &self.incoming.borrow().body {
-            None => Input::Read,
+            None => Input::Consumed,
             Some(body) if body.failed || body.continue_expected => Input::Abandoned,
-            Some(body) if body.decoder.is_done() => Input::Read,
+            Some(body) if body.decoder.is_done() => Input::Consumed,
             // Nobody will read it, and it is more than will be thrown away: the client is told with
             // the response's head that this is the end.
             Some(body) if body.readers == 0 && body.is_known_to_exceed(DRAIN_BYTES) => {
@@ -456,6 +456,53 @@ impl<T: Transport> BufferedIo<T> {
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+}
+
+impl<T: Transport> BufferedIo<T> {
+    /// Writes some of `bufs`, without waiting and without a look at any clock.
+    pub(super) fn write_some(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let result = self.stream.write_now(bufs);
+        if let Ok(n) = result {
+            self.write_pace.set(self.write_pace.get().gave(n));
+        }
+        result
+    }
+
+    /// The kernel has no more room, because the client takes nothing, or slowly.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wait_to_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let _handlers_clock = self.stop_handlers_clock();
+        let look = |pace: WritePace| pace.seen(self.stream.unsent());
+        self.write_pace.set(look(self.write_pace.get()));
+        loop {
+            let begun = Instant::now();
+            let pace = self.write_pace.get();
+            let deadline = begun.checked_add(pace.left());
+            let result = self.stream.write(bufs, deadline);
+            // The kernel has room again only when much was taken; until then, ask it.
+            let given = *result.as_ref().unwrap_or(&0);
+            let pace = look(pace.waited(begun.elapsed()).gave(given));
+            self.write_pace.set(pace);
+            match result {
+                Err(error)
+                    if error.kind() == io::ErrorKind::TimedOut
+                        && !pace.left().is_zero()
+                        && !std::thread::panicking() => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Lets the clock of the handler that is served stand still, until the value is dropped.
+    pub(super) fn stop_handlers_clock(&self) -> Option<Standstill> {
+        self.handlers_limit.get().and_then(Standstill::new)
+    }
+
+    /// From here on the handler's clock is this one.
+    pub(super) fn set_handlers_clock(&self, limit: Option<LimitNumber>) {
+        self.handlers_limit.set(limit);
     }
 }
 

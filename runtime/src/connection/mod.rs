@@ -26,21 +26,24 @@ mod departure;
 mod handler_end;
 mod io;
 mod pace;
+pub(crate) mod protocol;
 mod request_body;
 mod response;
 #[cfg(test)]
 mod tests;
 mod transport;
-pub(crate) mod upgrade;
+mod upgrade;
+mod users;
 
 pub(crate) use call::call_catching;
 pub(crate) use io::{Incoming, IoParts};
 pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
 
-use crate::green::embed::thread::{BeforeBlock, deadline_in};
+use crate::green::embed::{BeforeBlock, deadline_in};
 use crate::service::{ConnContext, ConnState, Service, date};
-use client::{Client, ClientHandle};
+use client::ClientHandle;
+use departure::Client;
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::exchange::State;
 use greenway_proto::http1::{self, Reject, RequestHead};

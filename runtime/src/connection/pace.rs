@@ -9,11 +9,7 @@
 //! What must stay true: the handler's clock stands still while the client is waited for. Whose
 //! fault it is that nothing goes on is decided by the clock that runs.
 
-use super::io::BufferedIo;
-use super::transport::Transport;
-use crate::green::embed::thread::{LimitNumber, Standstill};
-use std::io::{self, IoSlice};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes that a client must send or take in a second, on average, besides the pause that it may
 /// make: one that trickles is as slow as one that stops. Apache's figure.
@@ -121,64 +117,20 @@ impl WritePace {
     }
 }
 
-impl<T: Transport> BufferedIo<T> {
-    /// Writes some of `bufs`, without waiting and without a look at any clock.
-    pub(super) fn write_some(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let result = self.stream.write_now(bufs);
-        if let Ok(n) = result {
-            self.write_pace.set(self.write_pace.get().gave(n));
-        }
-        result
-    }
-
-    /// The kernel has no more room, because the client takes nothing, or slowly.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn wait_to_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let _handlers_clock = self.stop_handlers_clock();
-        let look = |pace: WritePace| pace.seen(self.stream.unsent());
-        self.write_pace.set(look(self.write_pace.get()));
-        loop {
-            let begun = Instant::now();
-            let pace = self.write_pace.get();
-            let deadline = begun.checked_add(pace.left());
-            let result = self.stream.write(bufs, deadline);
-            // The kernel has room again only when much was taken; until then, ask it.
-            let given = *result.as_ref().unwrap_or(&0);
-            let pace = look(pace.waited(begun.elapsed()).gave(given));
-            self.write_pace.set(pace);
-            match result {
-                Err(error)
-                    if error.kind() == io::ErrorKind::TimedOut
-                        && !pace.left().is_zero()
-                        && !std::thread::panicking() => {}
-                done => return done,
-            }
-        }
-    }
-
-    /// Lets the clock of the handler that is served stand still, until the value is dropped.
-    pub(super) fn stop_handlers_clock(&self) -> Option<Standstill> {
-        self.handlers_limit.get().and_then(Standstill::new)
-    }
-
-    /// From here on the handler's clock is this one.
-    pub(super) fn set_handlers_clock(&self, limit: Option<LimitNumber>) {
-        self.handlers_limit.set(limit);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::client::Client;
-    use super::super::io::{Incoming, IoParts};
+    use super::super::departure::Client;
+    use super::super::io::{BufferedIo, Incoming, IoParts};
+    use super::super::transport::Transport;
     use super::*;
     use crate::service::config::Config;
     use crate::service::{ConnContext, ConnState, Service};
     use std::cell::Cell;
+    use std::io::{self, IoSlice};
     use std::net::Shutdown;
     use std::os::fd::BorrowedFd;
     use std::sync::atomic::AtomicBool;
+    use std::time::Instant;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,7 @@
 use super::Connection;
 use super::io::BufferedIo;
 use super::transport::Transport;
-use crate::green::embed::thread::{self, Interrupt, LimitGuard, LimitNumber, Thread, Unwind};
+use crate::green::embed::{Interrupt, LimitGuard, LimitNumber, Thread, Unwind, current};
 use crate::green::{take_turn, yield_now};
 use crate::service::date;
 use bytes::Bytes;
@@ -397,7 +397,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             resume_unwind(payload); // or the grace period is over, and half a chunk is sent
         }
         // The thread is ours again.
-        thread::current().clear_stop();
+        current().clear_stop();
         if final_chunk.is_empty() {
             return Ok(());
         }

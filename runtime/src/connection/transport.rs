@@ -1,8 +1,6 @@
 //! What a connection needs of a socket, so that it can be tested without one.
 
-use crate::green::embed::handle::Handle;
-use crate::green::embed::net::Stream;
-use crate::green::embed::sys::{send_file, unsent};
+use crate::green::embed::{Handle, Stream, send_file, unsent};
 use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, IoSlice};

@@ -17,10 +17,10 @@ use super::call::Outcome;
 use super::client::ClientHandle;
 use super::handler_end::HandlerEnd;
 use super::io::BufferedIo;
+use super::protocol::{End, Link, Protocol, Switch, Upgraded};
 use super::response::ResponseWriter;
 use super::transport::Transport;
-use crate::green::embed::handle::Handle;
-use crate::green::embed::thread::{self, LimitGuard};
+use crate::green::embed::{Handle, LimitGuard, current, with_current};
 use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, Response};
@@ -28,72 +28,11 @@ use greenway_proto::http1::exchange::Exchange;
 use greenway_proto::http1::{self, RequestInfo};
 use http::{HeaderMap, StatusCode, Version};
 use log::Level;
-use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// What `Request::upgrade` gives on the engines that share the connection loop.
-pub(crate) struct Upgradable(pub(crate) Rc<dyn Switch>);
-
-/// A connection that HTTP can give away.
-pub(crate) trait Switch {
-    /// `None` when the connection is gone, here and below.
-    fn service(&self) -> Option<Arc<Service>>;
-    /// The socket, for all threads.
-    fn handle(&self) -> Option<Arc<Handle>>;
-    /// Answers the request with 101 and `headers`. Gives the connection, and what has come behind
-    /// the request.
-    ///
-    /// # Errors
-    /// When the request asks for no upgrade, is answered already or over, has a body, is on another
-    /// thread than its handler, or when the client cannot be written to.
-    fn switch(
-        &self,
-        headers: &HeaderMap,
-        protocol: Arc<dyn Protocol>,
-    ) -> io::Result<(Rc<dyn Link>, BytesMut)>;
-}
-
-/// A connection that another protocol has, whatever it began with.
-pub(crate) trait Link {
-    /// Reads once, waiting for something to come; 0 at the end, `TimedOut` at the deadline.
-    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize>;
-    /// The calling thread is about to wait for input. True if its end is to be told by
-    /// [`received`](Self::received).
-    fn receiving(&self) -> bool;
-    /// It has done so.
-    fn received(&self);
-}
-
-/// What has taken the place of HTTP on a connection.
-pub(crate) trait Protocol {
-    /// The handler is over: ends the protocol in good order, as far as `end` allows. Called on
-    /// the handler's thread, where it may wait.
-    fn finish(&self, link: &dyn Link, end: End);
-    /// The client has ended its sending direction, and nobody waits for input. False if it has
-    /// left; else it is asked, and if it has left, its kernel answers with a reset.
-    fn ask_peer(&self) -> bool;
-}
-
-/// How a handler ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Returned,
-    /// It panicked or aborted.
-    Failed,
-    /// The server stops, or somebody has killed it.
-    Stopped,
-    /// The client has left.
-    Departed,
-}
-
-/// A connection that has another protocol.
-pub(super) struct Upgraded {
-    protocol: Arc<dyn Protocol>,
-}
 
 impl<T: Transport> Switch for ClientHandle<T> {
     fn service(&self) -> Option<Arc<Service>> {
@@ -113,7 +52,7 @@ impl<T: Transport> Switch for ClientHandle<T> {
         let Some(io) = self.0.upgrade() else {
             return unfit("the request is over");
         };
-        if !Arc::ptr_eq(&io.context.thread, &thread::current()) {
+        if !Arc::ptr_eq(&io.context.thread, &current().handle()) {
             return unfit("a request can be upgraded on the thread of its handler only");
         }
         if io.with_incoming(|incoming| incoming.body.is_some()) {
@@ -150,7 +89,7 @@ impl<T: Transport> Link for BufferedIo<T> {
     }
 
     fn receiving(&self) -> bool {
-        thread::with_current(|me| {
+        with_current(|me| {
             if !Arc::ptr_eq(&self.context.thread, me) {
                 return false; // whoever does waits for something else
             }
@@ -215,7 +154,7 @@ impl<T: Transport> Connection<T> {
         match end {
             HandlerEnd::Returned => End::Returned,
             HandlerEnd::Departed => {
-                thread::current().clear_departure();
+                current().clear_departure();
                 End::Departed
             }
             HandlerEnd::Stopped => {
@@ -237,17 +176,5 @@ impl<T: Transport> Connection<T> {
                 End::Failed
             }
         }
-    }
-}
-
-impl fmt::Debug for Upgradable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Upgradable")
-    }
-}
-
-impl fmt::Debug for Upgraded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Upgraded")
     }
 }

@@ -1,7 +1,7 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
-use crate::green::embed::net::{Accepted, accept_now};
+use crate::green::embed::{Accepted, accept_now};
 use crate::service::{Refused, Service, date};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1;

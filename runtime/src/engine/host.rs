@@ -7,11 +7,9 @@
 use super::HandlerThreads;
 use super::accept::lost;
 use crate::connection::{Connection, Detached, Incoming, IoParts, Served};
-use crate::green::embed::lot::Lot;
-use crate::green::embed::net::Stream;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::thread::deadline_in;
-use crate::green::embed::worker::{self, Worker};
+use crate::green::embed::{
+    IdlePoller, Stream, Worker, current_worker, deadline_in, least_loaded, spawn_on, workers,
+};
 use crate::service::{Admission, ConnContext, ConnState, Service, proxy_protocol};
 use greenway_app::ConnectionInfo;
 use std::io;
@@ -30,7 +28,7 @@ pub(super) struct Host<H: HandlerThreads> {
     pub(super) service: Arc<Service>,
     pub(super) handlers: H,
     /// One idle poller for each worker. Set once, by [`start`](Self::start).
-    idle: OnceLock<Vec<Lot<Idle<H>>>>,
+    idle: OnceLock<Vec<IdlePoller<Idle<H>>>>,
 }
 
 /// A connection without a green thread.
@@ -50,8 +48,8 @@ impl<H: HandlerThreads> Host<H> {
             handlers,
             idle: OnceLock::new(),
         });
-        let pollers = worker::workers().iter().map(|&worker| {
-            Lot::new(worker, move |idle: Box<Idle<H>>| {
+        let pollers = workers().iter().map(|&worker| {
+            IdlePoller::new(worker, move |idle: Box<Idle<H>>| {
                 spawn_on(worker, move || idle.go_on());
             })
         });
@@ -100,7 +98,7 @@ impl<H: HandlerThreads> Host<H> {
             admission,
             counted: Counted::new(self.clone()),
         });
-        let here = worker::current().and_then(|here| self.idle.get()?.get(here.index()));
+        let here = current_worker().and_then(|here| self.idle.get()?.get(here.index()));
         if let Some(poller) = here {
             // If there is no room for it, it is closed: nothing was asked of it.
             let _waits_or_closed = poller.park(idle, until);
@@ -222,9 +220,9 @@ fn read_proxy_header(
 }
 
 fn choose_worker(fd: i32) -> &'static Worker {
-    let workers = worker::workers();
+    let workers = workers();
     let by_number = workers[fd as usize % workers.len()];
-    let least = worker::least_loaded();
+    let least = least_loaded();
     // A little unevenness costs less than copying a descriptor.
     if by_number.population() <= least.population() + 4 + least.population() / 16 {
         by_number

@@ -13,7 +13,7 @@ mod threads;
 mod workers;
 
 use crate::connection::{Handlers, Here};
-use crate::green::embed::net::Stream;
+use crate::green::embed::Stream;
 use crate::service::{Service, config};
 use std::io;
 use std::net::TcpListener;

@@ -11,10 +11,7 @@
 use super::accept::{AcceptBackoff, OurEnd, Reserve, connection_info, refuse};
 use super::host::Host;
 use super::{Engine, HandlerThreads};
-use crate::green::embed::net::Listener;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::thread::Interrupt;
-use crate::green::embed::worker;
+use crate::green::embed::{Interrupt, Listener, spawn_on, workers};
 use crate::green::{Greenlet, Queue, sleep, yield_now};
 use crate::service::{Refused, Service};
 use std::io;
@@ -53,7 +50,7 @@ impl<H: HandlerThreads> WorkersEngine<H> {
     fn start_acceptors(&mut self, listener: TcpListener, reserve: &Arc<Reserve>) -> io::Result<()> {
         let our_end = OurEnd::of(&listener);
         let listener = Arc::new(listener);
-        for worker in worker::workers() {
+        for worker in workers() {
             let ready = Queue::new(1);
             let (host, listener, reserve) = (self.host.clone(), listener.clone(), reserve.clone());
             let report = ready.clone();

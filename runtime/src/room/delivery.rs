@@ -15,9 +15,7 @@
 use super::post::Message;
 use super::queue::{Bounds, MemberQueue, Put};
 use super::socket_queue::SocketQueue;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::thread::{Awaited, Io, Thread, wait_for};
-use crate::green::embed::worker;
+use crate::green::embed::{Awaited, Io, Thread, current_worker, spawn_on, wait_for, workers};
 use crate::green::{TimedOut, yield_now};
 use crate::lock::lock;
 use std::cell::Cell;
@@ -120,9 +118,9 @@ impl Delivery {
 
     /// From here on, what is posted is brought to `target` as well.
     pub(super) fn add(&self, number: u64, target: Target) -> Subscription {
-        let make = || worker::workers().iter().map(|_| Arc::default()).collect();
+        let make = || workers().iter().map(|_| Arc::default()).collect();
         let shards = self.shards.get_or_init(make);
-        let index = match worker::current() {
+        let index = match current_worker() {
             Some(here) => here.index(),
             None => usize::try_from(number).unwrap_or(0) % shards.len(),
         };
@@ -134,7 +132,7 @@ impl Delivery {
     /// Waits while too much is pending, which is never for a member's sake.
     pub(super) fn wait_for_capacity(&self) {
         for shard in self.shards.get().into_iter().flatten() {
-            let result = wait_for(Awaited::Room, None, Io::None, |me, _| {
+            let result = wait_for(Awaited::Other("room"), None, Io::None, |me, _| {
                 let mut state = lock(&shard.0);
                 if state.pending.len() < MOST_PENDING || !state.delivering {
                     return Some(());
@@ -165,7 +163,7 @@ impl Delivery {
                     counts: self.counts.clone(),
                     done: Cell::new(false),
                 };
-                spawn_on(worker::workers()[index], move || task.run());
+                spawn_on(workers()[index], move || task.run());
             }
         }
     }

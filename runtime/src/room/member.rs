@@ -8,7 +8,7 @@ use super::members::{Change, Presence, RoomFull, Via};
 use super::post::Message;
 use super::queue::MemberQueue;
 use crate::green::TimedOut;
-use crate::green::embed::thread::deadline_in;
+use crate::green::embed::deadline_in;
 use crate::lock::lock;
 use crate::sse::{Event, Sse};
 use std::fmt;

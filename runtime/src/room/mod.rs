@@ -51,8 +51,7 @@ use self::builder::Hook;
 use self::delivery::Delivery;
 use self::history::History;
 use self::members::Members;
-use crate::green::embed::spawn::{discard, panic_message};
-use crate::green::embed::thread::{Awaited, Io, Thread, deadline_in, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, deadline_in, discard, panic_message, wait_for};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
 use crate::lock::lock;
 use crate::websocket::Sender;
@@ -190,15 +189,20 @@ impl Room {
             feed: &self.shared.feed,
             number: std::cell::Cell::new(None),
         };
-        let news = wait_for(Awaited::Room, deadline_in(patience), Io::None, |me, _| {
-            let mut feed = lock(&self.shared.feed);
-            if feed.history.has_news(since) {
-                return Some(feed.history.since(since));
-            }
-            feed.waiting.insert(me.id(), me.clone());
-            waiting.number.set(Some(me.id()));
-            None
-        });
+        let news = wait_for(
+            Awaited::Other("room"),
+            deadline_in(patience),
+            Io::None,
+            |me, _| {
+                let mut feed = lock(&self.shared.feed);
+                if feed.history.has_news(since) {
+                    return Some(feed.history.since(since));
+                }
+                feed.waiting.insert(me.id(), me.clone());
+                waiting.number.set(Some(me.id()));
+                None
+            },
+        );
         news.unwrap_or_else(|TimedOut| self.since(since))
     }
 
@@ -305,7 +309,7 @@ impl Room {
         let result = catch_unwind(AssertUnwindSafe(|| hook.0(self, change)));
         if let Err(payload) = result {
             // An interrupt comes again at the next wait.
-            if crate::green::embed::thread::Unwind::of(&*payload).is_none() {
+            if crate::green::embed::Unwind::of(&*payload).is_none() {
                 log::error!("a room's hook panicked: {}", panic_message(&*payload));
             }
             discard(payload);

@@ -5,7 +5,7 @@
 
 use super::post::Message;
 use crate::green::TimedOut;
-use crate::green::embed::thread::{Awaited, Io, Thread, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, wait_for};
 use crate::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -118,7 +118,7 @@ impl MemberQueue {
 
     /// The next message; `None` when the member is out and has had them all.
     pub(super) fn next(&self, deadline: Option<Instant>) -> Result<Option<Message>, TimedOut> {
-        wait_for(Awaited::Room, deadline, Io::None, |me, _| {
+        wait_for(Awaited::Other("room"), deadline, Io::None, |me, _| {
             let mut queued = lock(&self.queued);
             let next = queued.take();
             if next.is_some() || queued.evicted {

@@ -4,8 +4,7 @@
 //! and memory mappings (each green thread's stack takes two, so the default `vm.max_map_count`
 //! of 65,530 ends at about 32,000). The server looks at both when it starts, and prints which of them decides.
 
-use crate::green::embed::Count;
-use crate::green::embed::sys;
+use crate::green::embed::{Count, raise_descriptor_limit};
 use crate::service::config::Engine;
 use std::fmt;
 use std::fs;
@@ -30,7 +29,7 @@ enum Why {
 impl Budget {
     /// The budget of this process, lowered to what was asked for.
     pub(super) fn of_process(engine: Engine, asked: Option<usize>) -> Self {
-        let descriptors = sys::raise_descriptor_limit();
+        let descriptors = raise_descriptor_limit();
         let maps = fs::read_to_string("/proc/sys/vm/max_map_count")
             .ok()
             .and_then(|text| text.trim().parse().ok())

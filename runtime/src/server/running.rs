@@ -2,8 +2,7 @@
 
 use crate::engine::Engine;
 use crate::green;
-use crate::green::embed::Count;
-use crate::green::embed::thread::deadline_in;
+use crate::green::embed::{Count, deadline_in};
 use crate::lock::lock;
 use crate::service::{OsThread, Service, config};
 use std::net::SocketAddr;

@@ -10,8 +10,7 @@
 //! loses no stop is explained in [`lifecycle`](super::lifecycle#the-stop-handshake).
 
 use super::{Lifecycle, RequestLine};
-use crate::green::embed::errand::{Errand, Serving};
-use crate::green::embed::thread::{self, Interrupt, Thread};
+use crate::green::embed::{Interrupt, RequestInfo, TaskContext, Thread, current};
 use crate::lock::lock;
 use greenway_app::ConnectionInfo;
 use std::fmt;
@@ -26,12 +25,12 @@ pub(crate) struct ConnContext {
     /// A [`ConnState`].
     state: AtomicU8,
     /// Not for the thread's own use: for those who ask what it does.
-    request: Mutex<RequestInfo>,
+    request: Mutex<ServedRequest>,
 }
 
 /// Whom a thread serves.
 #[derive(Debug, Default)]
-struct RequestInfo {
+struct ServedRequest {
     /// The other end of the connection.
     client: Option<Arc<ConnectionInfo>>,
     /// The client of the request, where the connection's client is a proxy that names it.
@@ -64,12 +63,12 @@ impl ConnContext {
     /// A context for the thread that calls.
     pub(crate) fn new(state: ConnState) -> Arc<Self> {
         let context = Arc::new(Self {
-            thread: thread::current(),
+            thread: current().handle(),
             state: AtomicU8::new(state as u8),
             request: Mutex::default(),
         });
-        let errand: Arc<dyn Errand> = context.clone();
-        context.thread.set_errand(Arc::downgrade(&errand));
+        let errand: Arc<dyn TaskContext> = context.clone();
+        context.thread.set_context(Arc::downgrade(&errand));
         context
     }
 
@@ -140,9 +139,9 @@ impl ConnContext {
 
     /// The client of the connection that the thread has, if it has one.
     pub(crate) fn set_client(&self, client: Option<Arc<ConnectionInfo>>) {
-        *lock(&self.request) = RequestInfo {
+        *lock(&self.request) = ServedRequest {
             client,
-            ..RequestInfo::default()
+            ..ServedRequest::default()
         };
     }
 
@@ -184,14 +183,14 @@ impl ConnState {
     }
 }
 
-impl Errand for ConnContext {
-    fn serving(&self) -> Serving {
+impl TaskContext for ConnContext {
+    fn request_info(&self) -> RequestInfo {
         let info = lock(&self.request);
         let peer = info.proxied.as_ref().or(info.client.as_ref());
         let peer = peer.and_then(|client| client.peer);
         let request = info.line.as_ref().map(|line| line.text().to_owned());
         let route = info.route.as_deref().map(str::to_owned);
-        Serving::new(self.state().name(), peer, request, route)
+        RequestInfo::new(self.state().name(), peer, request, route)
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {

@@ -7,7 +7,7 @@
 
 use super::OsThread;
 use crate::green;
-use crate::green::embed::Limit;
+use crate::green::embed::RateLimit;
 use crate::lock::lock;
 use greenway_app::{Failure, Response};
 use log::Level;
@@ -31,7 +31,7 @@ pub(crate) struct ErrorLog {
 
 #[derive(Debug)]
 struct Counts {
-    limit: Limit,
+    limit: RateLimit,
     /// Whether the reporter runs.
     reported_later: bool,
 }
@@ -39,7 +39,7 @@ struct Counts {
 impl ErrorLog {
     pub(super) fn new() -> Self {
         let counts = Counts {
-            limit: Limit::new(WINDOW, MOST_OF_A_KIND, MOST),
+            limit: RateLimit::new(WINDOW, MOST_OF_A_KIND, MOST),
             reported_later: false,
         };
         Self {

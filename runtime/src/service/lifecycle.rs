@@ -32,7 +32,7 @@
 //! about to wait for it has either seen the count or is on the list of those who are woken.
 
 use super::{ConnContext, ConnState};
-use crate::green::embed::thread::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
 use crate::lock::lock;
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -172,17 +172,22 @@ impl Lifecycle {
     /// Waits until no connection is open. False if some still are at the deadline.
     pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
         let mut listed = false;
-        let result = wait_for(Awaited::Connections, deadline, Io::None, |me, _| {
-            let mut registry = lock(&self.registry);
-            if self.connections() == 0 {
-                return Some(());
-            }
-            if !listed {
-                listed = true;
-                registry.waiting.push(me.clone());
-            }
-            None
-        });
+        let result = wait_for(
+            Awaited::Other("connections to end"),
+            deadline,
+            Io::None,
+            |me, _| {
+                let mut registry = lock(&self.registry);
+                if self.connections() == 0 {
+                    return Some(());
+                }
+                if !listed {
+                    listed = true;
+                    registry.waiting.push(me.clone());
+                }
+                None
+            },
+        );
         !matches!(result, Err(TimedOut))
     }
 }

@@ -9,8 +9,7 @@
 //! What must stay true: [`OsThread::end`] returns, as long as the thread's body waits with the
 //! functions of [`green`](crate::green) and not with others.
 
-use crate::green::embed::spawn::discard;
-use crate::green::embed::thread::{self, Interrupt, Thread};
+use crate::green::embed::{Interrupt, Thread, current, discard};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,7 +36,7 @@ impl OsThread {
             .name(name.into())
             .spawn(move || {
                 // The channel takes one value at once, and `start` holds its other end.
-                let _infallible = send.send(thread::current());
+                let _infallible = send.send(current().handle());
                 // `end` causes an unwind, which is the regular end of the thread. Any other panic
                 // was printed by the panic hook.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {

@@ -2,8 +2,7 @@
 //! from the panic hook that does not say whose it is.
 
 use super::Service;
-use crate::green::embed::spawn::{discard, panic_message};
-use crate::green::embed::thread::{self, Thread};
+use crate::green::embed::{Thread, current, discard, panic_message};
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::fmt;
@@ -17,14 +16,14 @@ pub(crate) struct Noted<'a>(&'a Thread, PhantomData<*const ()>);
 impl<'a> Noted<'a> {
     /// `me` is the thread that calls.
     pub(crate) fn new(me: &'a Thread) -> Self {
-        me.set_noting(true);
+        me.here().set_noting(true);
         Self(me, PhantomData)
     }
 }
 
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
-        self.0.set_noting(false);
+        self.0.here().set_noting(false);
     }
 }
 
@@ -52,7 +51,7 @@ pub(crate) fn report(
 ) {
     service.metrics.panicked();
     let kind = format!("panics of {kind}");
-    match thread::current().take_note() {
+    match current().take_note() {
         Some(note) => {
             let what = format_args!("{line}: the handler panicked: {note}");
             service.error_log.error(&kind, what);
@@ -72,7 +71,7 @@ pub(crate) fn install_hook() {
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let me = thread::current();
+            let me = current();
             if me.is_noting() {
                 me.put_note(Box::new(Panic {
                     message: info.to_string(),

@@ -3,8 +3,8 @@
 use super::core::SocketCore;
 use super::options::Options;
 use super::{CloseCode, CloseFrame, WebSocket};
-use crate::connection::upgrade::Link;
-use crate::green::embed::thread::deadline_in;
+use crate::connection::protocol::Link;
+use crate::green::embed::deadline_in;
 use crate::green::net::{Stream, TcpStream};
 use bytes::BytesMut;
 use greenway_app::HttpError;

@@ -6,8 +6,7 @@
 
 use super::core::SocketCore;
 use crate::green::Builder;
-use crate::green::embed::take_turn;
-use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, TimedOut, take_turn, wait_for};
 use crate::lock::lock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};

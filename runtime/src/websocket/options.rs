@@ -2,7 +2,7 @@
 
 use super::WebSocket;
 use super::core::{Ending, SocketCore};
-use crate::connection::upgrade::Upgradable;
+use crate::connection::protocol::Upgradable;
 use greenway_app::{HttpError, Request};
 use greenway_proto::websocket::Origins;
 use greenway_proto::websocket::handshake::server::{self, Policy, Rejection, Site};

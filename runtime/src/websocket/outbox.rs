@@ -17,11 +17,10 @@
 use super::error::{ErrorKind, WebSocketError};
 use super::{CloseCode, CloseFrame};
 use crate::connection::{Transport, WritePace};
-use crate::green::embed::handle::Handle;
-use crate::green::embed::net::Stream;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::thread::{Awaited, Io, Thread, TimedOut, wait_for};
-use crate::green::embed::worker::{self, Worker};
+use crate::green::embed::{
+    Awaited, Handle, Io, Stream, Thread, TimedOut, Worker, current_worker, least_loaded, spawn_on,
+    wait_for, workers,
+};
 use crate::lock::lock;
 use bytes::{Buf, Bytes};
 use greenway_proto::websocket::{Encoder, Role};
@@ -98,7 +97,7 @@ impl Outbox {
     ) -> Self {
         Self {
             handle,
-            home: worker::current().and_then(|here| worker::workers().get(here.index()).copied()),
+            home: current_worker().and_then(|here| workers().get(here.index()).copied()),
             role,
             bounds,
             write_timeout,
@@ -394,7 +393,7 @@ impl Outbox {
         state.draining = true;
         drop(state);
         let outbox = self.clone();
-        let home = self.home.unwrap_or_else(worker::least_loaded);
+        let home = self.home.unwrap_or_else(least_loaded);
         let drainer = Drainer(Some(outbox));
         spawn_on(home, move || drainer.run());
     }

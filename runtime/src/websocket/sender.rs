@@ -5,7 +5,7 @@ use super::error::WebSocketError;
 use super::frame_buffer;
 use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
-use crate::green::embed::thread::{TimedOut, deadline_in};
+use crate::green::embed::{TimedOut, deadline_in};
 use bytes::Bytes;
 use greenway_proto::websocket::MessageKind;
 use greenway_proto::websocket::{Encoder, Role};

@@ -1,5 +1,5 @@
-//! Model checking of the waits: their sources as they are (see build.rs), run by `shuttle` through
-//! many interleavings of their steps, at random and by probabilistic concurrency testing.
+//! Model checking of the waits: their sources as they are, below a `platform` whose steps `shuttle`
+//! chooses, run through many interleavings, at random and by probabilistic concurrency testing.
 //!
 //! Every lock, every atomic that matters, every park and every wake is a step. Memory is
 //! sequentially consistent here: which orderings the atomics need is not checked. (`loom` would,
@@ -7,9 +7,11 @@
 
 #![allow(unreachable_pub, dead_code, unused_imports)] // what is taken is not all used
 
-mod green;
-mod may;
-mod shim;
+mod platform;
+mod scenarios;
+mod scheduler;
+mod sync;
+mod sys;
 
 use shuttle::Config;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -21,7 +23,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let runs = match args.next().as_deref() {
         Some("--mutants") => {
-            const MUTANTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/green/mutants.rs"));
+            const MUTANTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/mutants.rs"));
             for mutant in MUTANTS {
                 println!("{mutant}");
             }
@@ -31,7 +33,7 @@ fn main() {
         None => 10_000,
     };
     let filter = args.next().unwrap_or_default();
-    for (name, scenario) in green::scenarios::ALL {
+    for (name, scenario) in scenarios::ALL {
         if !name.contains(&filter) {
             continue;
         }

@@ -1,14 +1,16 @@
 //! What is tried. Each thread is a green thread of one of two workers, or an OS thread, as the
 //! checker chooses; a thread that is never woken is a deadlock, which the checker sees.
 
-use super::permits::Permits;
-use super::thread::{Awaited, Interest, Interrupt, Io, Thread, current, wait_for};
-use super::worker::Worker;
-use super::{Event, Queue, TimedOut};
-use crate::shim::fd::BorrowedFd;
-use crate::shim::sync::lock;
-use crate::shim::thread::catch_unwind;
-use crate::shim::time::{self, Duration, LATER};
+use crate::platform::BorrowedFd;
+use crate::platform::sync::lock;
+use crate::platform::thread::catch_unwind;
+use crate::platform::time::{self, Duration, LATER};
+use crate::scheduler::thread::{Awaited, Interrupt, Io, Thread, current, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use crate::scheduler::worker::Worker;
+use crate::sync::permits::Permits;
+use crate::sync::{Event, Queue};
+use crate::sys::Interest;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
 use shuttle::thread::{JoinHandle, yield_now};
@@ -38,7 +40,7 @@ pub const ALL: [(&str, fn()); 12] = [
 
 struct World {
     workers: [&'static Worker; 2],
-    porters: Vec<JoinHandle<()>>,
+    mailbox_tasks: Vec<JoinHandle<()>>,
 }
 
 impl World {
@@ -46,7 +48,7 @@ impl World {
         let [(a, first), (b, second)] = [0, 1].map(Worker::start);
         Self {
             workers: [a, b],
-            porters: vec![first, second],
+            mailbox_tasks: vec![first, second],
         }
     }
 
@@ -62,8 +64,8 @@ impl World {
         for worker in self.workers {
             worker.close();
         }
-        for porter in self.porters {
-            porter.join().unwrap();
+        for task in self.mailbox_tasks {
+            task.join().unwrap();
         }
     }
 }
@@ -183,7 +185,7 @@ fn an_event_is_cleared_at_once() {
     let waits = {
         let (event, who) = (event.clone(), who.clone());
         world.spawn(move || {
-            *lock(&who) = Some(current());
+            *lock(&who) = Some(current().handle());
             event.wait();
         })
     };
@@ -249,7 +251,7 @@ fn a_getter_gives_up(killed: bool) {
     let gives_up = {
         let (queue, who) = (queue.clone(), who.clone());
         world.spawn(move || {
-            *lock(&who) = Some(current());
+            *lock(&who) = Some(current().handle());
             if !killed {
                 return queue.get_timeout(Duration::ZERO).ok().flatten();
             }

@@ -11,20 +11,18 @@
 //! - Time in which the monitor did not run does not count. A process that was stopped, or a
 //!   machine that was asleep, holds up nobody.
 
+pub(crate) mod overflow;
 mod report;
 mod snapshot;
-mod turn;
+mod trace;
 
 pub use report::{Blocked, on_blocked};
-pub(super) use report::{kind, kind_of};
-pub(super) use snapshot::{Snapshot, names, walk};
-pub(super) use turn::{Running, Turn};
 
-use super::overflow;
-use super::worker::Worker;
+use crate::scheduler::worker::Worker;
 use report::Reporter;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How often a worker is looked at within the bound.
@@ -43,7 +41,7 @@ pub struct Held {
 
 impl Held {
     /// For how long it is held up at this moment.
-    pub(super) fn now(&self) -> Option<Duration> {
+    pub(crate) fn now(&self) -> Option<Duration> {
         let now = self.now_us.load(Relaxed);
         (now > 0).then(|| Duration::from_micros(now))
     }
@@ -75,20 +73,38 @@ impl Held {
     }
 }
 
+/// By worker; set when the monitor is started.
+static HELD: OnceLock<Box<[Held]>> = OnceLock::new();
+
+impl Worker {
+    /// How long it is and was held up.
+    pub fn held(&self) -> &'static Held {
+        static NEVER: Held = Held {
+            now_us: AtomicU64::new(0),
+            times: AtomicU64::new(0),
+            total_us: AtomicU64::new(0),
+            longest_us: AtomicU64::new(0),
+        };
+        HELD.get().map_or(&NEVER, |held| &held[self.index()])
+    }
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Starts the monitor; it ends with the process. A bound of 0 means that nobody wants it.
+/// Starts the monitor; it ends with the process. With a bound of 0 there is no monitor.
 ///
 /// # Errors
 /// When the process can have no more threads, or the signal cannot be handled.
-pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Result<()> {
+pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Result<()> {
     if bound.is_zero() {
         return Ok(());
     }
     let bound = bound.max(LEAST_BOUND);
-    snapshot::install()?;
+    snapshot::install(workers.len())?;
+    HELD.get_or_init(|| workers.iter().map(|_| Held::default()).collect());
+    overflow::names_are_written();
     std::thread::Builder::new()
         .name("greenway-monitor".into())
         .spawn(move || {
@@ -98,25 +114,17 @@ pub(super) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
             let mut last = Instant::now();
             loop {
                 std::thread::sleep(period);
-                overflow::tell_trace();
+                overflow::write_names();
                 let now = Instant::now();
                 let passed = now.duration_since(last).min(period * 2);
                 for watch in &mut watches {
                     watch.look(passed, bound, &mut reporter);
                 }
-                // Reporting takes time, which is the monitor's own and nobody else's.
+                // The time that reports take must not count as time in which a worker was held up.
                 last = Instant::now();
             }
         })?;
-    WATCHING.store(true, Relaxed);
     Ok(())
-}
-
-static WATCHING: AtomicBool = AtomicBool::new(false);
-
-/// Whether there is a monitor.
-pub(super) fn is_watching() -> bool {
-    WATCHING.load(Relaxed)
 }
 
 /// What the monitor knows of one worker.
@@ -135,7 +143,7 @@ struct Watch {
 /// What a look has shown.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
-    /// Nothing of note.
+    /// It is not held up, and was not.
     Fine,
     /// It has come back, after it was held up.
     Back,
@@ -204,7 +212,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::workers;
+    use crate::runtime::workers;
 
     #[test]
     fn only_one_turn_that_lasts_is_reported_and_ever_more_seldom() {

@@ -1,22 +1,22 @@
-//! What is said of a green thread that holds up its worker, and to whom.
+//! [`Blocked`]: the report of a green thread that holds up its worker, and the hook that decides about it.
 
-use super::snapshot::names;
-use crate::control::alive_on;
-use crate::count::Count;
-use crate::errand::Serving;
-use crate::limit::Limit;
-use crate::seeing::Sight;
-use crate::thread::Thread;
-use crate::worker::Worker;
+use super::snapshot;
+use super::trace::names;
+use crate::logging::Count;
+use crate::logging::RateLimit;
+use crate::scheduler::control::alive_on;
+use crate::scheduler::task_context::{RequestInfo, kind_of};
+use crate::scheduler::thread::Thread;
+use crate::scheduler::worker::Worker;
 use std::cell::OnceCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The same kind is reported once in this time.
+/// A kind of green threads is reported once in this time.
 const QUIET: Duration = Duration::from_secs(60);
-/// So many reports altogether in that time.
+/// The most reports of all kinds together in that time.
 const MOST: usize = 20;
 /// Frames that are shown.
 const MOST_FRAMES: usize = 40;
@@ -29,7 +29,7 @@ pub struct Blocked {
     worker: &'static Worker,
     turn: u64,
     duration: Duration,
-    serving: Option<Serving>,
+    serving: Option<RequestInfo>,
     stack: OnceCell<Vec<String>>,
     /// Times that its like was not reported since the last report.
     unsaid: u64,
@@ -41,7 +41,7 @@ impl Blocked {
         &self.name
     }
 
-    /// The green thread's number, as [`Sight::number`](crate::Sight::number).
+    /// The green thread's number, as [`TaskInfo::number`](crate::TaskInfo::number).
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -57,7 +57,7 @@ impl Blocked {
     }
 
     /// Whom it serves, if it is a connection of a server.
-    pub fn serving(&self) -> Option<&Serving> {
+    pub fn serving(&self) -> Option<&RequestInfo> {
         self.serving.as_ref()
     }
 
@@ -65,7 +65,7 @@ impl Blocked {
     /// at the first call.
     pub fn stack(&self) -> &[String] {
         self.stack.get_or_init(|| {
-            let frames = self.worker.snapshot().ask(self.worker.tid(), self.turn);
+            let frames = snapshot::ask(self.worker, self.turn);
             frames.map_or_else(Vec::new, |frames| names(&frames))
         })
     }
@@ -142,18 +142,18 @@ pub fn on_blocked(hook: impl Fn(&Blocked) -> bool + Send + Sync + 'static) {
 
 /// Writes the reports.
 #[derive(Debug)]
-pub(super) struct Reporter {
-    limit: Limit,
+pub(crate) struct Reporter {
+    limit: RateLimit,
 }
 
 impl Reporter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            limit: Limit::new(QUIET, 1, MOST),
+            limit: RateLimit::new(QUIET, 1, MOST),
         }
     }
 
-    pub(super) fn report(
+    pub(crate) fn report(
         &mut self,
         worker: &'static Worker,
         turn: u64,
@@ -168,14 +168,14 @@ impl Reporter {
         let Some((control, thread)) = found else {
             return; // it has just ended
         };
-        let errand = thread.errand();
+        let context = thread.context();
         let mut blocked = Blocked {
             name: control.name().into_owned(),
             number: control.number(),
             worker,
             turn,
             duration: held,
-            serving: errand.map(|errand| errand.serving()),
+            serving: context.map(|context| context.request_info()),
             stack: OnceCell::new(),
             unsaid: 0,
         };
@@ -187,7 +187,7 @@ impl Reporter {
                 return;
             }
         }
-        let kind = kind(blocked.serving.as_ref(), &blocked.name);
+        let kind = kind_of(blocked.serving.as_ref(), &blocked.name);
         // Those that go on are another kind than those that have just exceeded the bound.
         let kind = format!("{kind} {reports}");
         if let Some(unsaid) = self.limit.admit(&kind, Instant::now()) {
@@ -196,24 +196,8 @@ impl Reporter {
         }
     }
 
-    pub(super) fn back(&mut self, worker: &Worker, held: Duration) {
+    pub(crate) fn back(&mut self, worker: &Worker, held: Duration) {
         let index = worker.index();
         log::debug!("worker {index} goes on, after it was held up for {held:.1?}");
-    }
-}
-
-/// What green threads that do the same have in common.
-pub(crate) fn kind_of(sight: &Sight) -> String {
-    kind(sight.serving.as_ref(), &sight.name)
-}
-
-pub(crate) fn kind(serving: Option<&Serving>, name: &str) -> String {
-    if let Some(serving) = serving {
-        let between = || format!("connection, {}", serving.state);
-        return serving.kind().unwrap_or_else(between);
-    }
-    match name.strip_prefix("green-") {
-        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => "(no name)".into(),
-        _ => name.to_owned(),
     }
 }

@@ -14,10 +14,12 @@
 //! with `EINTR` where they never are (`nanosleep`, `poll`), which std and well-kept libraries
 //! expect. Only a thread that is held up gets one.
 
-use super::Turn;
-use crate::{handlers, worker};
+use super::trace::walk;
+use crate::scheduler::thread::Thread;
+use crate::scheduler::turn::Turn;
+use crate::scheduler::worker::{self, Worker};
+use crate::sys::signal::{self, Interrupted};
 use std::io;
-use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ const TAKEN: u8 = 3;
 
 /// A worker's stack at some moment, written by its signal handler.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+struct Snapshot {
     state: AtomicU8,
     /// The turn that was asked for.
     turn: AtomicU64,
@@ -60,8 +62,8 @@ impl Default for Snapshot {
 impl Snapshot {
     /// Takes the stack of the worker's OS thread `tid` if it still has this turn. Return addresses,
     /// innermost first; `None` if it has come back, or cannot answer. For the monitor alone.
-    pub(super) fn ask(&self, tid: i32, turn: u64) -> Option<Vec<usize>> {
-        // An answer that came too late is of no use any more.
+    fn ask(&self, tid: i32, turn: u64) -> Option<Vec<usize>> {
+        // An answer to an earlier question, which came too late, is thrown away.
         let _ = self
             .state
             .compare_exchange(TAKEN, IDLE, Ordering::AcqRel, Ordering::Relaxed);
@@ -70,11 +72,11 @@ impl Snapshot {
         }
         self.turn.store(turn, Ordering::Relaxed);
         self.state.store(ASKED, Ordering::Release);
-        handlers::signal_thread(tid, libc::SIGURG);
+        signal::signal_thread(tid, libc::SIGURG);
         let start = Instant::now();
         while self.state.load(Ordering::Acquire) != TAKEN {
             if start.elapsed() > PATIENCE {
-                // If it is just answering, the next one who asks finds the answer.
+                // If the worker is just answering, the next question throws the answer away.
                 let _ =
                     self.state
                         .compare_exchange(ASKED, IDLE, Ordering::AcqRel, Ordering::Relaxed);
@@ -95,7 +97,7 @@ impl Snapshot {
     }
 
     /// Answers, in the handler.
-    fn answer(&self, now: &Turn, at: usize) {
+    fn answer(&self, now: &Turn<Thread>, at: usize) {
         let asked = self
             .state
             .compare_exchange(ASKED, TAKING, Ordering::AcqRel, Ordering::Relaxed);
@@ -113,18 +115,13 @@ impl Snapshot {
     }
 }
 
-/// Collects the return addresses of the stack that we are on. Gives their number.
-pub(crate) fn walk(frames: &[AtomicUsize]) -> usize {
-    let mut len = 0;
-    // SAFETY: "unsynchronized" is about the search for names, of which there is none here.
-    unsafe {
-        backtrace::trace_unsynchronized(|frame| {
-            frames[len].store(frame.ip().addr(), Ordering::Relaxed);
-            len += 1;
-            len < frames.len()
-        });
-    }
-    len
+/// By worker.
+static SNAPSHOTS: OnceLock<Box<[Snapshot]>> = OnceLock::new();
+
+/// Takes the stack of a worker if `turn` is still going on. Return addresses, innermost first;
+/// `None` if the worker has come back, or cannot answer. For the monitor alone.
+pub(super) fn ask(worker: &Worker, turn: u64) -> Option<Vec<usize>> {
+    SNAPSHOTS.get()?[worker.index()].ask(worker.tid(), turn)
 }
 
 /// What was done on the signal before us.
@@ -134,11 +131,12 @@ static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 ///
 /// # Errors
 /// Whatever the kernel reports.
-pub(super) fn install() -> io::Result<()> {
-    // The walk sets something up when it is done for the first time. Better here.
+pub(crate) fn install(workers: usize) -> io::Result<()> {
+    SNAPSHOTS.get_or_init(|| (0..workers).map(|_| Snapshot::default()).collect());
+    // The first walk of a process allocates, which a handler must not do. So it is done here.
     let frames: [AtomicUsize; 4] = Default::default();
     walk(&frames);
-    let before = handlers::handle_signal(libc::SIGURG, on_signal, libc::SA_RESTART)?;
+    let before = signal::handle_signal(libc::SIGURG, on_signal, libc::SA_RESTART)?;
     BEFORE.get_or_init(|| before);
     Ok(())
 }
@@ -148,47 +146,16 @@ extern "C" fn on_signal(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    let errno = handlers::errno();
-    if let Some(here) = worker::current() {
-        // SAFETY: the kernel passes the context of what it has interrupted.
-        let at = unsafe { handlers::code_address(context) };
-        here.snapshot().answer(here.turn(), at);
-    }
-    if let Some(before) = BEFORE.get() {
-        // SAFETY: it was installed for this signal, and gets what the kernel gave us. What it
-        // does for a signal that is ignored by default is done by doing nothing.
-        unsafe { handlers::pass_on(before, number, info, context) };
-    }
-    handlers::set_errno(errno);
-}
-
-/// The names of the functions at these return addresses, innermost first, up to the one that the
-/// green thread began with.
-pub(crate) fn names(frames: &[usize]) -> Vec<String> {
-    let mut names = Vec::new();
-    for &frame in frames {
-        let mut found = false;
-        let mut first = false;
-        backtrace::resolve(null_mut::<libc::c_void>().with_addr(frame), |symbol| {
-            found = true;
-            let name = symbol
-                .name()
-                .map_or_else(|| format!("{frame:#x}"), |name| format!("{name:#}"));
-            first |= name.contains("greenway_green::spawn::");
-            names.push(match (symbol.filename(), symbol.lineno()) {
-                (Some(file), Some(line)) => format!("{name} at {}:{line}", file.display()),
-                _ => name,
-            });
-        });
-        if !found {
-            names.push(format!("{frame:#x}"));
+    signal::with_errno_kept(|| {
+        if let (Some(here), Some(snapshots)) = (worker::current(), SNAPSHOTS.get()) {
+            // SAFETY: the kernel passes the context of what it has interrupted.
+            let at = unsafe { Interrupted::of(context) }.code;
+            snapshots[here.index()].answer(here.turn(), at);
         }
-        if first {
-            names.pop(); // and what is below is ours and `may`'s
-            break;
+        if let Some(before) = BEFORE.get() {
+            // SAFETY: it was installed for this signal, and gets what the kernel gave us. What it
+            // does for a signal that is ignored by default is done by doing nothing.
+            unsafe { signal::pass_on(before, number, info, context) };
         }
-    }
-    // It is tens of megabytes, kept for a next time that may never come.
-    backtrace::clear_symbol_cache();
-    names
+    });
 }

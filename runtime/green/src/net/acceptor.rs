@@ -1,9 +1,11 @@
 //! [`Listener`]: where the server's acceptors wait; and what they get.
 
-use crate::registered::Registered;
+use crate::runtime;
+use crate::scheduler::registered::Registered;
+use crate::scheduler::thread::{Awaited, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use crate::scheduler::worker;
 use crate::sys;
-use crate::thread::{Awaited, TimedOut, wait_for};
-use crate::worker;
 use socket2::SockRef;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// A connection that was accepted: non-blocking, of whatever family the listener is of.
 #[derive(Debug)]
 pub struct Accepted {
+    /// Its socket; a `TcpStream` is only what holds the descriptor of one of another family.
     pub stream: TcpStream,
     /// The client's end; `None` for a unix socket.
     pub peer: Option<SocketAddr>,
@@ -32,9 +35,12 @@ impl Listener {
     ///
     /// # Errors
     /// When the process is out of descriptors or epoll refuses.
+    ///
+    /// # Panics
+    /// When called outside a green thread.
     pub fn new(listener: &TcpListener) -> io::Result<Self> {
-        let here = worker::current().expect("made on a green thread");
-        let copy = sys::dup_for_worker(listener.as_fd(), here.index(), worker::workers().len())?;
+        let here = worker::current().expect("a listener is made on a green thread");
+        let copy = sys::dup_for_worker(listener.as_fd(), here.index(), runtime::workers().len())?;
         Registered::new(copy.into()).map(Self)
     }
 

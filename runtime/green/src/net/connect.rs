@@ -1,9 +1,11 @@
 //! Connecting: "happy eyeballs" over TCP (RFC 8305), and unix sockets.
 
 use super::dns::{self, ToSocketAddrs};
-use super::socket::until_room;
+use super::socket::until_space;
+use crate::scheduler::thread::{Awaited, Io, wait_for};
+use crate::scheduler::timed_out::TimedOut;
 use crate::sys;
-use crate::thread::{Awaited, Interest, Io, TimedOut, wait_for};
+use crate::sys::Interest;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
@@ -32,7 +34,7 @@ pub(super) fn unix(path: &Path, deadline: Option<Instant>) -> io::Result<UnixStr
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // Unlike TCP, a connection is made at once, or not at all (`EAGAIN`).
-    until_room(deadline, || socket.connect(&addr))?;
+    until_space(deadline, || socket.connect(&addr))?;
     Ok(socket.into())
 }
 

@@ -4,9 +4,9 @@
 //! [`unblock`](crate::unblock): a name server that does not answer holds up other names,
 //! and nothing else.
 
-use crate::ThreadPool;
-use crate::thread::deadline_in;
-use crate::timeout::TimedOut;
+use crate::os::ThreadPool;
+use crate::scheduler::thread::deadline_in;
+use crate::scheduler::timed_out::TimedOut;
 use sealed::Target;
 use std::io;
 use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

@@ -34,13 +34,13 @@ macro_rules! plumbing {
             }
 
             /// Ready when there is something to take: for [`select`](crate::select) and
-            /// [`wait`](crate::wait).
+            /// [`wait`](crate::sync::wait).
             pub fn readable(&self) -> super::Ready<'_> {
                 super::readable(self)
             }
 
-            /// Ready when there is room to write: for [`select`](crate::select) and
-            /// [`wait`](crate::wait).
+            /// Ready when there is space to write: for [`select`](crate::select) and
+            /// [`wait`](crate::sync::wait).
             pub fn writable(&self) -> super::Ready<'_> {
                 super::writable(self)
             }

@@ -12,7 +12,7 @@
 //! (TLS, WebSocket, HTTP and database clients) works over them. What differs:
 //!
 //! - A wait holds up nobody else of the worker. In an OS thread it blocks that thread, as std does.
-//! - A wait ends when its thread is killed, an enclosing [`Timeout`](super::Timeout) is over, the
+//! - A wait ends when its thread is killed, an enclosing [`Timeout`](crate::Timeout) is over, the
 //!   client has left or the server stops: the thread unwinds from it.
 //! - A timeout of the socket's own is the error `TimedOut`, where std says `WouldBlock`.
 //! - `connect` and `bind` look names up on OS threads, and `connect` tries the addresses side by
@@ -32,6 +32,8 @@
 mod acceptor;
 mod connect;
 mod dns;
+pub(crate) mod handle;
+pub(crate) mod idle_poller;
 mod methods;
 mod ready;
 mod socket;

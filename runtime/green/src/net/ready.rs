@@ -1,15 +1,16 @@
 //! [`Ready`]: a descriptor's readiness as something to be waited for together with others.
 
-use crate::line::Ticket;
+use crate::scheduler::line::Lookout;
+use crate::scheduler::line::Ticket;
+use crate::scheduler::thread::Thread;
+use crate::sync::wait::sealed::{Watch, Watched};
 use crate::sys;
-use crate::thread::{Interest, Thread};
-use crate::wait::Lookout;
-use crate::wait::sealed::{Watch, Watched};
+use crate::sys::Interest;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// A descriptor that can be read from, or written to, without a wait: something for
-/// [`select`](crate::select) and [`wait`](crate::wait).
+/// [`select`](crate::select) and [`wait`](crate::sync::wait).
 ///
 /// Also ready when the other side has closed, or the descriptor has an error: the operation
 /// would not wait then. Nothing is taken by the wait.

@@ -1,7 +1,9 @@
 //! [`Socket`]: what all public sockets are made of.
 
-use crate::descriptor::Descriptor;
-use crate::thread::{self, Awaited, Interest, TimedOut, deadline_in};
+use crate::os::descriptor::Descriptor;
+use crate::scheduler::thread::{self, Awaited, deadline_in};
+use crate::scheduler::timed_out::TimedOut;
+use crate::sys::Interest;
 use crate::{sleep, yield_now};
 use socket2::SockRef;
 use std::io;
@@ -138,7 +140,7 @@ impl<T: AsFd> Socket<T> {
             .wait_as(Awaited::Accept, Interest::Readable, deadline, accept)
     }
 
-    /// As [`when`](Self::when), to write where the kernel does not tell of room.
+    /// As [`when`](Self::when), to write where the kernel does not tell of free space.
     pub(super) fn when_taken<R>(
         &self,
         mut operation: impl FnMut(&T) -> io::Result<R>,
@@ -148,7 +150,7 @@ impl<T: AsFd> Socket<T> {
             return self.descriptor.now(operation);
         }
         let deadline = self.timeout(Interest::Writable).and_then(deadline_in);
-        until_room(deadline, || self.descriptor.now(&mut operation))
+        until_space(deadline, || self.descriptor.now(&mut operation))
     }
 }
 
@@ -156,8 +158,8 @@ impl<T: AsFd> Socket<T> {
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Tries until a unix socket's queue has room, at most until `deadline`.
-pub(super) fn until_room<R>(
+/// Tries until a unix socket's queue has space, at most until `deadline`.
+pub(super) fn until_space<R>(
     deadline: Option<Instant>,
     mut attempt: impl FnMut() -> io::Result<R>,
 ) -> io::Result<R> {
@@ -186,7 +188,7 @@ impl Modes {
 
 /// A peer that is always ready must not keep a worker to itself.
 fn give_way() {
-    if !std::thread::panicking() && thread::current().did() {
+    if !std::thread::panicking() && thread::with_current(|me| me.tick()) {
         yield_now();
     }
 }

@@ -5,11 +5,14 @@
 //! and written on one worker costs no system call but the read and the write. What handlers use
 //! is [`TcpStream`](super::TcpStream), which may be anywhere.
 
-use crate::handle::{Handle, Opened};
-use crate::registered::Registered;
+use crate::net::handle::{Handle, Opened};
+use crate::runtime;
+use crate::scheduler::registered::Registered;
+use crate::scheduler::thread::{Awaited, Io, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use crate::scheduler::worker;
 use crate::sys;
-use crate::thread::{Awaited, Interest, Io, TimedOut, wait_for};
-use crate::worker;
+use crate::sys::Interest;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream as StdStream};
@@ -54,7 +57,7 @@ impl Stream {
         let socket = match worker::current() {
             None => Socket::Plain(stream),
             Some(here) => {
-                let count = worker::workers().len();
+                let count = runtime::workers().len();
                 let stream = if stream.as_raw_fd() as usize % count == here.index() {
                     stream
                 } else {
@@ -84,6 +87,7 @@ impl Stream {
         matches!(self.socket, Socket::Green(_)) && worker::current().is_some()
     }
 
+    /// The socket itself.
     pub fn std(&self) -> &StdStream {
         match &self.socket {
             Socket::Green(stream) => stream.get(),
@@ -95,7 +99,7 @@ impl Stream {
     pub fn into_plain(self) -> Option<StdStream> {
         match self.socket {
             Socket::Green(_) => None,
-            Socket::Plain(stream) => Some(stream), // from here on, handles reach nothing
+            Socket::Plain(stream) => Some(stream), // its handles reach nothing any more
         }
     }
 
@@ -186,7 +190,7 @@ impl Stream {
         })
     }
 
-    /// Writes some of `bufs`, waiting until `deadline` for room.
+    /// Writes some of `bufs`, waiting until `deadline` for space.
     ///
     /// # Errors
     /// `TimedOut` at the deadline; whatever the socket reports.
@@ -201,7 +205,7 @@ impl Stream {
             self.io(Interest::Writable),
             |_, flags| {
                 if flags != 0 {
-                    // The event may have told of input as well, which a read would otherwise miss.
+                    // The event may have been about input as well: the next read has to try the socket.
                     self.drained.set(false);
                 }
                 match self.write_now(bufs) {
@@ -216,7 +220,7 @@ impl Stream {
     /// As [`write_vectored`](Self::write_vectored), without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` when there is no room; whatever the socket reports.
+    /// `WouldBlock` when there is no space; whatever the socket reports.
     pub fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match bufs {
             [one] => retry(|| self.std().write(one)),

@@ -3,7 +3,7 @@
 use super::dns::{ToSocketAddrs, addresses};
 use super::methods::{plumbing, timeouts};
 use super::socket::Socket;
-use crate::thread::Interest;
+use crate::sys::Interest;
 use std::fmt;
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};

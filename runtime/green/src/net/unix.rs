@@ -3,7 +3,8 @@
 use super::connect;
 use super::methods::{listener, plumbing, stream, timeouts};
 use super::socket::Socket;
-use crate::thread::{Interest, deadline_in};
+use crate::scheduler::thread::deadline_in;
+use crate::sys::Interest;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
@@ -37,7 +38,7 @@ stream!(UnixStream);
 
 impl UnixStream {
     /// Connects to the socket at `path`. While the other side's queue of connections is full, it is
-    /// asked again every few milliseconds, at most 50: the kernel does not tell when there is room.
+    /// asked again every few milliseconds, at most 50: the kernel does not tell when there is space.
     ///
     /// # Errors
     /// `NotFound`, `ConnectionRefused` when nobody listens (any more), `PermissionDenied`.
@@ -187,7 +188,7 @@ impl UnixDatagram {
     }
 
     /// Sends a message to the socket at `path`. While its queue is full, it is asked again every few
-    /// milliseconds, at most 50: the kernel tells of room only for the socket that one is connected
+    /// milliseconds, at most 50: the kernel tells of free space only for the socket that one is connected
     /// to.
     ///
     /// # Errors

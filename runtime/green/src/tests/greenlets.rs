@@ -151,12 +151,12 @@ fn spawn_stays_here_and_spawn_balanced_need_not() {
     let count = workers();
     on_worker(0, move || {
         assert_eq!(spawn(worker_index).join().unwrap(), Some(0));
-        let crowd: Vec<_> = (0..100).map(|_| spawn(|| sleep(LONG))).collect();
+        let set: Vec<_> = (0..100).map(|_| spawn(|| sleep(LONG))).collect();
         let elsewhere = spawn_balanced(worker_index).join().unwrap();
         if count > 1 {
             assert_ne!(elsewhere, Some(0));
         }
-        killall(&crowd, Some(LONG)).unwrap();
+        killall(&set, Some(LONG)).unwrap();
     })
     .join()
     .unwrap();

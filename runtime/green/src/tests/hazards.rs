@@ -170,7 +170,7 @@ const NEVER: Duration = Duration::from_millis(300);
 mod ours {
     use super::super::{LONG, OnDrop, eventually};
     use super::{Probe, scarce_memory};
-    use crate::registered::Registered;
+    use crate::scheduler::registered::Registered;
     use crate::{Config, JoinError, sleep, spawn, start};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;

@@ -1,10 +1,11 @@
 //! The toolbox on green threads, on OS threads, between both and across two workers; with the
 //! behaviours of gevent's own tests that apply (listed in the guide for gevent's users).
 
-mod carriers;
 mod conditions;
 mod connects;
+mod coroutines;
 mod datagrams;
+mod embed;
 mod events;
 mod files;
 mod greenlets;
@@ -14,20 +15,20 @@ mod locals;
 mod locks;
 mod queues;
 mod scopes;
-mod seeings;
 mod semaphores;
 mod signalling;
 mod sockets;
 mod storms;
 mod subprocesses;
+mod task_dumps;
 mod threadpools;
 mod timeouts;
 mod unix_sockets;
 mod unwinding;
 mod waits;
 
-use super::subprocess::{Command, Output};
-use super::{Builder, Config, Doing, Greenlet, Sight, config, green_threads, start};
+use crate::subprocess::{Command, Output};
+use crate::{Builder, Config, Greenlet, TaskInfo, TaskState, config, green_threads, start};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -137,14 +138,15 @@ fn eventually(condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < LONG, "it has not come true");
-        super::sleep(ms(1));
+        crate::sleep(ms(1));
     }
 }
 
 /// Waits until the green thread of this name waits.
 fn until_waiting(name: &str) {
     eventually(|| {
-        let waits = |sight: &Sight| sight.name == name && matches!(sight.doing, Doing::Waiting(_));
+        let waits =
+            |task: &TaskInfo| task.name == name && matches!(task.state, TaskState::Waiting(_));
         green_threads().iter().any(waits)
     });
 }

@@ -1,5 +1,5 @@
 use super::{LONG, SHORT, everywhere, ms, on_worker};
-use crate::thread::{self, Awaited, Io, LimitGuard, wait_for};
+use crate::scheduler::thread::{self, Awaited, Io, LimitGuard, wait_for};
 use crate::{Event, Queue, TimedOut, Timeout, sleep, spawn, spawn_later, with_timeout};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -188,7 +188,7 @@ fn a_limit_that_is_lifted_wakes_nobody() {
         event.wait(); // sets the thread's timer for the limit, and ends before
         soon.join().unwrap();
         LimitGuard::lift(limit.number());
-        let (me, over) = (thread::current(), Arc::new(AtomicBool::new(false)));
+        let (me, over) = (thread::current().handle(), Arc::new(AtomicBool::new(false)));
         let is_over = over.clone();
         let _waker = spawn_later(ms(300), move || {
             over.store(true, SeqCst);

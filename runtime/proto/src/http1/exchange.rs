@@ -136,7 +136,7 @@ impl Event {
 /// exchange.begin(&request, true);
 /// assert_eq!(exchange.state(), State::Serving);
 /// exchange.answer(true);
-/// assert_eq!(exchange.finish(true, Input::Read), State::Idle);
+/// assert_eq!(exchange.finish(true, Input::Consumed), State::Idle);
 /// # Ok::<(), greenway_proto::http1::Reject>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -156,7 +156,7 @@ pub struct Exchange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// Nothing.
-    Read,
+    Consumed,
     /// Some of it, which can be read and thrown away.
     Unread,
     /// It will never be read to its end: it has failed, it is too much, or the client waits for
@@ -248,16 +248,16 @@ impl Exchange {
 
     /// Whether the application may send an interim response now; counts it.
     pub fn take_interim(&mut self) -> bool {
-        let may = self.state == State::Serving && self.interims > 0;
-        self.interims -= u8::from(may);
-        may
+        let allowed = self.state == State::Serving && self.interims > 0;
+        self.interims -= u8::from(allowed);
+        allowed
     }
 
     /// Whether the client may be asked for a sign of life; true once for each request at most.
     pub fn take_probe(&mut self) -> bool {
-        let may = self.may_probe && matches!(self.state, State::Serving | State::Upgraded);
-        self.may_probe &= !may;
-        may
+        let allowed = self.may_probe && matches!(self.state, State::Serving | State::Upgraded);
+        self.may_probe &= !allowed;
+        allowed
     }
 
     /// The application's part is over. `whole` says whether all of the response was sent that its
@@ -265,9 +265,9 @@ impl Exchange {
     /// what is left of the body has to be read first, `Closed` for anything else.
     pub fn finish(&mut self, whole: bool, input: Input) -> State {
         let event = match input {
-            Input::Read if whole && self.keep_alive => Event::Whole,
+            Input::Consumed if whole && self.keep_alive => Event::Whole,
             Input::Unread if whole && self.keep_alive => Event::Unread,
-            Input::Read | Input::Unread | Input::Abandoned => Event::Close,
+            Input::Consumed | Input::Unread | Input::Abandoned => Event::Close,
         };
         self.step(event);
         self.state
@@ -362,14 +362,14 @@ mod tests {
     #[test]
     fn a_connection_is_used_again_only_if_everybody_wants_that() {
         for (head, server, response, whole, input, next) in [
-            (PLAIN, true, true, true, Input::Read, State::Idle),
+            (PLAIN, true, true, true, Input::Consumed, State::Idle),
             (PLAIN, true, true, true, Input::Unread, State::Draining),
             (PLAIN, true, true, true, Input::Abandoned, State::Closed),
-            (PLAIN, true, true, false, Input::Read, State::Closed),
-            (PLAIN, true, false, true, Input::Read, State::Closed),
-            (PLAIN, false, true, true, Input::Read, State::Closed),
-            (CLOSE, true, true, true, Input::Read, State::Closed),
-            (OLD, true, true, true, Input::Read, State::Idle),
+            (PLAIN, true, true, false, Input::Consumed, State::Closed),
+            (PLAIN, true, false, true, Input::Consumed, State::Closed),
+            (PLAIN, false, true, true, Input::Consumed, State::Closed),
+            (CLOSE, true, true, true, Input::Consumed, State::Closed),
+            (OLD, true, true, true, Input::Consumed, State::Idle),
         ] {
             let mut exchange = begun(head, server);
             exchange.answer(response);
@@ -379,7 +379,10 @@ mod tests {
 
     #[test]
     fn an_exchange_without_a_response_closes() {
-        assert_eq!(begun(PLAIN, true).finish(true, Input::Read), State::Closed);
+        assert_eq!(
+            begun(PLAIN, true).finish(true, Input::Consumed),
+            State::Closed
+        );
     }
 
     #[test]
@@ -399,7 +402,7 @@ mod tests {
         assert!(exchange.ignored_upgrade());
         assert!(exchange.switch() && !exchange.ignored_upgrade());
         assert!(!exchange.switch());
-        assert_eq!(exchange.finish(true, Input::Read), State::Closed);
+        assert_eq!(exchange.finish(true, Input::Consumed), State::Closed);
         let mut answered = begun(UPGRADE, true);
         answered.answer(true);
         assert!(!answered.switch());

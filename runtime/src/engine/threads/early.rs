@@ -9,8 +9,7 @@
 //! handler as far as it has come, and reading it fails there at once.
 
 use crate::connection::{Connection, Patience};
-use crate::green::embed::net::Stream;
-use crate::green::embed::thread::{self, Awaited, Io, Thread, deadline_in, wait_for};
+use crate::green::embed::{Awaited, Io, Stream, Thread, current, deadline_in, wait_for};
 use greenway_proto::http1::{BodyLength, RequestHead};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -82,7 +81,7 @@ impl EarlyThreads {
             return Ok(Early(self.clone()));
         }
         let ticket = Arc::new(Ticket {
-            thread: thread::current(),
+            thread: current().handle(),
             granted: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         });

@@ -3,9 +3,7 @@
 use super::super::HandlerThreads;
 use super::early::{Early, EarlyThreads};
 use crate::connection::{Connection, Detached, Handlers};
-use crate::green::embed::net::Stream;
-use crate::green::embed::spawn::discard;
-use crate::green::embed::thread::{self, Awaited, Io, Thread, wait_for};
+use crate::green::embed::{Awaited, Io, Stream, Thread, current, discard, wait_for};
 use crate::service::{ConnContext, ConnState, Service};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use greenway_proto::http1::RequestHead;
@@ -104,7 +102,7 @@ impl Pool {
     fn run(&self, connection: Detached<Stream>, request: RequestHead) -> Option<Detached<Stream>> {
         let reply = Arc::new(Reply {
             state: Mutex::new(ReplyState::Awaited),
-            thread: thread::current(),
+            thread: current().handle(),
         });
         let job = Job {
             connection,

@@ -5,8 +5,7 @@
 //! is held up right now cannot say so, but its probe is overdue, which anybody can see.
 
 use crate::green::Greenlet;
-use crate::green::embed::spawn::spawn_on;
-use crate::green::embed::worker;
+use crate::green::embed::{spawn_on, workers};
 use crate::green::sleep;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -42,7 +41,7 @@ impl LagProbes {
         };
         Self {
             started,
-            probes: worker::workers().iter().map(start_one).collect(),
+            probes: workers().iter().map(start_one).collect(),
         }
     }
 

@@ -5,8 +5,7 @@
 //! one after the other, each within [`PATIENCE`].
 
 use super::{LagProbes, text};
-use crate::green::embed::net::Stream;
-use crate::green::embed::thread::{Awaited, Interest, Io, TimedOut, deadline_in, wait_for};
+use crate::green::embed::{Awaited, Interest, Io, Stream, TimedOut, deadline_in, wait_for};
 use crate::green::run_info;
 use crate::service::{OsThread, Service, date};
 use bytes::BytesMut;

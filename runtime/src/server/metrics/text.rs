@@ -1,7 +1,7 @@
 //! The numbers in Prometheus' text format, version 0.0.4.
 
 use super::LagProbes;
-use crate::green::embed::worker::{self, Worker};
+use crate::green::embed::Worker;
 use crate::service::config::Engine;
 use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
 use crate::service::websockets::Closed;
@@ -229,7 +229,7 @@ fn workers(lag: &LagProbes, out: &mut Text) {
         "Green threads that live on a worker: connections, what handlers have spawned, and a few \
          of the server's own.",
     );
-    for worker in worker::workers() {
+    for worker in crate::green::embed::workers() {
         let label = format!("worker=\"{}\"", worker.index());
         out.sample(name, &label, worker.population());
     }
@@ -249,18 +249,18 @@ fn held_up(out: &mut Text) {
     let help = "Times that a green thread ran for longer than --max-blocking-time without a wait.";
     out.family(name, "counter", help);
     let label = |worker: &Worker| format!("worker=\"{}\"", worker.index());
-    for worker in worker::workers() {
+    for worker in crate::green::embed::workers() {
         out.sample(name, &label(worker), worker.held().times());
     }
     let name = "greenway_worker_held_up_seconds_total";
     out.family(name, "counter", "Time that these add up to.");
-    for worker in worker::workers() {
+    for worker in crate::green::embed::workers() {
         let total = worker.held().total().as_secs_f64();
         out.sample(name, &label(worker), total);
     }
     let name = "greenway_worker_held_up_longest_seconds";
     out.family(name, "gauge", "The longest of them since the last scrape.");
-    for worker in worker::workers() {
+    for worker in crate::green::embed::workers() {
         let longest = worker.held().take_longest().as_secs_f64();
         out.sample(name, &label(worker), longest);
     }

@@ -1,0 +1,208 @@
+//! [`IdlePoller`]: things with a descriptor that wait for it without a green thread.
+//!
+//! A waiting green thread holds two pages of stack and its bookkeeping, about 10 kB. What may
+//! wait for long and has nothing on its stack that it needs (an idle connection) is given to the
+//! idle poller of its worker, and comes back when its descriptor has something to read.
+//!
+//! What must stay true: all that an idle poller does happens on its worker, so a descriptor that
+//! `may` watches there may be parked and taken out again without a system call for `may`'s epoll.
+//! A thing is parked, or given back, or dropped at its deadline: exactly one of these.
+
+use crate::Greenlet;
+use crate::runtime;
+use crate::scheduler::giving_way::yield_now;
+use crate::scheduler::registered::Registered;
+use crate::scheduler::thread::{Awaited, Io, Thread, current, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use crate::scheduler::worker::Worker;
+use crate::sys::{self, Epoll};
+use crate::task::spawn::Builder;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long closing waits for the worker, which may be held up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What waits for descriptors of one worker without a green thread.
+pub struct IdlePoller<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
+    task: Greenlet<()>,
+}
+
+struct Shared<T> {
+    epoll: Epoll,
+    task: OnceLock<Arc<Thread>>,
+    // Locked for a moment each, on the worker and by `close`.
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    parked: HashMap<u64, Parked<T>>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    next: u64,
+    closed: bool,
+}
+
+struct Parked<T> {
+    /// In a box: the free entries that the table keeps should not be as large as whole things.
+    thing: Box<T>,
+    deadline: Option<Instant>,
+}
+
+impl<T: AsFd + Send + 'static> IdlePoller<T> {
+    /// An idle poller of a worker. A thing whose descriptor is readable, or whose peer has ended, is
+    /// given to `back`, on the worker, in a thread that must not wait.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn new(
+        worker: &'static Worker,
+        back: impl Fn(Box<T>) + Send + 'static,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let workers = runtime::workers().len();
+        let watched = sys::dup_for_worker(epoll.as_fd(), worker.index(), workers)?;
+        let watched = Registered::new(watched)?;
+        let shared = Arc::new(Shared {
+            epoll,
+            task: OnceLock::new(),
+            state: Mutex::new(State {
+                parked: HashMap::new(),
+                deadlines: BTreeSet::new(),
+                next: 0,
+                closed: false,
+            }),
+        });
+        let here = shared.clone();
+        let task = Builder::new()
+            .name("greenway-idle")
+            .worker(worker.index())
+            .spawn(move || here.run(watched.io(), back));
+        Ok(Self { shared, task })
+    }
+
+    /// Parks a thing until its descriptor is readable; at the deadline it is dropped. Called on
+    /// that worker.
+    ///
+    /// # Errors
+    /// The thing, when the idle poller is closed or the kernel's limit on watches is reached.
+    pub fn park(&self, thing: Box<T>, deadline: Option<Instant>) -> Result<(), Box<T>> {
+        let mut state = self.shared.lock();
+        state.next += 1;
+        let number = state.next;
+        if state.closed || self.shared.epoll.watch_once(thing.as_fd(), number).is_err() {
+            return Err(thing);
+        }
+        state.parked.insert(number, Parked { thing, deadline });
+        if let Some(at) = deadline {
+            state.deadlines.insert((at, number));
+            if state.earliest() == Some(at)
+                && let Some(task) = self.shared.task.get()
+            {
+                drop(state);
+                task.wake(); // it is to wait for an earlier deadline
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what has become readable by now, drops all the rest, and takes nothing more.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        if let Some(task) = self.shared.task.get() {
+            task.wake();
+        }
+        let _ended_or_held_up = self.task.join_timeout(PATIENCE);
+    }
+}
+
+impl<T> State<T> {
+    fn earliest(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn take(&mut self, number: u64) -> Option<Box<T>> {
+        let parked = self.parked.remove(&number)?;
+        if let Some(at) = parked.deadline {
+            self.deadlines.remove(&(at, number));
+        }
+        Some(parked.thing)
+    }
+}
+
+impl<T: Send + 'static> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing under the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, io: Io<'_>, back: impl Fn(Box<T>)) {
+        self.task.get_or_init(|| current().handle());
+        loop {
+            let (earliest, closed) = {
+                let state = self.lock();
+                (state.earliest(), state.closed)
+            };
+            if !closed {
+                let (Ok(()) | Err(TimedOut)) = wait_for(
+                    Awaited::Other("idle connections"),
+                    earliest,
+                    io,
+                    |_, flags| {
+                        let state = self.lock();
+                        let changed = state.closed || state.earliest() != earliest;
+                        (flags != 0 || changed).then_some(())
+                    },
+                );
+            }
+            while self.give_back(&back) {
+                yield_now();
+            }
+            if closed {
+                break;
+            }
+            self.drop_late();
+        }
+        let rest = std::mem::take(&mut self.lock().parked);
+        drop(rest);
+    }
+
+    /// Gives back what is readable. True if there may be more of it.
+    fn give_back(&self, back: impl Fn(Box<T>)) -> bool {
+        let mut ready = Vec::new();
+        let more = self.epoll.wait(false, |number, _| ready.push(number));
+        for number in ready {
+            let thing = self.lock().take(number);
+            if let Some(thing) = thing {
+                back(thing);
+            }
+        }
+        more.unwrap_or(true) // interrupted: once more
+    }
+
+    fn drop_late(&self) {
+        let now = Instant::now();
+        loop {
+            let mut state = self.lock();
+            let late = match state.deadlines.first() {
+                Some(&(at, number)) if at <= now => state.take(number),
+                _ => return,
+            };
+            drop(state);
+            drop(late);
+        }
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for IdlePoller<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdlePoller")
+            .field("parked", &self.shared.lock().parked.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,15 @@
+//! What the scheduler and the meeting points take from std and from `may`, in one place.
+//!
+//! The model check (`tests/model`) compiles their sources as they are, below a module of this
+//! name in which each lock, atomic operation, park and wake is a step that the checker chooses.
+//! So these files import nothing that waits, wakes or tells the time from anywhere else.
+
+pub(crate) use may::coroutine::{
+    Coroutine, current as current_coroutine, is_coroutine, park as park_coroutine,
+};
+pub(crate) use may::coroutine_local;
+pub(crate) use may::io::{WaitIo, WaitIoWaker};
+pub(crate) use std::os::fd::{BorrowedFd, OwnedFd};
+pub(crate) use std::panic::resume_unwind;
+pub(crate) use std::time::{Duration, Instant};
+pub(crate) use std::{sync, thread};

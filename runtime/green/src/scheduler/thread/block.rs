@@ -1,0 +1,150 @@
+//! How a thread blocks: a green thread in `may`, an OS thread in the kernel.
+
+use super::awaited::Awaited;
+use super::control_block::{Kind, Thread, Waiting};
+use super::current::Current;
+use super::io::Io;
+use crate::platform::sync::Arc;
+use crate::platform::sync::atomic::Ordering;
+use crate::platform::{BorrowedFd, Duration, Instant, park_coroutine, thread};
+use crate::scheduler::worker::{self, Here, Worker};
+use crate::sys::{self, Interest};
+
+/// Where epoll does not take a descriptor (the limit on watches, a regular file), a green thread
+/// looks again after so long: late is better than never.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+impl Current {
+    /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
+    /// Returns the epoll flags of a wait for a registered descriptor.
+    pub(super) fn block(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> usize {
+        let own = self.own();
+        own.ticks.set(0);
+        // A copy: the hook may wait, or replace itself.
+        let hook = own.before_block.borrow().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
+        let limits = own.limits.borrow();
+        let limit = limits.iter().map(|(at, _)| *at).chain(deadline).min();
+        drop(limits);
+        self.block_plainly(what, io, limit)
+    }
+
+    /// As [`block`](Self::block), without a look at the thread's own limits and hook.
+    pub(super) fn block_plainly(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) -> usize {
+        match &self.kind {
+            Kind::Green { home, .. } => self.block_green(at_home(self, home), what, io, limit),
+            Kind::Os { .. } => {
+                self.block_os(what, io, limit);
+                0
+            }
+        }
+    }
+
+    fn block_green(&self, here: Here, what: Awaited, io: Io<'_>, limit: Option<Instant>) -> usize {
+        if self.token.swap(false, Ordering::AcqRel) {
+            return 0;
+        }
+        if let Some(limit) = limit {
+            self.wake_at(here, limit);
+        }
+        self.waiting_for.begin(what);
+        let turn = here.turn().leave();
+        let flags = match io {
+            Io::Registered(io) => {
+                *self.own().waiting.borrow_mut() = Waiting::Io(io.waker());
+                io.wait()
+            }
+            Io::None => {
+                self.park(here);
+                0
+            }
+            Io::Poll(fd, interest) => self.park_watching(here, &[(fd, interest)]),
+            Io::PollAny(fds) => self.park_watching(here, fds),
+        };
+        at_home(self, &here);
+        here.turn().enter(turn);
+        self.waiting_for.end();
+        *self.own().waiting.borrow_mut() = Waiting::No;
+        self.token.store(false, Ordering::Release);
+        flags
+    }
+
+    /// Has its timer fire at `limit` or earlier.
+    fn wake_at(&self, here: Here, limit: Instant) {
+        let timer = &self.own().timer;
+        if timer.get().is_none_or(|(at, _)| limit < at) {
+            if let Some(late) = timer.take() {
+                here.cancel_timer(late);
+            }
+            timer.set(Some(here.set_timer(limit, self.handle())));
+        }
+    }
+
+    fn park(&self, here: Here) {
+        *self.own().waiting.borrow_mut() = Waiting::Parked;
+        park_coroutine();
+        at_home(self, &here);
+    }
+
+    /// Parks until one of the descriptors is ready. Gives no flags: who waits has to try.
+    #[inline(never)] // off the stack of those who serve
+    fn park_watching(&self, here: Here, fds: &[(BorrowedFd<'_>, Interest)]) -> usize {
+        for (fd, interest) in fds {
+            if here.watch(*fd, *interest, self).is_err() {
+                self.wake_at(here, Instant::now() + LOOK_AGAIN);
+            }
+        }
+        self.park(here);
+        for (fd, _) in fds {
+            here.unwatch(*fd, self);
+        }
+        0
+    }
+
+    fn block_os(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) {
+        let Kind::Os { polling, bell, .. } = &self.kind else {
+            unreachable!("`block_plainly` has looked")
+        };
+        self.waiting_for.begin(what);
+        let left = limit.map(|at| at.saturating_duration_since(Instant::now()));
+        let one;
+        let fds = match io {
+            Io::None | Io::Registered(_) => &[],
+            Io::Poll(fd, interest) => {
+                one = [(fd, interest)];
+                &one[..]
+            }
+            Io::PollAny(fds) => fds,
+        };
+        if fds.is_empty() {
+            if !self.token.load(Ordering::SeqCst) {
+                match left {
+                    Some(left) => thread::park_timeout(left),
+                    None => thread::park(),
+                }
+            }
+        } else {
+            let bell = bell.get_or_init(sys::bell);
+            polling.store(true, Ordering::SeqCst);
+            if !self.token.load(Ordering::SeqCst) {
+                sys::poll(fds, bell, left);
+            }
+            polling.store(false, Ordering::SeqCst);
+        }
+        self.token.store(false, Ordering::SeqCst);
+        self.waiting_for.end();
+    }
+}
+
+/// Where a green thread runs, which is at home.
+///
+/// Cargo unifies features: any crate that depends on `may` with its default features turns work
+/// stealing on for all. Then no promise of this crate holds, so the process ends with a message.
+fn at_home(thread: &Arc<Thread>, home: &Worker) -> Here {
+    match worker::here() {
+        Some(here) if here.is(home) => here,
+        _ => worker::migrated(thread.id(), home),
+    }
+}

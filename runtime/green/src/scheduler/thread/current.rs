@@ -1,0 +1,210 @@
+//! [`Current`]: the thread that runs, as a proof that it is the one that asks.
+
+use super::control_block::{Kind, Note, Own, Thread};
+use super::interrupt::Unwind;
+use crate::platform::sync::atomic::AtomicBool;
+use crate::platform::sync::{Arc, OnceLock};
+use crate::platform::{Instant, coroutine_local, current_coroutine, is_coroutine, thread};
+use crate::scheduler::worker;
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// Pieces of work that a thread may do before it gives way to the others of its worker.
+const TICKS_PER_TURN: u32 = 64;
+
+/// A thread, for code that runs on it: the way to what only the thread itself may touch.
+///
+/// It is not `Send`, so whoever has one is on the OS thread that the thread is or, if it is green,
+/// lives on. [`current`] and [`with_current`] give it without asking; [`Thread::here`] looks whether
+/// it is so.
+///
+/// ```compile_fail
+/// let me = greenway_green::embed::current();
+/// std::thread::spawn(move || me.tick()); // only its handle() may go elsewhere
+/// ```
+pub struct Current<M: Deref<Target = Thread> = Arc<Thread>> {
+    thread: M,
+    _not_send: PhantomData<*const ()>,
+}
+
+coroutine_local!(static CURRENT: RefCell<Option<Current>> = RefCell::new(None));
+
+/// The thread that is running. In a coroutine that somebody else spawned with `may`, or in an
+/// OS thread, a control block is made at the first call; a foreign coroutine is thereby pinned
+/// to the worker that it runs on.
+pub fn current() -> Current {
+    with_current(Clone::clone)
+}
+
+/// Shows the thread that is running to `look`, which must not wait. Saves two atomic operations
+/// over [`current`], and there are several looks in each request.
+pub fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
+    CURRENT.with(|cell| {
+        if let Some(me) = &*cell.borrow() {
+            return look(me);
+        }
+        let me = cell.borrow_mut().insert(adopt()).clone();
+        look(&me)
+    })
+}
+
+/// What runs next in this coroutine is another thread. For the first function of the coroutine,
+/// below which nothing of the former thread is left.
+pub(crate) fn forget_current() {
+    let former = CURRENT.with(RefCell::take);
+    drop(former);
+}
+
+/// The number of the greenlet that calls; `None` if an OS thread does.
+pub(crate) fn parent() -> Option<u64> {
+    worker::here()?;
+    with_current(|me| me.identity().map(|identity| identity.number()))
+}
+
+#[cold]
+#[inline(never)] // its frame would lie below all that a thread does
+fn adopt() -> Current {
+    let kind = if is_coroutine() {
+        Kind::Green {
+            home: worker::current().unwrap_or_else(|| {
+                panic!("a `may` coroutine waits before greenway_green::start() was called")
+            }),
+            co: current_coroutine(),
+        }
+    } else {
+        Kind::Os {
+            thread: thread::current(),
+            polling: AtomicBool::new(false),
+            bell: OnceLock::new(),
+        }
+    };
+    Current {
+        thread: Thread::new(kind),
+        _not_send: PhantomData,
+    }
+}
+
+impl Thread {
+    /// This thread, for code that knows that it runs on it, or on another green thread of its
+    /// worker; without an atomic operation.
+    ///
+    /// # Panics
+    /// When it is mistaken.
+    pub fn here(&self) -> Current<&Self> {
+        assert!(
+            self.is_here(),
+            "a thread's own state was reached from elsewhere"
+        );
+        Current {
+            thread: self,
+            _not_send: PhantomData,
+        }
+    }
+}
+
+impl Current {
+    /// The thread's control block, to be given to others.
+    pub fn handle(&self) -> Arc<Thread> {
+        self.thread.clone()
+    }
+}
+
+impl<M: Deref<Target = Thread>> Current<M> {
+    pub(super) fn own(&self) -> &Own {
+        // SAFETY: this type is not `Send` and is made on the OS thread of its thread only: by
+        // `adopt` for the thread that calls, by `here` after a look. Green threads never change
+        // theirs, which is checked after each wait.
+        unsafe { self.thread.own() }
+    }
+
+    /// Unwinds if an interrupt is pending or a limit is over.
+    pub fn raise_if_over(&self) {
+        if let Some(why) = self.thread.interrupted() {
+            Unwind::Interrupted(why).raise();
+        }
+        let limits = self.own().limits.borrow();
+        if !limits.is_empty() {
+            let now = Instant::now();
+            // The outermost limit that is over wins: what it encloses is over as well.
+            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= now) {
+                drop(limits);
+                Unwind::LimitPassed(number).raise();
+            }
+        }
+    }
+
+    /// Notes that the thread has done a piece of work (sent a chunk, served a request) that need
+    /// not have waited for anything. True after 64 of them without a wait: a client that takes and
+    /// sends as fast as we can must not keep a worker to itself.
+    pub fn tick(&self) -> bool {
+        let ticks = &self.own().ticks;
+        ticks.set(ticks.get() + 1);
+        ticks.get() >= TICKS_PER_TURN
+    }
+
+    /// Notes whether it may have local values, and tells whether it had.
+    pub(crate) fn mark_locals(&self, present: bool) -> bool {
+        self.own().locals.replace(present)
+    }
+
+    /// Says whether this thread's panics are to be noted with [`put_note`](Self::put_note),
+    /// instead of being printed.
+    pub fn set_noting(&self, noting: bool) {
+        self.own().noting.set(noting);
+    }
+
+    /// Whether this thread's panics are to be noted.
+    pub fn is_noting(&self) -> bool {
+        self.own().noting.get()
+    }
+
+    /// Keeps what there is to say of a panic; a former note is dropped.
+    pub fn put_note(&self, note: Note) {
+        self.own().note.set(Some(note));
+    }
+
+    /// Takes the last note.
+    pub fn take_note(&self) -> Option<Note> {
+        self.own().note.take()
+    }
+
+    /// Called by the thread itself when it ends.
+    pub(crate) fn finish(&self) {
+        drop(self.own().before_block.take());
+        self.cancel_timer();
+    }
+
+    /// Takes the thread's timer back, while it does not wait.
+    pub(super) fn cancel_timer(&self) {
+        if let Some(timer) = self.own().timer.take()
+            && let Some(here) = worker::here()
+        {
+            here.cancel_timer(timer);
+        }
+    }
+}
+
+impl<M: Deref<Target = Thread>> Deref for Current<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.thread
+    }
+}
+
+impl<M: Deref<Target = Thread> + Clone> Clone for Current<M> {
+    fn clone(&self) -> Self {
+        Self {
+            thread: self.thread.clone(),
+            _not_send: PhantomData,
+        }
+    }
+}
+
+impl<M: Deref<Target = Thread>> fmt::Debug for Current<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.thread, f)
+    }
+}

@@ -1,0 +1,101 @@
+//! One wait for everything.
+//!
+//! A [`Thread`] is the control block of whatever runs handler code: a green thread, or an OS
+//! thread that calls into this crate. Everything that blocks goes through [`wait_for`], whose
+//! ends are: its own condition, its deadline, an enclosing time limit, or an [`Interrupt`].
+//!
+//! What must stay true:
+//! - A condition that holds wins over every other end: it is looked at first.
+//! - A limit or an interrupt ends a wait by unwinding, so destructors run. While a thread is
+//!   unwinding, a wait neither blocks nor raises: destructors may wait without harm.
+//! - An interrupt is sticky until the layer that owns the thread takes it back, so code that
+//!   swallows an unwind cannot block again.
+//! - A green thread is only ever resumed on its home worker. All that happens to it happens
+//!   there, one after the other, so between "check" and "block" nothing can be lost; the
+//!   protocol that sees to it is explained in [`control_block`].
+//!
+//! A green thread blocks in `may`'s `park`, or in `WaitIo::wait_io` when it waits for a
+//! descriptor that `may` watches (for others see [`watch`](crate::scheduler::watch)); an OS
+//! thread blocks in `std::thread::park` or in `poll(2)`. [`Thread::wake`] ends any of these early.
+
+mod awaited;
+mod block;
+mod control_block;
+mod current;
+mod guards;
+mod interrupt;
+mod io;
+mod os_threads;
+
+pub use awaited::Awaited;
+pub(crate) use control_block::Identity;
+pub use control_block::{Note, Thread};
+pub use current::{Current, current, with_current};
+pub(crate) use current::{forget_current, parent};
+pub use guards::{BeforeBlock, LimitGuard, LimitNumber, Standstill};
+pub use interrupt::{Interrupt, Unwind};
+pub use io::{Io, Watched};
+pub(crate) use os_threads::{OsThreadInfo, serving_os_threads};
+
+use crate::platform::sync::Arc;
+use crate::platform::{Duration, Instant, thread};
+use crate::scheduler::timed_out::TimedOut;
+
+/// The point in time `timeout` from now; `None` (wait for ever) if the clock cannot show it.
+pub fn deadline_in(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+/// Waits until `ready` gives a value, at most until `deadline`.
+///
+/// `ready` is called with the control block that has to be woken for it to be called again, and
+/// with the epoll flags of the last wait for a registered descriptor (0 for all others); it must
+/// arrange for being woken before it returns `None`.
+///
+/// # Errors
+/// [`TimedOut`] when the deadline has passed, or at once when the thread is unwinding.
+pub fn wait_for<T>(
+    what: Awaited,
+    deadline: Option<Instant>,
+    io: Io<'_>,
+    mut ready: impl FnMut(&Arc<Thread>, usize) -> Option<T>,
+) -> Result<T, TimedOut> {
+    let me = current();
+    let mut flags = 0;
+    loop {
+        if let Some(value) = ready(&me, flags) {
+            return Ok(value);
+        }
+        if thread::panicking() {
+            return Err(TimedOut);
+        }
+        me.raise_if_over();
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(TimedOut);
+        }
+        flags = me.block(what, io, deadline);
+    }
+}
+
+/// Waits until `ready`, whatever else happens: no limit and no interrupt ends this wait. For
+/// ends that must not be missed because borrowed data depends on them (see
+/// [`scope`](crate::scope)).
+///
+/// # Panics
+/// When the thread is unwinding. A green thread must not block there: its worker's count of
+/// panics would be seen by all others of the worker.
+pub(crate) fn wait_through(what: Awaited, mut ready: impl FnMut(&Arc<Thread>) -> bool) {
+    assert!(!thread::panicking(), "an unwinding thread must not block");
+    let me = current();
+    while !ready(&me) {
+        // A limit that is over would end `block` at once, again and again, and its hook might panic.
+        me.block_plainly(what, Io::None, None);
+    }
+}
+
+/// Raises what ought to end this thread, without waiting: for loops that never block.
+pub fn checkpoint() {
+    if !thread::panicking() {
+        with_current(Current::raise_if_over);
+    }
+}

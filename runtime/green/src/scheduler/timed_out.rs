@@ -1,0 +1,26 @@
+//! [`TimedOut`], the error of every wait that may have a deadline.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// The time for a wait, or for a block under a [`Timeout`](crate::Timeout), is over.
+///
+/// It is also what a wait gives that would have to block while its thread unwinds: destructors
+/// may wait, but there is no time left for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timed out")
+    }
+}
+
+impl Error for TimedOut {}
+
+impl From<TimedOut> for io::Error {
+    fn from(error: TimedOut) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
+}

@@ -1,0 +1,248 @@
+//! [`AsyncResult`]: a value that is there once, for any number of threads that wait for it.
+
+use crate::scheduler::line::Lookout;
+use crate::scheduler::line::{Line, Ticket, wait_in};
+use crate::scheduler::lock::lock;
+use crate::scheduler::thread::{Awaited, Thread, deadline_in};
+use crate::scheduler::timed_out::TimedOut;
+use crate::sync::wait::sealed::{Watch, Watched};
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A value that will be there some time, gevent's `AsyncResult`.
+///
+/// Clones are the same result. It is set once; everybody who asks gets a copy. For gevent's
+/// `set_exception` let the value be a `Result`. A thread that promises to set it holds a
+/// [`Setter`]: if that is dropped before (the thread was killed, say), those who wait get
+/// [`Abandoned`](GetError::Abandoned) instead of waiting for ever.
+///
+/// ```
+/// use greenway_green::{AsyncResult, GetError, spawn};
+///
+/// let answer = AsyncResult::new();
+/// let setter = answer.setter();
+/// spawn(move || setter.set(42));
+/// assert_eq!(answer.get(), Ok(42));
+///
+/// let never = AsyncResult::<u8>::new();
+/// drop(never.setter());
+/// assert_eq!(never.get(), Err(GetError::Abandoned));
+/// ```
+pub struct AsyncResult<T> {
+    shared: Arc<Mutex<State<T>>>,
+}
+
+struct State<T> {
+    value: Option<T>,
+    setters: usize,
+    abandoned: bool,
+    waiting: Line,
+}
+
+/// Why there is no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GetError {
+    /// There was none in time, or the thread is unwinding.
+    TimedOut,
+    /// The last [`Setter`] was dropped without setting one.
+    Abandoned,
+}
+
+impl<T> AsyncResult<T> {
+    /// A result that is not there yet.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Mutex::new(State {
+                value: None,
+                setters: 0,
+                abandoned: false,
+                waiting: Line::default(),
+            })),
+        }
+    }
+
+    /// Sets the value: all that wait get it.
+    ///
+    /// # Errors
+    /// The value, when there is one already.
+    pub fn set(&self, value: T) -> Result<(), T> {
+        let mut state = lock(&self.shared);
+        if state.value.is_some() {
+            return Err(value);
+        }
+        state.value = Some(value);
+        state.waiting.wake_all();
+        Ok(())
+    }
+
+    /// A promise to set the value.
+    pub fn setter(&self) -> Setter<T> {
+        let mut state = lock(&self.shared);
+        state.setters += 1;
+        state.abandoned = false;
+        Setter {
+            result: self.clone(),
+        }
+    }
+
+    /// Whether [`get`](Self::get) would not wait.
+    pub fn ready(&self) -> bool {
+        self.shared.is_ready()
+    }
+
+    /// Waits for the value, and gives a copy.
+    ///
+    /// # Errors
+    /// [`GetError::Abandoned`] when there will be none; [`GetError::TimedOut`] only when there is
+    /// none and the thread is unwinding.
+    pub fn get(&self) -> Result<T, GetError>
+    where
+        T: Clone,
+    {
+        self.find(None, |value| value.as_ref().cloned())
+    }
+
+    /// As [`get`](Self::get), waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// [`GetError`] when there was none in time, or will be none.
+    pub fn get_timeout(&self, timeout: Duration) -> Result<T, GetError>
+    where
+        T: Clone,
+    {
+        self.find(deadline_in(timeout), |value| value.as_ref().cloned())
+    }
+
+    /// A copy of the value if it is there.
+    pub fn try_get(&self) -> Option<T>
+    where
+        T: Clone,
+    {
+        lock(&self.shared).value.clone()
+    }
+
+    /// Waits for the value and takes it away: for values that cannot be copied and are for one
+    /// thread only. Afterwards the result can be set again.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn take(&self) -> Result<T, GetError> {
+        self.find(None, Option::take)
+    }
+
+    /// As [`take`](Self::take), waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// [`GetError`] when there was none in time, or will be none.
+    pub fn take_timeout(&self, timeout: Duration) -> Result<T, GetError> {
+        self.find(deadline_in(timeout), Option::take)
+    }
+
+    fn find(
+        &self,
+        deadline: Option<Instant>,
+        mut how: impl FnMut(&mut Option<T>) -> Option<T>,
+    ) -> Result<T, GetError> {
+        let found = |state: &mut State<T>| match how(&mut state.value) {
+            Some(value) => Some(Ok(value)),
+            None => state.abandoned.then_some(Err(GetError::Abandoned)),
+        };
+        wait_in(
+            Awaited::AsyncResult,
+            &self.shared,
+            |state| &mut state.waiting,
+            deadline,
+            found,
+        )?
+    }
+}
+
+/// The promise to set an [`AsyncResult`].
+#[derive(Debug)]
+#[must_use = "dropping it abandons the result"]
+pub struct Setter<T> {
+    result: AsyncResult<T>,
+}
+
+impl<T> Setter<T> {
+    /// Sets the value.
+    ///
+    /// # Errors
+    /// The value, when there is one already.
+    pub fn set(self, value: T) -> Result<(), T> {
+        self.result.set(value)
+    }
+}
+
+impl<T> Drop for Setter<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.result.shared);
+        state.setters -= 1;
+        if state.setters == 0 {
+            state.abandoned = true;
+            state.waiting.wake_all();
+        }
+    }
+}
+
+impl<T> Lookout for Mutex<State<T>> {
+    fn is_ready(&self) -> bool {
+        let state = lock(self);
+        state.value.is_some() || state.abandoned
+    }
+    fn watch(&self, thread: &Arc<Thread>) -> Ticket {
+        lock(self).waiting.enter(thread.clone())
+    }
+    fn unwatch(&self, ticket: Ticket) {
+        lock(self).waiting.leave(ticket);
+    }
+}
+
+impl<T> Watch for AsyncResult<T> {
+    fn lookout(&self) -> Watched<'_> {
+        Watched(&*self.shared)
+    }
+}
+
+impl<T> Clone for AsyncResult<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<T> Default for AsyncResult<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for AsyncResult<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = lock(&self.shared);
+        f.debug_struct("AsyncResult")
+            .field("set", &state.value.is_some())
+            .field("abandoned", &state.abandoned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<TimedOut> for GetError {
+    fn from(TimedOut: TimedOut) -> Self {
+        Self::TimedOut
+    }
+}
+
+impl fmt::Display for GetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "the result was not there in time",
+            Self::Abandoned => "the result was abandoned by those who should have set it",
+        })
+    }
+}
+
+impl Error for GetError {}

@@ -1,0 +1,172 @@
+//! Waiting for whichever of several things comes first: gevent's `wait` and `iwait`.
+//!
+//! What is waited for is *readiness*, and nothing is taken: a thread has ended, an event is set,
+//! a queue has an item that nobody has been promised. By the time that the caller acts on it,
+//! somebody else may have been faster, so act with the `try_` function of the object and go round.
+
+use crate::platform::{Duration, Instant};
+use crate::scheduler::line::{Lookout, Ticket};
+use crate::scheduler::thread::{Awaited, Io, deadline_in, wait_for};
+use crate::scheduler::timed_out::TimedOut;
+use std::fmt;
+
+pub(crate) mod sealed {
+    use crate::scheduler::line::Lookout;
+    use std::fmt;
+
+    /// Something with a lookout.
+    pub trait Watch {
+        /// The lookout of the object.
+        fn lookout(&self) -> Watched<'_>;
+    }
+
+    /// The lookout of an object. Nobody outside this crate can make or use one.
+    pub struct Watched<'a>(pub(crate) &'a dyn Lookout);
+
+    impl fmt::Debug for Watched<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_tuple("Watched").field(&self.0.is_ready()).finish()
+        }
+    }
+}
+
+/// Something whose readiness can be waited for, together with others.
+///
+/// | Object | is ready when |
+/// |---|---|
+/// | [`Greenlet`](crate::Greenlet), [`Job`](crate::Job) | it has ended |
+/// | [`Group`](crate::Group) | all its members have ended |
+/// | [`Event`](crate::Event) | it is set |
+/// | [`AsyncResult`](crate::AsyncResult) | it has its value, or will never have one |
+/// | [`Semaphore`](crate::Semaphore), [`BoundedSemaphore`](crate::BoundedSemaphore) | a permit is free |
+/// | the queues | an item is there to be got, or the end mark is reached |
+/// | [`Ready`](crate::net::Ready) | a socket or another descriptor can be read or written |
+///
+/// The trait is sealed: it can be used, not implemented.
+pub trait Waitable: sealed::Watch {}
+
+impl<W: sealed::Watch + ?Sized> Waitable for W {}
+
+/// Waits until `count` of the objects are ready, at most `timeout`, and gives the places of those
+/// that are (fewer than `count` if the time is over), in the order in which they were found.
+///
+/// `None` for `timeout` waits without limit, `None` for `count` waits for all.
+///
+/// ```
+/// use greenway_green::{Event, sleep, spawn, wait};
+/// use std::time::Duration;
+///
+/// let event = Event::new();
+/// let slow = spawn(|| sleep(Duration::from_secs(60)));
+/// event.set();
+/// let ready = wait(&[&slow, &event], None, Some(1));
+/// assert_eq!(ready, [1]);
+/// slow.kill();
+/// ```
+pub fn wait(
+    objects: &[&dyn Waitable],
+    timeout: Option<Duration>,
+    count: Option<usize>,
+) -> Vec<usize> {
+    let count = count.unwrap_or(objects.len());
+    iwait(objects, timeout).take(count).collect()
+}
+
+/// Waits until one of the objects is ready, at most `timeout`, and gives its place: `select` of
+/// Unix and Go. The first of several that are ready.
+///
+/// ```
+/// use greenway_green::{Queue, select};
+///
+/// let (orders, news) = (Queue::new(1), Queue::new(1));
+/// news.put("rain").unwrap();
+/// match select(&[&orders, &news], None).unwrap() {
+///     0 => println!("{:?}", orders.try_get()),
+///     _ => assert_eq!(news.try_get(), Ok(Some("rain"))),
+/// }
+/// # orders.put("soup").unwrap();
+/// ```
+///
+/// # Errors
+/// [`TimedOut`] when none was ready in time.
+pub fn select(objects: &[&dyn Waitable], timeout: Option<Duration>) -> Result<usize, TimedOut> {
+    iwait(objects, timeout).next().ok_or(TimedOut)
+}
+
+/// Gives the place of each object once, as they become ready, waiting for each; ends after the
+/// last, or when `timeout` is over, which counts from now.
+pub fn iwait<'a>(objects: &'a [&'a dyn Waitable], timeout: Option<Duration>) -> Iwait<'a> {
+    Iwait {
+        objects,
+        reported: vec![false; objects.len()],
+        deadline: timeout.and_then(deadline_in),
+    }
+}
+
+/// The iterator that [`iwait`] gives.
+pub struct Iwait<'a> {
+    objects: &'a [&'a dyn Waitable],
+    reported: Vec<bool>,
+    deadline: Option<Instant>,
+}
+
+impl Iterator for Iwait<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let left: Vec<(usize, &dyn Lookout)> = (0..self.objects.len())
+            .filter(|place| !self.reported[*place])
+            .map(|place| (place, self.objects[place].lookout().0))
+            .collect();
+        if left.is_empty() {
+            return None;
+        }
+        let mut watches = Vec::new();
+        let objects = left.iter().map(|(_, object)| object);
+        let descriptors: Vec<_> = objects.filter_map(|object| object.descriptor()).collect();
+        let found = wait_for(
+            Awaited::Several,
+            self.deadline,
+            Io::PollAny(&descriptors),
+            |me, _| {
+                if let Some(place) = first_ready(&left) {
+                    return Some(place);
+                }
+                if watches.is_empty() {
+                    let watch = |(_, object): &(usize, _)| Watching(*object, object.watch(me));
+                    watches.extend(left.iter().map(watch));
+                    // One that has become ready before it was watched will not wake us.
+                    return first_ready(&left);
+                }
+                None
+            },
+        );
+        drop(watches);
+        let place = found.ok()?;
+        self.reported[place] = true;
+        Some(place)
+    }
+}
+
+fn first_ready(objects: &[(usize, &dyn Lookout)]) -> Option<usize> {
+    let (place, _) = objects.iter().find(|(_, object)| object.is_ready())?;
+    Some(*place)
+}
+
+/// A place in the line of an object, given up when dropped.
+struct Watching<'a>(&'a dyn Lookout, Ticket);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.unwatch(self.1);
+    }
+}
+
+impl fmt::Debug for Iwait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iwait")
+            .field("reported", &self.reported)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

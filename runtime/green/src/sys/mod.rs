@@ -1,0 +1,166 @@
+//! The system calls that std does not offer, by way of `rustix` wherever it has them.
+//!
+//! Nothing here knows what a green thread is.
+
+mod epoll;
+mod poll;
+pub(crate) mod signal;
+
+pub use epoll::PeerEpoll;
+pub(crate) use epoll::{Epoll, Events};
+pub use poll::{PeerNews, peer_news};
+pub(crate) use poll::{is_ready, poll};
+
+use rustix::event::EventfdFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What a descriptor is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Something to read, or the end of what there is.
+    Readable,
+    /// That it takes something.
+    Writable,
+}
+
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    Ok(rustix::event::eventfd(
+        0,
+        EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+    )?)
+}
+
+/// The bell of an OS thread that polls.
+///
+/// # Panics
+/// When the process is out of descriptors: a wait that could not be ended would be worse.
+pub(crate) fn bell() -> OwnedFd {
+    eventfd().unwrap_or_else(|error| panic!("no descriptor for an OS thread's bell: {error}"))
+}
+
+/// Adds one to an eventfd: whoever watches it is woken.
+pub(crate) fn ring(bell: &OwnedFd) {
+    // The counter is never near its end, and that it is not zero is all that counts.
+    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+}
+
+/// Milliseconds of the kernel's coarse monotonic clock: a few milliseconds late, and a few
+/// nanoseconds to look at.
+pub(crate) fn coarse_ms() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::MonotonicCoarse);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+pub(crate) fn timerfd() -> io::Result<OwnedFd> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    Ok(rustix::time::timerfd_create(
+        TimerfdClockId::Monotonic,
+        flags,
+    )?)
+}
+
+/// Lets a timerfd fire once, `after` from now (at once if that is zero).
+pub(crate) fn set_timerfd(timer: &OwnedFd, after: Duration) {
+    let spec = Itimerspec {
+        it_interval: timespec(Duration::ZERO),
+        it_value: timespec(after.max(Duration::from_nanos(1))), // zero would mean "never"
+    };
+    let set = rustix::time::timerfd_settime(timer, TimerfdTimerFlags::empty(), &spec);
+    debug_assert!(set.is_ok(), "timerfd_settime: {set:?}");
+}
+
+/// As the kernel wants it; the largest that it knows for what is longer.
+fn timespec(time: Duration) -> Timespec {
+    Timespec::try_from(time).unwrap_or(Timespec {
+        tv_sec: i64::MAX,
+        tv_nsec: 0,
+    })
+}
+
+/// A duplicate of `fd` whose number leaves the remainder `remainder` when divided by `workers`.
+///
+/// `may` watches a descriptor on the worker `fd % workers`, so this is how a socket is put on a
+/// worker of our choice. The kernel gives the lowest free number from a floor on. Where the low
+/// fitting ones are taken, the search goes on where it last ended, in doubling steps.
+///
+/// # Errors
+/// When no fitting number was found below the limit on descriptors.
+pub(crate) fn dup_for_worker(
+    fd: BorrowedFd<'_>,
+    remainder: usize,
+    workers: usize,
+) -> io::Result<OwnedFd> {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    let mut floor = 3;
+    let mut fitting = floor;
+    for attempt in 0..32 {
+        let at_least = RawFd::try_from(floor).unwrap_or(RawFd::MAX);
+        let copy = match rustix::io::fcntl_dupfd_cloexec(fd, at_least) {
+            // The search has run beyond the limit: it goes on behind the last number that was taken.
+            Err(rustix::io::Errno::INVAL) if floor > fitting => {
+                LAST.store(0, Ordering::Relaxed);
+                floor = fitting;
+                continue;
+            }
+            copy => copy?,
+        };
+        let number = copy.as_raw_fd() as usize;
+        if number % workers == remainder {
+            if attempt > 1 {
+                LAST.store(number, Ordering::Relaxed);
+            }
+            return Ok(copy);
+        }
+        fitting = number + (remainder + workers - number % workers) % workers;
+        floor = match attempt {
+            0 => fitting,
+            1 => LAST.load(Ordering::Relaxed).max(fitting),
+            2 => fitting,
+            later => fitting + (workers << (later - 3).min(16)),
+        };
+    }
+    Err(io::Error::other(
+        "no descriptor with a fitting number was found",
+    ))
+}
+
+/// Raises the soft limit on open descriptors to the hard one, as Go's runtime does, and gives it.
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let in_effect = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current,
+        Err(_) => limit.current,
+    };
+    in_effect.unwrap_or(u64::MAX) // there is no limit
+}
+
+/// Bytes that were written to a socket and that its peer has not confirmed; `None` if the kernel
+/// does not tell.
+pub fn unsent(socket: BorrowedFd<'_>) -> Option<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ writes one int, which lives over the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then(|| u64::try_from(bytes).unwrap_or(0))
+}
+
+/// Moves up to `n` bytes of a file, from its position on, to a socket that does not block. Gives
+/// how many; 0 at the end of the file.
+///
+/// # Errors
+/// `WouldBlock` when the socket takes nothing now; whatever else the kernel reports.
+pub fn send_file(socket: impl AsFd, file: impl AsFd, n: usize) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::fs::sendfile(&socket, &file, None, n)
+    })?)
+}

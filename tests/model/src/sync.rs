@@ -1,0 +1,6 @@
+//! The meeting points, as they are.
+
+include!(concat!(env!("OUT_DIR"), "/sync.rs"));
+
+pub use event::Event;
+pub use queue::Queue;
