@@ -65,6 +65,23 @@ impl Source {
         self.words().any(|found| found == word)
     }
 
+    /// Whether a path begins with the name of this crate.
+    #[must_use]
+    pub fn uses_crate(&self, name: &str) -> bool {
+        let tokens = tokens(&self.code);
+        // `::may::x` is one, `x::may::y` is not.
+        let begins = |at: usize| match at {
+            0 => true,
+            1 => tokens[0] != ".",
+            _ if tokens[at - 1] == "::" => !is_word(tokens[at - 2]),
+            _ => tokens[at - 1] != ".",
+        };
+        let goes_on = |at: usize| tokens.get(at + 1) == Some(&"::");
+        let imported = |at: usize| at > 0 && ["use", "crate"].contains(&tokens[at - 1]);
+        let is_it = |at: usize| tokens[at] == name && (begins(at) && goes_on(at) || imported(at));
+        (0..tokens.len()).any(is_it)
+    }
+
     /// Whether it names a path such as `std::net`, or one below it: in full, or in a `use` with
     /// braces.
     #[must_use]
@@ -141,13 +158,11 @@ fn contains(path: &[String], wanted: &[&str]) -> bool {
 }
 
 /// Whether a token is an identifier or a keyword.
-#[must_use]
 pub(super) fn is_word(token: &str) -> bool {
     token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
 /// The tokens of code that has been [stripped](strip): words, numbers, `::`, and single characters.
-#[must_use]
 pub(super) fn tokens(code: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = code.trim_start();
@@ -170,15 +185,14 @@ pub(super) fn tokens(code: &str) -> Vec<&str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Import {
     /// The whole path; of `a::*` it is `a`.
-    pub path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// The name that it has here. `None` for `*` and `as _`.
-    pub name: Option<String>,
+    pub(super) name: Option<String>,
     /// Whether it is `*`.
-    pub glob: bool,
+    pub(super) glob: bool,
 }
 
 /// The path that begins with the word at `at`, and where it ends.
-#[must_use]
 pub(super) fn path_at(tokens: &[&str], mut at: usize) -> (Vec<String>, usize) {
     let mut path = vec![tokens[at].to_owned()];
     at += 1;
@@ -190,7 +204,6 @@ pub(super) fn path_at(tokens: &[&str], mut at: usize) -> (Vec<String>, usize) {
 }
 
 /// The imports of the `use` whose tree begins at `at`, and where its statement ends.
-#[must_use]
 pub(super) fn use_tree(tokens: &[&str], at: usize) -> (Vec<Import>, usize) {
     let end = tokens[at..].iter().position(|token| *token == ";");
     let end = end.map_or(tokens.len(), |length| at + length);
@@ -253,7 +266,6 @@ fn branch(tokens: &[&str], prefix: &[String], imports: &mut Vec<Import>) {
 }
 
 /// Code without comments, and unless `keep_strings` without strings and character literals.
-#[must_use]
 pub(super) fn strip(text: &str, keep_strings: bool) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -363,6 +375,28 @@ mod tests {
             assert!(!source.names(path), "{path}");
         }
         assert!(source.has_word("mayor") && !source.has_word("mayo"));
+    }
+
+    #[test]
+    fn crates_are_known_by_the_paths_that_begin_with_them() {
+        for code in [
+            "use may::go;",
+            "may::go!(f)",
+            "use may;",
+            "f(::may::x)",
+            "extern crate may;",
+        ] {
+            assert!(Source::new("a.rs", code).uses_crate("may"), "{code}");
+        }
+        for code in [
+            "let may = 1;",
+            "x::may::y",
+            "a.may()",
+            "mayor::x",
+            "you may",
+        ] {
+            assert!(!Source::new("a.rs", code).uses_crate("may"), "{code}");
+        }
     }
 
     #[test]
