@@ -51,7 +51,7 @@ impl<T: Transport> Connection<T> {
         let info = proxied.unwrap_or(&self.info);
 
         let timeout = service.config.clocks.handler;
-        let limit = LimitGuard::on(&*context.thread, self.since.get() + timeout);
+        let limit = LimitGuard::on(&context.thread, self.since.get() + timeout);
         self.io.set_handlers_clock(Some(limit.number()));
         let mut writer = ResponseWriter::new(self, facts, limit);
         writer.keep_head(logs.response);

@@ -200,7 +200,7 @@ impl Drop for InLine {
         ticket.gone.store(true, Ordering::Relaxed);
         // Most who leave the line do so because their body has come; they are swept out together.
         let gone = |ticket: &Arc<Ticket>| ticket.gone.load(Ordering::Relaxed);
-        if state.line.front().is_some_and(gone) || state.line.len() % 64 == 0 {
+        if state.line.front().is_some_and(gone) || state.line.len().is_multiple_of(64) {
             state.line.retain(|ticket| !gone(ticket));
         }
     }

@@ -39,7 +39,7 @@ struct Reply {
 enum ReplyState {
     Awaited,
     /// The job is over; with the connection, if it is not closed.
-    Over(Option<Detached<Stream>>),
+    Over(Option<Box<Detached<Stream>>>),
 }
 
 impl Reply {
@@ -51,7 +51,7 @@ impl Reply {
 
 impl Back {
     fn give(self, connection: Option<Detached<Stream>>) {
-        *self.0.lock() = ReplyState::Over(connection);
+        *self.0.lock() = ReplyState::Over(connection.map(Box::new));
     }
 }
 
@@ -71,7 +71,7 @@ impl Drop for Back {
 pub(in crate::engine) struct Pool {
     service: Arc<Service>,
     /// `None` when the server has stopped: the threads end then.
-    jobs: Mutex<Option<Sender<Job>>>,
+    jobs: Mutex<Option<Sender<Box<Job>>>>,
     early: Arc<EarlyThreads>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -104,12 +104,12 @@ impl Pool {
             state: Mutex::new(ReplyState::Awaited),
             thread: current().handle(),
         });
-        let job = Job {
+        let job = Box::new(Job {
             connection,
             request,
             since: Instant::now(),
             back: Back(reply.clone()),
-        };
+        });
         let sender = lock(&self.jobs).clone();
         // Without a pool the job is dropped, which tells the reply that the connection is closed.
         let _given = sender.map(|jobs| jobs.send(job));
@@ -119,7 +119,7 @@ impl Pool {
             Io::None,
             |_, _| match std::mem::replace(&mut *reply.lock(), ReplyState::Awaited) {
                 ReplyState::Awaited => None,
-                ReplyState::Over(connection) => Some(connection),
+                ReplyState::Over(connection) => Some(connection.map(|connection| *connection)),
             },
         );
         result.ok().flatten()
@@ -166,7 +166,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The life of a thread of the pool.
-fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Job>) {
+fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Box<Job>>) {
     let context = ConnContext::new(ConnState::Free);
     let number = service.lifecycle.register(context.clone());
     for job in jobs {
@@ -176,7 +176,7 @@ fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Job>) {
             request,
             since,
             back,
-        } = job;
+        } = *job;
         let queued = since.elapsed() >= LONG_WAIT;
         let connection = Connection::attach(connection, service.clone(), context.clone());
         // An unwind that comes out of here is a stop that met the connection between two
