@@ -207,3 +207,38 @@ fn the_summary_lists_every_chapter() {
         );
     }
 }
+
+/// The map in README leads to what there is.
+#[test]
+fn the_layout_names_what_exists() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, layout) = readme.split_once("## Layout\n").expect("there is one");
+    let (layout, _) = layout.split_once("\n## ").expect("another section follows");
+    let (floors, places) = layout
+        .split_once("### Where is ...?\n")
+        .expect("there is one");
+    let mut checked = 0;
+    let mut check = |path: &str| {
+        assert!(root().join(path).exists(), "README: {path} does not exist");
+        checked += 1;
+    };
+    for row in floors.lines().filter(|line| line.starts_with("| `")) {
+        check(row.split('`').nth(1).unwrap());
+    }
+    for row in places.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cell = row.trim_matches('|').rsplit(" | ").next().unwrap();
+        let mut folder = String::new();
+        for path in cell.split('`').skip(1).step_by(2) {
+            let whole = if path.contains("src/") || path.starts_with('.') {
+                path.to_owned()
+            } else {
+                format!("{folder}{path}")
+            };
+            if let Some(at) = whole.find("src/") {
+                folder = whole[..at + "src/".len()].to_owned();
+            }
+            check(&whole);
+        }
+    }
+    assert!(checked > 20, "paths were found");
+}
