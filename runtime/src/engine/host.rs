@@ -6,7 +6,7 @@
 
 use super::HandlerThreads;
 use super::accept::lost;
-use crate::connection::{Connection, Detached, Incoming, IoParts, Served};
+use crate::connection::{Connection, Detached, Incoming, IoParts, Served, WritePace, linger};
 use crate::green::embed::lot::Lot;
 use crate::green::embed::net::Stream;
 use crate::green::embed::spawn::spawn_on;
@@ -196,6 +196,8 @@ fn read_proxy_header(
             Ok(None) => {}
             Err(why) => {
                 proxy_protocol::report(service, info, why);
+                context.set(ConnState::Closing);
+                linger(stream, service, WritePace::new(service.config.clocks.write));
                 return None;
             }
         }
