@@ -352,17 +352,32 @@ impl Thread {
 
     /// Unwinds if an interrupt is pending or a limit is over.
     pub fn raise_if_over(&self) {
+        self.raise_if_over_at(Instant::now);
+    }
+
+    /// As [`raise_if_over`](Self::raise_if_over), for limits that were over at that time.
+    fn raise_if_over_at(&self, time: impl FnOnce() -> Instant) {
         if let Some(why) = self.interrupted() {
             Unwind::Interrupted(why).raise();
         }
         // SAFETY: called by the thread itself; `raise` diverges after the borrow.
         let limits = unsafe { &self.own().limits };
         if !limits.is_empty() {
-            let now = Instant::now();
+            let time = time();
             // The outermost limit that is over wins: what it encloses is over as well.
-            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= now) {
+            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= time) {
                 Unwind::LimitPassed(number).raise();
             }
+        }
+    }
+
+    /// A wait was over at `end`, and the thread goes on only now, because others have held its
+    /// worker: its limits do not count that time. For the thread itself.
+    fn forgive_since(&self, end: Instant) {
+        let late = end.elapsed();
+        // SAFETY: called by the thread itself; the borrow ends with the loop.
+        for (at, _) in &mut unsafe { self.own() }.limits {
+            *at = at.checked_add(late).unwrap_or(*at);
         }
     }
 
@@ -446,6 +461,7 @@ pub fn wait_for<T>(
 ) -> Result<T, TimedOut> {
     let me = current();
     let mut flags = 0;
+    let mut blocked = false;
     loop {
         if let Some(value) = ready(&me, flags) {
             return Ok(value);
@@ -453,11 +469,20 @@ pub fn wait_for<T>(
         if std::thread::panicking() {
             return Err(TimedOut);
         }
+        let over = deadline.filter(|at| *at <= Instant::now());
+        if let Some(end) = over.filter(|_| blocked) {
+            // Whichever came first: a limit that has passed only since then would not have, had
+            // the thread been let go on.
+            me.raise_if_over_at(|| end);
+            me.forgive_since(end);
+            return Err(TimedOut);
+        }
         me.raise_if_over();
-        if deadline.is_some_and(|at| at <= Instant::now()) {
+        if over.is_some() {
             return Err(TimedOut);
         }
         flags = me.block(what, io, deadline);
+        blocked = true;
     }
 }
 
