@@ -167,6 +167,9 @@ fn give(response: Response, is_head: bool, out: &mut may_minihttp::Response<'_>)
         },
         body,
     ) = response.into_parts();
+    if status.is_informational() {
+        return give_error(HttpError::new(500, "the handler failed"), out);
+    }
     match body.into_full() {
         Err(_stream) => give_error(unsupported("streamed responses"), out),
         Ok(body) => match header_lines(&headers) {
