@@ -29,6 +29,8 @@ mod input;
 mod churn;
 #[path = "suite/clocks.rs"]
 mod clocks;
+#[path = "suite/closes.rs"]
+mod closes;
 #[path = "suite/departure.rs"]
 mod departure;
 #[path = "suite/keepalive.rs"]

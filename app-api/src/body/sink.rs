@@ -23,6 +23,18 @@ pub trait Sink {
     /// further chunks pointless.
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError>;
 
+    /// The body has given an empty chunk: it has nothing yet, and may give
+    /// another at once. What a server does between two attempts of a producer
+    /// that waits in this way (others have their turn, a client that has left
+    /// ends it) is done here; a server without such cares leaves this as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sink::send).
+    fn nothing_yet(&mut self) -> Result<(), BodyError> {
+        Ok(())
+    }
+
     /// Puts the head on the wire now, if it is not there: a client may wait for
     /// it long before there is a first chunk (server-sent events).
     ///
@@ -83,7 +95,8 @@ impl<'a> Out<'a> {
     }
 
     /// Sends a chunk and returns when it is on the wire. An empty one means
-    /// "nothing yet" and is skipped (PEP 3333 lets applications yield those).
+    /// "nothing yet" (PEP 3333 lets applications yield those): nothing is sent,
+    /// and others of the worker have their turn.
     ///
     /// # Errors
     ///
@@ -92,11 +105,12 @@ impl<'a> Out<'a> {
     /// later call fails too.
     pub fn send(&mut self, chunk: impl IntoChunk) -> Result<(), BodyError> {
         let chunk = chunk.into_chunk()?;
-        if chunk.is_empty() {
-            return Ok(());
-        }
         self.verdict()?;
-        let result = self.sink.send(chunk);
+        let result = if chunk.is_empty() {
+            self.sink.nothing_yet()
+        } else {
+            self.sink.send(chunk)
+        };
         self.note(result)
     }
 
@@ -214,6 +228,10 @@ pub(super) struct Mapped<'o, 'a, F> {
 impl<F: FnMut(Bytes) -> Bytes> Sink for Mapped<'_, '_, F> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
         self.out.send((self.f)(chunk))
+    }
+
+    fn nothing_yet(&mut self) -> Result<(), BodyError> {
+        self.out.send(Bytes::new())
     }
 
     fn start(&mut self) -> Result<(), BodyError> {

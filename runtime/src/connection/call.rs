@@ -7,11 +7,11 @@ use super::request_body::RequestBody;
 use super::response::{ResponseWriter, Written};
 use super::transport::Transport;
 use crate::green::embed::{LimitGuard, Measure, TaskContext, current, end_of_work};
-use crate::service::{Entry, RequestLine, Service, panics};
+use crate::service::{Entry, RequestLine, panics};
 use greenway_app::{ConnectionInfo, Head, HttpError, Input, IntoResponse, Request, Response};
 use greenway_proto::http1::exchange::State;
 use greenway_proto::http1::{self, RequestHead, RequestInfo};
-use http::{Method, StatusCode};
+use http::Method;
 use log::Level;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -315,26 +315,4 @@ impl<T: Transport> Connection<T> {
         self.io.exchange(|exchange| exchange.drained(to_its_end));
         self.since.set(Instant::now());
     }
-}
-
-/// Asks the application for a response where no connection is at hand (the minihttp engine).
-pub(crate) fn call_catching(service: &Service, request: Request, line: &str) -> Response {
-    let result = {
-        let me = current();
-        let _noted = panics::Noted::new(&me);
-        catch_unwind(AssertUnwindSafe(|| service.app.call(request)))
-    };
-    end_of_work(&current());
-    result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
-        Ok(error) => error.into_response(),
-        Err(payload) => {
-            let kind = line.split('?').next().unwrap_or(line);
-            panics::report(service, kind, &line, payload);
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                HttpError::new(500, "the handler failed"),
-            )
-                .into_response()
-        }
-    })
 }

@@ -5,15 +5,16 @@
 //! `Lease` (in `client`), which the end of the request takes back.
 
 use super::departure::Client;
+use super::linger::linger;
 use super::pace::{Patience, WritePace};
 use super::protocol::Upgraded;
 use super::transport::Transport;
 use super::users::Users;
-use crate::green::embed::{LimitNumber, Standstill, deadline_in, take_turn};
-use crate::service::{ConnContext, Service};
+use crate::green::embed::{LimitNumber, Standstill, take_turn};
+use crate::service::{ConnContext, ConnState, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::exchange::{Exchange, Input};
-use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead};
+use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead, Step};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -28,13 +29,6 @@ const FLUSH_AT: usize = 64 * 1024;
 /// What a handler leaves unread of a request's body is read and thrown away up to so many bytes,
 /// so that the connection can be used again; beyond it, closing is cheaper.
 pub(super) const DRAIN_BYTES: usize = 64 * 1024;
-
-/// How long the close of a connection waits for its client altogether, and for the next byte from
-/// it (RFC 9112 section 9.6). The former is nginx's.
-const LINGER: Duration = Duration::from_secs(30);
-const LINGER_PAUSE: Duration = Duration::from_secs(2);
-/// The same when the grace period of a stop is over.
-const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module's documentation.
 pub(crate) struct BufferedIo<T> {
@@ -231,6 +225,28 @@ impl<T: Transport> BufferedIo<T> {
         }
     }
 
+    /// Whether the rest of the present request's body will stay unread, as far as can be told when
+    /// the response's head is written: then the head says that the connection ends. What has come
+    /// of a body that nobody can read any more is thrown away first, for its end may be there.
+    pub(super) fn will_stay_unread(&self) -> bool {
+        let incoming = &mut *self.incoming.borrow_mut();
+        let Some(body) = &mut incoming.body else {
+            return false;
+        };
+        if body.readers > 0 {
+            return body.failed;
+        }
+        body.skip(&mut incoming.buf);
+        if body.failed || body.continue_expected {
+            return true;
+        }
+        !body.decoder.is_done()
+            && body
+                .decoder
+                .remaining()
+                .is_none_or(|left| left > DRAIN_BYTES as u64)
+    }
+
     /// The body of the present request is not wanted.
     pub(super) fn refuse_body(&self) {
         if let Some(body) = &mut self.incoming.borrow_mut().body {
@@ -416,45 +432,23 @@ impl<T: Transport> BufferedIo<T> {
         self.output.set(Output::Broken);
     }
 
-    /// Sends what is to go and ends the connection, so that the client gets all of it.
-    ///
-    /// A close while bytes from the client are unread, or still come, makes the kernel send a
-    /// reset, which can overtake the response on its way (RFC 9112 section 9.6). So the sending
-    /// direction is ended first, and what comes is read and thrown away until the client has seen
-    /// that and ends its own.
+    /// Sends what is to go and ends the connection, so that the client gets all of it: see
+    /// [`linger`](super::linger).
     pub(super) fn close(&self) {
         if self.flush().is_err() {
             return; // the descriptor's close does what is left to do
         }
         let (unread, finished) =
             self.with_incoming(|incoming| (incoming.has_unread(), incoming.finished));
-        let answered = self.write_pace.get().has_given();
-        let upgraded = self.upgraded.get().is_some();
-        if finished || !(answered || unread) {
-            if upgraded {
-                // Somebody else may have a copy of the descriptor.
-                self.stream.shutdown(Shutdown::Write);
-            }
-            return;
+        let pace = self.write_pace.get();
+        if !finished && (pace.has_given() || unread) {
+            // The state is set before the flag is looked at: see "Stopping" in `lifecycle`.
+            self.context.set(ConnState::Closing);
+            linger(&self.stream, &self.service, pace);
+            self.context.set(ConnState::Busy);
         }
-        self.stream.shutdown(Shutdown::Write);
-        // Another protocol has its own way to end, and has gone it.
-        if unread || !upgraded {
-            self.linger();
-        }
-    }
-
-    fn linger(&self) {
-        let ending = self.service.lifecycle.is_ending();
-        let pause = if ending { LAST_PAUSE } else { LINGER_PAUSE };
-        let pause = pause.min(self.service.config.clocks.write);
-        let end = Instant::now() + if ending { LAST_PAUSE } else { LINGER };
-        loop {
-            let deadline = deadline_in(pause).map(|at| at.min(end));
-            match self.stream.read(deadline, &mut |_| {}) {
-                Ok(1..) if Instant::now() < end => take_turn(),
-                Ok(_) | Err(_) => return,
-            }
+        if self.upgraded.get().is_some() {
+            self.stream.shutdown(Shutdown::Both); // somebody may have leaked what holds the socket
         }
     }
 }
@@ -528,6 +522,20 @@ impl Incoming {
 }
 
 impl Body {
+    /// Throws away what has come of it.
+    fn skip(&mut self, buf: &mut BytesMut) {
+        while !self.failed {
+            match self.decoder.next(buf) {
+                Ok(Step::Data(n)) => {
+                    self.continue_expected = false; // the client has not waited for it
+                    drop(self.decoder.take(buf, n));
+                }
+                Ok(Step::End | Step::NeedMore) => return,
+                Err(_) => self.failed = true,
+            }
+        }
+    }
+
     /// Whether more than `most` bytes of it are left to be read, as far as its head tells.
     fn is_known_to_exceed(&self, most: usize) -> bool {
         let left = self.decoder.remaining();

@@ -25,6 +25,7 @@ mod client;
 mod departure;
 mod handler_end;
 mod io;
+mod linger;
 mod pace;
 pub(crate) mod protocol;
 mod request_body;
@@ -35,8 +36,8 @@ mod transport;
 mod upgrade;
 mod users;
 
-pub(crate) use call::call_catching;
 pub(crate) use io::{Incoming, IoParts};
+pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
 
@@ -155,7 +156,7 @@ impl<T: Transport> Connection<T> {
     /// For another thread to go on with. `None` if another protocol has the connection, which
     /// cannot be taken from it: it is closed.
     pub(crate) fn detach(self) -> Option<Detached<T>> {
-        let io = Rc::try_unwrap(self.io).ok()?;
+        let io = Rc::try_unwrap(self.io).map_err(|io| io.close()).ok()?;
         let (io, client) = io.into_parts();
         Some(Detached {
             io,
@@ -235,17 +236,26 @@ impl<T: Transport> Connection<T> {
     /// Waits for the first bytes of a request.
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.io.release_buffers();
-        let now = self.since.get();
-        let until = now.checked_add(self.io.service.config.clocks.keep_alive);
-        let pause = now.checked_add(patience);
-        let parks = pause.is_some_and(|pause| until.is_none_or(|until| pause < until));
-        let deadline = if parks { pause } else { until };
+        let since = self.since.get();
+        let until = since.checked_add(self.io.service.config.clocks.keep_alive);
+        let mut pause = since.checked_add(patience);
         let stop = self.io.service.lifecycle.stop_flag();
-        let result = self.read_in(ConnState::Idle, || self.io.fill_unless(stop, deadline));
-        result.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut if parks => Next::Idle(until),
-            _ => Next::Done,
-        })
+        loop {
+            let parks = pause.is_some_and(|pause| until.is_none_or(|until| pause < until));
+            let deadline = if parks { pause } else { until };
+            let result = self.read_in(ConnState::Idle, || self.io.fill_unless(stop, deadline));
+            match result {
+                Err(error) if error.kind() == ErrorKind::TimedOut && parks => {
+                    // A client that has not got its response yet needs a thread at its end, which
+                    // sees to it that it gets the rest.
+                    if self.io.stream.unsent().unwrap_or(0) == 0 {
+                        return Err(Next::Idle(until));
+                    }
+                    pause = Instant::now().checked_add(patience);
+                }
+                other => return other.map_err(|_late_or_lost| Next::Done),
+            }
+        }
     }
 
     /// Reads, and says meanwhile that the connection is in `state`. The state is set before the

@@ -56,8 +56,11 @@ impl<T: Transport> RequestBody<T> {
         if say_continue && !io.exchange.get().is_answering() {
             io.queue(|out| out.extend_from_slice(http1::CONTINUE));
         }
-        // What has been answered so far must not wait for what the client sends next.
-        io.flush()?;
+        // What has been answered so far must not wait for what the client sends next. If somebody
+        // else is writing, it goes with that.
+        if !io.is_writing() {
+            io.flush()?;
+        }
         let result = io.fill_body();
         if self.lease.is_over(io) {
             return Err(over()); // it has ended while this waited; the bytes are the next one's

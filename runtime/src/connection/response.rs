@@ -8,7 +8,6 @@ use crate::green::{take_turn, yield_now};
 use crate::service::date;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
-use greenway_proto::http1::exchange::Input;
 use greenway_proto::http1::{self, Framing, Plan, RequestInfo};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
@@ -149,8 +148,9 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             ..
         } = response.into_wire();
         let headers = headers.as_deref();
-        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-            // RFC 9110 section 15.2: the client would wait for the response behind it.
+        if status.is_informational() {
+            // RFC 9110 section 15.2: the client would wait for the response behind it. A 101 is no
+            // exception: who has upgraded the connection does not come here.
             let what = format_args!("{status} is no final response");
             self.complain(Level::Error, &what);
             drop(body);
@@ -347,7 +347,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
-            plan.keep_alive &= io.unread_input() != Input::Abandoned;
+            plan.keep_alive &= !io.will_stay_unread();
             io.exchange(|exchange| exchange.answer(plan.keep_alive));
             io.queue(|out| {
                 let start = out.len();
@@ -428,6 +428,17 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
             stream.start();
             stream.writer.send_chunk(&chunk)
         })
+    }
+
+    fn nothing_yet(&mut self) -> Result<(), BodyError> {
+        // A body that waits by giving nothing never blocks. Giving way is a wait of a green thread,
+        // and all that ends a wait ends it; an OS thread looks after its client here.
+        let io = self.writer.io();
+        if !io.stream.is_green() {
+            io.before_block();
+        }
+        yield_now();
+        Ok(())
     }
 
     fn start(&mut self) -> Result<(), BodyError> {

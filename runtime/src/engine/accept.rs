@@ -1,7 +1,8 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
-use crate::green::embed::{Accepted, accept_now};
+use crate::connection::{WritePace, linger};
+use crate::green::embed::{Accepted, Stream, accept_now, spawn_on, workers};
 use crate::service::{Refused, Service, date};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
@@ -10,7 +11,8 @@ use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,8 +80,33 @@ pub(super) fn connection_info(
     Arc::new(facts.with_trusted_proxy(trusted))
 }
 
-/// Tells a client that there is no room for it, without waiting for it.
-pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
+/// Refused connections of the process that are being closed in good order at a time. Each has a
+/// descriptor and a green thread.
+const MOST_LINGERING: usize = 64;
+
+/// One of the refused connections that are being closed in good order.
+struct Lingering;
+
+impl Lingering {
+    /// `None` if there are too many.
+    fn take() -> Option<Self> {
+        let more = |count| (count < MOST_LINGERING).then_some(count + 1);
+        let taken = LINGERING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then_some(Self)
+    }
+}
+
+static LINGERING: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        LINGERING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells a client that there is no room for it, without waiting for it here. `may_linger` says
+/// whether its descriptor can be spared until it has seen that.
+pub(super) fn refuse(service: &Arc<Service>, stream: TcpStream, why: Refused, may_linger: bool) {
     service.metrics.refused(why);
     let reason = match why {
         Refused::Connections => "too many connections",
@@ -94,66 +121,98 @@ pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
         Some(1),
         &date(Instant::now()),
     );
-    // Best effort from here on: the socket's empty buffer takes the response at once, and
-    // reading what has come keeps the close from being a reset that would overtake it.
-    let _ = (&*stream).write(&response);
-    let _ = stream.shutdown(Shutdown::Write);
-    let _ = (&*stream).read(&mut [0; 4096]);
+    // The socket's empty buffer takes the response at once. If not, the client is gone.
+    let _taken_or_gone = (&stream).write(&response);
+    let _not_connected = stream.shutdown(Shutdown::Write);
+    match may_linger.then(Lingering::take).flatten() {
+        Some(lingering) => close_gently(service, stream, lingering),
+        None => {
+            // What has come is read, so that the close is no reset; what comes now makes it one.
+            let _best_effort = (&stream).read(&mut [0; 4096]);
+        }
+    }
 }
 
-/// A descriptor that is kept for telling clients that there is none for them.
+/// Closes a refused connection when its client has had the time to see why. If there is no memory
+/// for that, it is closed at once.
+fn close_gently(service: &Arc<Service>, stream: TcpStream, lingering: Lingering) {
+    let workers = workers();
+    // The one that its number fits: there may be no other number.
+    let worker = workers[stream.as_raw_fd() as usize % workers.len()];
+    let service = service.clone();
+    spawn_on(worker, move || {
+        if let Ok(stream) = Stream::new(stream) {
+            let pace = WritePace::new(service.config.clocks.write);
+            linger(&stream, &service, pace);
+        }
+        drop(lingering);
+    });
+}
+
+/// How many descriptors the reserve has.
+const SPARE: usize = 4;
+
+/// Descriptors that are kept for telling clients that there is none for them.
 ///
 /// When the process (EMFILE) or the machine (ENFILE) is out of descriptors, `accept` fails and
-/// leaves the client in the kernel's queue, where it hangs. Then the reserve is given up for the
-/// client, who is told 503 and closed, and is taken back. All who accept share it: while it is
+/// leaves the client in the kernel's queue, where it hangs. Then one of the reserve is given up for
+/// the client, who is told 503 and closed, and is taken back. All who accept share it: while one is
 /// missing nobody lets a connection in, so none of them can lose it to another for long.
+///
+/// The last one is never lent for longer than the telling takes.
 #[derive(Debug)]
 pub(super) struct Reserve {
-    file: Mutex<Option<File>>,
-    /// It may be missing; set before it is given up.
+    files: Mutex<Vec<File>>,
+    /// Some may be missing; set before one is given up.
     missing: AtomicBool,
 }
 
 impl Reserve {
     pub(super) fn new() -> Arc<Self> {
-        let file = spare();
+        let files: Vec<_> = (0..SPARE).map_while(|_| spare()).collect();
         Arc::new(Self {
-            missing: AtomicBool::new(file.is_none()),
-            file: Mutex::new(file),
+            missing: AtomicBool::new(files.len() < SPARE),
+            files: Mutex::new(files),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<File>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<File>> {
         // Nothing under the lock can panic half-way through a change. Nor does it wait.
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the reserve up while `f` runs. False if there is none to give up.
-    fn lend(&self, f: impl FnOnce() -> bool) -> bool {
-        let mut file = self.lock();
+    /// Gives one of the reserve up while `f` runs, which is told whether others are left. False if
+    /// there is none to give up.
+    fn lend(&self, f: impl FnOnce(bool) -> bool) -> bool {
+        let mut files = self.lock();
         self.missing.store(true, Ordering::SeqCst);
-        let had = file.take().or_else(spare).is_some();
-        let result = had && f();
-        self.refill(&mut file);
+        let had = files.pop().or_else(spare).is_some();
+        let result = had && f(!files.is_empty());
+        self.refill(&mut files);
         result
     }
 
-    fn refill(&self, file: &mut Option<File>) {
-        if file.is_none() {
-            *file = spare();
+    fn refill(&self, files: &mut Vec<File>) {
+        while files.len() < SPARE
+            && let Some(file) = spare()
+        {
+            files.push(file);
         }
-        self.missing.store(file.is_none(), Ordering::SeqCst);
+        self.missing.store(files.len() < SPARE, Ordering::SeqCst);
     }
 
-    /// Whether a connection that was accepted may stay. If the reserve is missing, it has the
-    /// descriptor that should be the reserve's.
-    fn is_there(&self) -> bool {
+    /// Whether a connection that was accepted may stay. If some of the reserve is missing, it has
+    /// the descriptor that should be the reserve's; then this gives whether there are others.
+    fn is_there(&self) -> Result<(), bool> {
         if !self.missing.load(Ordering::SeqCst) {
-            return true;
+            return Ok(());
         }
-        let mut file = self.lock();
-        self.refill(&mut file);
-        file.is_some()
+        let mut files = self.lock();
+        self.refill(&mut files);
+        match files.len() {
+            SPARE => Ok(()),
+            left => Err(left > 0),
+        }
     }
 }
 
@@ -188,11 +247,14 @@ impl AcceptBackoff {
     }
 
     /// `accept` has given a connection. `None` if it cannot stay; then it was told so.
-    pub(super) fn accepted(&mut self, service: &Service, accepted: Accepted) -> Option<Accepted> {
-        if !self.reserve.is_there() {
-            refuse(service, &accepted.stream, Refused::Descriptors);
-            drop(accepted);
-            self.reserve.is_there(); // takes the descriptor that is free now
+    pub(super) fn accepted(
+        &mut self,
+        service: &Arc<Service>,
+        accepted: Accepted,
+    ) -> Option<Accepted> {
+        if let Err(others) = self.reserve.is_there() {
+            refuse(service, accepted.stream, Refused::Descriptors, others);
+            let _takes_what_is_free_now = self.reserve.is_there();
             return None;
         }
         self.reported = false;
@@ -205,7 +267,7 @@ impl AcceptBackoff {
     pub(super) fn failed(
         &mut self,
         error: &io::Error,
-        service: &Service,
+        service: &Arc<Service>,
         listener: &TcpListener,
     ) -> Duration {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
@@ -222,9 +284,9 @@ impl AcceptBackoff {
             service.error_log.error(kind, what);
         }
         if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
-            let sent_away = self.reserve.lend(|| {
+            let sent_away = self.reserve.lend(|others| {
                 accept_now(listener)
-                    .map(|one| refuse(service, &one.stream, Refused::Descriptors))
+                    .map(|one| refuse(service, one.stream, Refused::Descriptors, others))
                     .is_ok()
             });
             return if sent_away {

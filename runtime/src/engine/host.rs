@@ -6,7 +6,7 @@
 
 use super::HandlerThreads;
 use super::accept::lost;
-use crate::connection::{Connection, Detached, Incoming, IoParts, Served};
+use crate::connection::{Connection, Detached, Incoming, IoParts, Served, WritePace, linger};
 use crate::green::embed::{
     IdlePoller, Stream, Worker, current_worker, deadline_in, least_loaded, spawn_on, workers,
 };
@@ -194,6 +194,8 @@ fn read_proxy_header(
             Ok(None) => {}
             Err(why) => {
                 proxy_protocol::report(service, info, why);
+                context.set(ConnState::Closing);
+                linger(stream, service, WritePace::new(service.config.clocks.write));
                 return None;
             }
         }

@@ -8,9 +8,9 @@
 //! not a server for a public port.
 
 use super::Engine;
-use crate::connection::call_catching;
+use crate::green::embed::{current, end_of_work};
 use crate::lock::lock;
-use crate::service::Service;
+use crate::service::{Service, panics};
 use bytes::{BufMut, Bytes, BytesMut};
 use greenway_app::{
     ConnectionInfo, HttpError, Input, IntoResponse, Request, Response, ResponseParts,
@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 /// `may_minihttp` takes header lines with the lifetime `static`, so each different one is leaked. At
@@ -139,6 +140,28 @@ impl Host {
     }
 }
 
+/// Asks the application for a response, and makes one of whatever unwinds out of it.
+fn call_catching(service: &Service, request: Request, line: &str) -> Response {
+    let result = {
+        let me = current();
+        let _noted = panics::Noted::new(&me);
+        catch_unwind(AssertUnwindSafe(|| service.app.call(request)))
+    };
+    end_of_work(&current());
+    result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
+        Ok(error) => error.into_response(),
+        Err(payload) => {
+            let kind = line.split('?').next().unwrap_or(line);
+            panics::report(service, kind, &line, payload);
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                HttpError::new(500, "the handler failed"),
+            )
+                .into_response()
+        }
+    })
+}
+
 /// Their request's head, as it stood on the wire.
 fn head_of(request: &may_minihttp::Request<'_, '_, '_>) -> BytesMut {
     let mut head = BytesMut::with_capacity(512);
@@ -167,6 +190,9 @@ fn give(response: Response, is_head: bool, out: &mut may_minihttp::Response<'_>)
         },
         body,
     ) = response.into_parts();
+    if status.is_informational() {
+        return give_error(HttpError::new(500, "the handler failed"), out);
+    }
     match body.into_full() {
         Err(_stream) => give_error(unsupported("streamed responses"), out),
         Ok(body) => match header_lines(&headers) {

@@ -115,7 +115,7 @@ fn accept<H: HandlerThreads>(
                         host.admit(accepted.stream, info, admission);
                     }
                     None => {
-                        refuse(service, &accepted.stream, Refused::Connections);
+                        refuse(service, accepted.stream, Refused::Connections, true);
                         yield_now(); // a flood of them must not hold up those who were let in
                     }
                 }

@@ -279,7 +279,7 @@ impl Server {
         let listeners = config
             .bind
             .iter()
-            .map(|address| listen(address, config.backlog))
+            .map(|address| listen(address, config.backlog, config.clocks.write))
             .collect::<io::Result<Vec<_>>>()?;
         let metrics_listener = config.metrics_bind.as_deref().map(listen_for_metrics);
         let metrics_listener = metrics_listener.transpose()?;
@@ -331,7 +331,7 @@ const METRICS_BACKLOG: u32 = 16;
 
 fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
     resolve(address)
-        .and_then(|address| bind_tcp(address, METRICS_BACKLOG))
+        .and_then(|address| bind_tcp(address, METRICS_BACKLOG, Duration::ZERO))
         .map_err(|error| {
             io::Error::new(
                 error.kind(),

@@ -25,19 +25,24 @@ pub(super) struct Listening {
     pub(super) file: Option<SocketFile>,
 }
 
-/// Listens on `address`: `host:port`, `:port`, `unix:path` or `fd://number`.
+/// Listens on `address`: `host:port`, `:port`, `unix:path` or `fd://number`. `write_timeout` is how
+/// long a client of it may take nothing of what it is sent.
 ///
 /// # Errors
 /// When the name does not resolve, the address is taken or may not be had. The message names the
 /// address.
-pub(super) fn listen(address: &str, backlog: u32) -> io::Result<Listening> {
+pub(super) fn listen(
+    address: &str,
+    backlog: u32,
+    write_timeout: Duration,
+) -> io::Result<Listening> {
     let result = if let Some(path) = address.strip_prefix("unix:") {
         bind_unix(Path::new(path), backlog)
     } else if let Some(number) = address.strip_prefix("fd://") {
-        inherit(number, backlog)
+        inherit(number, backlog, write_timeout)
     } else {
         resolve(address).and_then(|addr| {
-            let socket = bind_tcp(addr, backlog)?;
+            let socket = bind_tcp(addr, backlog, write_timeout)?;
             let addr = socket.local_addr()?;
             Ok(Listening {
                 socket,
@@ -90,7 +95,11 @@ pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
 }
 
 /// Listens on a TCP address.
-pub(super) fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+pub(super) fn bind_tcp(
+    address: SocketAddr,
+    backlog: u32,
+    write_timeout: Duration,
+) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -100,26 +109,38 @@ pub(super) fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListe
         socket.set_only_v6(true)?; // so that 0.0.0.0 can be bound as well
     }
     socket.set_reuse_address(true)?; // as after a restart connections linger in TIME_WAIT
-    // Accepted connections inherit it: the kernel sends a chunk at once, and does not wait for more to send with it.
-    socket.set_tcp_nodelay(true)?;
-    notice_the_dead(&socket)?;
+    prepare(&socket, write_timeout)?;
     socket.bind(&address.into())?;
     begin(&socket, backlog)?;
     Ok(socket.into())
 }
 
-/// Lets the kernel find out that a peer is dead without a word (a phone without a network, a
-/// machine without power). Accepted connections inherit it. Then the connection has an error,
-/// which ends its handler as any departure does.
-fn notice_the_dead(socket: &Socket) -> io::Result<()> {
-    // While something is on its way to it: not acknowledged for so long.
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
-    // While nothing is: four questions without an answer.
+/// The least time for which the kernel tries to reach a peer that does not answer.
+const LEAST_USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sets what accepted connections inherit.
+///
+/// The kernel sends a chunk at once, and does not wait for more to send with it. And it finds out
+/// that a peer is dead without a word (a phone without a network, a machine without power): then
+/// the connection has an error, which ends its handler as any departure does.
+fn prepare(socket: &Socket, write_timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(user_timeout(write_timeout))?;
+    // While nothing is on its way to it: four questions without an answer.
     let questions = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
     socket.set_tcp_keepalive(&questions)
+}
+
+/// How long something may be on its way to a peer that does not take it. Linux counts for this also
+/// the time for which a living peer has closed its window, so a client that pauses within
+/// `--write-timeout` must not meet it. `None`, where the kernel can count no further, is for ever.
+fn user_timeout(write_timeout: Duration) -> Option<Duration> {
+    let with_some_to_spare = write_timeout.checked_add(Duration::from_secs(5))?;
+    let countable = with_some_to_spare.as_millis() <= i32::MAX as u128;
+    countable.then(|| with_some_to_spare.max(LEAST_USER_TIMEOUT))
 }
 
 fn begin(socket: &Socket, backlog: u32) -> io::Result<()> {
@@ -169,7 +190,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
 }
 
 /// Takes a descriptor that the process was started with.
-fn inherit(number: &str, backlog: u32) -> io::Result<Listening> {
+fn inherit(number: &str, backlog: u32, write_timeout: Duration) -> io::Result<Listening> {
     let number = number
         .parse()
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not the form fd://NUMBER"))?;
@@ -182,7 +203,7 @@ fn inherit(number: &str, backlog: u32) -> io::Result<Listening> {
     let addr = local.as_socket();
     let name = match (addr, local.as_pathname()) {
         (Some(addr), _) => {
-            asked.set_tcp_nodelay(true)?;
+            prepare(&asked, write_timeout)?;
             format!("http://{addr}")
         }
         (None, Some(path)) => format!("unix:{}", path.display()),
@@ -241,9 +262,7 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
 
-    #[test]
-    fn connections_inherit_what_was_set_for_them() {
-        let listener = bind_tcp("127.0.0.1:0".parse().unwrap(), 8).unwrap();
+    fn assert_prepared(listener: &TcpListener, user_timeout: Duration) {
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         listener.set_nonblocking(false).unwrap();
         let (accepted, _) = listener.accept().unwrap();
@@ -254,9 +273,30 @@ mod tests {
             socket.tcp_keepalive_time().unwrap(),
             Duration::from_secs(60)
         );
-        assert_eq!(
-            socket.tcp_user_timeout().unwrap(),
-            Some(Duration::from_secs(30))
-        );
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(user_timeout));
+    }
+
+    #[test]
+    fn connections_inherit_what_was_set_for_them() {
+        for (write, user) in [(1, 30), (60, 65)] {
+            let [write, user] = [write, user].map(Duration::from_secs);
+            let address = "127.0.0.1:0".parse().unwrap();
+            assert_prepared(&bind_tcp(address, 8, write).unwrap(), user);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_was_handed_in_is_as_our_own() {
+        use std::os::fd::AsRawFd;
+        let made_by_others = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = format!("fd://{}", made_by_others.as_raw_fd());
+        let listening = listen(&name, 8, Duration::from_secs(60)).unwrap();
+        assert_prepared(&listening.socket, Duration::from_secs(65));
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_count_is_for_ever() {
+        assert_eq!(user_timeout(Duration::MAX), None);
+        assert_eq!(user_timeout(Duration::from_secs(1 << 40)), None);
     }
 }

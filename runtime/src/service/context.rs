@@ -57,6 +57,9 @@ pub(crate) enum ConnState {
     Stoppable,
     /// It was stoppable, and a stop ends it: the interrupt has come, or is about to.
     Stopping,
+    /// It is being closed, and its client has not got everything yet. The end of a stop's grace
+    /// period hastens it, and does not interrupt it.
+    Closing,
 }
 
 impl ConnContext {
@@ -80,7 +83,8 @@ impl ConnContext {
             3 => ConnState::Free,
             4 => ConnState::Pooled,
             5 => ConnState::Stoppable,
-            _ => ConnState::Stopping,
+            6 => ConnState::Stopping,
+            _ => ConnState::Closing,
         }
     }
 
@@ -179,6 +183,7 @@ impl ConnState {
             Self::Idle => "idle",
             Self::Reading => "reading",
             Self::Free => "free",
+            Self::Closing => "closing",
         }
     }
 }

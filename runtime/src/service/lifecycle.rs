@@ -89,6 +89,12 @@ impl Lifecycle {
         self.ending.load(Ordering::SeqCst)
     }
 
+    /// The same, as a condition for waits: connections that are being closed are woken when it is
+    /// set.
+    pub(crate) fn ending_flag(&self) -> &AtomicBool {
+        &self.ending
+    }
+
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
     }
@@ -152,8 +158,10 @@ impl Lifecycle {
     pub(crate) fn end_all(&self) {
         self.ending.store(true, Ordering::SeqCst);
         for context in self.contexts() {
-            if !matches!(context.state(), ConnState::Free | ConnState::Pooled) {
-                context.thread.interrupt(Interrupt::Stop);
+            match context.state() {
+                ConnState::Free | ConnState::Pooled => {}
+                ConnState::Closing => context.thread.wake(), // it looks at the flag
+                _ => context.thread.interrupt(Interrupt::Stop),
             }
         }
     }

@@ -8,7 +8,7 @@ use super::outbox::{Bounds, Outbox};
 use super::pool;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::protocol::{End, Link, Protocol};
-use crate::green::embed::{Handle, TimedOut, deadline_in, trim};
+use crate::green::embed::{Handle, TimedOut, trim};
 use crate::green::{Lock, LockGuard, take_turn};
 use crate::lock::lock;
 use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
@@ -16,15 +16,9 @@ use bytes::BytesMut;
 use greenway_proto::websocket::{DeflateParameters, Encoder, Event, Failure, Receiver, Role};
 use socket2::SockRef;
 use std::io;
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-
-/// What is read of one who broke the protocol and is still sending, so that the close frame is not
-/// overtaken by a reset.
-const LINGER_BYTES: usize = 256 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
 
 /// What the heart reads for one who does not, at a time.
 const PULL_BYTES: usize = 64 * 1024;
@@ -182,16 +176,19 @@ impl SocketCore {
         }
     }
 
-    /// Begins to close, and sees to it that the peer does so in time.
+    /// Begins to close, and sees to it that the peer does so in time. The heart has the clock,
+    /// which runs from when the peer has our close frame.
     pub(super) fn close(self: &Arc<Self>, frame: CloseFrame) {
         if !self.outbox.close(frame) {
             return;
         }
-        let Some(by) = deadline_in(self.close_timeout) else {
-            return;
-        };
-        self.heartbeat().close_by(by);
-        heartbeat::watch(self, by);
+        let pace = self.outbox.pace();
+        let first = self
+            .heartbeat()
+            .begin_close(Instant::now(), self.close_timeout, pace);
+        if let Some(first) = first {
+            heartbeat::watch(self, first);
+        }
     }
 
     /// Takes the next message, waiting for it until `deadline`. `None` once, at a clean end.
@@ -358,9 +355,12 @@ impl SocketCore {
         let heard = self.heard.swap(false, Relaxed) || pulled == Pulled::Unread;
         let used = self.used.swap(false, Relaxed);
         let closing = self.outbox.lock().ours().is_some();
-        let mut heartbeat = self.heartbeat();
-        let beat = heartbeat.beat(now, heard, used, closing);
-        drop(heartbeat);
+        let beat = if closing {
+            let undelivered = self.outbox.undelivered();
+            self.heartbeat().beat_closing(now, undelivered)
+        } else {
+            self.heartbeat().beat(now, heard, used)
+        };
         match beat {
             heartbeat::Due::Nothing(next) => next,
             heartbeat::Due::Ping(next) => {
@@ -401,63 +401,27 @@ impl SocketCore {
                 return; // the grace period is over
             }
         }
-        let deadline = deadline_in(self.close_timeout);
-        if let Ok(mut inbound) = self.inbound.lock_until(deadline) {
-            self.await_close(link, &mut inbound, deadline);
+        // The heart ends these waits if the peer does not close in time, and the drainer if it does
+        // not take what it is sent.
+        if let Ok(mut inbound) = self.inbound.lock() {
+            self.await_close(link, &mut inbound);
         }
-        self.outbox.wait_empty(deadline);
-        let broke_rules = {
-            let state = self.outbox.lock();
-            state
-                .fault()
-                .is_some_and(|fault| fault.kind() == ErrorKind::Protocol)
-        };
-        if broke_rules {
-            self.linger(link);
-        }
+        self.outbox.wait_empty();
     }
 
     /// Reads and throws away until the peer's close frame comes.
-    fn await_close(
-        self: &Arc<Self>,
-        link: &dyn Link,
-        inbound: &mut LockGuard<'_, Inbound>,
-        deadline: Option<Instant>,
-    ) {
+    fn await_close(self: &Arc<Self>, link: &dyn Link, inbound: &mut LockGuard<'_, Inbound>) {
         let mut come = Vec::new();
         loop {
             match self.next(inbound, std::mem::take(&mut come)) {
                 Next::Message(_) => {}
                 Next::Over => return,
-                Next::More => match self.read(link, inbound, deadline) {
+                Next::More => match self.read(link, inbound, None) {
                     Ok(bytes) => come = bytes,
-                    Err(TimedOut) => {
-                        return self
-                            .outbox
-                            .lost(ErrorKind::Lost, "no answer to the close frame");
-                    }
+                    Err(TimedOut) => return, // the thread is unwinding
                 },
             }
             take_turn();
-            if deadline.is_some_and(|at| at <= Instant::now()) {
-                return self
-                    .outbox
-                    .lost(ErrorKind::Lost, "no answer to the close frame");
-            }
-        }
-    }
-
-    /// Lets a peer that is still sending read why it is closed (as RFC 9112 section 9.6 for HTTP).
-    fn linger(&self, link: &dyn Link) {
-        self.outbox.handle().with(|fd| {
-            let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Write);
-        });
-        let deadline = deadline_in(self.close_timeout.min(LINGER));
-        let mut left = LINGER_BYTES;
-        while let Ok(n @ 1..) = link.read(deadline, &mut |_| {})
-            && left > n
-        {
-            left -= n;
         }
     }
 }

@@ -5,6 +5,7 @@
 //! receives.
 
 use super::core::SocketCore;
+use crate::connection::WritePace;
 use crate::green::Builder;
 use crate::green::embed::{Awaited, Io, Thread, TimedOut, take_turn, wait_for};
 use crate::lock::lock;
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 /// Pings that may go without an answer.
 const MISSES: u32 = 2;
 
+/// How often the kernel is asked whether the peer of one that is being closed has everything.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// The clocks of one socket.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
@@ -24,7 +28,37 @@ pub(super) struct Heartbeat {
     asked: u32,
     idle: Option<Duration>,
     idle_at: Option<Instant>,
-    close_by: Option<Instant>,
+    closing: Option<Closing>,
+}
+
+/// The clock of a close. It begins when the peer has everything that was sent to it, our close
+/// frame last: before that it cannot answer. Until then it is given the time of one who is slow
+/// to take what it is sent.
+#[derive(Debug)]
+struct Closing {
+    timeout: Duration,
+    pace: WritePace,
+    looked: Instant,
+    /// When it has to have closed; `None` while it has not got everything.
+    by: Option<Instant>,
+}
+
+impl Closing {
+    /// When to look again; `None` if its time is over.
+    fn look(&mut self, now: Instant, undelivered: u64) -> Option<Instant> {
+        let passed = now.saturating_duration_since(self.looked);
+        self.pace = self.pace.waited(passed).seen(Some(undelivered));
+        self.looked = now;
+        if undelivered == 0 && self.by.is_none() {
+            self.by = now.checked_add(self.timeout);
+        }
+        let next = match self.by {
+            Some(by) => Some(by),
+            None if self.pace.left().is_zero() => None,
+            None => now.checked_add(LOOK.min(self.timeout)),
+        };
+        next.filter(|next| *next > now)
+    }
 }
 
 /// What is to be done for a socket, and when to look again.
@@ -48,7 +82,7 @@ impl Heartbeat {
             asked: 0,
             idle,
             idle_at: None,
-            close_by: None,
+            closing: None,
         }
     }
 
@@ -59,28 +93,47 @@ impl Heartbeat {
         self.next()
     }
 
-    /// The peer is to have closed by then.
-    pub(super) fn close_by(&mut self, at: Instant) {
-        self.close_by.get_or_insert(at);
+    /// We have sent a close frame, or queued it. Gives when to look for the first time; `None` if
+    /// the peer may take for ever, or somebody looks already.
+    pub(super) fn begin_close(
+        &mut self,
+        now: Instant,
+        timeout: Duration,
+        pace: WritePace,
+    ) -> Option<Instant> {
+        if self.closing.is_some() {
+            return None;
+        }
+        let first = now.checked_add(timeout)?;
+        self.closing = Some(Closing {
+            timeout,
+            pace,
+            looked: now,
+            by: None,
+        });
+        Some(first.min(now + LOOK))
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        let clocks = if self.close_by.is_some() {
-            [self.close_by, None]
-        } else {
-            [self.ping_at, self.idle_at]
-        };
-        clocks.into_iter().flatten().min()
+        if let Some(closing) = &self.closing {
+            return Some(closing.by.unwrap_or(closing.looked + LOOK));
+        }
+        [self.ping_at, self.idle_at].into_iter().flatten().min()
+    }
+
+    /// As [`beat`](Self::beat), while we close; so many bytes have not reached the peer.
+    pub(super) fn beat_closing(&mut self, now: Instant, undelivered: u64) -> Due {
+        match &mut self.closing {
+            Some(closing) => match closing.look(now, undelivered) {
+                None => Due::Unclosed,
+                next => Due::Nothing(next),
+            },
+            None => Due::Nothing(None),
+        }
     }
 
     /// `heard`: something has come since the last look; `used`: a message was among it.
-    pub(super) fn beat(&mut self, now: Instant, heard: bool, used: bool, closing: bool) -> Due {
-        if closing {
-            return match self.close_by {
-                Some(at) if at <= now => Due::Unclosed,
-                next => Due::Nothing(next),
-            };
-        }
+    pub(super) fn beat(&mut self, now: Instant, heard: bool, used: bool) -> Due {
         if heard {
             self.asked = 0;
         }
@@ -269,9 +322,8 @@ mod tests {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(Some(Duration::from_secs(25)), None);
         assert_eq!(heartbeat.first(start), Some(at(start, 25)));
-        let ping = |heartbeat: &mut Heartbeat, now, heard| {
-            heartbeat.beat(at(start, now), heard, false, false)
-        };
+        let ping =
+            |heartbeat: &mut Heartbeat, now, heard| heartbeat.beat(at(start, now), heard, false);
         assert_eq!(
             ping(&mut heartbeat, 20, false),
             Due::Nothing(Some(at(start, 25)))
@@ -297,9 +349,9 @@ mod tests {
         let mut heartbeat = Heartbeat::new(None, Some(Duration::from_secs(10)));
         assert_eq!(heartbeat.first(start), Some(at(start, 10)));
         let next = Due::Nothing(Some(at(start, 15)));
-        assert_eq!(heartbeat.beat(at(start, 5), true, true, false), next);
-        assert_eq!(heartbeat.beat(at(start, 10), true, false, false), next);
-        assert_eq!(heartbeat.beat(at(start, 15), true, false, false), Due::Idle);
+        assert_eq!(heartbeat.beat(at(start, 5), true, true), next);
+        assert_eq!(heartbeat.beat(at(start, 10), true, false), next);
+        assert_eq!(heartbeat.beat(at(start, 15), true, false), Due::Idle);
     }
 
     #[test]
@@ -307,13 +359,36 @@ mod tests {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(Some(Duration::from_secs(1)), None);
         heartbeat.first(start);
-        heartbeat.close_by(at(start, 5));
-        heartbeat.close_by(at(start, 50)); // the first counts
-        let rest = Due::Nothing(Some(at(start, 5)));
-        assert_eq!(heartbeat.beat(at(start, 2), false, false, true), rest);
-        assert_eq!(
-            heartbeat.beat(at(start, 5), false, false, true),
-            Due::Unclosed
-        );
+        let pace = WritePace::new(Duration::from_secs(30));
+        let timeout = Duration::from_secs(5);
+        assert!(heartbeat.begin_close(start, timeout, pace).is_some());
+        assert_eq!(heartbeat.begin_close(start, timeout, pace), None);
+        let by = Due::Nothing(Some(at(start, 7)));
+        assert_eq!(heartbeat.beat_closing(at(start, 2), 0), by);
+        assert_eq!(heartbeat.beat_closing(at(start, 7), 0), Due::Unclosed);
+    }
+
+    #[test]
+    fn the_clock_of_a_close_begins_when_the_peer_has_the_frame() {
+        let start = Instant::now();
+        let pace = WritePace::new(Duration::from_secs(30)).seen(Some(4_000_000));
+        let closing = |pace| {
+            let mut heartbeat = Heartbeat::new(None, None);
+            heartbeat.begin_close(start, Duration::from_secs(5), pace);
+            heartbeat
+        };
+        let mut reader = closing(pace);
+        for second in 1..=26 {
+            let left = 4_000_000 - second * 150_000;
+            let next = Due::Nothing(Some(at(start, second) + LOOK));
+            assert_eq!(reader.beat_closing(at(start, second), left), next);
+        }
+        let by = Due::Nothing(Some(at(start, 32)));
+        assert_eq!(reader.beat_closing(at(start, 27), 0), by);
+        assert_eq!(reader.beat_closing(at(start, 32), 0), Due::Unclosed);
+        let mut deaf = closing(pace);
+        let next = Due::Nothing(Some(at(start, 29) + LOOK));
+        assert_eq!(deaf.beat_closing(at(start, 29), 4_000_000), next);
+        assert_eq!(deaf.beat_closing(at(start, 30), 4_000_000), Due::Unclosed);
     }
 }

@@ -19,7 +19,7 @@ use super::{CloseCode, CloseFrame};
 use crate::connection::{Transport, WritePace};
 use crate::green::embed::{
     Awaited, Handle, Io, Stream, Thread, TimedOut, Worker, current_worker, least_loaded, spawn_on,
-    wait_for, workers,
+    unsent, wait_for, workers,
 };
 use crate::lock::lock;
 use bytes::{Buf, Bytes};
@@ -146,13 +146,25 @@ impl Outbox {
         .unwrap_or_else(|TimedOut| Err(WebSocketError::timed_out()))
     }
 
-    /// Waits until all has left for the kernel, or nothing more can.
-    pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
+    /// Waits until all has left for the kernel, or nothing more can. The drainer bounds it.
+    pub(super) fn wait_empty(&self) {
         let empty = |state: &mut OutboxState| {
             let done = state.queue.is_empty() || state.fault().is_some() || state.is_gone();
             done.then_some(())
         };
-        self.wait(deadline, empty).is_ok()
+        let (Ok(()) | Err(TimedOut)) = self.wait(None, empty);
+    }
+
+    /// Bytes that have not reached the peer: those that wait here, and those of the kernel as far
+    /// as it tells.
+    pub(super) fn undelivered(&self) -> u64 {
+        let queued = self.lock().queued as u64;
+        queued + self.handle.with(unsent).flatten().unwrap_or(0)
+    }
+
+    /// The pace that is asked of the peer, from here on.
+    pub(super) fn pace(&self) -> WritePace {
+        WritePace::new(self.write_timeout).seen(Some(self.undelivered()))
     }
 
     fn wait<R>(

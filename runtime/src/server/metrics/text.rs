@@ -51,7 +51,9 @@ fn connections(service: &Service, out: &mut Text) {
     let without_thread = service.metrics.idle.load(Relaxed);
     let (mut idle, mut reading, mut serving) = (without_thread, 0, 0);
     service.lifecycle.each_state(|state| match state {
-        ConnState::Busy | ConnState::Stoppable | ConnState::Stopping => serving += 1,
+        ConnState::Busy | ConnState::Stoppable | ConnState::Stopping | ConnState::Closing => {
+            serving += 1;
+        }
         ConnState::Idle => idle += 1,
         ConnState::Reading => reading += 1,
         // The thread of the pool is counted that has its request.

@@ -121,17 +121,31 @@ impl<M: Deref<Target = Thread>> Current<M> {
 
     /// Unwinds if an interrupt is pending or a limit is over.
     pub fn raise_if_over(&self) {
+        self.raise_if_over_at(Instant::now);
+    }
+
+    /// As [`raise_if_over`](Self::raise_if_over), for limits that were over at that time.
+    pub(super) fn raise_if_over_at(&self, time: impl FnOnce() -> Instant) {
         if let Some(why) = self.thread.interrupted() {
             Unwind::Interrupted(why).raise();
         }
         let limits = self.own().limits.borrow();
         if !limits.is_empty() {
-            let now = Instant::now();
+            let time = time();
             // The outermost limit that is over wins: what it encloses is over as well.
-            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= now) {
+            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= time) {
                 drop(limits);
                 Unwind::LimitPassed(number).raise();
             }
+        }
+    }
+
+    /// A wait was over at `end`, and the thread goes on only now, because others have held its
+    /// worker: its limits do not count that time.
+    pub(super) fn forgive_since(&self, end: Instant) {
+        let late = end.elapsed();
+        for (at, _) in &mut *self.own().limits.borrow_mut() {
+            *at = at.checked_add(late).unwrap_or(*at);
         }
     }
 

@@ -62,6 +62,7 @@ pub fn wait_for<T>(
 ) -> Result<T, TimedOut> {
     let me = current();
     let mut flags = 0;
+    let mut blocked = false;
     loop {
         if let Some(value) = ready(&me, flags) {
             return Ok(value);
@@ -69,11 +70,20 @@ pub fn wait_for<T>(
         if thread::panicking() {
             return Err(TimedOut);
         }
+        let over = deadline.filter(|at| *at <= Instant::now());
+        if let Some(end) = over.filter(|_| blocked) {
+            // Whichever came first: a limit that has passed only since then would not have, had
+            // the thread been let go on.
+            me.raise_if_over_at(|| end);
+            me.forgive_since(end);
+            return Err(TimedOut);
+        }
         me.raise_if_over();
-        if deadline.is_some_and(|at| at <= Instant::now()) {
+        if over.is_some() {
             return Err(TimedOut);
         }
         flags = me.block(what, io, deadline);
+        blocked = true;
     }
 }
 
