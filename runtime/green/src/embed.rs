@@ -35,7 +35,8 @@ pub mod stack {
 /// System calls.
 pub mod sys {
     pub use crate::sys::{
-        PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, unsent,
+        PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, take_over,
+        unblock_signals, unsent,
     };
 }
 /// The wait.

@@ -3,7 +3,9 @@
 use super::thread::Interest;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -197,7 +199,11 @@ pub(crate) fn dup_for_worker(
     ))
 }
 
+/// The soft limit on descriptors that the process was started with, once it was raised.
+static STARTED_WITH: OnceLock<libc::rlimit> = OnceLock::new();
+
 /// Raises the soft limit on open descriptors to the hard one, as Go's runtime does, and gives it.
+/// The children of [`subprocess`](crate::subprocess) get the one that we were started with.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -214,11 +220,60 @@ pub fn raise_descriptor_limit() -> u64 {
                 ..limit
             };
             if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                STARTED_WITH.get_or_init(|| limit);
                 limit = raised;
             }
         }
     }
     limit.rlim_cur
+}
+
+/// Lets the children that `command` starts have the limit on descriptors that we were started
+/// with: programs that use `select`, or close all descriptors that there may be, rely on it.
+pub(super) fn restore_descriptor_limit(command: &mut std::process::Command) {
+    let Some(&limit) = STARTED_WITH.get() else {
+        return;
+    };
+    let restore = move || {
+        // SAFETY: `limit` lives over the call. A failure leaves the child with more than it needs.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec, where only what is safe in a signal handler
+    // may be done. It does one system call, and touches no memory but its own copy.
+    unsafe { command.pre_exec(restore) };
+}
+
+/// Takes signals on this OS thread, also if whoever has started the process has blocked them.
+pub fn unblock_signals(signals: &[i32]) {
+    // SAFETY: a signal set is a plain value, for which all zeros is valid, and it lives over the
+    // calls. A number that is no signal is refused by `sigaddset`.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for &signal in signals {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut());
+    }
+}
+
+/// Takes over a descriptor that the program was given by number when it was started; from then
+/// on children do not get it. `None` if it was opened by this program itself, or by nobody.
+pub fn take_over(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: no memory is passed; a number that is no descriptor is refused.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if number <= 2 || flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+        return None;
+    }
+    // SAFETY: as above.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
+        return None;
+    }
+    // SAFETY: all that Rust's std and we open is closed on exec, so nobody in this program has
+    // opened it: it has lived through the exec, and whoever has started us names it to hand it
+    // over. Nobody can take it a second time, as it is closed on exec from now on.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// What has become of a peer.

@@ -233,7 +233,13 @@ impl<T: Transport> Connection<T> {
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.io.release_buffers();
         let now = self.since.get();
-        let until = now.checked_add(self.io.service.config.clocks.keep_alive);
+        let clocks = &self.io.service.config.clocks;
+        // Without keep-alive, what is waited for is the one request of the connection.
+        let time = match clocks.keep_alive.is_zero() {
+            true => clocks.head,
+            false => clocks.keep_alive,
+        };
+        let until = now.checked_add(time);
         let pause = now.checked_add(patience);
         let parks = pause.is_some_and(|pause| until.is_none_or(|until| pause < until));
         let deadline = if parks { pause } else { until };

@@ -7,9 +7,9 @@ use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
 use http::StatusCode;
 use socket2::SockRef;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -70,12 +70,17 @@ pub(super) fn connection_info(
     accepted: &Accepted,
     our_end: OurEnd,
 ) -> Arc<ConnectionInfo> {
-    let local = our_end.of_connection(&accepted.stream);
-    let facts = ConnectionInfo::new(local, accepted.peer)
+    let local = our_end.of_connection(&accepted.stream).map(canonical);
+    let facts = ConnectionInfo::new(local, accepted.peer.map(canonical))
         .with_engine(service.config.engine.name())
         .with_multithread(true);
     let trusted = service.config.forwarded_allow.trusts_peer_of(&facts);
     Arc::new(facts.with_trusted_proxy(trusted))
+}
+
+/// A client with an IPv4 address has that, also where we listen on `[::]` for both families.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Tells a client that there is no room for it, without waiting for it.
@@ -109,7 +114,7 @@ pub(super) fn refuse(service: &Service, stream: &TcpStream, why: Refused) {
 /// missing nobody lets a connection in, so none of them can lose it to another for long.
 #[derive(Debug)]
 pub(super) struct Reserve {
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<UnixDatagram>>,
     /// It may be missing; set before it is given up.
     missing: AtomicBool,
 }
@@ -123,7 +128,7 @@ impl Reserve {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<File>> {
+    fn lock(&self) -> MutexGuard<'_, Option<UnixDatagram>> {
         // Nothing under the lock can panic half-way through a change. Nor does it wait.
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +143,7 @@ impl Reserve {
         result
     }
 
-    fn refill(&self, file: &mut Option<File>) {
+    fn refill(&self, file: &mut Option<UnixDatagram>) {
         if file.is_none() {
             *file = spare();
         }
@@ -157,9 +162,9 @@ impl Reserve {
     }
 }
 
-/// A descriptor for nothing.
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
+/// A descriptor for nothing. Not `/dev/null`, which a container may be without.
+fn spare() -> Option<UnixDatagram> {
+    UnixDatagram::unbound().ok()
 }
 
 /// What to do when `accept` fails; each who accepts has one.
@@ -258,8 +263,7 @@ mod tests {
             let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
             let accepted = accept_now(&listener).unwrap();
             // One who listens on [::] sees addresses of the old kind in a form of their own.
-            let canonical =
-                |addr: Option<SocketAddr>| addr.map(|addr| (addr.ip().to_canonical(), addr.port()));
+            let canonical = |addr: Option<SocketAddr>| addr.map(super::canonical);
             let local = our_end.of_connection(&accepted.stream);
             assert_eq!(canonical(local), canonical(client.peer_addr().ok()));
             assert_eq!(

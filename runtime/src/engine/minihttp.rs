@@ -23,6 +23,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// `may_minihttp` takes header lines with the lifetime `static`, so each different one is leaked. At
 /// most so many are.
@@ -58,7 +59,7 @@ impl MiniHttpEngine {
 }
 
 impl Engine for MiniHttpEngine {
-    fn stop_accepting(&self) {
+    fn stop_accepting(&self, _deadline: Instant) {
         log::warn!("the minihttp engine cannot stop accepting: it ends with the process");
     }
 
