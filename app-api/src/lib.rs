@@ -86,6 +86,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "Greenway ends handlers by unwinding them: build with `panic = \"unwind\"`, in every profile"
+);
+
 mod application;
 mod body;
 mod connection;

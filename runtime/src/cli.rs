@@ -2,23 +2,79 @@
 
 use crate::green;
 use crate::green::embed::Count;
-use crate::server::{OnSignal, Server, SignalAction, catch_signals, inherited_sockets};
+use crate::server::{
+    OnSignal, Server, SignalAction, catch_signals, inherited_sockets, reap_as_init,
+};
+use crate::service::log_writer::Troubles;
 use crate::service::settings::{SETTINGS, Setting, Settings};
-use crate::service::{LogFile, SharedLog, logger};
+use crate::service::{LogFile, LogWriter, logger};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use greenway_app::Application;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::exit;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Prints a line for whoever has started the program. If nobody reads it any more, that must not
-/// end the program, as a panic of `eprintln` would.
-macro_rules! print_line {
-    ($($what:tt)*) => {{
-        let _nobody_reads_it = writeln!(io::stderr(), "greenway: {}", format_args!($($what)*));
-    }};
+/// The last lines of all logs are not waited for longer than this when the process ends.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// After the second signal, handlers that wait are unwound for so long. Then the process ends.
+const LAST_UNWINDS: Duration = Duration::from_millis(500);
+
+/// What whoever has started the program is told, on the standard error. Nobody may read it: that
+/// must neither end the program, as a panic of `eprintln` would, nor hold it up.
+#[derive(Debug, Clone)]
+struct Operator {
+    /// `None` if there is no thread for it, which is why the program ends soon.
+    stderr: Option<LogWriter>,
+    /// The server's log, if that is another one.
+    log: Option<LogWriter>,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let stderr = LogWriter::start("standard error", LogFile::Stderr, Troubles::Here);
+        Self {
+            stderr: stderr.ok(),
+            log: None,
+        }
+    }
+
+    fn say(&self, what: fmt::Arguments<'_>) {
+        let line = format!("greenway: {what}\n");
+        match &self.stderr {
+            Some(writer) => writer.write(line),
+            None => {
+                let _nobody_reads_it = io::stderr().write_all(line.as_bytes());
+            }
+        }
+    }
+
+    /// Ends the process, once the logs are written, or stuck.
+    fn exit(&self, status: i32) -> ! {
+        let deadline = Instant::now() + LAST_LINES;
+        for writer in self.log.iter().chain(&self.stderr) {
+            let _written_or_stuck = writer.flush(deadline);
+        }
+        exit(status)
+    }
+
+    /// Says how the server has stopped, and ends the process.
+    fn stopped(&self, cut: usize) -> ! {
+        if cut > 0 {
+            let were = if cut == 1 { "was" } else { "were" };
+            self.say(format_args!(
+                "stopped; {} {were} cut short",
+                Count(cut, "request")
+            ));
+            self.exit(1);
+        }
+        self.say(format_args!("stopped"));
+        self.exit(0)
+    }
 }
 
 /// The command line: a flag for each setting.
@@ -95,24 +151,23 @@ fn settings(matches: &ArgMatches) -> Settings {
 }
 
 /// Prints in one line what is wrong with the flags; or shows what `--help` or `--version` asks for.
-fn refuse_flags(error: &clap::Error) -> ! {
+fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    print_line!(
-        "{} (--help lists the flags)",
-        line.trim_start_matches("error: ")
-    );
-    exit(2)
+    let line = line.trim_start_matches("error: ");
+    operator.say(format_args!("{line} (--help lists the flags)"));
+    operator.exit(2)
 }
 
-/// Serves `app` as the command line says, until TERM or INT; `--help` lists the flags.
+/// Serves `app` as the command line says, until TERM, INT or QUIT; `--help` lists the flags.
 ///
-/// Logs to the standard error, unless the program has set a logger of its own. TERM and INT stop
-/// gracefully: whoever has connected is served, idle connections are closed, and requests may go
-/// on for `--graceful-timeout`. A second signal ends them at once. USR1 and HUP open the log files
+/// Logs to the standard error, unless the program has set a logger of its own. TERM, INT and QUIT
+/// stop gracefully: whoever has connected is served, idle connections are closed, and requests may
+/// go on for `--graceful-timeout`. A second signal ends the process at once: half a second is left
+/// for unwinding the handlers that wait. USR1 and HUP open the log files
 /// anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
 /// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
 ///
@@ -135,74 +190,84 @@ pub fn serve(app: impl Application) -> ! {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
+    let mut operator = Operator::new();
     let matches = command().bin_name(name).try_get_matches();
-    let settings = settings(&matches.unwrap_or_else(|error| refuse_flags(&error)));
-    let error_log = open_error_log(&settings.error_log);
-    logger::install(settings.log_level, error_log.clone());
+    let settings = settings(&matches.unwrap_or_else(|error| refuse_flags(&operator, &error)));
+    open_error_log(&mut operator, &settings);
 
-    let caught = catch_signals().unwrap_or_else(|error| no_signals(&error));
+    let caught = catch_signals().unwrap_or_else(|error| no_signals(&operator, &error));
     let running = match Server::with_config(app, settings.server).start() {
         Ok(running) => Arc::new(running),
         Err(error) => {
-            print_line!("{error}");
+            operator.say(format_args!("{error}"));
             let misused = error.kind() == io::ErrorKind::InvalidInput;
-            exit(if misused { 2 } else { 1 });
+            operator.exit(if misused { 2 } else { 1 });
         }
     };
     let (first_signal, stop) = crossbeam_channel::bounded(1);
-    let ending = running.clone();
+    let (ending, last) = (running.clone(), operator.clone());
     let on_signal = OnSignal::new(caught, move |action| match action {
         SignalAction::Stop(1) => {
             let _ = first_signal.try_send(());
         }
-        SignalAction::Stop(_) => ending.end_now(),
+        SignalAction::Stop(2) => {
+            ending.end_now();
+            // Meanwhile the stop that is under way may end the process itself.
+            std::thread::sleep(LAST_UNWINDS);
+            last.stopped(ending.unfinished().max(1));
+        }
+        SignalAction::Stop(_) => exit(1),
         // A warning, since whoever asks wants to see it.
         SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
         SignalAction::Reopen => {
             ending.reopen_logs();
-            if let Some(log) = &error_log
-                && let Err(error) = log.reopen()
-            {
-                log::error!("the error log cannot be opened anew: {error}");
+            if let Some(log) = &last.log {
+                log.reopen();
             }
             log::info!("the logs are opened anew");
         }
     });
     if let Err(error) = &on_signal {
-        no_signals(error);
+        no_signals(&operator, error);
     }
-    print_line!("{}", running.describe());
+    if let Err(error) = reap_as_init() {
+        log::error!("orphans stay unreaped: {error}");
+    }
+    operator.say(format_args!("{}", running.describe()));
     // Ends by the signal alone: the sender lives in `on_signal`.
     let _ = stop.recv();
     let open = Count(running.connections(), "connection");
-    print_line!("stopping ({open})");
+    operator.say(format_args!("stopping ({open})"));
     let stopped = running.stop();
     green::run_at_exit();
-    if stopped.cut > 0 {
-        let were = if stopped.cut == 1 { "was" } else { "were" };
-        let cut = Count(stopped.cut, "request");
-        print_line!("stopped; {cut} {were} cut short");
-        exit(1);
-    }
-    print_line!("stopped");
-    exit(0)
+    operator.stopped(stopped.cut)
 }
 
-fn no_signals(error: &io::Error) -> ! {
-    print_line!("cannot handle signals: {error}");
-    exit(1)
+fn no_signals(operator: &Operator, error: &io::Error) -> ! {
+    operator.say(format_args!("cannot handle signals: {error}"));
+    operator.exit(1)
 }
 
-/// The server's own log, if it is not the standard error. Ends the process if it cannot be had.
-fn open_error_log(path: &str) -> Option<SharedLog> {
-    if path == "-" {
-        return None;
-    }
-    match LogFile::open(path) {
-        Ok(file) => Some(SharedLog::new(file)),
+/// Opens the server's own log. Ends the process if it cannot be had.
+fn open_error_log(operator: &mut Operator, settings: &Settings) {
+    let result = match (settings.error_log.as_str(), &operator.stderr) {
+        (_, None) => Err(io::Error::other("the process can have no more threads")),
+        ("-", Some(stderr)) => Ok(stderr.clone()),
+        (path, Some(stderr)) => LogFile::open(path).and_then(|file| {
+            let troubles = Troubles::By(stderr.clone());
+            let writer = LogWriter::start("error log", file, troubles)?;
+            operator.log = Some(writer.clone());
+            Ok(writer)
+        }),
+    };
+    match result {
+        Ok(writer) => {
+            let colours = operator.log.is_none() && logger::colours_on_stderr();
+            logger::install(settings.log_level, writer, colours);
+        }
         Err(error) => {
-            print_line!("cannot open the error log: {error}");
-            exit(1);
+            operator.say(format_args!("cannot open the error log: {error}"));
+            operator.exit(1);
         }
     }
 }

@@ -66,6 +66,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "Greenway ends handlers by unwinding them: build with `panic = \"unwind\"`, in every profile"
+);
+
 mod blocking;
 mod cli;
 mod connection;

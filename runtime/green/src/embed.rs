@@ -14,7 +14,7 @@
 //! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
 //! | stacks | [`Measure`], [`trim`] |
 //! | panics | [`discard`], [`panic_message`] |
-//! | the process, and its logs | [`raise_descriptor_limit`], [`Count`], [`RateLimit`] |
+//! | the process, and its logs | [`raise_descriptor_limit`], [`take_over`], [`unblock_signals`], [`Count`], [`RateLimit`] |
 
 pub use crate::logging::{Count, RateLimit};
 pub use crate::monitor::Held;
@@ -33,7 +33,8 @@ pub use crate::scheduler::thread::{
 pub use crate::scheduler::timed_out::TimedOut;
 pub use crate::scheduler::worker::{Worker, current as current_worker};
 pub use crate::sys::{
-    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, unsent,
+    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, take_over,
+    unblock_signals, unsent,
 };
 pub use crate::task::local::end_of_work;
 pub use crate::task::spawn::{panic_message, spawn_on};

@@ -38,6 +38,11 @@
 //!
 //! This is the only crate that knows `may`, and the only one with `unsafe` code.
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "Greenway ends handlers by unwinding them: build with `panic = \"unwind\"`, in every profile"
+);
+
 pub mod embed;
 mod logging;
 mod monitor;

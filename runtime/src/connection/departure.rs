@@ -13,12 +13,17 @@
 //! thread that serves it: an interrupt, or a wake that makes it look.
 
 use crate::green::embed::{Interrupt, PeerEpoll, PeerNews, Thread, current};
+use crate::service::ServiceThread;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// How long the watcher leaves its epoll alone after an error.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection that is watched, until it is dropped. Its socket is closed soon after.
 #[derive(Debug)]
@@ -66,9 +71,8 @@ impl Watcher {
             .as_ref()
             .map_err(|error| io::Error::from(error.kind()))?;
         if first {
-            std::thread::Builder::new()
-                .name("greenway-watcher".into())
-                .spawn(|| watcher.run())?;
+            // It ends with the process.
+            let _detached = ServiceThread::start("greenway-watcher", || watcher.run())?;
         }
         Ok(watcher)
     }
@@ -84,8 +88,8 @@ impl Watcher {
             if let Err(error) = result
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                log::error!("departed clients are not noticed any more: {error}");
-                return;
+                log::error!("departed clients cannot be noticed at the moment: {error}");
+                std::thread::sleep(PAUSE);
             }
         }
     }

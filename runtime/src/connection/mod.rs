@@ -237,7 +237,14 @@ impl<T: Transport> Connection<T> {
     fn read_first(&self, patience: Duration) -> Result<usize, Next> {
         self.io.release_buffers();
         let since = self.since.get();
-        let until = since.checked_add(self.io.service.config.clocks.keep_alive);
+        let clocks = &self.io.service.config.clocks;
+        // Without keep-alive, what is waited for is the one request of the connection.
+        let time = if clocks.keep_alive.is_zero() {
+            clocks.head
+        } else {
+            clocks.keep_alive
+        };
+        let until = since.checked_add(time);
         let mut pause = since.checked_add(patience);
         let stop = self.io.service.lifecycle.stop_flag();
         loop {

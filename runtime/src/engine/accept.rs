@@ -8,10 +8,10 @@ use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
 use http::StatusCode;
 use socket2::SockRef;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -72,12 +72,17 @@ pub(super) fn connection_info(
     accepted: &Accepted,
     our_end: OurEnd,
 ) -> Arc<ConnectionInfo> {
-    let local = our_end.of_connection(&accepted.stream);
-    let facts = ConnectionInfo::new(local, accepted.peer)
+    let local = our_end.of_connection(&accepted.stream).map(canonical);
+    let facts = ConnectionInfo::new(local, accepted.peer.map(canonical))
         .with_engine(service.config.engine.name())
         .with_multithread(true);
     let trusted = service.config.forwarded_allow.trusts_peer_of(&facts);
     Arc::new(facts.with_trusted_proxy(trusted))
+}
+
+/// A client with an IPv4 address has that, also where we listen on `[::]` for both families.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Refused connections of the process that are being closed in good order at a time. Each has a
@@ -162,43 +167,43 @@ const SPARE: usize = 4;
 /// The last one is never lent for longer than the telling takes.
 #[derive(Debug)]
 pub(super) struct Reserve {
-    files: Mutex<Vec<File>>,
+    spares: Mutex<Vec<UnixDatagram>>,
     /// Some may be missing; set before one is given up.
     missing: AtomicBool,
 }
 
 impl Reserve {
     pub(super) fn new() -> Arc<Self> {
-        let files: Vec<_> = (0..SPARE).map_while(|_| spare()).collect();
+        let spares: Vec<_> = (0..SPARE).map_while(|_| spare()).collect();
         Arc::new(Self {
-            missing: AtomicBool::new(files.len() < SPARE),
-            files: Mutex::new(files),
+            missing: AtomicBool::new(spares.len() < SPARE),
+            spares: Mutex::new(spares),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<File>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<UnixDatagram>> {
         // Nothing under the lock can panic half-way through a change. Nor does it wait.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives one of the reserve up while `f` runs, which is told whether others are left. False if
     /// there is none to give up.
     fn lend(&self, f: impl FnOnce(bool) -> bool) -> bool {
-        let mut files = self.lock();
+        let mut spares = self.lock();
         self.missing.store(true, Ordering::SeqCst);
-        let had = files.pop().or_else(spare).is_some();
-        let result = had && f(!files.is_empty());
-        self.refill(&mut files);
+        let had = spares.pop().or_else(spare).is_some();
+        let result = had && f(!spares.is_empty());
+        self.refill(&mut spares);
         result
     }
 
-    fn refill(&self, files: &mut Vec<File>) {
-        while files.len() < SPARE
-            && let Some(file) = spare()
+    fn refill(&self, spares: &mut Vec<UnixDatagram>) {
+        while spares.len() < SPARE
+            && let Some(spare) = spare()
         {
-            files.push(file);
+            spares.push(spare);
         }
-        self.missing.store(files.len() < SPARE, Ordering::SeqCst);
+        self.missing.store(spares.len() < SPARE, Ordering::SeqCst);
     }
 
     /// Whether a connection that was accepted may stay. If some of the reserve is missing, it has
@@ -207,18 +212,18 @@ impl Reserve {
         if !self.missing.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let mut files = self.lock();
-        self.refill(&mut files);
-        match files.len() {
+        let mut spares = self.lock();
+        self.refill(&mut spares);
+        match spares.len() {
             SPARE => Ok(()),
             left => Err(left > 0),
         }
     }
 }
 
-/// A descriptor for nothing.
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
+/// A descriptor for nothing. Not `/dev/null`, which a container may be without.
+fn spare() -> Option<UnixDatagram> {
+    UnixDatagram::unbound().ok()
 }
 
 /// What to do when `accept` fails; each who accepts has one.
@@ -320,8 +325,7 @@ mod tests {
             let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
             let accepted = accept_now(&listener).unwrap();
             // One who listens on [::] sees addresses of the old kind in a form of their own.
-            let canonical =
-                |addr: Option<SocketAddr>| addr.map(|addr| (addr.ip().to_canonical(), addr.port()));
+            let canonical = |addr: Option<SocketAddr>| addr.map(super::canonical);
             let local = our_end.of_connection(&accepted.stream);
             assert_eq!(canonical(local), canonical(client.peer_addr().ok()));
             assert_eq!(

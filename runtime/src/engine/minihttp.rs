@@ -24,6 +24,7 @@ use std::io::{self, Read};
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// `may_minihttp` takes header lines with the lifetime `static`, so each different one is leaked. At
 /// most so many are.
@@ -59,7 +60,7 @@ impl MiniHttpEngine {
 }
 
 impl Engine for MiniHttpEngine {
-    fn stop_accepting(&self) {
+    fn stop_accepting(&self, _deadline: Instant) {
         log::warn!("the minihttp engine cannot stop accepting: it ends with the process");
     }
 

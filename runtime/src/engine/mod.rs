@@ -18,13 +18,15 @@ use crate::service::{Service, config};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Instant;
 use threads::Pool;
 use workers::WorkersEngine;
 
 /// An engine that runs.
 pub(crate) trait Engine: Send {
-    /// Takes no more connections. Those that the kernel has taken already are served.
-    fn stop_accepting(&self);
+    /// Takes no more connections. Those that the kernel has taken already are served. Returns by
+    /// `deadline`, also when a worker is held up.
+    fn stop_accepting(&self, deadline: Instant);
     /// Waits for the engine's own threads. Called when all connections have ended.
     fn join(self: Box<Self>);
 }

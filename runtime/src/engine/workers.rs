@@ -17,7 +17,10 @@ use crate::service::{Refused, Service};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a start that fails waits for the acceptors that it has started.
+const TAKE_BACK: Duration = Duration::from_secs(1);
 
 pub(super) struct WorkersEngine<H: HandlerThreads> {
     host: Arc<Host<H>>,
@@ -38,7 +41,7 @@ impl<H: HandlerThreads> WorkersEngine<H> {
         let reserve = Reserve::new();
         for listener in listeners {
             if let Err(error) = engine.start_acceptors(listener, &reserve) {
-                engine.stop_accepting();
+                engine.stop_accepting(Instant::now() + TAKE_BACK);
                 return Err(error);
             }
         }
@@ -74,14 +77,15 @@ impl<H: HandlerThreads> WorkersEngine<H> {
 }
 
 impl<H: HandlerThreads> Engine for WorkersEngine<H> {
-    fn stop_accepting(&self) {
+    fn stop_accepting(&self, deadline: Instant) {
         for acceptor in &self.acceptors {
             // Ends the acceptor when it waits, that is, when the kernel's queue is empty.
             acceptor.interrupt(Interrupt::Stop);
         }
         for acceptor in &self.acceptors {
-            // Not for ever: its worker may be held up by a handler that does not wait.
-            let _killed_or_ended = acceptor.join_timeout(Duration::from_secs(1));
+            // Its worker may be held up by a handler that does not wait.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let _killed_or_ended = acceptor.join_timeout(left);
         }
         self.host.close_idle();
     }

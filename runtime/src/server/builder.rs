@@ -1,12 +1,12 @@
 //! Setting up a server in code.
 
 use super::budget::Budget;
-use super::listen::{bind_tcp, inherited_addresses, listen, resolve};
-use super::metrics;
+use super::listen::{Family, bind_tcp, inherited_addresses, listen_on_all, resolve};
+use super::metrics::MetricsServer;
 use super::running::Running;
+use super::{preflight, surroundings};
 use crate::green::embed::Count;
-use crate::service::config::HalfClose;
-use crate::service::config::{Config, Engine};
+use crate::service::config::{Config, Engine, FOR_EVER, HalfClose};
 use crate::service::{AccessLog, Service, panics};
 use crate::{engine, green};
 use greenway_app::Application;
@@ -156,31 +156,32 @@ impl Server {
         self.set(|config| config.handlers = Some(handlers))
     }
 
-    /// How long a connection may wait for its next request. Default: 2 s.
+    /// How long a connection may wait for its next request; 0 for one request on each connection.
+    /// Default: 2 s.
     pub fn keep_alive(self, timeout: Duration) -> Self {
-        self.set(|config| config.clocks.keep_alive = timeout)
+        self.set(|config| config.clocks.keep_alive = timeout.min(FOR_EVER))
     }
 
     /// How long a handler may take to give a response, or between two chunks of one. Then: 504
-    /// if nothing was sent, else the connection is cut. Default: 30 s.
+    /// if nothing was sent, else the connection is cut. 0 for no limit. Default: 30 s.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.clocks.handler = timeout)
+        self.set(|config| config.clocks.handler = limit(timeout))
     }
 
-    /// How long a request's head may take to come. Then: 408. Default: 10 s.
+    /// How long a request's head may take to come. Then: 408. 0 for no limit. Default: 10 s.
     pub fn header_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.clocks.head = timeout)
+        self.set(|config| config.clocks.head = limit(timeout))
     }
 
-    /// How long a request's body may pause. Then: 408. Default: 30 s.
+    /// How long a request's body may pause. Then: 408. 0 for no limit. Default: 30 s.
     pub fn body_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.clocks.body = timeout)
+        self.set(|config| config.clocks.body = limit(timeout))
     }
 
-    /// How long a client may take to accept a piece of a response. Then it is cut.
+    /// How long a client may take to accept a piece of a response. Then it is cut. 0 for no limit.
     /// Default: 30 s.
     pub fn write_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.clocks.write = timeout)
+        self.set(|config| config.clocks.write = limit(timeout))
     }
 
     /// What it means that a client ends its sending direction while it is being served.
@@ -191,10 +192,10 @@ impl Server {
 
     /// How long requests may go on when the server stops. Default: 30 s.
     pub fn graceful_timeout(self, timeout: Duration) -> Self {
-        self.set(|config| config.graceful_timeout = timeout)
+        self.set(|config| config.graceful_timeout = timeout.min(FOR_EVER))
     }
 
-    /// Bytes of a request line; more is 414. Default: 4094.
+    /// Bytes of a request line; more is 414. Default: 8000 (RFC 9112 section 3).
     pub fn limit_request_line(self, bytes: usize) -> Self {
         self.set(|config| config.head_limits.line = bytes)
     }
@@ -275,12 +276,9 @@ impl Server {
             config.bind.push("127.0.0.1:8000".into());
         }
         panics::install_hook();
-        let budget = Budget::of_process(config.engine, config.connections);
-        let listeners = config
-            .bind
-            .iter()
-            .map(|address| listen(address, config.backlog, config.clocks.write))
-            .collect::<io::Result<Vec<_>>>()?;
+        surroundings::set_right()?;
+        let budget = Budget::of_process(&config);
+        let listeners = listen_on_all(&config.bind, config.backlog, config.clocks.write)?;
         let metrics_listener = config.metrics_bind.as_deref().map(listen_for_metrics);
         let metrics_listener = metrics_listener.transpose()?;
         let access_log = config
@@ -291,6 +289,7 @@ impl Server {
             .map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot open the access log: {error}"))
             })?;
+        preflight::check(&config)?;
         let wanted = config.green;
         if !green::start(wanted) && green::config().workers != wanted.workers {
             log::warn!(
@@ -316,14 +315,19 @@ impl Server {
         let engine = engine::start(&service, sockets)?;
         let metrics = match metrics_listener {
             None => None,
-            Some(listener) => {
-                let addr = listener.local_addr()?;
-                Some((addr, metrics::start(service.clone(), listener)?))
-            }
+            Some(listener) => Some(MetricsServer::start(service.clone(), listener)?),
         };
         let budget = budget.to_string();
         Ok(Running::new(service, engine, names, addrs, budget, metrics))
     }
+}
+
+/// A time limit: none for 0, and for what no clock will see the end of.
+fn limit(time: Duration) -> Duration {
+    if time.is_zero() {
+        return FOR_EVER;
+    }
+    time.min(FOR_EVER)
 }
 
 /// The metrics are few bytes for few clients; a short queue is enough.
@@ -331,7 +335,7 @@ const METRICS_BACKLOG: u32 = 16;
 
 fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
     resolve(address)
-        .and_then(|address| bind_tcp(address, METRICS_BACKLOG, Duration::ZERO))
+        .and_then(|address| bind_tcp(address, Family::Both, METRICS_BACKLOG, Duration::ZERO))
         .map_err(|error| {
             io::Error::new(
                 error.kind(),

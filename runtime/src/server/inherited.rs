@@ -12,8 +12,12 @@
 //!
 //! Making an owner out of a number is `unsafe` in Rust, for good reason: somebody else may own
 //! it. What systemd has announced is ours by its protocol, which the crate `listenfd` vouches
-//! for. Any other number is duplicated through `pidfd_getfd`, so that whoever owns it keeps it.
+//! for. Of all other numbers, one that was passed on to this program when it was started is taken
+//! over ([`take_over`](crate::green::embed::take_over)), so that our children do not
+//! hold the port, and clients are refused once we have stopped to listen. What somebody in this
+//! process has opened is duplicated through `pidfd_getfd`, so that whoever owns it keeps it.
 
+use crate::green::embed::take_over;
 use crate::lock::lock;
 use listenfd::ListenFd;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
@@ -71,7 +75,10 @@ pub(super) fn take(number: i32) -> io::Result<TcpListener> {
         Some((_, socket)) => socket.take().ok_or_else(|| {
             io::Error::new(io::ErrorKind::AddrInUse, "the descriptor is in use already")
         })?,
-        None => duplicate(number)?.into(),
+        None => match take_over(number) {
+            Some(taken) => taken.into(),
+            None => duplicate(number)?.into(),
+        },
     };
     let asked = SockRef::from(&socket);
     if asked.r#type().ok() != Some(Type::STREAM) || !asked.is_listener().unwrap_or(false) {
@@ -80,6 +87,7 @@ pub(super) fn take(number: i32) -> io::Result<TcpListener> {
             "the descriptor is not a listening stream socket",
         ));
     }
+    asked.set_cloexec(true)?; // our children are not to hold the port
     Ok(socket)
 }
 

@@ -25,39 +25,80 @@ pub(super) struct Listening {
     pub(super) file: Option<SocketFile>,
 }
 
-/// Listens on `address`: `host:port`, `:port`, `unix:path` or `fd://number`. `write_timeout` is how
-/// long a client of it may take nothing of what it is sent.
+/// Whom a socket with an IPv6 address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Also for clients with IPv4 addresses, if its address is `[::]`.
+    Both,
+    /// For IPv6 alone.
+    V6Only,
+}
+
+/// Listens on all addresses: `host:port`, `:port`, `unix:path` or `fd://number`. `write_timeout` is
+/// how long a client may take nothing of what it is sent.
 ///
 /// # Errors
-/// When the name does not resolve, the address is taken or may not be had. The message names the
+/// When a name does not resolve, an address is taken or may not be had. The message names the
 /// address.
-pub(super) fn listen(
+pub(super) fn listen_on_all(
+    addresses: &[String],
+    backlog: u32,
+    write_timeout: Duration,
+) -> io::Result<Vec<Listening>> {
+    let listen_on = |address: &String| {
+        listen(address, addresses, backlog, write_timeout).map_err(|error| {
+            let why = format!("cannot listen on {address}: {}", plain(&error));
+            io::Error::new(error.kind(), why)
+        })
+    };
+    addresses.iter().map(listen_on).collect()
+}
+
+fn listen(
     address: &str,
+    all: &[String],
     backlog: u32,
     write_timeout: Duration,
 ) -> io::Result<Listening> {
-    let result = if let Some(path) = address.strip_prefix("unix:") {
-        bind_unix(Path::new(path), backlog)
-    } else if let Some(number) = address.strip_prefix("fd://") {
-        inherit(number, backlog, write_timeout)
-    } else {
-        resolve(address).and_then(|addr| {
-            let socket = bind_tcp(addr, backlog, write_timeout)?;
-            let addr = socket.local_addr()?;
-            Ok(Listening {
-                socket,
-                name: format!("http://{addr}"),
-                addr: Some(addr),
-                file: None,
-            })
-        })
+    if let Some(path) = address.strip_prefix("unix:") {
+        return bind_unix(Path::new(path), backlog);
+    }
+    if let Some(number) = address.strip_prefix("fd://") {
+        return inherit(number, backlog, write_timeout);
+    }
+    let socket = match address.strip_prefix(':') {
+        // Everywhere. A machine may be without IPv6.
+        Some(port) if !has_v4_wildcard(all, port) => {
+            let everywhere = resolve(&format!("[::]:{port}"))?;
+            bind_tcp(everywhere, Family::Both, backlog, write_timeout).or_else(
+                |error| match error.kind() {
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
+                    _ => bind_tcp(resolve(address)?, Family::Both, backlog, write_timeout),
+                },
+            )?
+        }
+        _ => {
+            let addr = resolve(address)?;
+            let family = match has_v4_wildcard(all, &addr.port().to_string()) {
+                true => Family::V6Only, // so that both can be bound
+                false => Family::Both,
+            };
+            bind_tcp(addr, family, backlog, write_timeout)?
+        }
     };
-    result.map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot listen on {address}: {}", plain(&error)),
-        )
+    let addr = socket.local_addr()?;
+    Ok(Listening {
+        socket,
+        name: format!("http://{addr}"),
+        addr: Some(addr),
+        file: None,
     })
+}
+
+/// Whether all IPv4 addresses are asked for by a name of their own.
+fn has_v4_wildcard(all: &[String], port: &str) -> bool {
+    all.iter()
+        .any(|address| address.strip_prefix("0.0.0.0:") == Some(port))
 }
 
 /// The addresses of the sockets that the process was started with (systemd's `LISTEN_FDS`).
@@ -97,6 +138,7 @@ pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
 /// Listens on a TCP address.
 pub(super) fn bind_tcp(
     address: SocketAddr,
+    family: Family,
     backlog: u32,
     write_timeout: Duration,
 ) -> io::Result<TcpListener> {
@@ -106,7 +148,7 @@ pub(super) fn bind_tcp(
         Some(Protocol::TCP),
     )?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?; // so that 0.0.0.0 can be bound as well
+        socket.set_only_v6(family == Family::V6Only)?;
     }
     socket.set_reuse_address(true)?; // as after a restart connections linger in TIME_WAIT
     prepare(&socket, write_timeout)?;
@@ -281,7 +323,7 @@ mod tests {
         for (write, user) in [(1, 30), (60, 65)] {
             let [write, user] = [write, user].map(Duration::from_secs);
             let address = "127.0.0.1:0".parse().unwrap();
-            assert_prepared(&bind_tcp(address, 8, write).unwrap(), user);
+            assert_prepared(&bind_tcp(address, Family::Both, 8, write).unwrap(), user);
         }
     }
 

@@ -5,10 +5,14 @@ mod builder;
 mod inherited;
 mod listen;
 mod metrics;
+mod orphans;
+mod preflight;
 mod running;
 mod signals;
+mod surroundings;
 
 pub use builder::Server;
 pub(crate) use inherited::waiting as inherited_sockets;
+pub(crate) use orphans::reap_as_init;
 pub use running::{Running, Stopped};
 pub(crate) use signals::{OnSignal, SignalAction, catch_signals};

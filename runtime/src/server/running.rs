@@ -1,17 +1,24 @@
 //! A server that runs, and how it stops.
 
+use super::metrics::MetricsServer;
 use crate::engine::Engine;
 use crate::green;
 use crate::green::embed::{Count, deadline_in};
 use crate::lock::lock;
-use crate::service::{OsThread, Service, config};
+use crate::service::{Service, config};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After the grace period, handlers are ended at their wait. One that does not wait cannot be,
 /// and is not waited for longer than this.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Acceptors take in what the kernel has accepted. One whose worker is held up is not waited for
+/// longer than this, and all of them together are not.
+const LAST_ACCEPT: Duration = Duration::from_secs(1);
+/// The last lines of the access log are not waited for longer than this.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A running server. Dropping it does not stop it: [`stop`](Self::stop) does.
 pub struct Running {
@@ -22,13 +29,14 @@ pub struct Running {
     addrs: Vec<SocketAddr>,
     budget: String,
     metrics_addr: Option<SocketAddr>,
-    metrics: Mutex<Option<OsThread>>,
+    metrics: Mutex<Option<MetricsServer>>,
 }
 
 /// How a server stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// Requests that were ended because the grace period was over.
+    /// Requests that were ended because the grace period was over, and those that could not even
+    /// be ended, since their handlers do not wait.
     pub cut: usize,
 }
 
@@ -39,7 +47,7 @@ impl Running {
         names: Vec<String>,
         addrs: Vec<SocketAddr>,
         budget: String,
-        metrics: Option<(SocketAddr, OsThread)>,
+        metrics: Option<(SocketAddr, MetricsServer)>,
     ) -> Self {
         let (metrics_addr, metrics) = metrics.unzip();
         Self {
@@ -105,18 +113,20 @@ impl Running {
         self.stop_within(self.service.config.graceful_timeout)
     }
 
-    /// As [`stop`](Self::stop), with another grace period.
+    /// As [`stop`](Self::stop), with another grace period. Beyond it, a stop takes four seconds
+    /// at most, whoever holds up workers or keeps a log from being written.
     pub fn stop_within(&self, grace: Duration) -> Stopped {
         let lifecycle = &self.service.lifecycle;
         let engine = lock(&self.engine).take();
         if let Some(engine) = engine {
+            let grace_ends = deadline_in(grace);
             lifecycle.begin_stop();
             // First, so that nobody new finds us; then whoever has is taken in.
             self.service.release_at_stop();
-            engine.stop_accepting();
+            engine.stop_accepting(Instant::now() + LAST_ACCEPT);
             let closing = self.service.websockets.stop(grace);
             lifecycle.end_idle();
-            if !lifecycle.wait_until_empty(deadline_in(grace)) {
+            if !lifecycle.wait_until_empty(grace_ends) {
                 lifecycle.end_all();
                 if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
                     let open = Count(lifecycle.connections(), "connection");
@@ -127,21 +137,28 @@ impl Running {
                 closing.kill();
             }
             engine.join();
-            self.service.flush_logs();
+            self.service.flush_logs(Instant::now() + LAST_LINES);
         }
+        let stopped = Stopped {
+            cut: self.unfinished(),
+        };
         // Last: how a stop goes on is worth a look.
         let metrics = lock(&self.metrics).take();
         if let Some(metrics) = metrics {
             metrics.end();
         }
-        Stopped {
-            cut: lifecycle.cut(),
-        }
+        stopped
     }
 
     /// Ends everything now: shortens the grace period of a [`stop`](Self::stop) under way.
     pub(crate) fn end_now(&self) {
         self.service.lifecycle.end_all();
+    }
+
+    /// Requests that were cut short, and those that would be if the process ended now.
+    pub(crate) fn unfinished(&self) -> usize {
+        let parked = self.service.metrics.idle.load(Relaxed);
+        self.service.lifecycle.cut() + self.service.lifecycle.unfinished(parked)
     }
 }
 

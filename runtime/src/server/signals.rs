@@ -1,14 +1,18 @@
-//! TERM and INT stop, USR1 and HUP open the logs anew, USR2 logs what all green threads do.
+//! TERM, INT and QUIT stop, USR1 and HUP open the logs anew, USR2 logs what all green threads do.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use crate::green::embed::unblock_signals;
+use crate::service::ServiceThread;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
-use std::thread::JoinHandle;
+
+/// What is acted on.
+const SIGNALS: [i32; 6] = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP];
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignalAction {
-    /// TERM or INT, for the n-th time, counted from 1.
+    /// TERM, INT or QUIT, for the n-th time, counted from 1.
     Stop(u32),
     /// USR1 or HUP.
     Reopen,
@@ -19,7 +23,7 @@ pub(crate) enum SignalAction {
 /// Acts on signals on a thread of its own, until the value is dropped.
 pub(crate) struct OnSignal {
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<ServiceThread>,
 }
 
 impl std::fmt::Debug for OnSignal {
@@ -37,7 +41,7 @@ pub(crate) struct Caught(Signals);
 /// # Errors
 /// When the handlers cannot be installed.
 pub(crate) fn catch_signals() -> io::Result<Caught> {
-    Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP]).map(Caught)
+    Signals::new(SIGNALS).map(Caught)
 }
 
 impl OnSignal {
@@ -51,21 +55,21 @@ impl OnSignal {
     ) -> io::Result<Self> {
         let Caught(mut signals) = caught;
         let handle = signals.handle();
-        let thread = std::thread::Builder::new()
-            .name("greenway-signals".into())
-            .spawn(move || {
-                let mut stops = 0;
-                for signal in signals.forever() {
-                    match signal {
-                        SIGUSR1 | SIGHUP => act(SignalAction::Reopen),
-                        SIGUSR2 => act(SignalAction::Show),
-                        _ => {
-                            stops += 1;
-                            act(SignalAction::Stop(stops));
-                        }
+        let mut stops = 0;
+        let thread = ServiceThread::start("greenway-signals", move || {
+            // Who has started us may have blocked them. One thread that takes them is enough.
+            unblock_signals(&SIGNALS);
+            for signal in signals.forever() {
+                match signal {
+                    SIGUSR1 | SIGHUP => act(SignalAction::Reopen),
+                    SIGUSR2 => act(SignalAction::Show),
+                    _ => {
+                        stops += 1;
+                        act(SignalAction::Stop(stops));
                     }
                 }
-            })?;
+            }
+        })?;
         Ok(Self {
             handle,
             thread: Some(thread),
@@ -76,10 +80,8 @@ impl OnSignal {
 impl Drop for OnSignal {
     fn drop(&mut self) {
         self.handle.close();
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            let _its_panic_was_printed = thread.join();
+        if let Some(thread) = self.thread.take() {
+            thread.join();
         }
     }
 }

@@ -128,12 +128,16 @@ pub(crate) struct Config {
     pub(crate) green: crate::green::Config,
 }
 
+/// A hundred years: a time limit that is none. Sums and multiples of it fit into clocks, where
+/// those of [`Duration::MAX`] do not.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// How long may each part of an exchange take?
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clocks {
     /// From the first byte of a request to the end of its head.
     pub(crate) head: Duration,
-    /// Between two requests of a connection.
+    /// Between two requests of a connection; zero for one request each.
     pub(crate) keep_alive: Duration,
     /// Between two pieces of a request's body.
     pub(crate) body: Duration,

@@ -177,6 +177,14 @@ impl Lifecycle {
         }
     }
 
+    /// Connections that are open and not idle: requests that a process which ends now would cut.
+    /// `parked` connections are idle without a thread.
+    pub(crate) fn unfinished(&self, parked: usize) -> usize {
+        let mut idle = parked;
+        self.each_state(|state| idle += usize::from(state == ConnState::Idle));
+        self.connections().saturating_sub(idle)
+    }
+
     /// Waits until no connection is open. False if some still are at the deadline.
     pub(crate) fn wait_until_empty(&self, deadline: Option<Instant>) -> bool {
         let mut listed = false;

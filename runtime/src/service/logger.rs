@@ -3,24 +3,31 @@
 //! The form is that of `env_logger`, made here because its own time stamps cost a program a
 //! library for time zones, which takes longer to build than most of Greenway.
 
-use super::{SharedLog, timestamp};
+use super::{LogWriter, timestamp};
 use env_logger::fmt::Formatter;
 use env_logger::fmt::style::{AnsiColor, Style};
+use env_logger::{Target, WriteStyle};
 use log::{LevelFilter, Record};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// Spaces before the second and further lines of a message, such as a backtrace.
 const INDENT: usize = 4;
 
+/// What the logger writes to, where it is ours.
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
 /// Sets up the program's logger, unless the program has set one of its own: messages from `level`
-/// on go to `file`, or to the standard error. `RUST_LOG` overrides `level` where it is set.
-pub(crate) fn install(level: LevelFilter, file: Option<SharedLog>) {
+/// on go to `writer`. `RUST_LOG` overrides `level` where it is set.
+pub(crate) fn install(level: LevelFilter, writer: LogWriter, colours: bool) {
     let mut logger = env_logger::Builder::new();
-    if let Some(file) = file {
-        logger.target(env_logger::Target::Pipe(Box::new(file)));
-    }
     logger
+        .target(Target::Pipe(Box::new(writer.clone())))
+        .write_style(match colours {
+            true => WriteStyle::Always,
+            false => WriteStyle::Never,
+        })
         .filter_level(level)
         // `may` reports every descriptor.
         .filter_module("may", level.min(LevelFilter::Warn))
@@ -28,7 +35,26 @@ pub(crate) fn install(level: LevelFilter, file: Option<SharedLog>) {
     // `may_minihttp` reports every connection that closes as an error.
     #[cfg(feature = "minihttp")]
     logger.filter_module("may_minihttp", LevelFilter::Off);
-    let _program_has_its_own = logger.parse_default_env().try_init();
+    if logger.parse_default_env().try_init().is_ok() {
+        let _there_is_one_logger = WRITER.set(writer);
+    }
+}
+
+/// Whether people want colours on the standard error.
+pub(crate) fn colours_on_stderr() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    io::stderr().is_terminal() && !dumb && !set("NO_COLOR")
+}
+
+/// Whether the program's logger is ours, to which writing never waits.
+pub(crate) fn is_ours() -> bool {
+    WRITER.get().is_some()
+}
+
+/// Messages that were dropped since the start, because the log was too slow.
+pub(crate) fn dropped() -> u64 {
+    WRITER.get().map_or(0, LogWriter::dropped)
 }
 
 /// `[1994-11-06T08:49:37Z INFO ] the message`, coloured on a terminal.

@@ -11,12 +11,14 @@ mod error_log;
 mod forwarded;
 pub(crate) mod lifecycle;
 mod log_file;
+pub(crate) mod log_writer;
 pub(crate) mod logger;
 pub(crate) mod metrics;
 mod os_thread;
 pub(crate) mod panics;
 pub(crate) mod proxy_protocol;
 mod request_line;
+pub(crate) mod service_thread;
 pub(crate) mod settings;
 mod timestamp;
 mod trust;
@@ -27,10 +29,12 @@ pub(crate) use config::{Config, Engine};
 pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
-pub(crate) use log_file::{LogFile, SharedLog};
+pub(crate) use log_file::LogFile;
+pub(crate) use log_writer::LogWriter;
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;
+pub(crate) use service_thread::ServiceThread;
 pub(crate) use websockets::WebSockets;
 
 use crate::lock::lock;
@@ -39,6 +43,7 @@ use greenway_app::{Application, ConnectionInfo, Head};
 use http::StatusCode;
 use std::any::Any;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// What all connections of a server share.
 pub(crate) struct Service {
@@ -133,15 +138,17 @@ impl Service {
     /// Opens the logs anew, for whoever has moved the files away.
     pub(crate) fn reopen_logs(&self) {
         if let Some(log) = &self.access_log {
-            log.reopen();
+            log.writer().reopen();
         }
     }
 
-    /// Writes what is to be written before the process may end.
-    pub(crate) fn flush_logs(&self) {
+    /// Waits until the logs are written, but not for long: who reads them may be stuck.
+    pub(crate) fn flush_logs(&self, deadline: Instant) {
         self.error_log.finish();
-        if let Some(log) = &self.access_log {
-            log.flush();
+        if let Some(log) = &self.access_log
+            && !log.writer().flush(deadline)
+        {
+            log::warn!("the access log is stuck: its last lines may be missing");
         }
     }
 

@@ -1,13 +1,13 @@
 //! A handler's panic is one line in the log, with request and backtrace, instead of a message
 //! from the panic hook that does not say whose it is.
 
-use super::Service;
-use crate::green::embed::{Thread, current, discard, panic_message};
+use super::{Service, logger};
+use crate::green::embed::{Thread, current, current_worker, discard, panic_message};
 use std::any::Any;
 use std::backtrace::Backtrace;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 /// While it lives, a panic of its thread is noted instead of printed.
 #[derive(Debug)]
@@ -27,15 +27,106 @@ impl Drop for Noted<'_> {
     }
 }
 
+/// How much of the stack a panic's entry shows; `RUST_BACKTRACE` decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// `0`.
+    Nothing,
+    /// Not set, or anything else: the application's functions.
+    Application,
+    /// `full`: all functions, also the runtime's and std's.
+    Everything,
+}
+
+fn shown() -> Shown {
+    static SHOWN: OnceLock<Shown> = OnceLock::new();
+    *SHOWN.get_or_init(|| match std::env::var("RUST_BACKTRACE").as_deref() {
+        Ok("0") => Shown::Nothing,
+        Ok("full") => Shown::Everything,
+        _ => Shown::Application,
+    })
+}
+
 /// A panic's message and where it was. Names of functions are looked up when it is shown.
 struct Panic {
     message: String,
-    backtrace: Backtrace,
+    backtrace: Option<Backtrace>,
 }
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.message, self.backtrace)
+        f.write_str(&self.message)?;
+        match &self.backtrace {
+            None => Ok(()),
+            Some(all) if shown() == Shown::Everything => write!(f, "\n{all}"),
+            Some(all) => f.write_str(&of_application(&all.to_string())),
+        }
+    }
+}
+
+/// The frames of a backtrace that are neither the runtime's nor std's, numbered anew; each on a
+/// line of its own, after a line end.
+fn of_application(backtrace: &str) -> String {
+    let mut out = String::new();
+    let mut number = 0;
+    let mut wanted = false;
+    for line in backtrace.lines() {
+        let text = line.trim_start();
+        if let Some(place) = text.strip_prefix("at ") {
+            if wanted {
+                let _infallible = write!(out, " at {place}");
+            }
+            continue;
+        }
+        // What was inlined into another function has no number.
+        let symbol = match text.split_once(": ") {
+            Some((digits, symbol)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => symbol,
+            _ => text,
+        };
+        wanted = is_of_application(symbol);
+        if wanted {
+            let _infallible = write!(out, "\n{number:4}: {symbol}");
+            number += 1;
+        }
+    }
+    out
+}
+
+/// Crates whose functions say nothing of the application's mistake.
+const RUNTIME: [&str; 12] = [
+    "alloc",
+    "backtrace",
+    "core",
+    "crossbeam_channel",
+    "generator",
+    "greenway",
+    "greenway_app",
+    "greenway_green",
+    "greenway_proto",
+    "may",
+    "may_minihttp",
+    "std",
+];
+
+/// `app::f`, `<app::T as core::fmt::Display>::fmt`; not `<F as core::ops::Fn>::call`, nor what is
+/// of no crate, as `main` and `start_thread`.
+fn is_of_application(symbol: &str) -> bool {
+    let mut name = symbol.trim_start_matches(['<', '&', '*', '(', '[']);
+    while let Some(rest) = ["dyn ", "mut ", "const ", "impl "]
+        .into_iter()
+        .find_map(|word| name.strip_prefix(word))
+    {
+        name = rest;
+    }
+    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let (first, rest) = name.split_at(end.unwrap_or(name.len()));
+    if rest.starts_with("::") || rest.starts_with('[') {
+        return !RUNTIME.contains(&first);
+    }
+    // A type parameter, whose trait says more.
+    match rest.split_once(" as ") {
+        Some(("", of_trait)) => is_of_application(of_trait),
+        _ => false,
     }
 }
 
@@ -65,21 +156,46 @@ pub(crate) fn report(
     discard(payload);
 }
 
-/// Puts our hook in front of the one that is in place. Panics of other threads go on to it.
+/// Puts our hook in front of the one that is in place. Handlers' panics are noted; those of other
+/// green threads go to the server's log, where that is ours, since whoever prints to the standard
+/// error may wait there. Panics of all other threads go on to the hook that was in place.
 pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let me = current();
+            let panic = || Panic {
+                message: info.to_string(),
+                backtrace: (shown() != Shown::Nothing).then(Backtrace::force_capture),
+            };
             if me.is_noting() {
-                me.put_note(Box::new(Panic {
-                    message: info.to_string(),
-                    backtrace: Backtrace::force_capture(),
-                }));
+                me.put_note(Box::new(panic()));
+            } else if current_worker().is_some() && logger::is_ours() {
+                log::error!("a green thread has panicked: {}", panic());
             } else {
                 previous(info);
             }
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_applications_frames_are_left() {
+        let all = "   0: std::backtrace::Backtrace::create\n   1: greenway::service::panics::hook\n   \
+                   2: core::panicking::panic_fmt\n             at /rustc/core/panicking.rs:75:14\n   \
+                   3: app::sum_up\n             at ./src/report.rs:31:5\n      app::inlined\n             \
+                   at ./src/report.rs:9:1\n   4: <F as core::ops::function::Fn<A>>::call\n   5: \
+                   <app::Report as core::fmt::Display>::fmt\n   6: <alloc::boxed::Box<F> as \
+                   core::ops::function::FnOnce<A>>::call_once\n   7: <&app::View as \
+                   greenway_app::application::Application>::call\n   8: start_thread\n   9: main\n";
+        let left = "\n   0: app::sum_up at ./src/report.rs:31:5\n   1: app::inlined at \
+                    ./src/report.rs:9:1\n   2: <app::Report as core::fmt::Display>::fmt\n   3: \
+                    <&app::View as greenway_app::application::Application>::call";
+        assert_eq!(of_application(all), left);
+    }
 }

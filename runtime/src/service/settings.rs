@@ -5,7 +5,7 @@
 //! gunicorn's where gunicorn has the setting. Times are in seconds and sizes in bytes.
 
 use super::access_log::Format;
-use super::config::{Config, Engine, HalfClose};
+use super::config::{Config, Engine, FOR_EVER, HalfClose};
 use super::trust::Trust;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
@@ -47,6 +47,8 @@ pub(crate) struct Setting {
     pub(crate) help: &'static str,
     /// The largest number that makes sense.
     most: usize,
+    /// 0 stands for no limit.
+    zero_is_none: bool,
     at: fn(&mut Settings) -> &mut dyn Value,
 }
 
@@ -66,6 +68,7 @@ impl Setting {
             default: None,
             help,
             most: usize::MAX,
+            zero_is_none: false,
             at,
         }
     }
@@ -95,6 +98,11 @@ impl Setting {
         self
     }
 
+    const fn zero_is_none(mut self) -> Self {
+        self.zero_is_none = true;
+        self
+    }
+
     /// Whether the flag takes no value.
     pub(crate) fn is_switch(&self) -> bool {
         self.value.is_empty()
@@ -114,7 +122,12 @@ impl Setting {
         if text.parse().is_ok_and(too_much) {
             return Err(format!("a whole number from 1 to {}", self.most));
         }
-        (self.at)(settings).read(text)
+        let place = (self.at)(settings);
+        if self.zero_is_none && text.parse() == Ok(0.0) {
+            place.lift();
+            return Ok(());
+        }
+        place.read(text)
     }
 
     /// The default as the flag would take it; `None` if it is described in words.
@@ -132,6 +145,9 @@ trait Value {
 
     /// As `read` would take it.
     fn show(&self) -> String;
+
+    /// Takes the value for "no limit", where there is one.
+    fn lift(&mut self) {}
 
     fn is_list(&self) -> bool {
         false
@@ -151,6 +167,10 @@ impl Value for usize {
             self,
             number.ok_or_else(|| "a whole number from 1".to_owned()),
         )
+    }
+
+    fn lift(&mut self) {
+        *self = Self::MAX;
     }
 
     fn show(&self) -> String {
@@ -182,11 +202,12 @@ impl Value for u64 {
     }
 }
 
-/// In seconds.
+/// In seconds. Times that no clock will see the end of are all the same.
 impl Value for Duration {
     fn read(&mut self, text: &str) -> Result<(), String> {
         let seconds = text.parse().ok();
         let time = seconds.and_then(|seconds| Self::try_from_secs_f64(seconds).ok());
+        let time = time.map(|time| time.min(FOR_EVER));
         put(
             self,
             time.ok_or_else(|| "a number of seconds, such as 30 or 0.5".to_owned()),
@@ -195,6 +216,10 @@ impl Value for Duration {
 
     fn show(&self) -> String {
         self.as_secs_f64().to_string()
+    }
+
+    fn lift(&mut self) {
+        *self = FOR_EVER;
     }
 }
 
@@ -316,6 +341,8 @@ impl Value for LevelFilter {
 
 /// More address space than this for each stack is a slip, and cannot be had.
 const LARGEST_STACK: usize = 1 << 30;
+/// No head as a whole may be larger, whatever was asked for.
+const LARGEST_HEAD: usize = 1 << 30;
 
 #[cfg(feature = "minihttp")]
 const ENGINES: &str = "Where handlers run: green (a green thread for each connection), threads (a \
@@ -394,33 +421,38 @@ pub(crate) static SETTINGS: [Setting; 31] = [
         "keep-alive",
         "SECONDS",
         |all| &mut all.server.clocks.keep_alive,
-        "Seconds that a connection may wait for its next request.",
+        "Seconds that a connection may wait for its next request; 0 for one request each.",
     ),
     Setting::new(
         "timeout",
         "SECONDS",
         |all| &mut all.server.clocks.handler,
-        "Seconds that a handler may take for its response, or between two chunks of it.",
+        "Seconds that a handler may take for its response, or between two chunks of it; 0 for no \
+         limit.",
     )
-    .short('t'),
+    .short('t')
+    .zero_is_none(),
     Setting::new(
         "header-timeout",
         "SECONDS",
         |all| &mut all.server.clocks.head,
-        "Seconds that a request's head may take to come.",
-    ),
+        "Seconds that a request's head may take to come; 0 for no limit.",
+    )
+    .zero_is_none(),
     Setting::new(
         "body-timeout",
         "SECONDS",
         |all| &mut all.server.clocks.body,
-        "Seconds that a request's body may pause.",
-    ),
+        "Seconds that a request's body may pause; 0 for no limit.",
+    )
+    .zero_is_none(),
     Setting::new(
         "write-timeout",
         "SECONDS",
         |all| &mut all.server.clocks.write,
-        "Seconds that a client may take to accept a piece of a response.",
-    ),
+        "Seconds that a client may take to accept a piece of a response; 0 for no limit.",
+    )
+    .zero_is_none(),
     Setting::new(
         "half-close",
         "MEANING",
@@ -432,26 +464,32 @@ pub(crate) static SETTINGS: [Setting; 31] = [
         "graceful-timeout",
         "SECONDS",
         |all| &mut all.server.graceful_timeout,
-        "Seconds that requests may go on after TERM or INT. A second signal ends them at once.",
+        "Seconds that requests may go on after TERM, INT or QUIT. A second signal ends the process at once.",
     ),
     Setting::new(
         "limit-request-line",
         "BYTES",
         |all| &mut all.server.head_limits.line,
-        "Bytes of a request line; more is 414.",
-    ),
+        "Bytes of a request line; more is 414. 0 for no limit.",
+    )
+    .most(LARGEST_HEAD)
+    .zero_is_none(),
     Setting::new(
         "limit-request-fields",
         "N",
         |all| &mut all.server.head_limits.fields,
-        "Header fields of a request; more is 431.",
-    ),
+        "Header fields of a request; more is 431. 0 for no limit.",
+    )
+    .most(LARGEST_HEAD)
+    .zero_is_none(),
     Setting::new(
         "limit-request-field-size",
         "BYTES",
         |all| &mut all.server.head_limits.field_size,
-        "Bytes of a header field; more is 431.",
+        "Bytes of a header field; more is 431. 0 for no limit.",
     )
+    .most(LARGEST_HEAD)
+    .zero_is_none()
     .alias("limit-request-field_size"),
     Setting::new(
         "limit-request-body",
@@ -584,9 +622,37 @@ mod tests {
             ("limit-request-body", "0", "-1"),
             ("backlog", "0", "4294967296"),
             ("websocket-stop-code", "1012", "1005"),
+            ("limit-request-fields", "500", "1073741825"),
+            ("limit-request-field-size", "131072", "1073741825"),
+            ("header-timeout", "1e19", "1e30"),
+            ("write-timeout", "0", "nan"),
         ] {
             assert_eq!(read(flag, good), Ok(()), "--{flag} {good}");
             assert!(read(flag, bad).is_err(), "--{flag} {bad}");
         }
+    }
+
+    #[test]
+    fn zero_is_no_limit_and_what_no_clock_sees_is_for_ever() {
+        let mut settings = Settings::default();
+        let mut read = |flag: &str, text: &str| {
+            let setting = SETTINGS.iter().find(|setting| setting.flag == flag);
+            setting.expect(flag).read(&mut settings, text).expect(text);
+        };
+        read("timeout", "0");
+        read("body-timeout", "0.0");
+        read("write-timeout", "1e19");
+        read("limit-request-line", "0");
+        read("keep-alive", "0");
+        read("graceful-timeout", "0");
+        let Config {
+            clocks,
+            head_limits,
+            graceful_timeout,
+            ..
+        } = settings.server;
+        assert_eq!([clocks.handler, clocks.body, clocks.write], [FOR_EVER; 3]);
+        assert_eq!(head_limits.line, usize::MAX);
+        assert_eq!([clocks.keep_alive, graceful_timeout], [Duration::ZERO; 2]);
     }
 }

@@ -7,9 +7,14 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT`; a clock that was never set, before 1970, shows its beginning.
+fn http_date(now: SystemTime) -> String {
+    httpdate::fmt_http_date(now.max(SystemTime::UNIX_EPOCH))
+}
+
 /// Appends `[06/Nov/1994:08:49:37 +0000]`, the form of access logs.
 pub(crate) fn push_common(out: &mut String, now: SystemTime) {
-    let date = httpdate::fmt_http_date(now); // Sun, 06 Nov 1994 08:49:37 GMT
+    let date = http_date(now);
     let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
     let _infallible = write!(out, "[{day}/{month}/{year}:{time} +0000]");
 }
@@ -29,7 +34,7 @@ pub(crate) fn push_rfc3339_millis(out: &mut String, now: SystemTime) {
 }
 
 fn push_rfc3339_without_zone(out: &mut String, now: SystemTime) {
-    let date = httpdate::fmt_http_date(now);
+    let date = http_date(now);
     let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
     let month = 1 + MONTHS.iter().position(|name| *name == month).unwrap_or(0);
     let _infallible = write!(out, "{year}-{month:02}-{day}T{time}");
@@ -54,6 +59,16 @@ mod tests {
             let mut out = String::new();
             push(&mut out, then);
             assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn a_clock_before_1970_is_no_panic() {
+        let then = SystemTime::UNIX_EPOCH - Duration::from_secs(100);
+        for push in [push_common, push_rfc3339, push_rfc3339_millis] {
+            let mut out = String::new();
+            push(&mut out, then);
+            assert!(out.contains("1970"), "{out}");
         }
     }
 }

@@ -17,7 +17,9 @@ use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -131,18 +133,75 @@ pub(crate) fn dup_for_worker(
     ))
 }
 
+/// The limit on descriptors that the process was started with, once it was raised.
+static STARTED_WITH: OnceLock<Rlimit> = OnceLock::new();
+
 /// Raises the soft limit on open descriptors to the hard one, as Go's runtime does, and gives it.
+/// The children of [`subprocess`](crate::subprocess) get the one that we were started with.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
-        ..limit
+        ..limit.clone()
     };
-    let in_effect = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => raised.current,
+    let in_effect = match setrlimit(Resource::Nofile, raised.clone()) {
+        Ok(()) => {
+            if raised != limit {
+                STARTED_WITH.get_or_init(|| limit);
+            }
+            raised.current
+        }
         Err(_) => limit.current,
     };
     in_effect.unwrap_or(u64::MAX) // there is no limit
+}
+
+/// Lets the children that `command` starts have the limit on descriptors that we were started
+/// with: programs that use `select`, or close all descriptors that there may be, rely on it.
+pub(crate) fn restore_descriptor_limit(command: &mut std::process::Command) {
+    let Some(limit) = STARTED_WITH.get() else {
+        return;
+    };
+    let restore = move || {
+        // A failure leaves the child with more than it needs.
+        let _restored = setrlimit(Resource::Nofile, limit.clone());
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec, where only what is safe in a signal handler
+    // may be done. It does one system call with a plain value, and takes no lock.
+    unsafe { command.pre_exec(restore) };
+}
+
+/// Takes signals on this OS thread, also if whoever has started the process has blocked them.
+pub fn unblock_signals(signals: &[i32]) {
+    // SAFETY: a signal set is a plain value, for which all zeros is valid, and it lives over the
+    // calls. A number that is no signal is refused by `sigaddset`.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for &signal in signals {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Takes over a descriptor that the program was given by number when it was started; from then
+/// on children do not get it. `None` if it was opened by this program itself, or by nobody.
+pub fn take_over(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: no memory is passed; a number that is no descriptor is refused.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if number <= 2 || flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+        return None;
+    }
+    // SAFETY: as for the call above; the flags are those that were read, and one more.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
+        return None;
+    }
+    // SAFETY: all that Rust's std and we open is closed on exec, so nobody in this program has
+    // opened it: it has lived through the exec, and whoever has started us names it to hand it
+    // over. Nobody can take it a second time, as it is closed on exec from now on.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Bytes that were written to a socket and that its peer has not confirmed; `None` if the kernel

@@ -21,28 +21,31 @@ use super::line::{LineError, find_line, is_token_byte};
 use super::reject::Reject;
 use super::target::{self, span};
 
-/// The most fields a head can have, whatever [`HeadLimits::fields`] says: they
-/// are parsed into an array on the stack.
-const MAX_FIELDS: usize = 128;
-
 /// As many fields as most heads have: browsers send about fifteen.
 const FEW_FIELDS: usize = 20;
 
-/// The most bytes a head can have, its empty line included, whatever the other
-/// limits add up to.
-const MAX_HEAD: usize = 64 * 1024;
+/// Up to so many fields are parsed into an array on the stack, more on the heap.
+const MANY_FIELDS: usize = 128;
+
+/// The most bytes a head can have, its empty line included, unless one of the limits was raised.
+const USUAL_HEAD: usize = 64 * 1024;
+
+/// The most bytes a head can have, whatever the limits are: offsets into it are 32 bits wide.
+const LARGEST_HEAD: usize = 1 << 30;
 
 /// Empty lines that may stand before a request line.
 const MAX_EMPTY_LINES: u8 = 2;
 
-/// How large a request head may become. The defaults are gunicorn's.
+/// How large a request head may become.
 ///
-/// A head as a whole never exceeds 64 KiB, whatever these add up to.
+/// With these defaults, or less, a head as a whole may have 64 KiB. Where one of them is raised,
+/// it may have as much as all of them add up to, and never more than 1 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Bytes of the request line without its CRLF; beyond it 414. Default 4094.
+    /// Bytes of the request line without its CRLF; beyond it 414. Default 8000, as RFC 9112
+    /// section 3 recommends.
     pub line: usize,
-    /// Number of fields; beyond it 431. Default 100, and never more than 128.
+    /// Number of fields; beyond it 431. Default 100.
     pub fields: usize,
     /// Bytes of one field line without its CRLF; beyond it 431. Default 8190.
     pub field_size: usize,
@@ -51,7 +54,7 @@ pub struct HeadLimits {
 impl Default for HeadLimits {
     fn default() -> Self {
         Self {
-            line: 4094,
+            line: 8000,
             fields: 100,
             field_size: 8190,
         }
@@ -59,8 +62,21 @@ impl Default for HeadLimits {
 }
 
 impl HeadLimits {
-    fn max_fields(&self) -> usize {
-        self.fields.min(MAX_FIELDS)
+    /// Bytes of a whole head, its empty line included.
+    fn head(&self) -> usize {
+        let usual = Self::default();
+        let raised = self.line > usual.line
+            || self.fields > usual.fields
+            || self.field_size > usual.field_size;
+        if !raised {
+            return USUAL_HEAD;
+        }
+        let fields = self
+            .field_size
+            .saturating_add(2)
+            .saturating_mul(self.fields);
+        let sum = self.line.saturating_add(4).saturating_add(fields);
+        sum.clamp(USUAL_HEAD, LARGEST_HEAD)
     }
 }
 
@@ -198,7 +214,7 @@ impl HeadReader {
     fn scan(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Reject> {
         loop {
             // Every line but the empty one leaves room for two line ends.
-            let room = (MAX_HEAD - 4).saturating_sub(self.line);
+            let room = (limits.head() - 4).saturating_sub(self.line);
             let (max, too_long) = if self.lines == 0 {
                 // RFC 9112 section 3: 414 for a target that is too long.
                 let reject = Reject::new(StatusCode::URI_TOO_LONG, "request line too long");
@@ -218,7 +234,7 @@ impl HeadReader {
             if length == 0 {
                 return Ok(Some(self.line));
             }
-            if self.lines > limits.max_fields() {
+            if self.lines > limits.fields {
                 return Err(Reject::too_large("too many fields"));
             }
             self.lines += 1;
@@ -249,9 +265,9 @@ impl From<Reject> for Failure {
 /// The pages of a green thread's stack that were touched once stay resident, so room for all
 /// fields that there may be is made only for a head that has many.
 fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Failure> {
-    match parse_within::<FEW_FIELDS>(bytes, limits) {
-        Err(Failure::TooManyFields) => match parse_within::<MAX_FIELDS>(bytes, limits) {
-            Err(Failure::TooManyFields) => Err(Reject::too_large("too many fields").into()),
+    match parse_few::<FEW_FIELDS>(bytes, limits) {
+        Err(Failure::TooManyFields) => match parse_few::<MANY_FIELDS>(bytes, limits) {
+            Err(Failure::TooManyFields) => parse_more(bytes, limits),
             other => other,
         },
         other => other,
@@ -259,14 +275,33 @@ fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Fail
 }
 
 #[inline(never)] // so that its stack frame is gone before the application is called
-fn parse_within<const FIELDS: usize>(
+fn parse_few<const FIELDS: usize>(
     bytes: &[u8],
     limits: &HeadLimits,
 ) -> Result<(RequestHead, usize), Failure> {
     let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+    parse_into(&mut slots[..limits.fields.min(FIELDS)], bytes, limits)
+}
+
+/// As [`parse_few`], for as many fields as there are lines, or may be.
+#[cold]
+fn parse_more(bytes: &[u8], limits: &HeadLimits) -> Result<(RequestHead, usize), Failure> {
+    let lines = memchr::memchr_iter(b'\n', bytes).count();
+    let mut slots = Box::new_uninit_slice(lines.min(limits.fields));
+    match parse_into(&mut slots, bytes, limits) {
+        Err(Failure::TooManyFields) => Err(Reject::too_large("too many fields").into()),
+        other => other,
+    }
+}
+
+fn parse_into<'b>(
+    slots: &mut [MaybeUninit<httparse::Header<'b>>],
+    bytes: &'b [u8],
+    limits: &HeadLimits,
+) -> Result<(RequestHead, usize), Failure> {
     let mut request = httparse::Request::new(&mut []);
     let length = match request
-        .parse_with_uninit_headers(bytes, &mut slots[..limits.max_fields().min(FIELDS)])
+        .parse_with_uninit_headers(bytes, slots)
         .map_err(failure)?
     {
         httparse::Status::Complete(length) => length,
@@ -281,7 +316,7 @@ fn parse_within<const FIELDS: usize>(
     // accepts, so the lengths say where the request line ends.
     let target_start = method.len() + 1;
     let line = target_start + target.len() + 1 + "HTTP/1.1".len();
-    if line > limits.line || length > MAX_HEAD || !ends_in_crlf(bytes, line) {
+    if line > limits.line || length > limits.head() || !ends_in_crlf(bytes, line) {
         return Err(Failure::Reject(UNCLEAN));
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Target {
 
 /// A span of the head.
 ///
-/// `head::MAX_HEAD` keeps every offset far below `u32::MAX`.
+/// `head::LARGEST_HEAD` keeps every offset far below `u32::MAX`.
 pub(super) const fn span(start: usize, end: usize) -> Span {
     Span {
         start: start as u32,
@@ -126,9 +126,9 @@ static TARGET_BYTES: [bool; 256] = {
 
 /// Whether `value` is `uri-host [ ":" port ]` with a host that is not empty.
 ///
-/// Stricter than RFC 3986 in three points that no client needs: a colon must
-/// be followed by a port, the port must be at most 65535, and an IP literal
-/// must be an IPv6 address (there is no "IPvFuture", and zones are local).
+/// A port may be empty (RFC 3986 section 3.2.3). Stricter than that RFC in two points that no
+/// client needs: the port must be at most 65535, and an IP literal must be an IPv6 address (there
+/// is no "IPvFuture", and zones are local).
 pub(super) fn is_authority(value: &[u8]) -> bool {
     let special = |byte: &u8| !REG_NAME_BYTES[usize::from(*byte)];
     let end = value.iter().position(special).unwrap_or(value.len());
@@ -160,7 +160,7 @@ fn is_unusual_authority(value: &[u8]) -> bool {
 /// `[ ":" port ]`.
 fn is_port(port: &[u8]) -> bool {
     match port {
-        [] => true,
+        [] | [b':'] => true,
         [b':', digits @ ..] => decimal(digits).is_some_and(|port| port <= u64::from(u16::MAX)),
         _ => false,
     }

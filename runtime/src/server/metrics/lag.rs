@@ -45,6 +45,15 @@ impl LagProbes {
         }
     }
 
+    /// How much longer than it should each worker has not come round, at this moment.
+    pub(super) fn overdue(&self) -> impl Iterator<Item = Duration> {
+        let now = us_since(self.started);
+        let overdue = move |probe: &Probe| now.saturating_sub(probe.due.load(Relaxed));
+        self.probes
+            .iter()
+            .map(move |(probe, _)| Duration::from_micros(overdue(probe)))
+    }
+
     /// The longest that each worker was late by since the last call.
     pub(super) fn take_worst(&self) -> impl Iterator<Item = Duration> {
         let now = us_since(self.started);

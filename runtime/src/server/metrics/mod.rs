@@ -1,9 +1,12 @@
-//! What the counters of a server are shown as: an address of its own, Prometheus' text, and the
-//! probes of the workers' lag.
+//! What the counters of a server are shown as: an address of its own, Prometheus' text, whether
+//! the server is well, and the probes of the workers' lag.
 
+mod answer;
+mod health;
 mod lag;
 mod responder;
 mod text;
 
+use health::Health;
 use lag::LagProbes;
-pub(super) use responder::start;
+pub(super) use responder::MetricsServer;

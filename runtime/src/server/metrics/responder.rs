@@ -1,19 +1,20 @@
 //! Shows the numbers to whoever asks, on an address of their own.
 //!
 //! Never on the application's: numbers are for operators. And on an OS thread: they have to be
-//! had when all workers are held up, which is when they are of most interest. Clients are served
-//! one after the other, each within [`PATIENCE`].
+//! had when all workers are held up, which is when they are of most interest.
+//!
+//! What must stay true: nobody who asks waits for another who asks. One thread has all
+//! connections, none of which it ever waits for; when there are too many, the oldest is closed.
 
-use super::{LagProbes, text};
-use crate::green::embed::{Awaited, Interest, Io, Stream, TimedOut, deadline_in, wait_for};
-use crate::green::run_info;
-use crate::service::{OsThread, Service, date};
+use super::answer::answer;
+use super::{Health, LagProbes};
+use crate::service::{Service, ServiceThread};
 use bytes::BytesMut;
-use greenway_proto::http1::{HeadLimits, HeadReader, error_response};
-use http::{Method, StatusCode};
-use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use greenway_proto::http1::{HeadLimits, HeadReader};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,120 +22,160 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long `accept` is left alone after an error.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Clients that are served at once.
+const CLIENTS: usize = 64;
 
-/// Starts to answer on `listener`, until the task is ended.
-///
-/// # Errors
-/// When the process can have no more threads.
-pub(crate) fn start(service: Arc<Service>, listener: TcpListener) -> io::Result<OsThread> {
-    OsThread::start("greenway-metrics", move || {
+/// The thread that shows the numbers, until [`end`](Self::end).
+#[derive(Debug)]
+pub(crate) struct MetricsServer {
+    /// Wakes the thread by being closed.
+    bell: UnixStream,
+    thread: ServiceThread,
+}
+
+impl MetricsServer {
+    /// Starts to answer on `listener`.
+    ///
+    /// # Errors
+    /// When the process can have no more threads or descriptors.
+    pub(crate) fn start(
+        service: Arc<Service>,
+        listener: TcpListener,
+    ) -> io::Result<(SocketAddr, Self)> {
+        let addr = listener.local_addr()?;
+        let (bell, rung) = UnixStream::pair()?;
         let lag = LagProbes::start();
-        loop {
-            match accept(&listener) {
-                Ok(stream) => {
-                    if let Err(error) = serve(&service, &lag, stream) {
-                        log::debug!("metrics were asked for, but not taken: {error}");
-                    }
-                }
-                Err(error) => {
+        let mut clients = Vec::new();
+        let mut paused_until = None;
+        let thread = ServiceThread::start("greenway-metrics", move || {
+            let health = Health::of(&service, &lag);
+            while wait(&rung, &listener, &clients, paused_until) {
+                let now = Instant::now();
+                paused_until = paused_until.filter(|until| *until > now);
+                if paused_until.is_none()
+                    && let Err(error) = take_clients(&listener, &mut clients)
+                {
                     log::warn!("metrics cannot be asked for: {error}");
-                    crate::green::sleep(PAUSE);
+                    paused_until = Some(now + PAUSE);
+                }
+                clients.retain_mut(|client: &mut Client| client.go_on(&health));
+            }
+        })?;
+        Ok((addr, Self { bell, thread }))
+    }
+
+    /// Ends the thread, and waits for that.
+    pub(crate) fn end(self) {
+        drop(self.bell);
+        self.thread.join();
+    }
+}
+
+/// Waits for news: of the listener, of a client, or of the clock. False when the server ends.
+fn wait(
+    bell: &UnixStream,
+    listener: &TcpListener,
+    clients: &[Client],
+    paused_until: Option<Instant>,
+) -> bool {
+    let mut fds = vec![PollFd::new(bell, PollFlags::IN)];
+    fds.extend(clients.iter().map(|client| {
+        let events = match client.response.is_empty() {
+            true => PollFlags::IN,
+            false => PollFlags::OUT,
+        };
+        PollFd::new(&client.stream, events)
+    }));
+    if paused_until.is_none() {
+        fds.push(PollFd::new(listener, PollFlags::IN));
+    }
+    let next = clients.iter().map(|client| client.until);
+    let next = next.chain(paused_until).min();
+    let left = next.map(|at| at.saturating_duration_since(Instant::now()));
+    // PATIENCE bounds it, so it fits. An error (a signal) counts as an early return.
+    let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    let _early = poll(&mut fds, timeout.as_ref());
+    fds[0].revents().is_empty()
+}
+
+/// Takes in all who have come.
+fn take_clients(listener: &TcpListener, clients: &mut Vec<Client>) -> io::Result<()> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                if clients.len() >= CLIENTS {
+                    clients.remove(0); // it has had its time
+                }
+                clients.push(Client::new(stream));
+            }
+            Err(error) => {
+                use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+                match error.kind() {
+                    WouldBlock => return Ok(()),
+                    ConnectionAborted | Interrupted => {}
+                    _ => return Err(error),
                 }
             }
         }
-    })
+    }
 }
 
-fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    let io = Io::Poll(listener.as_fd(), Interest::Readable);
-    let result = wait_for(Awaited::Accept, None, io, |_, _| match listener.accept() {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-        Ok((stream, _)) => Some(stream.set_nonblocking(true).map(|()| stream)),
-        Err(error) => Some(Err(error)),
-    });
-    result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+/// One who asks.
+#[derive(Debug)]
+struct Client {
+    stream: TcpStream,
+    until: Instant,
+    head: HeadReader,
+    incoming: BytesMut,
+    /// Empty until the request has come.
+    response: Vec<u8>,
+    sent: usize,
 }
 
-fn serve(service: &Service, lag: &LagProbes, stream: TcpStream) -> io::Result<()> {
-    let stream = Stream::new(stream)?;
-    let deadline = deadline_in(PATIENCE);
-    let mut buf = BytesMut::new();
-    let mut heads = HeadReader::default();
-    let head = loop {
-        match heads.read(&mut buf, &HeadLimits::default()) {
-            Ok(Some(request)) => break Ok(request.head),
-            Err(reject) => break Err((reject.status, reject.reason)),
-            Ok(None) => {}
+impl Client {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            until: Instant::now() + PATIENCE,
+            head: HeadReader::default(),
+            incoming: BytesMut::new(),
+            response: Vec::new(),
+            sent: 0,
         }
-        if stream.read(deadline, |bytes| buf.extend_from_slice(bytes))? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    };
-    let mut response = Vec::new();
-    let date = date(Instant::now());
-    match head {
-        Err((status, reason)) => error_response(&mut response, status, reason, None, &date),
-        Ok(head) if !matches!(head.method, Method::GET | Method::HEAD) => {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            error_response(&mut response, status, "only GET and HEAD", None, &date);
-        }
-        Ok(head) => {
-            let path = head.text(head.path);
-            let query = head.query.map(|query| head.text(query));
-            let Some((kind, body)) = page(path, query, service, lag) else {
-                let status = StatusCode::NOT_FOUND;
-                error_response(
-                    &mut response,
-                    status,
-                    "see /metrics and /threads",
-                    None,
-                    &date,
-                );
-                return send(&stream, &response, deadline);
-            };
-            let length = body.len();
-            response = format!(
-                "HTTP/1.1 200 OK\r\nserver: greenway\r\nconnection: close\r\n\
-                 content-type: {kind}; charset=utf-8\r\n\
-                 cache-control: no-store\r\ncontent-length: {length}\r\n\r\n"
-            )
-            .into_bytes();
-            if head.method == Method::GET {
-                response.extend_from_slice(body.as_bytes());
+    }
+
+    /// Does what can be done without waiting. False when it is over.
+    fn go_on(&mut self, health: &Health<'_>) -> bool {
+        match self.try_to_go_on(health) {
+            Ok(over) => !over && Instant::now() < self.until,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Instant::now() < self.until,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(error) => {
+                log::debug!("metrics were asked for, but not taken: {error}");
+                false
             }
         }
     }
-    send(&stream, &response, deadline)
-}
 
-/// What is shown under a path: its content type, and the text.
-fn page(
-    path: &str,
-    query: Option<&str>,
-    service: &Service,
-    lag: &LagProbes,
-) -> Option<(&'static str, String)> {
-    match (path, query) {
-        ("/metrics", _) => Some(("text/plain; version=0.0.4", text::render(service, lag))),
-        ("/threads", Some("all")) => Some(("text/plain", format!("{:#}", run_info()))),
-        ("/threads", _) => Some(("text/plain", run_info().to_string())),
-        _ => None,
-    }
-}
-
-fn send(stream: &Stream, response: &[u8], deadline: Option<Instant>) -> io::Result<()> {
-    write_all(stream, response, deadline)?;
-    stream.shutdown(Shutdown::Write);
-    Ok(())
-}
-
-fn write_all(stream: &Stream, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = stream.write_vectored(&[IoSlice::new(bytes)], deadline)?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+    fn try_to_go_on(&mut self, health: &Health<'_>) -> io::Result<bool> {
+        while self.response.is_empty() {
+            let head = self.head.read(&mut self.incoming, &HeadLimits::default());
+            if let Some(head) = head.transpose() {
+                self.response = answer(head.map(|head| *head.head), health);
+                break;
+            }
+            let mut buffer = [0; 4096];
+            let n = (&self.stream).read(&mut buffer)?;
+            if n == 0 {
+                return Ok(true);
+            }
+            self.incoming.extend_from_slice(&buffer[..n]);
         }
-        bytes = &bytes[written..];
+        while self.sent < self.response.len() {
+            self.sent += (&self.stream).write(&self.response[self.sent..])?;
+        }
+        let _it_has_left = self.stream.shutdown(Shutdown::Write);
+        Ok(true)
     }
-    Ok(())
 }

@@ -1,16 +1,17 @@
 //! The numbers in Prometheus' text format, version 0.0.4.
 
-use super::LagProbes;
+use super::{Health, LagProbes};
 use crate::green::embed::Worker;
 use crate::service::config::Engine;
 use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
 use crate::service::websockets::Closed;
-use crate::service::{ConnState, Service};
+use crate::service::{ConnState, Service, logger};
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// All numbers of a server.
-pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
+pub(super) fn render(health: &Health<'_>) -> String {
+    let Health { service, lag } = health;
     let metrics = &service.metrics;
     let mut out = Text(String::with_capacity(8 * 1024));
     out.family("greenway_info", "gauge", "What runs. Always 1.");
@@ -30,18 +31,24 @@ pub(super) fn render(service: &Service, lag: &LagProbes) -> String {
     websockets(service, &mut out);
     workers(lag, &mut out);
     held_up(&mut out);
+    out.one(
+        "greenway_error_log_lines_dropped_total",
+        "counter",
+        "Messages of the server's own log that were dropped because writing was too slow.",
+        logger::dropped(),
+    );
     if let Some(log) = &service.access_log {
         out.one(
             "greenway_access_log_lines_waiting",
             "gauge",
             "Lines of the access log that are not written yet.",
-            log.waiting(),
+            log.writer().waiting(),
         );
         out.one(
             "greenway_access_log_lines_dropped_total",
             "counter",
             "Lines of the access log that were dropped because writing was too slow.",
-            log.dropped(),
+            log.writer().dropped(),
         );
     }
     out.0

@@ -1,7 +1,7 @@
 //! The access log: a line for each request that is over.
 //!
-//! Lines are written by a thread of their own, so that a slow disk or a full pipe holds up no
-//! handler. If it falls too far behind, lines are dropped and counted rather than kept.
+//! Its lines are made here and written by a [`LogWriter`], so that a slow disk or a full pipe
+//! holds up no handler.
 
 mod format;
 mod json;
@@ -9,23 +9,12 @@ mod text;
 
 pub(crate) use format::Format;
 
-use super::log_file::LogFile;
-use crate::green::embed::Count;
-use crate::service::RequestLine;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crate::service::log_writer::Troubles;
+use crate::service::{LogFile, LogWriter, RequestLine};
 use greenway_app::{ConnectionInfo, Head};
 use http::StatusCode;
-use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::io;
 use std::time::{Duration, SystemTime};
-
-/// Lines that may wait to be written.
-const BACKLOG: usize = 16 * 1024;
-
-/// How long a stop waits for the last lines.
-const FLUSH: Duration = Duration::from_secs(1);
 
 /// What the access log needs of a request, beyond what costs nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,26 +48,7 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct AccessLog {
     format: Format,
     wants: LogWants,
-    /// `None` for the writer to end.
-    lines: Option<Sender<ToWriter>>,
-    signals: Arc<Signals>,
-    writer: Option<JoinHandle<()>>,
-}
-
-/// What the writer is sent.
-enum ToWriter {
-    Line(String),
-    /// Look at [`Signals`].
-    Wake,
-    /// Say when all that came before is written.
-    Flush(Sender<()>),
-}
-
-/// What the writer and the others share.
-#[derive(Debug, Default)]
-struct Signals {
-    dropped: AtomicU64,
-    reopen: AtomicBool,
+    writer: LogWriter,
 }
 
 impl AccessLog {
@@ -91,21 +61,13 @@ impl AccessLog {
             "-" => LogFile::Stdout,
             path => LogFile::open(path)?,
         };
-        let (lines, queue) = bounded(BACKLOG);
-        let signals = Arc::new(Signals::default());
-        let writers = signals.clone();
-        let writer = std::thread::Builder::new()
-            .name("greenway-access-log".into())
-            .spawn(move || write_lines(&queue, BufWriter::new(file), &writers))?;
         Ok(Self {
             wants: LogWants {
                 variables: format.wants_variables(),
                 response: format.wants_response(),
             },
             format,
-            lines: Some(lines),
-            signals,
-            writer: Some(writer),
+            writer: LogWriter::start("access log", file, Troubles::ServersLog)?,
         })
     }
 
@@ -115,96 +77,12 @@ impl AccessLog {
     }
 
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let text = self.format.line(entry, SystemTime::now());
-        let Some(lines) = &self.lines else { return };
-        if let Err(TrySendError::Full(_)) = lines.try_send(ToWriter::Line(text)) {
-            self.signals.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.writer
+            .write(self.format.line(entry, SystemTime::now()));
     }
 
-    /// Opens the file anew, before the next line is written.
-    pub(crate) fn reopen(&self) {
-        self.signals.reopen.store(true, Ordering::Release);
-        if let Some(lines) = &self.lines {
-            // If there is no room for it, the writer is awake.
-            let _ = lines.try_send(ToWriter::Wake);
-        }
-    }
-
-    /// Waits until all lines so far are written, but not for long: who reads the log may be stuck.
-    pub(crate) fn flush(&self) {
-        let (done, wait) = bounded(1);
-        if let Some(lines) = &self.lines
-            && lines.send_timeout(ToWriter::Flush(done), FLUSH).is_ok()
-            && wait.recv_timeout(FLUSH).is_ok()
-        {
-            return;
-        }
-        log::warn!("the access log is stuck: its last lines may be missing");
-    }
-
-    /// Lines that are not written yet.
-    pub(crate) fn waiting(&self) -> usize {
-        self.lines.as_ref().map_or(0, Sender::len)
-    }
-
-    /// Lines that were dropped since the start.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.signals.dropped.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for AccessLog {
-    fn drop(&mut self) {
-        self.lines = None; // ends the writer, once it has written what there is
-        if let Some(writer) = self.writer.take() {
-            let _it_cannot_panic = writer.join();
-        }
-    }
-}
-
-fn write_lines(lines: &Receiver<ToWriter>, mut out: BufWriter<LogFile>, signals: &Signals) {
-    let mut reported = 0;
-    let mut failing = false;
-    for message in lines {
-        if signals.reopen.swap(false, Ordering::Acquire) {
-            let _ = out.flush();
-            if let Err(error) = out.get_mut().reopen() {
-                log::error!("the access log cannot be opened anew: {error}");
-            }
-        }
-        // A log that cannot be written (disk full, reader gone) must not end the server.
-        match message {
-            ToWriter::Line(line) => {
-                if let Err(error) = out.write_all(line.as_bytes()) {
-                    report(&mut failing, &error);
-                }
-            }
-            ToWriter::Wake => {}
-            ToWriter::Flush(done) => {
-                let _ = out.flush();
-                let _the_other_has_given_up = done.send(());
-            }
-        }
-        if lines.is_empty() {
-            let dropped = signals.dropped.load(Ordering::Relaxed);
-            if dropped > reported {
-                let lost = dropped - reported;
-                reported = dropped;
-                let lost = Count(lost, "line");
-                log::warn!("the access log was too slow, and is without {lost}");
-            }
-            match out.flush() {
-                Ok(()) => failing = false,
-                Err(error) => report(&mut failing, &error),
-            }
-        }
-    }
-}
-
-/// Logs that lines are lost, once for as long as it lasts.
-fn report(failing: &mut bool, error: &io::Error) {
-    if !std::mem::replace(failing, true) {
-        log::error!("the access log cannot be written, lines are lost: {error}");
+    /// What writes it.
+    pub(crate) fn writer(&self) -> &LogWriter {
+        &self.writer
     }
 }

@@ -30,8 +30,9 @@
 //! forbids it), the process is asked every few milliseconds. Children that nobody waits for any
 //! more go to the thread `greenway-reaper`, which is started with the first of them.
 //!
-//! Starting a process is std's `posix_spawn`, which holds up the worker until the new program
-//! runs: about a millisecond.
+//! Starting a process is std's `posix_spawn`, or `fork` where the limit on descriptors was raised
+//! and is restored for the child. Either holds up the worker until the new program runs: about a
+//! millisecond.
 
 mod child;
 mod communicate;
@@ -42,6 +43,7 @@ pub use child::Child;
 pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 pub use std::process::{ExitStatus, Output, Stdio};
 
+use crate::sys::restore_descriptor_limit;
 use bytes::Bytes;
 use std::ffi::OsStr;
 use std::fmt;
@@ -60,6 +62,7 @@ pub struct Command {
     std: std::process::Command,
     /// Whether stdin, stdout and stderr were chosen.
     chosen: [bool; 3],
+    limits_restored: bool,
     settings: Settings,
 }
 
@@ -80,6 +83,7 @@ impl Command {
         Self {
             std: std::process::Command::new(program),
             chosen: [false; 3],
+            limits_restored: false,
             settings: Settings {
                 input: Bytes::new(),
                 timeout: None,
@@ -185,11 +189,19 @@ impl Command {
         self
     }
 
+    /// Once for a command, which may be started several times.
+    fn restore_limits(&mut self) {
+        if !std::mem::replace(&mut self.limits_restored, true) {
+            restore_descriptor_limit(&mut self.std);
+        }
+    }
+
     /// Starts the process.
     ///
     /// # Errors
     /// When the program cannot be started, or the process is out of descriptors.
     pub fn spawn(&mut self) -> io::Result<Child> {
+        self.restore_limits();
         let child = self.std.spawn()?;
         Child::new(child, self.settings.clone())
     }

@@ -144,7 +144,7 @@ fn host() {
         ("a!$&'()*+,;=b~", true),
         // What a client sends whose target has no authority.
         ("", true),
-        ("example.com:", false),
+        ("example.com:", true),
         ("example.com:80a", false),
         ("example.com:-1", false),
         ("example.com:65536", false),

@@ -369,7 +369,7 @@ fn the_limits_by_default_are_those_of_gunicorn() {
     let limits = HeadLimits::default();
     assert_eq!(
         (limits.line, limits.fields, limits.field_size),
-        (4094, 100, 8190)
+        (8000, 100, 8190)
     );
     let status = |fields: usize| {
         head("GET / HTTP/1.1\r\nHost: h\r\n".to_owned() + &"a: b\r\n".repeat(fields - 1) + "\r\n")

@@ -1,0 +1,96 @@
+//! Whether the process has room for a server, found out before anything is started.
+//!
+//! The scheduler below us ends the process with a panic when it gets no thread or no descriptor.
+//! So the first start takes as many of both as it will need, and gives them back. Who has too few
+//! is told in one line.
+
+use crate::green::embed::Count;
+use crate::service::config::{Config, Engine};
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+use std::sync::mpsc;
+
+/// Descriptors that each worker takes: the scheduler's epoll and bell; our own epoll, bell, timer
+/// and idle poller; and those that are held while one with a fitting number is looked for.
+const DESCRIPTORS_OF_WORKER: usize = 10;
+/// Descriptors for signals, logs, bells of OS threads, the reserve and the first connections.
+const DESCRIPTORS: usize = 24;
+/// OS threads beside workers and pool: timers, monitor, watcher, metrics, counts, and two that a
+/// handler may need.
+const THREADS: usize = 7;
+
+/// Tries whether there is room, unless a server of this process has had it.
+///
+/// # Errors
+/// What there is too little of.
+pub(super) fn check(config: &Config) -> io::Result<()> {
+    static HAD: OnceLock<()> = OnceLock::new();
+    if HAD.get().is_some() {
+        return Ok(());
+    }
+    let workers = config.green.workers.max(1);
+    let pool = match config.engine {
+        Engine::Threads => config.threads,
+        Engine::Green => 0,
+        #[cfg(feature = "minihttp")]
+        Engine::MiniHttp => 0,
+    };
+    try_descriptors(DESCRIPTORS + workers.saturating_mul(DESCRIPTORS_OF_WORKER))?;
+    try_threads(workers.saturating_add(pool).saturating_add(THREADS))?;
+    HAD.get_or_init(|| ());
+    Ok(())
+}
+
+fn try_descriptors(count: usize) -> io::Result<()> {
+    let all: io::Result<Vec<_>> = (0..count).map(|_| UnixDatagram::unbound()).collect();
+    all.map(drop).map_err(|error| {
+        let needed = Count(count, "descriptor");
+        let why = format!("no room for the {needed} that a server needs (ulimit -n): {error}");
+        io::Error::new(error.kind(), why)
+    })
+}
+
+fn try_threads(count: usize) -> io::Result<()> {
+    let (gate, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let mut threads = Vec::new();
+    let mut result = Ok(());
+    for _ in 0..count {
+        let wait = wait.clone();
+        let thread = std::thread::Builder::new().name("greenway-trial".into());
+        // Each holds its place until the gate is dropped.
+        match thread.spawn(move || crate::lock::lock(&wait).recv()) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                let needed = Count(count, "thread");
+                let why = format!("no room for the {needed} that a server needs: {error}");
+                result = Err(io::Error::new(error.kind(), why));
+                break;
+            }
+        }
+    }
+    drop(gate);
+    for thread in threads {
+        let _it_does_not_panic = thread.join();
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_is_given_back() {
+        for _ in 0..3 {
+            try_threads(20).unwrap();
+            try_descriptors(20).unwrap();
+        }
+        let error = try_descriptors(1 << 24).unwrap_err();
+        assert!(
+            error.to_string().contains("16777216 descriptors"),
+            "{error}"
+        );
+    }
+}
