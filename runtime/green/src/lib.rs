@@ -12,6 +12,8 @@
 //! | meeting | [`Event`], [`Semaphore`], [`BoundedSemaphore`], [`Lock`], [`RLock`], [`RwLock`], [`Condition`], [`Barrier`] |
 //! | several at once | [`wait`], [`iwait`], [`select`] |
 //! | one's own values | [`Local`], [`with_fresh_locals`] |
+//! | values made at first use | [`Lazy`], [`WorkerLocal`] |
+//! | not being ended half-way | [`shield`], [`is_interrupt`] |
 //! | seeing what goes on | [`green_threads`], [`run_info`], [`on_blocked`], [`stack_marks`], [`ThreadPool::stats`] |
 //! | sockets and names | [`net`] |
 //! | what blocks | [`unblock`], [`ThreadPool`] |
@@ -22,8 +24,20 @@
 //! # Pinned
 //!
 //! A green thread has a home worker, an OS thread that it never leaves. Values that are not
-//! `Send` (an `Rc`, a `RefCell`) may therefore live across a wait, and thread-locals stay what
-//! they are. On the other hand, code that does not wait holds up the other green threads of its
+//! `Send` (an `Rc`, a `RefCell`) may therefore live across a wait.
+//!
+//! A `thread_local!` belongs to the worker: all its green threads share it, as functions that call one
+//! another share one. That is sound as long as **no wait lies between two steps that the code of a
+//! thread-local takes for one**. It cannot be prevented, neither by this crate nor by the compiler, and
+//! no `unsafe` of the program is needed to break it:
+//!
+//! - An initialiser of a `thread_local!` that waits may run twice, and the second value frees the first
+//!   one, which somebody may have borrowed. Use [`WorkerLocal`] or [`Lazy`], whose initialisers may wait.
+//! - A crate that sets a thread-local, calls a closure and restores it (`scoped-tls`) gives one green
+//!   thread what another one has set, when the closure waits. Use [`Local`], or pass the value.
+//! - A library that remembers where the OS thread's stack ends (`stacker`) is wrong on a green thread.
+//!
+//! On the other hand, code that does not wait holds up the other green threads of its
 //! worker: hand long computations and blocking system calls to an OS thread with [`unblock`].
 //!
 //! # How a wait ends
@@ -67,16 +81,17 @@ pub use os::{
 };
 pub use runtime::{config, start};
 pub use scheduler::giving_way::{is_green, sleep, take_turn, worker_index, yield_now};
+pub use scheduler::thread::is_interrupt;
 pub use scheduler::{Awaited, Config, RequestInfo, StackMark, TimedOut, stack_marks};
 pub use sync::{
     AsyncResult, Barrier, BarrierBroken, BoundedSemaphore, Channel, Closed, Condition, Empty,
-    Event, GetError, Iwait, JoinableQueue, LifoQueue, Lock, LockGuard, Passed, Peer, Permit,
+    Event, GetError, Iwait, JoinableQueue, Lazy, LifoQueue, Lock, LockGuard, Passed, Peer, Permit,
     PriorityQueue, PutError, Queue, RLock, RLockGuard, ReadGuard, ReleasedTooOften, RwLock,
-    Semaphore, Setter, Task, Waitable, WriteGuard, iwait, select, wait,
+    Semaphore, Setter, Task, Waitable, WorkerLocal, WriteGuard, iwait, select, wait,
 };
 pub use task::{
     Builder, Greenlet, Group, JoinError, Local, Pool, Scope, ScopedGreenlet, Timeout, joinall,
-    killall, scope, spawn, spawn_balanced, spawn_later, spawn_local, with_fresh_locals,
+    killall, scope, shield, spawn, spawn_balanced, spawn_later, spawn_local, with_fresh_locals,
     with_timeout,
 };
 

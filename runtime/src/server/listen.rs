@@ -332,7 +332,7 @@ mod tests {
         use std::os::fd::AsRawFd;
         let made_by_others = TcpListener::bind("127.0.0.1:0").unwrap();
         let name = format!("fd://{}", made_by_others.as_raw_fd());
-        let listening = listen(&name, 8, Duration::from_secs(60)).unwrap();
+        let listening = listen(&name, &[], 8, Duration::from_secs(60)).unwrap();
         assert_prepared(&listening.socket, Duration::from_secs(65));
     }
 

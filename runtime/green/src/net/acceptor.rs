@@ -6,6 +6,7 @@ use crate::scheduler::thread::{Awaited, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker;
 use crate::sys;
+use crate::sys::Interest;
 use socket2::SockRef;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -49,12 +50,15 @@ impl Listener {
     /// # Errors
     /// Whatever `accept` reports.
     pub fn accept(&self) -> io::Result<Accepted> {
-        let result = wait_for(Awaited::Accept, None, self.0.io(), |_, _| match accept_now(
-            self.0.get(),
-        ) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            done => Some(done),
-        });
+        let result = wait_for(
+            Awaited::Accept,
+            None,
+            self.0.io(Interest::Readable),
+            |_, _| match accept_now(self.0.get()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                done => Some(done),
+            },
+        );
         result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -15,7 +15,7 @@ use crate::scheduler::registered::Registered;
 use crate::scheduler::thread::{Awaited, Io, Thread, current, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker::Worker;
-use crate::sys::{self, Epoll};
+use crate::sys::{self, Epoll, Interest};
 use crate::task::spawn::Builder;
 
 use std::collections::{BTreeSet, HashMap};
@@ -82,7 +82,7 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
         let task = Builder::new()
             .name("greenway-idle")
             .worker(worker.index())
-            .spawn(move || here.run(watched.io(), back));
+            .spawn(move || here.run(watched.io(Interest::Readable), back));
         Ok(Self { shared, task })
     }
 

@@ -84,7 +84,7 @@ impl Stream {
 
     /// Whether a green thread uses it, on the worker that it belongs to.
     pub fn is_green(&self) -> bool {
-        matches!(self.socket, Socket::Green(_)) && worker::current().is_some()
+        matches!(&self.socket, Socket::Green(stream) if stream.is_here())
     }
 
     /// The socket itself.
@@ -105,8 +105,7 @@ impl Stream {
 
     fn io(&self, interest: Interest) -> Io<'_> {
         match &self.socket {
-            Socket::Green(stream) if worker::current().is_some() => stream.io(),
-            Socket::Green(stream) => Io::Poll(stream.get().as_fd(), interest),
+            Socket::Green(stream) => stream.io(interest),
             Socket::Plain(stream) => Io::Poll(stream.as_fd(), interest),
         }
     }

@@ -47,10 +47,8 @@ pub fn take_turn() {
     if std::thread::panicking() {
         return;
     }
-    let enough = with_current(|me| {
-        me.raise_if_over();
-        me.home().is_some() && me.tick()
-    });
+    checkpoint();
+    let enough = with_current(|me| me.home().is_some() && me.tick());
     if enough {
         yield_now();
     }

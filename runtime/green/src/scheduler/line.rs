@@ -29,6 +29,12 @@ pub(crate) struct Line<K = ()> {
 
 impl<K> Default for Line<K> {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K> Line<K> {
+    pub(crate) const fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
             next: 0,

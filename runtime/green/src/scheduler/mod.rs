@@ -10,8 +10,10 @@ pub(crate) mod control;
 mod coroutine_pool;
 mod coroutines;
 pub(crate) mod discard;
+pub(crate) mod fatal;
 pub(crate) mod giving_way;
 mod home_cell;
+pub(crate) mod late_local;
 pub(crate) mod line;
 pub(crate) mod lock;
 pub(crate) mod registered;
@@ -23,6 +25,7 @@ pub(crate) mod thread;
 pub(crate) mod timed_out;
 mod timer;
 pub(crate) mod turn;
+pub(crate) mod unwinding;
 mod watch;
 pub(crate) mod worker;
 

@@ -93,12 +93,23 @@ fn discard_unused() {
     /// What the system call itself needs, and more.
     const MARGIN: usize = 256;
     let anchor = thread::with_current(|me| me.anchor());
-    // The lower part is left alone: at its end is the mark, which has to stay.
-    let low = anchor.saturating_sub(stack_size() / 4);
-    let high = (stack_pointer() - MARGIN) / PAGE * PAGE;
-    if anchor > 0 {
+    let pointer = stack_pointer();
+    if is_within(anchor, pointer) {
+        // The lower part is left alone: at its end is the mark, which has to stay.
+        let low = anchor.saturating_sub(stack_size() / 4);
+        let high = (pointer - MARGIN) / PAGE * PAGE;
         discard(low.next_multiple_of(PAGE), high);
     }
+}
+
+/// Whether an address lies within the stack of a green thread with this anchor. The thread may be on
+/// a stack of somebody else's: a library that grows stacks (`stacker`) has called us on one. Then
+/// nothing is known of the pages that we are on, and the memory in between is not ours.
+fn is_within(anchor: usize, address: usize) -> bool {
+    // The anchor lies in a function that has returned: others that its caller has called since then
+    // may begin a little above it.
+    let upper = anchor.saturating_add(PAGE);
+    anchor > 0 && address <= upper && upper - address < stack_size()
 }
 
 /// Watches how much of the stack is used from here on.
@@ -117,18 +128,21 @@ impl Measure {
         } else {
             0
         };
-        if anchor > 0 {
-            give_back(resident_below(stack_pointer()));
+        let pointer = stack_pointer();
+        if !is_within(anchor, pointer) {
+            return Self { top: 0 };
         }
+        give_back(resident_below(pointer));
         Self { top: anchor }
     }
 
     /// Notes what was used since then, under what `who` says.
     pub fn end(self, who: impl FnOnce() -> Option<String>) {
-        if self.top == 0 {
+        let pointer = stack_pointer();
+        if !is_within(self.top, pointer) {
             return;
         }
-        let here = resident_below(stack_pointer());
+        let here = resident_below(pointer);
         let used = self.top.next_multiple_of(PAGE).saturating_sub(here.low);
         let size = stack_size();
         if let Some(who) = who() {
@@ -138,10 +152,26 @@ impl Measure {
 }
 
 fn note(who: String, used: usize, size: usize) {
+    let text = note_mark(who, used, size).map(|who| {
+        format!(
+            "{who} has used {} of {} KiB of its stack; beyond that the process ends. \
+             --stack-size BYTES makes it larger.",
+            used / 1024,
+            size / 1024
+        )
+    });
+    // Not under the lock: a logger may wait for others, who end and are noted as well.
+    if let Some(text) = text {
+        log::warn!("{text}");
+    }
+}
+
+/// Gives whose mark it is, if that is worth a warning.
+fn note_mark(who: String, used: usize, size: usize) -> Option<String> {
     let mut marks = lock(&MARKS);
     let marks = marks.get_or_insert_default();
     if marks.len() >= MOST_MARKS && !marks.contains_key(&who) {
-        return;
+        return None;
     }
     let mark = marks.entry(who.clone()).or_insert_with(|| StackMark {
         who,
@@ -150,18 +180,11 @@ fn note(who: String, used: usize, size: usize) {
         count: 0,
     });
     mark.count += 1;
-    if used > mark.used {
-        mark.used = used;
-        if used * 100 > size * WARN_AT {
-            log::warn!(
-                "{} has used {} of {} KiB of its stack; beyond that the process ends. \
-                 --stack-size BYTES makes it larger.",
-                mark.who,
-                used / 1024,
-                size / 1024
-            );
-        }
+    if used <= mark.used {
+        return None;
     }
+    mark.used = used;
+    (used * 100 > size * WARN_AT).then(|| mark.who.clone())
 }
 
 /// Pages that are there, one after the other.
@@ -267,6 +290,18 @@ mod tests {
         assert!((100..300).contains(&(deep / 1024)), "{deep}");
         assert!(used("flat") < 64 * 1024, "{}", used("flat"));
         assert_eq!(spawn(|| 1).join().unwrap(), 1);
+    }
+
+    #[test]
+    fn only_addresses_within_the_stack_are_ours() {
+        crate::embed::workers();
+        let size = stack_size();
+        let anchor = 1 << 40;
+        assert!(is_within(anchor, anchor) && is_within(anchor, anchor - size / 2));
+        for elsewhere in [anchor + 2 * PAGE, anchor - size, 1, usize::MAX] {
+            assert!(!is_within(anchor, elsewhere), "{elsewhere}");
+        }
+        assert!(!is_within(0, 1), "an OS thread has no anchor");
     }
 
     #[test]

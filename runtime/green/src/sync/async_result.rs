@@ -36,6 +36,8 @@ pub struct AsyncResult<T> {
 
 struct State<T> {
     value: Option<T>,
+    /// The value is there, and somebody copies it at the moment.
+    lent: bool,
     setters: usize,
     abandoned: bool,
     waiting: Line,
@@ -56,6 +58,7 @@ impl<T> AsyncResult<T> {
         Self {
             shared: Arc::new(Mutex::new(State {
                 value: None,
+                lent: false,
                 setters: 0,
                 abandoned: false,
                 waiting: Line::default(),
@@ -69,7 +72,7 @@ impl<T> AsyncResult<T> {
     /// The value, when there is one already.
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut state = lock(&self.shared);
-        if state.value.is_some() {
+        if state.is_set() {
             return Err(value);
         }
         state.value = Some(value);
@@ -101,7 +104,7 @@ impl<T> AsyncResult<T> {
     where
         T: Clone,
     {
-        self.find(None, |value| value.as_ref().cloned())
+        self.copy(None)
     }
 
     /// As [`get`](Self::get), waiting at most `timeout`.
@@ -112,15 +115,29 @@ impl<T> AsyncResult<T> {
     where
         T: Clone,
     {
-        self.find(deadline_in(timeout), |value| value.as_ref().cloned())
+        self.copy(deadline_in(timeout))
     }
 
-    /// A copy of the value if it is there.
+    /// A copy of the value if it is there. Waits only for somebody who copies it at the moment.
     pub fn try_get(&self) -> Option<T>
     where
         T: Clone,
     {
-        lock(&self.shared).value.clone()
+        let found = |state: &mut State<T>| match state.lend() {
+            Some(value) => Some(Some(Loan::new(self, value))),
+            None => (!state.lent).then_some(None),
+        };
+        let loan = self.wait(None, found).ok().flatten()?;
+        Some(loan.copy())
+    }
+
+    /// Copies the value, not under the lock: it is the user's `Clone`, which may wait, or ask us.
+    fn copy(&self, deadline: Option<Instant>) -> Result<T, GetError>
+    where
+        T: Clone,
+    {
+        let lend = |state: &mut State<T>| state.lend().map(|value| Loan::new(self, value));
+        self.find(deadline, lend).map(|loan| loan.copy())
     }
 
     /// Waits for the value and takes it away: for values that cannot be copied and are for one
@@ -129,7 +146,7 @@ impl<T> AsyncResult<T> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn take(&self) -> Result<T, GetError> {
-        self.find(None, Option::take)
+        self.find(None, |state| state.value.take())
     }
 
     /// As [`take`](Self::take), waiting at most `timeout`.
@@ -137,25 +154,77 @@ impl<T> AsyncResult<T> {
     /// # Errors
     /// [`GetError`] when there was none in time, or will be none.
     pub fn take_timeout(&self, timeout: Duration) -> Result<T, GetError> {
-        self.find(deadline_in(timeout), Option::take)
+        self.find(deadline_in(timeout), |state| state.value.take())
     }
 
-    fn find(
+    fn find<R>(
         &self,
         deadline: Option<Instant>,
-        mut how: impl FnMut(&mut Option<T>) -> Option<T>,
-    ) -> Result<T, GetError> {
-        let found = |state: &mut State<T>| match how(&mut state.value) {
-            Some(value) => Some(Ok(value)),
-            None => state.abandoned.then_some(Err(GetError::Abandoned)),
+        mut how: impl FnMut(&mut State<T>) -> Option<R>,
+    ) -> Result<R, GetError> {
+        let found = |state: &mut State<T>| match how(state) {
+            Some(found) => Some(Ok(found)),
+            None => (state.abandoned && !state.lent).then_some(Err(GetError::Abandoned)),
         };
+        self.wait(deadline, found)?
+    }
+
+    fn wait<R>(
+        &self,
+        deadline: Option<Instant>,
+        found: impl FnMut(&mut State<T>) -> Option<R>,
+    ) -> Result<R, TimedOut> {
         wait_in(
             Awaited::AsyncResult,
             &self.shared,
             |state| &mut state.waiting,
             deadline,
             found,
-        )?
+        )
+    }
+}
+
+impl<T> State<T> {
+    fn is_set(&self) -> bool {
+        self.value.is_some() || self.lent
+    }
+
+    /// Takes the value out for as long as it is copied.
+    fn lend(&mut self) -> Option<T> {
+        let value = self.value.take()?;
+        self.lent = true;
+        Some(value)
+    }
+}
+
+/// The value while it is copied; put back when dropped.
+struct Loan<'a, T> {
+    result: &'a AsyncResult<T>,
+    value: Option<T>,
+}
+
+impl<'a, T> Loan<'a, T> {
+    fn new(result: &'a AsyncResult<T>, value: T) -> Self {
+        Self {
+            result,
+            value: Some(value),
+        }
+    }
+
+    fn copy(&self) -> T
+    where
+        T: Clone,
+    {
+        self.value.clone().expect("there until it is dropped")
+    }
+}
+
+impl<T> Drop for Loan<'_, T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.result.shared);
+        state.value = self.value.take();
+        state.lent = false;
+        state.waiting.wake_all();
     }
 }
 
@@ -190,7 +259,7 @@ impl<T> Drop for Setter<T> {
 impl<T> Lookout for Mutex<State<T>> {
     fn is_ready(&self) -> bool {
         let state = lock(self);
-        state.value.is_some() || state.abandoned
+        state.is_set() || state.abandoned
     }
     fn watch(&self, thread: &Arc<Thread>) -> Ticket {
         lock(self).waiting.enter(thread.clone())
@@ -224,7 +293,7 @@ impl<T> fmt::Debug for AsyncResult<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = lock(&self.shared);
         f.debug_struct("AsyncResult")
-            .field("set", &state.value.is_some())
+            .field("set", &state.is_set())
             .field("abandoned", &state.abandoned)
             .finish_non_exhaustive()
     }

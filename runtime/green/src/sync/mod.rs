@@ -8,6 +8,7 @@ mod async_result;
 mod barrier;
 mod condition;
 mod event;
+mod lazy;
 mod lock;
 pub(crate) mod permits;
 mod queue;
@@ -20,6 +21,7 @@ pub use async_result::{AsyncResult, GetError, Setter};
 pub use barrier::{Barrier, BarrierBroken, Passed};
 pub use condition::Condition;
 pub use event::Event;
+pub use lazy::{Lazy, WorkerLocal};
 pub use lock::{Lock, LockGuard};
 pub use queue::{
     Channel, Closed, Empty, JoinableQueue, LifoQueue, Peer, PriorityQueue, PutError, Queue, Task,

@@ -9,6 +9,7 @@ mod group;
 pub(crate) mod local;
 mod scope;
 mod set;
+mod shield;
 pub(crate) mod spawn;
 mod timeout;
 
@@ -16,5 +17,6 @@ pub use greenlet::{Greenlet, JoinError, joinall, killall};
 pub use group::{Group, Pool};
 pub use local::{Local, with_fresh_locals};
 pub use scope::{Scope, ScopedGreenlet, scope};
+pub use shield::shield;
 pub use spawn::{Builder, spawn, spawn_balanced, spawn_later, spawn_local};
 pub use timeout::{Timeout, with_timeout};

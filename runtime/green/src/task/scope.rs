@@ -10,9 +10,15 @@
 //! the children is never done by a thread that unwinds (which must not block, see
 //! [`thread`](crate::scheduler::thread)). That wait can be ended by a limit or an interrupt of the parent;
 //! then the children are killed and waited for once more, in a wait that nothing ends. If the
-//! parent is unwinding before the scope begins, there is no way to wait at all, and children run
-//! at once on the parent's stack.
+//! parent is unwinding before the scope begins, children run at once on the parent's stack; another
+//! thread that it has let into the scope may still start some, which are waited for with the parent's
+//! panic [put aside](crate::scheduler::unwinding).
+//!
+//! Whatever unwinds past `scope` all the same meets [`Guard`], which ends the process while there are
+//! children: what they borrow would be gone.
 
+use crate::scheduler::fatal::fatal;
+use crate::scheduler::unwinding;
 use crate::task::greenlet::{Greenlet, JoinError, Outcome};
 use crate::task::set::TaskSet;
 use crate::task::spawn::{Builder, Prepared, start_on};
@@ -59,6 +65,7 @@ where
         _scope: PhantomData,
         _env: PhantomData,
     };
+    let guard = Guard(&scope.set);
     // Unwind safety: the panic goes on below, as if it had not been caught.
     let result = catch_unwind(AssertUnwindSafe(|| {
         let value = body(&scope);
@@ -67,23 +74,37 @@ where
         value
     }));
     if result.is_err() {
-        scope.set.kill();
+        scope.set.end();
     }
     if std::thread::panicking() {
-        // Unwinding began before the scope did, so no child was ever left running. Were it
-        // otherwise, going on would be unsound, and waiting is impossible.
         if scope.set.len() > 0 {
-            std::process::abort();
+            scope.set.end();
+            // `None` where there is no memory for it: the guard ends the process.
+            let _waited = unwinding::apart(|| scope.set.wait_empty_through());
         }
     } else {
         scope.set.wait_empty_through();
     }
+    drop(guard);
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.unseen_panic.load(Ordering::Acquire) => {
             panic!("a green thread of the scope panicked")
         }
         Ok(value) => value,
+    }
+}
+
+/// Ends the process when it is dropped before all children have ended.
+struct Guard<'a>(&'a TaskSet);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.0.len() > 0 {
+            fatal(
+                "a scope was left while its green threads ran, and what they borrow would be gone.",
+            );
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct TaskSet(Mutex<Members>);
 #[derive(Default)]
 struct Members {
     present: BTreeMap<u64, Arc<Control>>,
+    /// Nobody is to stay, also of those who come later.
+    ending: bool,
     /// Those who wait until nobody is left.
     waiting: Line,
 }
@@ -24,7 +26,11 @@ struct Members {
 impl TaskSet {
     /// Adds one that has not started yet.
     pub(crate) fn add(&self, control: Arc<Control>) {
-        lock(&self.0).present.insert(control.number(), control);
+        let mut members = lock(&self.0);
+        if members.ending {
+            control.kill();
+        }
+        members.present.insert(control.number(), control);
     }
 
     /// Removes one that has ended.
@@ -45,6 +51,13 @@ impl TaskSet {
         for control in present {
             control.kill();
         }
+    }
+
+    /// As [`kill`](Self::kill), also for all who are added from now on: one that swallows its kill
+    /// may start others.
+    pub(crate) fn end(&self) {
+        lock(&self.0).ending = true;
+        self.kill();
     }
 
     /// Waits until nobody is left.

@@ -327,8 +327,11 @@ fn run<T>(body: impl FnOnce() -> T) -> Result<T, JoinError> {
         body()
     }))
     .map_err(|payload| match Unwind::of(&*payload) {
-        Some(_) => JoinError::Killed,
-        None => JoinError::Panicked(payload),
+        // What was caught in another thread and raised again here has killed nobody.
+        Some(Unwind::Interrupted(_)) if thread::current().interrupted().is_some() => {
+            JoinError::Killed
+        }
+        _ => JoinError::Panicked(payload),
     })
 }
 

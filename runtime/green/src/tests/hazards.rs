@@ -106,6 +106,12 @@ impl Probe {
     }
 }
 
+impl std::os::fd::AsFd for Probe {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 impl std::os::fd::AsRawFd for Probe {
     fn as_raw_fd(&self) -> i32 {
         std::os::fd::AsRawFd::as_raw_fd(&self.fd)

@@ -14,19 +14,26 @@ use crate::sys::{self, Interest};
 /// looks again after so long: late is better than never.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Flags of a wait that does not know what has happened to a registered descriptor: the one who
+/// waits has to ask the kernel. No flag of epoll's.
+const LOOK_ANYWAY: usize = 1 << 31;
+
 impl Current {
     /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
     /// Returns the epoll flags of a wait for a registered descriptor.
     pub(super) fn block(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> usize {
         let own = self.own();
         own.ticks.set(0);
+        self.forget_ends();
         // A copy: the hook may wait, or replace itself.
         let hook = own.before_block.borrow().clone();
         if let Some(hook) = hook {
             hook();
         }
         let limits = own.limits.borrow();
-        let limit = limits.iter().map(|(at, _)| *at).chain(deadline).min();
+        let first = own.shield.get().unwrap_or(0);
+        let effective = limits.iter().filter(|(_, number)| *number >= first);
+        let limit = effective.map(|(at, _)| *at).chain(deadline).min();
         drop(limits);
         self.block_plainly(what, io, limit)
     }
@@ -52,10 +59,16 @@ impl Current {
         self.waiting_for.begin(what);
         let turn = here.turn().leave();
         let flags = match io {
-            Io::Registered(io) => {
-                *self.own().waiting.borrow_mut() = Waiting::Io(io.waker());
-                io.wait()
-            }
+            Io::Registered(io) => match io.claim() {
+                Some(place) => {
+                    *self.own().waiting.borrow_mut() = Waiting::Io(place.waker());
+                    place.wait()
+                }
+                None => {
+                    self.park_watching(here, &[io.other_way()]);
+                    LOOK_ANYWAY
+                }
+            },
             Io::None => {
                 self.park(here);
                 0

@@ -95,6 +95,12 @@ pub(super) struct Own {
     pub(super) ticks: Cell<u32>,
     /// There may be [`Local`](crate::Local) values of this thread.
     pub(super) locals: Cell<bool>,
+    /// Waits that have ended at once, one after the other, because the thread is to end.
+    pub(super) ends: Cell<u32>,
+    /// It was said that it does not end.
+    pub(super) told_of_ends: Cell<bool>,
+    /// What is to end the thread is held back, but for limits with this number or a larger one.
+    pub(super) shield: Cell<Option<u64>>,
     /// Panics are to be noted here instead of being printed.
     pub(super) noting: Cell<bool>,
     pub(super) note: Cell<Option<Note>>,
@@ -139,6 +145,9 @@ impl Thread {
                 before_block: RefCell::default(),
                 ticks: Cell::new(0),
                 locals: Cell::new(false),
+                ends: Cell::new(0),
+                told_of_ends: Cell::new(false),
+                shield: Cell::new(None),
                 noting: Cell::new(false),
                 note: Cell::new(None),
             }),

@@ -1,10 +1,15 @@
 //! [`Current`]: the thread that runs, as a proof that it is the one that asks.
 
+use super::awaited::Awaited;
 use super::control_block::{Kind, Note, Own, Thread};
 use super::interrupt::Unwind;
+use super::io::Io;
 use crate::platform::sync::atomic::AtomicBool;
 use crate::platform::sync::{Arc, OnceLock};
-use crate::platform::{Instant, coroutine_local, current_coroutine, is_coroutine, thread};
+use crate::platform::{
+    Duration, Instant, coroutine_local, current_coroutine, is_coroutine, late_local, thread,
+    while_not_unwinding,
+};
 use crate::scheduler::worker;
 use std::cell::RefCell;
 use std::fmt;
@@ -30,6 +35,8 @@ pub struct Current<M: Deref<Target = Thread> = Arc<Thread>> {
 }
 
 coroutine_local!(static CURRENT: RefCell<Option<Current>> = RefCell::new(None));
+// Not the other one, which for an OS thread is a thread-local that may be gone: see `late_local`.
+late_local!(static OF_OS_THREAD: RefCell<Option<Current>> = RefCell::new(None));
 
 /// The thread that is running. In a coroutine that somebody else spawned with `may`, or in an
 /// OS thread, a control block is made at the first call; a foreign coroutine is thereby pinned
@@ -41,13 +48,18 @@ pub fn current() -> Current {
 /// Shows the thread that is running to `look`, which must not wait. Saves two atomic operations
 /// over [`current`], and there are several looks in each request.
 pub fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
-    CURRENT.with(|cell| {
+    let look = |cell: &RefCell<Option<Current>>| {
         if let Some(me) = &*cell.borrow() {
             return look(me);
         }
         let me = cell.borrow_mut().insert(adopt()).clone();
         look(&me)
-    })
+    };
+    if is_coroutine() {
+        CURRENT.with(look)
+    } else {
+        OF_OS_THREAD.with(look)
+    }
 }
 
 /// What runs next in this coroutine is another thread. For the first function of the coroutine,
@@ -104,7 +116,43 @@ impl Thread {
     }
 }
 
+/// How long one who goes on after its end gives way, at first and at last: doubling.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// So many ends are no accident.
+const TELL_AT: u32 = 10;
+
 impl Current {
+    /// Lets others run before one more wait ends at once. The first one does so without a pause:
+    /// whoever is told to end does not wait for that. One who swallows it and waits again, or loops
+    /// around a wait in a destructor, would otherwise keep the worker to itself for ever.
+    pub(super) fn give_way_before_end(&self) {
+        let ends = self.own().ends.get();
+        if ends == 0 {
+            return;
+        }
+        if ends == TELL_AT {
+            self.tell_of_ends();
+        }
+        let pause = FIRST_PAUSE * (1 << (ends - 1).min(7));
+        let until = Instant::now().checked_add(pause.min(LONGEST_PAUSE));
+        let pausing = || self.block_plainly(Awaited::Turn, Io::None, until);
+        if thread::panicking() {
+            // `None` where there is no memory for it: then it ends at once, as the first time.
+            let _flags = while_not_unwinding(pausing);
+        } else {
+            pausing();
+        }
+    }
+
+    #[cold]
+    fn tell_of_ends(&self) {
+        if !self.own().told_of_ends.replace(true) {
+            crate::logging::swallowed_end(&self.thread);
+        }
+    }
+
     /// The thread's control block, to be given to others.
     pub fn handle(&self) -> Arc<Thread> {
         self.thread.clone()
@@ -119,24 +167,67 @@ impl<M: Deref<Target = Thread>> Current<M> {
         unsafe { self.thread.own() }
     }
 
-    /// Unwinds if an interrupt is pending or a limit is over.
+    /// Unwinds if an interrupt is pending or a limit is over, unless the thread is
+    /// [shielded](crate::shield).
     pub fn raise_if_over(&self) {
-        self.raise_if_over_at(Instant::now);
+        if let Some(unwind) = self.over() {
+            self.raise(unwind);
+        }
     }
 
-    /// As [`raise_if_over`](Self::raise_if_over), for limits that were over at that time.
-    pub(super) fn raise_if_over_at(&self, time: impl FnOnce() -> Instant) {
-        if let Some(why) = self.thread.interrupted() {
-            Unwind::Interrupted(why).raise();
+    /// Unwinds, and counts that.
+    pub(super) fn raise(&self, unwind: Unwind) -> ! {
+        self.count_end();
+        unwind.raise()
+    }
+
+    /// What ought to end the thread.
+    pub(super) fn over(&self) -> Option<Unwind> {
+        self.over_at(Instant::now)
+    }
+
+    /// As [`over`](Self::over), with the limits that were over at that time.
+    pub(super) fn over_at(&self, time: impl FnOnce() -> Instant) -> Option<Unwind> {
+        let own = self.own();
+        let shield = own.shield.get();
+        if let Some(why) = self.thread.interrupted()
+            && shield.is_none()
+        {
+            return Some(Unwind::Interrupted(why));
         }
-        let limits = self.own().limits.borrow();
-        if !limits.is_empty() {
-            let time = time();
-            // The outermost limit that is over wins: what it encloses is over as well.
-            if let Some(&(_, number)) = limits.iter().find(|(at, _)| *at <= time) {
-                drop(limits);
-                Unwind::LimitPassed(number).raise();
-            }
+        let limits = own.limits.borrow();
+        if limits.is_empty() {
+            return None;
+        }
+        let time = time();
+        // The outermost limit that is over wins: what it encloses is over as well.
+        let first = shield.unwrap_or(0);
+        let mut effective = limits.iter().filter(|(_, number)| *number >= first);
+        let limit = effective.find(|(at, _)| *at <= time);
+        limit.map(|&(_, number)| Unwind::LimitPassed(number))
+    }
+
+    /// Counts a wait that ends without having blocked, because the thread is to end.
+    pub(super) fn count_end(&self) {
+        let ends = &self.own().ends;
+        ends.set(ends.get().saturating_add(1));
+    }
+
+    /// Forgets what [`count_end`](Self::count_end) has counted: the thread may block again.
+    pub(super) fn forget_ends(&self) {
+        self.own().ends.set(0);
+    }
+
+    /// Whether the last wait ended at once as well, because the thread is to end.
+    pub(super) fn has_ended_before(&self) -> bool {
+        self.own().ends.get() > 0
+    }
+
+    /// Whether some limit of the thread is over or an interrupt is pending; a shield changes nothing.
+    pub(super) fn is_to_end(&self) -> bool {
+        self.thread.interrupted().is_some() || {
+            let limits = self.own().limits.borrow();
+            !limits.is_empty() && limits.iter().any(|(at, _)| *at <= Instant::now())
         }
     }
 

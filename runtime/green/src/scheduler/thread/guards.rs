@@ -49,9 +49,7 @@ impl<'a> LimitGuard<&'a Thread> {
 
 impl<M: Deref<Target = Thread>> LimitGuard<M> {
     fn begin(me: Current<M>, at: Instant) -> Self {
-        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
-        // Numbers need only differ among the limits of one thread, and a thread stays put.
-        let number = NEXT.with(|next| next.replace(next.get() + 1));
+        let number = next_number();
         me.own().limits.borrow_mut().push((at, number));
         Self { me, number }
     }
@@ -71,7 +69,44 @@ impl<M: Deref<Target = Thread>> Drop for LimitGuard<M> {
     fn drop(&mut self) {
         let mut limits = self.me.own().limits.borrow_mut();
         limits.retain(|(_, number)| *number != self.number);
+        drop(limits);
+        // The end that it has brought, if it has, was no end of the thread.
+        if self.me.has_ended_before() && !self.me.is_to_end() {
+            self.me.forget_ends();
+        }
     }
+}
+
+/// While it lives, neither interrupts nor limits from outside end the thread; limits that begin
+/// inside do.
+#[derive(Debug)]
+pub(crate) struct Shield {
+    former: Option<LimitNumber>,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Shield {
+    /// For the thread that calls.
+    pub(crate) fn new() -> Self {
+        let first_inside = next_number();
+        Self {
+            former: with_current(|me| me.own().shield.replace(Some(first_inside))),
+            _not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        with_current(|me| me.own().shield.set(self.former));
+    }
+}
+
+/// Numbers need only differ among the limits of one thread, and a thread stays put: there, a later one
+/// is larger.
+fn next_number() -> LimitNumber {
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+    NEXT.with(|next| next.replace(next.get() + 1))
 }
 
 /// What a limit of the running thread is known by.

@@ -23,6 +23,30 @@ impl Interrupt {
     }
 }
 
+/// Whether a payload that `catch_unwind` gives is the end of a thread or of a time limit, and no panic:
+/// nobody has to be told of it, and it is to go on with `resume_unwind`.
+///
+/// ```
+/// use greenway_green::{is_interrupt, sleep, spawn};
+/// use std::panic::{catch_unwind, resume_unwind};
+/// use std::time::Duration;
+///
+/// let job = spawn(|| {
+///     if let Err(payload) = catch_unwind(|| sleep(Duration::MAX)) {
+///         if is_interrupt(&*payload) {
+///             resume_unwind(payload);
+///         }
+///         eprintln!("the job has panicked, and is to be started again");
+///     }
+/// });
+/// sleep(Duration::from_millis(5));
+/// job.kill();
+/// assert!(job.join().is_err());
+/// ```
+pub fn is_interrupt(payload: &(dyn Any + Send)) -> bool {
+    Unwind::of(payload).is_some()
+}
+
 /// What unwinds out of a wait, as the payload that `catch_unwind` gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwind {

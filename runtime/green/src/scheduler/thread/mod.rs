@@ -9,7 +9,9 @@
 //! - A limit or an interrupt ends a wait by unwinding, so destructors run. While a thread is
 //!   unwinding, a wait neither blocks nor raises: destructors may wait without harm.
 //! - An interrupt is sticky until the layer that owns the thread takes it back, so code that
-//!   swallows an unwind cannot block again.
+//!   swallows an unwind cannot block again. From the second time on its waits give way to others for
+//!   ever longer before they end, so that it cannot keep its worker to itself either; the same holds
+//!   for waits while unwinding.
 //! - A green thread is only ever resumed on its home worker. All that happens to it happens
 //!   there, one after the other, so between "check" and "block" nothing can be lost; the
 //!   protocol that sees to it is explained in [`control_block`].
@@ -32,8 +34,10 @@ pub(crate) use control_block::Identity;
 pub use control_block::{Note, Thread};
 pub use current::{Current, current, with_current};
 pub(crate) use current::{forget_current, parent};
+pub(crate) use guards::Shield;
 pub use guards::{BeforeBlock, LimitGuard, LimitNumber, Standstill};
-pub use interrupt::{Interrupt, Unwind};
+pub use interrupt::{Interrupt, Unwind, is_interrupt};
+pub(crate) use io::Claim;
 pub use io::{Io, Watched};
 pub(crate) use os_threads::{OsThreadInfo, serving_os_threads};
 
@@ -63,23 +67,37 @@ pub fn wait_for<T>(
     let me = current();
     let mut flags = 0;
     let mut blocked = false;
+    let mut given_way = false;
     loop {
         if let Some(value) = ready(&me, flags) {
             return Ok(value);
         }
-        if thread::panicking() {
-            return Err(TimedOut);
+        let unwinding = thread::panicking();
+        let passed = deadline.filter(|at| *at <= Instant::now());
+        // Where others have held the worker since this wait was over, a limit that has passed only
+        // since then would not have, had the thread been let go on.
+        let late = passed.filter(|_| blocked);
+        let end = late.map_or_else(|| me.over(), |late| me.over_at(|| late));
+        if unwinding || end.is_some() {
+            if !given_way {
+                given_way = true;
+                if me.has_ended_before() {
+                    me.give_way_before_end();
+                    continue;
+                }
+            }
+            match end {
+                Some(end) if !unwinding => me.raise(end),
+                _ => {
+                    me.count_end();
+                    return Err(TimedOut);
+                }
+            }
         }
-        let over = deadline.filter(|at| *at <= Instant::now());
-        if let Some(end) = over.filter(|_| blocked) {
-            // Whichever came first: a limit that has passed only since then would not have, had
-            // the thread been let go on.
-            me.raise_if_over_at(|| end);
-            me.forgive_since(end);
-            return Err(TimedOut);
+        if let Some(late) = late {
+            me.forgive_since(late);
         }
-        me.raise_if_over();
-        if over.is_some() {
+        if passed.is_some() {
             return Err(TimedOut);
         }
         flags = me.block(what, io, deadline);
@@ -92,11 +110,12 @@ pub fn wait_for<T>(
 /// [`scope`](crate::scope)).
 ///
 /// # Panics
-/// When the thread is unwinding. A green thread must not block there: its worker's count of
-/// panics would be seen by all others of the worker.
+/// When a green thread is unwinding: its worker's count of panics would be seen by all others of
+/// the worker. [`apart`](crate::scheduler::unwinding::apart) is for that.
 pub(crate) fn wait_through(what: Awaited, mut ready: impl FnMut(&Arc<Thread>) -> bool) {
-    assert!(!thread::panicking(), "an unwinding thread must not block");
     let me = current();
+    let may_block = me.home().is_none() || !thread::panicking();
+    assert!(may_block, "an unwinding green thread must not block");
     while !ready(&me) {
         // A limit that is over would end `block` at once, again and again, and its hook might panic.
         me.block_plainly(what, Io::None, None);
@@ -105,7 +124,10 @@ pub(crate) fn wait_through(what: Awaited, mut ready: impl FnMut(&Arc<Thread>) ->
 
 /// Raises what ought to end this thread, without waiting: for loops that never block.
 pub fn checkpoint() {
-    if !thread::panicking() {
-        with_current(Current::raise_if_over);
+    if thread::panicking() || with_current(|me| me.over().is_none()) {
+        return;
     }
+    let me = current();
+    me.give_way_before_end();
+    me.raise_if_over();
 }
