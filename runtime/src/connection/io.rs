@@ -27,8 +27,11 @@ use std::time::{Duration, Instant};
 const FLUSH_AT: usize = 64 * 1024;
 
 /// What a handler leaves unread of a request's body is read and thrown away up to so many bytes,
-/// so that the connection can be used again; beyond it, closing is cheaper.
-pub(super) const DRAIN_BYTES: usize = 64 * 1024;
+/// so that the connection can be used again; beyond it, closing is cheaper, and the client can be
+/// told so with the response's head. Where the length is not known, the client is told that the
+/// connection goes on, and that has to be kept: such a body is read to its end, as long as it is
+/// one that a handler could have read.
+const DRAIN_BYTES: usize = 64 * 1024;
 
 /// See the module's documentation.
 pub(crate) struct BufferedIo<T> {
@@ -212,17 +215,7 @@ impl<T: Transport> BufferedIo<T> {
 
     /// What is left of the present request's body.
     pub(super) fn unread_input(&self) -> Input {
-        match &self.incoming.borrow().body {
-            None => Input::Read,
-            Some(body) if body.failed || body.continue_expected => Input::Abandoned,
-            Some(body) if body.decoder.is_done() => Input::Read,
-            // Nobody will read it, and it is more than will be thrown away: the client is told with
-            // the response's head that this is the end.
-            Some(body) if body.readers == 0 && body.is_known_to_exceed(DRAIN_BYTES) => {
-                Input::Abandoned
-            }
-            Some(_) => Input::Unread,
-        }
+        self.incoming.borrow().unread()
     }
 
     /// Whether the rest of the present request's body will stay unread, as far as can be told when
@@ -230,21 +223,10 @@ impl<T: Transport> BufferedIo<T> {
     /// of a body that nobody can read any more is thrown away first, for its end may be there.
     pub(super) fn will_stay_unread(&self) -> bool {
         let incoming = &mut *self.incoming.borrow_mut();
-        let Some(body) = &mut incoming.body else {
-            return false;
-        };
-        if body.readers > 0 {
-            return body.failed;
+        if let Some(body) = incoming.body.as_mut().filter(|body| body.readers == 0) {
+            body.skip(&mut incoming.buf, self.service.config.body_limit);
         }
-        body.skip(&mut incoming.buf);
-        if body.failed || body.continue_expected {
-            return true;
-        }
-        !body.decoder.is_done()
-            && body
-                .decoder
-                .remaining()
-                .is_none_or(|left| left > DRAIN_BYTES as u64)
+        incoming.unread() == Input::Abandoned
     }
 
     /// The body of the present request is not wanted.
@@ -460,6 +442,21 @@ impl Incoming {
         !self.buf.is_empty() || body.is_some_and(|body| !body.decoder.is_done())
     }
 
+    /// What is left of the present request's body.
+    fn unread(&self) -> Input {
+        match &self.body {
+            None => Input::Read,
+            Some(body) if body.failed || body.continue_expected => Input::Abandoned,
+            Some(body) if body.decoder.is_done() => Input::Read,
+            // Nobody will read it, and it is more than will be thrown away: the client is told with
+            // the response's head that this is the end.
+            Some(body) if body.readers == 0 && body.is_known_to_exceed(DRAIN_BYTES) => {
+                Input::Abandoned
+            }
+            Some(_) => Input::Unread,
+        }
+    }
+
     /// Begins the body of a request.
     fn begin(&mut self, request: &RequestHead, pause: Duration) {
         let begun = self.begun.take();
@@ -476,12 +473,13 @@ impl Incoming {
 
 impl Body {
     /// Throws away what has come of it.
-    fn skip(&mut self, buf: &mut BytesMut) {
+    fn skip(&mut self, buf: &mut BytesMut, limit: u64) {
         while !self.failed {
             match self.decoder.next(buf) {
                 Ok(Step::Data(n)) => {
                     self.continue_expected = false; // the client has not waited for it
                     drop(self.decoder.take(buf, n));
+                    self.failed = self.decoder.total() > limit;
                 }
                 Ok(Step::End | Step::NeedMore) => return,
                 Err(_) => self.failed = true,

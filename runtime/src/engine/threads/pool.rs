@@ -145,7 +145,9 @@ impl Handlers<Stream> for Pool {
         drop(early);
         let detached = back?;
         detached.io.stream.came_back();
-        Some(Connection::attach(detached, self.service.clone(), context))
+        let connection = Connection::attach(detached, self.service.clone(), context);
+        connection.drain_rest();
+        Some(connection)
     }
 }
 
