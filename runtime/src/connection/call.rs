@@ -309,9 +309,9 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads what the handler has left of the body, if there is a rest to be read. On the worker:
-    /// a thread of the pool is not for that.
-    pub(crate) fn drain_rest(&self) {
+    /// Reads what the handler has left of the body, if that was not done with the response: a thread
+    /// of the pool is not for that.
+    pub(super) fn drain_rest(&self) {
         if self.io.exchange.get().state() == State::Draining {
             self.drain();
         }

@@ -14,7 +14,7 @@ use crate::green::embed::thread::LimitNumber;
 use crate::service::{ConnContext, ConnState, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::exchange::{Exchange, Input};
-use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead, Step};
+use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -215,18 +215,17 @@ impl<T: Transport> BufferedIo<T> {
 
     /// What is left of the present request's body.
     pub(super) fn unread_input(&self) -> Input {
-        self.incoming.borrow().unread()
-    }
-
-    /// Whether the rest of the present request's body will stay unread, as far as can be told when
-    /// the response's head is written: then the head says that the connection ends. What has come
-    /// of a body that nobody can read any more is thrown away first, for its end may be there.
-    pub(super) fn will_stay_unread(&self) -> bool {
-        let incoming = &mut *self.incoming.borrow_mut();
-        if let Some(body) = incoming.body.as_mut().filter(|body| body.readers == 0) {
-            body.skip(&mut incoming.buf, self.service.config.body_limit);
+        match &self.incoming.borrow().body {
+            None => Input::Read,
+            Some(body) if body.failed || body.continue_expected => Input::Abandoned,
+            Some(body) if body.decoder.is_done() => Input::Read,
+            // Nobody will read it, and it is more than will be thrown away: the client is told with
+            // the response's head that this is the end.
+            Some(body) if body.readers == 0 && body.is_known_to_exceed(DRAIN_BYTES) => {
+                Input::Abandoned
+            }
+            Some(_) => Input::Unread,
         }
-        incoming.unread() == Input::Abandoned
     }
 
     /// The body of the present request is not wanted.
@@ -442,21 +441,6 @@ impl Incoming {
         !self.buf.is_empty() || body.is_some_and(|body| !body.decoder.is_done())
     }
 
-    /// What is left of the present request's body.
-    fn unread(&self) -> Input {
-        match &self.body {
-            None => Input::Read,
-            Some(body) if body.failed || body.continue_expected => Input::Abandoned,
-            Some(body) if body.decoder.is_done() => Input::Read,
-            // Nobody will read it, and it is more than will be thrown away: the client is told with
-            // the response's head that this is the end.
-            Some(body) if body.readers == 0 && body.is_known_to_exceed(DRAIN_BYTES) => {
-                Input::Abandoned
-            }
-            Some(_) => Input::Unread,
-        }
-    }
-
     /// Begins the body of a request.
     fn begin(&mut self, request: &RequestHead, pause: Duration) {
         let begun = self.begun.take();
@@ -472,21 +456,6 @@ impl Incoming {
 }
 
 impl Body {
-    /// Throws away what has come of it.
-    fn skip(&mut self, buf: &mut BytesMut, limit: u64) {
-        while !self.failed {
-            match self.decoder.next(buf) {
-                Ok(Step::Data(n)) => {
-                    self.continue_expected = false; // the client has not waited for it
-                    drop(self.decoder.take(buf, n));
-                    self.failed = self.decoder.total() > limit;
-                }
-                Ok(Step::End | Step::NeedMore) => return,
-                Err(_) => self.failed = true,
-            }
-        }
-    }
-
     /// Whether more than `most` bytes of it are left to be read, as far as its head tells.
     fn is_known_to_exceed(&self, most: usize) -> bool {
         let left = self.decoder.remaining();

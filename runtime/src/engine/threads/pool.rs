@@ -145,9 +145,7 @@ impl Handlers<Stream> for Pool {
         drop(early);
         let detached = back?;
         detached.io.stream.came_back();
-        let connection = Connection::attach(detached, self.service.clone(), context);
-        connection.drain_rest();
-        Some(connection)
+        Some(Connection::attach(detached, self.service.clone(), context))
     }
 }
 
