@@ -35,6 +35,8 @@ mod closes;
 mod departure;
 #[path = "suite/keepalive.rs"]
 mod keepalive;
+#[path = "suite/leaked_inputs.rs"]
+mod leaked_inputs;
 #[path = "suite/placement.rs"]
 mod placement;
 #[path = "suite/pool.rs"]
@@ -109,6 +111,8 @@ mod around;
 mod behind_nginx;
 #[path = "suite/browser.rs"]
 mod browser;
+#[path = "suite/early_answers.rs"]
+mod early_answers;
 #[path = "suite/real_clients.rs"]
 mod real_clients;
 #[path = "suite/websocket_clients.rs"]

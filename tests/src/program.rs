@@ -55,8 +55,17 @@ impl Program {
     /// As [`start`](Self::start).
     #[track_caller]
     pub fn start_command(command: &mut Command) -> Self {
+        Self::start_command_reading(command, Stdio::null())
+    }
+
+    /// As [`start_command`](Self::start_command), with something to read on its standard input.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[track_caller]
+    pub fn start_command_reading(command: &mut Command, input: Stdio) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -26,7 +26,7 @@ on_green_and_threads!(
 
 /// What nginx does with bodies, in both directions.
 #[derive(Debug, Clone, Copy)]
-enum Bodies {
+pub(crate) enum Bodies {
     Buffered,
     Unbuffered,
 }
@@ -64,9 +64,7 @@ impl Site {
         let name = format!("{test}-{}-{bodies:?}", engine.name());
         let folder = Folder::new(&name);
         let app = server.wait_for_addr();
-        let (nginx, front) = nginx(&folder, &name, |front| {
-            configuration(&name, front, app, bodies)
-        });
+        let (nginx, front) = nginx_for(&folder, &name, app, bodies);
         Self {
             _nginx: nginx,
             server,
@@ -146,6 +144,19 @@ fn is_ready(front: SocketAddr, name: &str) -> bool {
     ask().is_ok_and(|answer| answer.ends_with(&format!("ready {name}")))
 }
 
+/// Starts nginx in front of another server.
+#[track_caller]
+pub(crate) fn nginx_for(
+    folder: &Folder,
+    name: &str,
+    app: SocketAddr,
+    bodies: Bodies,
+) -> (Program, SocketAddr) {
+    nginx(folder, name, |front| {
+        configuration(name, front, app, bodies)
+    })
+}
+
 fn configuration(name: &str, front: SocketAddr, app: SocketAddr, bodies: Bodies) -> String {
     let buffering = match bodies {
         Bodies::Buffered => "on",
@@ -166,6 +177,7 @@ fn configuration(name: &str, front: SocketAddr, app: SocketAddr, bodies: Bodies)
             proxy_set_header Connection "";
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            client_max_body_size 0;
             proxy_buffering {buffering};
             proxy_request_buffering {buffering};
         }}

@@ -27,7 +27,8 @@ on_green_and_threads!(
     a_websocket_that_was_leaked_is_closed_all_the_same,
     an_upload_that_is_refused_is_answered,
     an_upload_that_is_ignored_is_answered,
-    an_upload_that_nobody_will_read_is_the_last_request,
+    an_endless_upload_that_is_ignored_is_answered,
+    what_is_thrown_away_holds_no_thread,
     an_ignored_body_that_has_come_costs_no_connection,
     a_body_of_empty_chunks_takes_turns,
     a_body_of_empty_chunks_ends_with_its_client,
@@ -277,29 +278,42 @@ fn an_upload_that_is_refused_is_answered(engine: Engine) {
     client.end();
 }
 
+/// If nobody will read it to its end, the head says so; else another request can follow.
 fn an_upload_that_is_ignored_is_answered(engine: Engine) {
     let server = TestServer::start(server(engine).limit_request_body(u64::MAX));
-    for upload in [upload_by_length, upload_in_chunks] {
-        let mut client = server.connect();
-        upload(&mut client);
-        let reply = client.reply();
-        assert_eq!(reply.summary(), (200, "ignored".into()));
-        assert!(reply.head.says_close());
-        client.end();
-    }
+    let mut client = server.connect();
+    upload_by_length(&mut client);
+    let reply = client.reply();
+    assert_eq!(reply.summary(), (200, "ignored".into()));
+    assert!(reply.head.says_close());
+    client.end();
+    let mut client = server.connect();
+    upload_in_chunks(&mut client);
+    let reply = client.reply();
+    assert_eq!(reply.summary(), (200, "ignored".into()));
+    assert!(!reply.head.says_close());
+    assert_eq!(client.send(get("/hello")).reply().text(), "Hello");
 }
 
-/// A chunked body whose end has not come may be of any length: the client is told before it sends
-/// more, and need not send a request that nobody would answer.
-fn an_upload_that_nobody_will_read_is_the_last_request(engine: Engine) {
+/// It is more than a handler may be given, and is not read on for that.
+fn an_endless_upload_that_is_ignored_is_answered(engine: Engine) {
     let server = TestServer::start(server(engine));
-    for path in ["/ignore", "/nowhere"] {
-        let mut client = server.connect();
-        let fields = "Transfer-Encoding: chunked\r\n";
-        client.send(with("POST", path, fields, &chunk("so far")));
-        assert!(client.reply().head.says_close(), "{path}");
-        client.send(chunk("more")).end();
-    }
+    let mut client = server.connect();
+    upload_in_chunks(&mut client);
+    assert_eq!(client.reply().text(), "ignored");
+    client.end();
+}
+
+/// The only thread of the pool is not held by what is thrown away.
+fn what_is_thrown_away_holds_no_thread(engine: Engine) {
+    let server = TestServer::start(server(engine).threads(1));
+    let mut client = server.connect();
+    let fields = "Transfer-Encoding: chunked\r\n";
+    client.send(with("POST", "/ignore", fields, &chunk("so far")));
+    assert_eq!(client.reply().text(), "ignored");
+    assert_eq!(server.get("/hello").text(), "Hello");
+    client.send(chunk("more") + &chunk("") + &get("/hello"));
+    assert_eq!(client.reply().text(), "Hello");
 }
 
 fn an_ignored_body_that_has_come_costs_no_connection(engine: Engine) {

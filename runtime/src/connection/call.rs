@@ -2,7 +2,6 @@
 
 use super::Connection;
 use super::handler_end::HandlerEnd;
-use super::io::DRAIN_BYTES;
 use super::request_body::RequestBody;
 use super::response::{ResponseWriter, Written};
 use super::transport::Transport;
@@ -97,7 +96,7 @@ impl<T: Transport> Connection<T> {
         let state = self
             .io
             .exchange(|exchange| exchange.finish(sent && complete, unread));
-        if state == State::Draining {
+        if state == State::Draining && self.io.stream.is_green() {
             self.drain();
         }
         let head_bytes = line.as_ref().map_or(0, RequestLine::head_len);
@@ -307,11 +306,19 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads what the handler has left of the body.
+    /// Reads what the handler has left of the body, if that was not done with the response: a thread
+    /// of the pool is not for that.
+    pub(super) fn drain_rest(&self) {
+        if self.io.exchange.get().state() == State::Draining {
+            self.drain();
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn drain(&self) {
-        let to_its_end = self.io.flush().is_ok() && RequestBody::new(&self.io).drain(DRAIN_BYTES);
+        let to_its_end =
+            self.io.flush().is_ok() && RequestBody::new(&self.io).drain(&self.io.service.lifecycle);
         self.io.exchange(|exchange| exchange.drained(to_its_end));
         self.since.set(Instant::now());
     }

@@ -14,7 +14,7 @@ use crate::green::embed::{LimitNumber, Standstill, take_turn};
 use crate::service::{ConnContext, ConnState, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::exchange::{Exchange, Input};
-use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead, Step};
+use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -27,8 +27,11 @@ use std::time::{Duration, Instant};
 const FLUSH_AT: usize = 64 * 1024;
 
 /// What a handler leaves unread of a request's body is read and thrown away up to so many bytes,
-/// so that the connection can be used again; beyond it, closing is cheaper.
-pub(super) const DRAIN_BYTES: usize = 64 * 1024;
+/// so that the connection can be used again; beyond it, closing is cheaper, and the client can be
+/// told so with the response's head. Where the length is not known, the client is told that the
+/// connection goes on, and that has to be kept: such a body is read to its end, as long as it is
+/// one that a handler could have read.
+const DRAIN_BYTES: usize = 64 * 1024;
 
 /// See the module's documentation.
 pub(crate) struct BufferedIo<T> {
@@ -224,28 +227,6 @@ impl<T: Transport> BufferedIo<T> {
             }
             Some(_) => Input::Unread,
         }
-    }
-
-    /// Whether the rest of the present request's body will stay unread, as far as can be told when
-    /// the response's head is written: then the head says that the connection ends. What has come
-    /// of a body that nobody can read any more is thrown away first, for its end may be there.
-    pub(super) fn will_stay_unread(&self) -> bool {
-        let incoming = &mut *self.incoming.borrow_mut();
-        let Some(body) = &mut incoming.body else {
-            return false;
-        };
-        if body.readers > 0 {
-            return body.failed;
-        }
-        body.skip(&mut incoming.buf);
-        if body.failed || body.continue_expected {
-            return true;
-        }
-        !body.decoder.is_done()
-            && body
-                .decoder
-                .remaining()
-                .is_none_or(|left| left > DRAIN_BYTES as u64)
     }
 
     /// The body of the present request is not wanted.
@@ -523,20 +504,6 @@ impl Incoming {
 }
 
 impl Body {
-    /// Throws away what has come of it.
-    fn skip(&mut self, buf: &mut BytesMut) {
-        while !self.failed {
-            match self.decoder.next(buf) {
-                Ok(Step::Data(n)) => {
-                    self.continue_expected = false; // the client has not waited for it
-                    drop(self.decoder.take(buf, n));
-                }
-                Ok(Step::End | Step::NeedMore) => return,
-                Err(_) => self.failed = true,
-            }
-        }
-    }
-
     /// Whether more than `most` bytes of it are left to be read, as far as its head tells.
     fn is_known_to_exceed(&self, most: usize) -> bool {
         let left = self.decoder.remaining();

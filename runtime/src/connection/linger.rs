@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn while_it_takes_what_was_sent_it_has_time_and_a_pause_behind_it() {
         let mut clock = clock(3_000_000);
-        for left in (0..200u64).rev().map(|n| n * 15_000) {
+        for step in (0..200).rev() {
+            let left = step * 15_000;
             pass(&mut clock, SECOND / 10 + LOOK);
             assert!(!clock.is_over(|| Some(left)), "{left}");
         }

@@ -185,6 +185,7 @@ impl<T: Transport> Connection<T> {
                 None => return Served::Closed,
             }
             // Use the connection again, or close it.
+            self.drain_rest();
             if self.io.exchange.get().state() != State::Idle {
                 break self.io.close();
             }

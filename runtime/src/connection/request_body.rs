@@ -4,12 +4,17 @@ use super::client::{Lease, Using};
 use super::io::BufferedIo;
 use super::transport::Transport;
 use crate::green::embed::take_turn;
+use crate::service::Lifecycle;
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource};
 use greenway_proto::http1::{self, Step};
 use http::StatusCode;
 use std::io;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// A client that goes on sending what nobody reads is closed after so long.
+const LONGEST_DRAIN: Duration = Duration::from_secs(300);
 
 /// The source behind an `Input`. It may outlive the request (in a body, in another green thread);
 /// then reading fails.
@@ -115,15 +120,18 @@ impl<T: Transport> RequestBody<T> {
         })
     }
 
-    /// Reads what the handler has left, up to a bound, so that the connection can be used again.
-    /// False if it cannot.
-    pub(super) fn drain(&self, most: usize) -> bool {
-        let mut left = most;
+    /// Reads what the handler has left, so that the connection can be used again. False if it
+    /// cannot: that takes too long, or the server stops.
+    pub(super) fn drain(&self, lifecycle: &Lifecycle) -> bool {
+        let begun = Instant::now();
         loop {
             match self.next_chunk() {
                 Ok(chunk) if chunk.is_empty() => return true,
-                Ok(chunk) if chunk.len() <= left => left -= chunk.len(),
-                Ok(_) | Err(_) => return false,
+                Ok(_) if lifecycle.is_stopping() || begun.elapsed() > LONGEST_DRAIN => {
+                    return false;
+                }
+                Ok(_) => {}
+                Err(_) => return false,
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::green::{take_turn, yield_now};
 use crate::service::date;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
+use greenway_proto::http1::exchange::Input;
 use greenway_proto::http1::{self, Framing, Plan, RequestInfo};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
@@ -347,7 +348,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
-            plan.keep_alive &= !io.will_stay_unread();
+            plan.keep_alive &= io.unread_input() != Input::Abandoned;
             io.exchange(|exchange| exchange.answer(plan.keep_alive));
             io.queue(|out| {
                 let start = out.len();

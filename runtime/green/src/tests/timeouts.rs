@@ -1,4 +1,4 @@
-use super::{LONG, SHORT, everywhere, ms, on_worker};
+use super::{LONG, QUIET, SHORT, everywhere, ms, on_worker};
 use crate::scheduler::thread::{self, Awaited, Io, LimitGuard, wait_for};
 use crate::{Event, Queue, TimedOut, Timeout, sleep, spawn, spawn_later, with_timeout};
 use std::cell::Cell;
@@ -201,4 +201,28 @@ fn a_limit_that_is_lifted_wakes_nobody() {
         })
     });
     assert_eq!(early.join().unwrap(), Ok(false), "woken before its time");
+}
+
+/// A worker that is held by another one is late for both the end of a sleep and a limit behind it.
+#[test]
+fn a_limit_does_not_count_the_time_for_which_others_held_the_worker() {
+    let _quiet = QUIET.write();
+    let sleeper = on_worker(0, || {
+        let me = crate::worker_index();
+        let result = Timeout::run(ms(400), || {
+            let holder = on_worker(0, || {
+                let end = Instant::now() + ms(800);
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+            });
+            sleep(ms(200));
+            // What is left is 200 ms still.
+            sleep(ms(1));
+            holder.join()
+        });
+        assert_eq!(me, crate::worker_index());
+        result.is_ok()
+    });
+    assert_eq!(sleeper.join().ok(), Some(true));
 }
