@@ -87,6 +87,8 @@ mod green_net;
 mod green_queues;
 #[path = "suite/migration.rs"]
 mod migration;
+#[path = "suite/soundness.rs"]
+mod soundness;
 // What handlers use: docs/src/crates.md is the table.
 #[path = "suite/crates.rs"]
 mod crates;

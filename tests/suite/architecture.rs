@@ -355,7 +355,8 @@ fn one_crate_knows_may() {
 }
 
 /// `green` is the only one; `monkey`, when it comes, will be the second. `forbid(unsafe_code)` holds
-/// it for the crates; this is for programs and tests.
+/// it for the crates; this is for programs and tests. `tests/poison` is in no program: it is the
+/// allocator that finds faults of `green`'s, and an allocator cannot be written otherwise.
 #[test]
 fn one_crate_has_unsafe_code() {
     let mut others = sources("runtime/src");

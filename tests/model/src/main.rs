@@ -7,6 +7,7 @@
 
 #![allow(unreachable_pub, dead_code, unused_imports)] // what is taken is not all used
 
+mod logging;
 mod platform;
 mod scenarios;
 mod scheduler;

@@ -18,6 +18,7 @@ mod trace;
 
 pub use report::{Blocked, on_blocked};
 
+use crate::scheduler::service_thread;
 use crate::scheduler::worker::Worker;
 use report::Reporter;
 use std::io;
@@ -105,26 +106,23 @@ pub(crate) fn start(workers: Vec<&'static Worker>, bound: Duration) -> io::Resul
     snapshot::install(workers.len())?;
     HELD.get_or_init(|| workers.iter().map(|_| Held::default()).collect());
     overflow::names_are_written();
-    std::thread::Builder::new()
-        .name("greenway-monitor".into())
-        .spawn(move || {
-            let period = bound / LOOKS;
-            let mut watches: Vec<_> = workers.into_iter().map(Watch::new).collect();
-            let mut reporter = Reporter::new();
-            let mut last = Instant::now();
-            loop {
-                std::thread::sleep(period);
-                overflow::write_names();
-                let now = Instant::now();
-                let passed = now.duration_since(last).min(period * 2);
-                for watch in &mut watches {
-                    watch.look(passed, bound, &mut reporter);
-                }
-                // The time that reports take must not count as time in which a worker was held up.
-                last = Instant::now();
+    service_thread::start("greenway-monitor", move || {
+        let period = bound / LOOKS;
+        let mut watches: Vec<_> = workers.into_iter().map(Watch::new).collect();
+        let mut reporter = Reporter::new();
+        let mut last = Instant::now();
+        loop {
+            std::thread::sleep(period);
+            overflow::write_names();
+            let now = Instant::now();
+            let passed = now.duration_since(last).min(period * 2);
+            for watch in &mut watches {
+                watch.look(passed, bound, &mut reporter);
             }
-        })?;
-    Ok(())
+            // The time that reports take must not count as time in which a worker was held up.
+            last = Instant::now();
+        }
+    })
 }
 
 /// What the monitor knows of one worker.

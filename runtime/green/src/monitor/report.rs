@@ -137,7 +137,10 @@ static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
 /// # on_blocked(|_| true);
 /// ```
 pub fn on_blocked(hook: impl Fn(&Blocked) -> bool + Send + Sync + 'static) {
-    *HOOK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+    let mut present = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let former = present.replace(Arc::new(hook));
+    drop(present);
+    drop(former); // not under the lock: it is the user's code
 }
 
 /// Writes the reports.

@@ -68,8 +68,8 @@ macro_rules! plumbing {
             }
         }
 
-        /// Makes the socket blocking, with its timeouts. Clones that stay here would then block
-        /// their worker, so there must be none.
+        /// Makes the socket blocking, with its timeouts. Clones that stay here wait as before: what
+        /// they do says for itself that it does not block.
         impl From<$Type> for $Std {
             fn from(socket: $Type) -> Self {
                 socket.socket.give_back()
@@ -149,22 +149,22 @@ macro_rules! stream {
 
         impl Read for &$Type {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                let reading = |mut std: &_| Read::read(&mut std, buf);
+                let reading = |std: &_| sys::receive(std, buf);
                 self.socket.when(Interest::Readable, reading)
             }
             fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                let reading = |mut std: &_| Read::read_vectored(&mut std, bufs);
+                let reading = |std: &_| sys::receive_vectored(std, bufs);
                 self.socket.when(Interest::Readable, reading)
             }
         }
 
         impl Write for &$Type {
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                let writing = |mut std: &_| Write::write(&mut std, buf);
+                let writing = |std: &_| sys::send(std, buf);
                 self.socket.when(Interest::Writable, writing)
             }
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                let writing = |mut std: &_| Write::write_vectored(&mut std, bufs);
+                let writing = |std: &_| sys::send_vectored(std, bufs);
                 self.socket.when(Interest::Writable, writing)
             }
             fn flush(&mut self) -> io::Result<()> {

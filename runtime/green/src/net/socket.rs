@@ -3,7 +3,7 @@
 use crate::os::descriptor::Descriptor;
 use crate::scheduler::thread::{self, Awaited, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
-use crate::sys::Interest;
+use crate::sys::{self, Interest};
 use crate::{sleep, yield_now};
 use socket2::SockRef;
 use std::io;
@@ -25,6 +25,8 @@ struct Modes {
     write_timeout: AtomicU64,
     /// The user wants `WouldBlock` instead of a wait.
     nonblocking: AtomicBool,
+    /// A clone was given back to std: the socket blocks, for all.
+    given_back: AtomicBool,
 }
 
 impl Modes {
@@ -66,6 +68,7 @@ impl<T: AsFd> Socket<T> {
 
     /// Gives the socket back as std makes them: blocking, with the timeouts that were set here.
     pub(super) fn give_back(self) -> T {
+        self.modes.given_back.store(true, Ordering::SeqCst);
         let plain = SockRef::from(self.std());
         plain
             .set_nonblocking(false)
@@ -119,11 +122,29 @@ impl<T: AsFd> Socket<T> {
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         give_way();
+        let operation = self.if_ready(interest, operation);
         if self.modes.nonblocking.load(Ordering::Relaxed) {
             return self.descriptor.now(operation);
         }
         let deadline = self.timeout(interest).and_then(deadline_in);
         self.descriptor.wait(interest, deadline, operation)
+    }
+
+    /// Asks before it does what would block, once a clone has made the socket blocking: to accept and
+    /// to take datagrams have no flag for that. Streams do not depend on it.
+    fn if_ready<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> impl FnMut(&T) -> io::Result<R> {
+        move |std| {
+            if self.modes.given_back.load(Ordering::Relaxed)
+                && !sys::is_ready(std.as_fd(), interest)
+            {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            operation(std)
+        }
     }
 
     /// As [`when`](Self::when), for `accept`, until `deadline`.
@@ -133,6 +154,7 @@ impl<T: AsFd> Socket<T> {
         accept: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         give_way();
+        let accept = self.if_ready(Interest::Readable, accept);
         if self.modes.nonblocking.load(Ordering::Relaxed) {
             return self.descriptor.now(accept);
         }

@@ -14,7 +14,7 @@ use crate::scheduler::worker;
 use crate::sys;
 use crate::sys::Interest;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -173,7 +173,7 @@ impl Stream {
         thread_local!(static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_LEN].into()));
         // Borrowed over one system call and one copy: nothing waits in between.
         SCRATCH.with_borrow_mut(|scratch| {
-            let result = retry(|| self.std().read(scratch));
+            let result = retry(|| sys::receive(self.std(), scratch));
             match &result {
                 Ok(n) => {
                     self.drained
@@ -222,8 +222,8 @@ impl Stream {
     /// `WouldBlock` when there is no space; whatever the socket reports.
     pub fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match bufs {
-            [one] => retry(|| self.std().write(one)),
-            many => retry(|| self.std().write_vectored(many)),
+            [one] => retry(|| sys::send(self.std(), one)),
+            many => retry(|| sys::send_vectored(self.std(), many)),
         }
     }
 

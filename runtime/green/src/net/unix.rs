@@ -4,7 +4,7 @@ use super::connect;
 use super::methods::{listener, plumbing, stream, timeouts};
 use super::socket::Socket;
 use crate::scheduler::thread::deadline_in;
-use crate::sys::Interest;
+use crate::sys::{self, Interest};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;

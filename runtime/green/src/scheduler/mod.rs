@@ -19,6 +19,7 @@ pub(crate) mod lock;
 pub(crate) mod registered;
 pub(crate) mod residents;
 pub(crate) mod running;
+pub(crate) mod service_thread;
 pub(crate) mod stack;
 pub(crate) mod task_context;
 pub(crate) mod thread;

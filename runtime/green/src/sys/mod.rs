@@ -5,11 +5,13 @@
 mod epoll;
 mod poll;
 pub(crate) mod signal;
+mod transfer;
 
 pub use epoll::PeerEpoll;
 pub(crate) use epoll::{Epoll, Events};
 pub use poll::{PeerNews, peer_news};
 pub(crate) use poll::{is_ready, poll};
+pub(crate) use transfer::{receive, receive_vectored, send, send_vectored};
 
 use rustix::event::EventfdFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -169,7 +169,8 @@ pub fn with_fresh_locals<R>(block: impl FnOnce() -> R) -> R {
         fn drop(&mut self) {
             drop_values();
             let former = self.0.take().expect("taken only here");
-            with_values(|values| *values.borrow_mut() = former);
+            let rest = with_values(|values| values.replace(former));
+            drop(rest); // not while they are borrowed: it is the user's code
         }
     }
     let _restore = Restore(Some(with_values(RefCell::take)));

@@ -1,10 +1,10 @@
 //! Threads that are told to end and go on; destructors that wait while they unwind; and user code that
 //! waits where this crate calls it. Nobody else of the worker suffers.
 
-use super::{LONG, OnDrop, eventually, everywhere, ms, on_worker, until_waiting};
+use super::{LONG, OnDrop, everywhere, ms, on_worker, until_waiting};
 use crate::{
-    AsyncResult, Builder, Config, Event, JoinError, Queue, Timeout, is_interrupt, scope, shield,
-    sleep, spawn, spawn_local, start,
+    AsyncResult, Builder, Config, Event, JoinError, PriorityQueue, Queue, Timeout, is_interrupt,
+    scope, shield, sleep, spawn, spawn_local, start,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -265,5 +265,98 @@ fn a_clone_that_waits_holds_up_nobody() {
         assert!(result.set(Slow(8, AsyncResult::new())).is_err());
         assert!(result.take().is_ok());
     }
-    eventually(|| true);
+}
+
+/// Items whose comparison and copy wait, and ask the queue that they are in.
+#[derive(Clone)]
+struct Nosy(u8, PriorityQueue<Nosy>);
+
+impl PartialEq for Nosy {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Nosy {}
+
+impl PartialOrd for Nosy {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Nosy {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let _asks = (self.1.len(), self.1.is_closed());
+        sleep(ms(1));
+        self.0.cmp(&other.0)
+    }
+}
+
+#[test]
+fn comparisons_and_copies_of_items_may_wait_and_ask_their_queue() {
+    for worker in 0..2 {
+        let queue = PriorityQueue::new(4);
+        let puts: Vec<_> = (0..8)
+            .map(|n| {
+                let queue = queue.clone();
+                on_worker(worker, move || {
+                    assert!(queue.put(Nosy(n, queue.clone())).is_ok());
+                })
+            })
+            .collect();
+        let killed = {
+            let queue = queue.clone();
+            on_worker(
+                worker,
+                move || while queue.put(Nosy(99, queue.clone())).is_ok() {},
+            )
+        };
+        sleep(ms(2));
+        assert!(queue.peek_timeout(LONG).is_ok_and(|first| first.is_some()));
+        killed.kill();
+        let mut got = Vec::new();
+        while got.len() < 8 {
+            match queue.get_timeout(LONG) {
+                Ok(Some(Nosy(99, _))) => {}
+                Ok(Some(Nosy(n, _))) => got.push(n),
+                other => panic!("{:?}", other.map(|item| item.is_some())),
+            }
+        }
+        got.sort_unstable();
+        assert_eq!(got, [0, 1, 2, 3, 4, 5, 6, 7]);
+        for put in puts {
+            assert!(matches!(put.join_timeout(LONG), Some(Ok(()))));
+        }
+        assert!(killed.join_timeout(LONG).is_some());
+        queue.close();
+        while let Some(_rest) = queue.get() {}
+    }
+}
+
+#[test]
+fn one_that_looks_at_an_item_for_long_holds_up_nobody() {
+    struct Slow(u8);
+
+    impl Clone for Slow {
+        fn clone(&self) -> Self {
+            sleep(ms(5));
+            Self(self.0)
+        }
+    }
+
+    for worker in 0..2 {
+        let queue = Queue::new(2);
+        assert!(queue.put(Slow(1)).is_ok());
+        let peeks = {
+            let queue = queue.clone();
+            on_worker(worker, move || queue.peek().map(|slow| slow.0))
+        };
+        sleep(ms(2));
+        assert_eq!(queue.len(), 1);
+        assert!(queue.put(Slow(2)).is_ok());
+        assert!(matches!(queue.try_get(), Ok(Some(Slow(1)))));
+        assert!(matches!(queue.get(), Some(Slow(2))));
+        assert_eq!(peeks.join().unwrap(), Some(1));
+    }
 }

@@ -453,3 +453,40 @@ fn a_peer_that_is_always_ready_does_not_keep_the_worker() {
     drain.join().unwrap();
     flood.join().unwrap();
 }
+
+/// A socket's mode is shared by all its copies.
+#[test]
+fn a_clone_that_goes_back_to_std_makes_nobody_block() {
+    for worker in 0..2 {
+        let (one, other) = pair();
+        let clone = one.try_clone().unwrap();
+        let std: std::net::TcpStream = one.into();
+        let clone = Arc::new(clone);
+        let reading = clone.clone();
+        let reader = on_worker(worker, move || (&*reading).read(&mut [0; 10]).unwrap());
+        let writing = clone.clone();
+        let writer = on_worker(worker, move || (&*writing).write_all(&vec![7; 16 << 20]));
+        until_waiting(&reader.name());
+        until_waiting(&writer.name());
+        assert_eq!(
+            on_worker(worker, || 1).join_timeout(LONG).unwrap().unwrap(),
+            1
+        );
+        writer.kill();
+        assert!(matches!(
+            writer.join_timeout(LONG),
+            Some(Err(JoinError::Killed))
+        ));
+        (&other).write_all(b"abc").unwrap();
+        assert_eq!(reader.join_timeout(LONG).unwrap().unwrap(), 3);
+        drop(std);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let clone = listener.try_clone().unwrap();
+    let std: std::net::TcpListener = listener.into();
+    let accepting = on_worker(0, move || clone.accept_timeout(ms(20)).map(drop));
+    assert_eq!(on_worker(0, || 1).join_timeout(LONG).unwrap().unwrap(), 1);
+    let nobody = accepting.join().unwrap().unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::TimedOut);
+    drop(std);
+}

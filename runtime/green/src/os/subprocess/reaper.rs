@@ -3,6 +3,7 @@
 
 use super::child::Running;
 use crate::scheduler::lock::lock;
+use crate::scheduler::service_thread;
 use crate::scheduler::thread::{self, Thread, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use std::sync::{Arc, Mutex};
@@ -37,11 +38,13 @@ pub(super) fn bury(child: Running) {
     if reaper.started {
         return;
     }
-    let builder = std::thread::Builder::new().name("greenway-reaper".into());
-    match builder.spawn(work) {
-        Ok(_) => reaper.started = true,
+    match service_thread::start("greenway-reaper", work) {
+        Ok(()) => reaper.started = true,
         // The next one tries again.
-        Err(error) => log::error!("children stay unreaped: no thread for that: {error}"),
+        Err(error) => {
+            drop(reaper); // a logger may start a program
+            log::error!("children stay unreaped: no thread for that: {error}");
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub use job::Job;
 use self::job::{Ran, Run};
 use crate::scheduler::discard::discard;
 use crate::scheduler::lock::lock;
+use crate::scheduler::service_thread;
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::permits::Permits;
 use crate::task::JoinError;
@@ -268,8 +269,7 @@ impl ThreadPool {
         counts.threads += 1;
         drop(counts);
         let threads = shared.clone();
-        let builder = std::thread::Builder::new().name("greenway-unblock".into());
-        let Err(error) = builder.spawn(move || threads.serve()) else {
+        let Err(error) = service_thread::start("greenway-unblock", move || threads.serve()) else {
             return;
         };
         let alone = {

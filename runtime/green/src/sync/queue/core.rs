@@ -3,6 +3,10 @@
 //! What must stay true: an item or a place that was promised to somebody is theirs, and is
 //! promised anew when they leave without it. So nobody who comes later is served first, and
 //! whoever gives up takes nothing along.
+//!
+//! No code of the user's runs under the lock: it may wait, or ask the queue. So a store that compares
+//! its items, or whose first item is being cloned, is *taken out* meanwhile, and whoever else needs it
+//! waits until it is back. The counts stay, and answer `len` and the promises.
 
 use super::errors::{Closed, Empty, PutError};
 use crate::platform::Instant;
@@ -18,6 +22,8 @@ use std::collections::{BinaryHeap, VecDeque};
 /// Where the items are; decides which is next.
 pub(super) trait Store: Default {
     type Item;
+    /// To push and to pop calls code of the user's.
+    const COMPARES: bool = false;
     fn push(&mut self, item: Self::Item);
     fn pop(&mut self) -> Option<Self::Item>;
     /// What `pop` would give.
@@ -59,6 +65,7 @@ impl<T> Store for Vec<T> {
 
 impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
     type Item = T;
+    const COMPARES: bool = true;
     fn push(&mut self, item: T) {
         self.push(Reverse(item));
     }
@@ -76,36 +83,68 @@ impl<T: Ord> Store for BinaryHeap<Reverse<T>> {
 pub(super) struct Core<S>(Mutex<State<S>>);
 
 struct State<S> {
-    items: S,
+    /// `None` while it is taken out.
+    items: Option<S>,
+    /// Items in it, also while it is taken out.
+    stored: usize,
+    /// Items that have a place and are on their way into the store.
+    coming: usize,
+    /// Items that belong to somebody who is about to take them out of the store.
+    going: usize,
     capacity: usize,
     closed: bool,
     /// Items put for which nobody has said yet that they are done.
     unfinished: usize,
     getters: Line,
     putters: Line,
-    /// Those who look without taking anything: they peek, select, or wait for all to be done.
+    /// Those who look without taking anything: they peek, select, or wait for all to be done or for
+    /// the store to come back.
     watchers: Line,
 }
 
 impl<S: Store> State<S> {
     /// Items that nobody has been promised.
     fn has_item(&self) -> bool {
-        self.items.len() > self.getters.granted()
+        self.stored > self.going + self.getters.granted()
     }
 
     /// Places that nobody has been promised.
     fn has_room(&self) -> bool {
-        self.items.len() + self.putters.granted() < self.capacity
+        self.stored + self.coming + self.putters.granted() < self.capacity
     }
 
-    fn push(&mut self, item: S::Item) {
+    /// Nothing will come any more.
+    fn is_over(&self) -> bool {
+        self.closed && self.coming == 0
+    }
+
+    /// Whether this thread can go on now: the store is there, or will be taken out by itself.
+    fn is_reachable(&self) -> bool {
+        S::COMPARES || self.items.is_some()
+    }
+
+    /// Puts an item for which there is a place, or lets it be on its way.
+    fn put(&mut self, item: &mut Option<S::Item>) {
+        if S::COMPARES {
+            self.coming += 1;
+            return;
+        }
+        let items = self.items.as_mut().expect("the caller has looked");
+        items.push(item.take().expect("put once: the wait ends here"));
+        self.stored += 1;
         self.unfinished += 1;
-        self.items.push(item);
         self.promise_items();
     }
 
-    fn pop(&mut self) -> Option<S::Item> {
-        let item = self.items.pop();
+    /// Takes the next item, or lets it be on its way.
+    fn get(&mut self) -> Option<S::Item> {
+        if S::COMPARES {
+            self.going += 1;
+            return None;
+        }
+        let items = self.items.as_mut().expect("the caller has looked");
+        let item = items.pop();
+        self.stored = items.len();
         self.promise_places();
         item
     }
@@ -118,13 +157,57 @@ impl<S: Store> State<S> {
     fn promise_places(&mut self) {
         while !self.closed && self.has_room() && self.putters.grant() {}
     }
+
+    /// Something has come or gone, or is not on its way any more.
+    fn promise(&mut self) {
+        self.promise_items();
+        self.promise_places();
+        if self.is_over() {
+            self.getters.wake_all();
+        }
+    }
+}
+
+/// A store that is taken out, put back when dropped.
+struct Out<'a, S: Store> {
+    core: &'a Core<S>,
+    items: S,
+    had: usize,
+}
+
+impl<S: Store> Drop for Out<'_, S> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.core.0);
+        // A comparison that has panicked may have left an item in it, or have lost one.
+        state.stored = self.items.len();
+        state.unfinished += state.stored.saturating_sub(self.had);
+        state.items = Some(std::mem::take(&mut self.items));
+        state.promise();
+    }
+}
+
+/// An item on its way: whatever becomes of it, it is counted once.
+struct Moving<'a, S: Store>(&'a Core<S>, Side);
+
+impl<S: Store> Drop for Moving<'_, S> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.0);
+        match self.1 {
+            Side::Get => state.going -= 1,
+            Side::Put => state.coming -= 1,
+        }
+        state.promise();
+    }
 }
 
 impl<S: Store> Core<S> {
     pub(super) fn new(capacity: usize) -> Self {
         assert!(capacity > 0, "a queue needs a place for at least one item");
         Self(Mutex::new(State {
-            items: S::default(),
+            items: Some(S::default()),
+            stored: 0,
+            coming: 0,
+            going: 0,
             capacity,
             closed: false,
             unfinished: 0,
@@ -154,69 +237,146 @@ impl<S: Store> Core<S> {
             if state.closed {
                 return Some(false);
             }
-            if place.has_turn(&mut state, me) {
-                state.push(item.take().expect("put once: the wait ends here"));
-                return Some(true);
+            if !place.is_reachable(&mut state, me) || !place.has_turn(&mut state, me) {
+                return None;
             }
-            None
+            state.put(&mut item);
+            Some(true)
         });
         drop(place);
         match (put, item) {
             (Ok(_), None) => Ok(()),
-            (Ok(_), Some(item)) => Err(PutError::Closed(item)),
+            (Ok(true), Some(item)) => self.push_apart(item),
+            (Ok(false), Some(item)) => Err(PutError::Closed(item)),
             (Err(TimedOut), Some(item)) => Err(PutError::Full(item)),
             (Err(TimedOut), None) => unreachable!("the item is taken only when the put is done"),
         }
     }
 
     pub(super) fn try_put(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
-        let mut state = lock(&self.0);
-        if state.closed {
-            Err(PutError::Closed(item))
-        } else if state.has_room() {
-            state.push(item);
-            Ok(())
-        } else {
-            Err(PutError::Full(item))
+        let mut item = Some(item);
+        let put = self.once_reachable(|state| {
+            let room = !state.closed && state.has_room();
+            if room {
+                state.put(&mut item);
+            }
+            (room, state.closed)
+        });
+        match (put, item) {
+            (_, None) => Ok(()),
+            (Ok((true, _)), Some(item)) => self.push_apart(item),
+            (Ok((_, true)), Some(item)) => Err(PutError::Closed(item)),
+            (Ok(_) | Err(TimedOut), Some(item)) => Err(PutError::Full(item)),
+        }
+    }
+
+    /// Pushes an item that is on its way.
+    fn push_apart(&self, item: S::Item) -> Result<(), PutError<S::Item>> {
+        let _on_its_way = Moving(self, Side::Put);
+        match self.take_out(None, |_| Some(())) {
+            Ok((mut out, ())) => {
+                out.items.push(item);
+                Ok(())
+            }
+            Err(TimedOut) => Err(PutError::Full(item)),
         }
     }
 
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Result<Option<S::Item>, TimedOut> {
         let mut place = Place::new(self, Side::Get);
-        wait_for(Awaited::QueueGet, deadline, Io::None, |me, _| {
+        let got = wait_for(Awaited::QueueGet, deadline, Io::None, |me, _| {
             let mut state = lock(&self.0);
-            if place.has_turn(&mut state, me) {
-                return Some(state.pop());
+            if !place.is_reachable(&mut state, me) {
+                return None;
             }
-            state.closed.then_some(None)
-        })
+            if place.has_turn(&mut state, me) {
+                return Some(Some(state.get()));
+            }
+            state.is_over().then_some(None)
+        })?;
+        drop(place);
+        match got {
+            Some(None) if S::COMPARES => self.pop_apart(),
+            Some(item) => Ok(item),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn try_get(&self) -> Result<Option<S::Item>, Empty> {
-        let mut state = lock(&self.0);
-        if state.has_item() {
-            Ok(state.pop())
-        } else if state.closed {
-            Ok(None)
-        } else {
-            Err(Empty)
+        let got = self.once_reachable(|state| {
+            if state.has_item() {
+                Some(Some(state.get()))
+            } else {
+                state.is_over().then_some(None)
+            }
+        });
+        match got {
+            Ok(Some(Some(None))) if S::COMPARES => self.pop_apart().map_err(|TimedOut| Empty),
+            Ok(Some(got)) => Ok(got.flatten()),
+            Ok(None) | Err(TimedOut) => Err(Empty),
         }
+    }
+
+    /// Pops the item that is the caller's.
+    fn pop_apart(&self) -> Result<Option<S::Item>, TimedOut> {
+        let _on_its_way = Moving(self, Side::Get);
+        let (mut out, ()) = self.take_out(None, |_| Some(()))?;
+        Ok(out.items.pop())
     }
 
     pub(super) fn peek_until(&self, deadline: Option<Instant>) -> Result<Option<S::Item>, TimedOut>
     where
         S::Item: Clone,
     {
-        let look = |state: &mut State<S>| match state.items.first() {
-            Some(item) => Some(Some(item.clone())),
-            None => state.closed.then_some(None),
+        let look = |state: &mut State<S>| match state.stored > state.going {
+            true => Some(true),
+            false => state.is_over().then_some(false),
+        };
+        let (out, any) = self.take_out(deadline, look)?;
+        let first = any.then(|| out.items.first().cloned());
+        Ok(first.flatten())
+    }
+
+    /// Takes the store out as soon as it is there and `look` gives something.
+    fn take_out<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut look: impl FnMut(&mut State<S>) -> Option<R>,
+    ) -> Result<(Out<'_, S>, R), TimedOut> {
+        let taken = |state: &mut State<S>| {
+            state.items.as_ref()?;
+            let found = look(state)?;
+            let items = state.items.take()?;
+            let had = state.stored;
+            let core = self;
+            Some((Out { core, items, had }, found))
         };
         wait_in(
             Awaited::QueuePeek,
             &self.0,
             |state| &mut state.watchers,
             deadline,
-            look,
+            taken,
+        )
+    }
+
+    /// Does `work` at once, unless somebody looks at the store at the moment.
+    fn once_reachable<R>(&self, work: impl FnOnce(&mut State<S>) -> R) -> Result<R, TimedOut> {
+        let mut state = lock(&self.0);
+        if state.is_reachable() {
+            return Ok(work(&mut state));
+        }
+        drop(state);
+        let mut work = Some(work);
+        wait_in(
+            Awaited::QueuePeek,
+            &self.0,
+            |state| &mut state.watchers,
+            None,
+            |state| {
+                let work = state.is_reachable().then(|| work.take())?;
+                work.map(|work| work(state))
+            },
         )
     }
 
@@ -259,7 +419,8 @@ impl<S: Store> Core<S> {
     }
 
     pub(super) fn len(&self) -> usize {
-        lock(&self.0).items.len()
+        let state = lock(&self.0);
+        state.stored - state.going
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -270,7 +431,7 @@ impl<S: Store> Core<S> {
 impl<S: Store> Lookout for Core<S> {
     fn is_ready(&self) -> bool {
         let state = lock(&self.0);
-        state.has_item() || state.closed
+        state.has_item() || state.is_over()
     }
     fn watch(&self, thread: &Arc<Thread>) -> Ticket {
         lock(&self.0).watchers.enter(thread.clone())
@@ -291,6 +452,8 @@ struct Place<'a, S: Store> {
     core: &'a Core<S>,
     side: Side,
     ticket: Option<Ticket>,
+    /// Among the watchers, for the store to come back.
+    watching: Option<Ticket>,
 }
 
 impl<'a, S: Store> Place<'a, S> {
@@ -299,7 +462,17 @@ impl<'a, S: Store> Place<'a, S> {
             core,
             side,
             ticket: None,
+            watching: None,
         }
+    }
+
+    /// Whether the store can be had; if not, the thread is woken when that changes.
+    fn is_reachable(&mut self, state: &mut State<S>, me: &Arc<Thread>) -> bool {
+        let reachable = state.is_reachable();
+        if !reachable && self.watching.is_none() {
+            self.watching = Some(state.watchers.enter(me.clone()));
+        }
+        reachable
     }
 
     /// Whether the thread may go ahead; if not, it is in the line afterwards.
@@ -327,8 +500,14 @@ impl<'a, S: Store> Place<'a, S> {
 
 impl<S: Store> Drop for Place<'_, S> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
+        if self.ticket.is_none() && self.watching.is_none() {
+            return;
+        }
         let mut state = lock(&self.core.0);
+        if let Some(watching) = self.watching {
+            state.watchers.leave(watching);
+        }
+        let Some(ticket) = self.ticket else { return };
         match self.side {
             Side::Get if state.getters.leave(ticket) => state.promise_items(),
             Side::Put if state.putters.leave(ticket) => state.promise_places(),
