@@ -55,28 +55,63 @@ impl Program {
     /// As [`start`](Self::start).
     #[track_caller]
     pub fn start_command(command: &mut Command) -> Self {
-        Self::start_command_reading(command, Stdio::null())
+        Self::start_with_stdin(command, Stdio::null())
     }
 
-    /// As [`start_command`](Self::start_command), with something to read on its standard input.
-    ///
-    /// # Panics
-    /// As [`start`](Self::start).
     #[track_caller]
-    pub fn start_command_reading(command: &mut Command, input: Stdio) -> Self {
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = Lines::of(child.stdout.take().expect("it was piped above"));
-        let stderr = Lines::of(child.stderr.take().expect("it was piped above"));
+        let stdout = Lines::of(child.stdout.take());
+        let stderr = Lines::of(child.stderr.take());
+        // What it holds of the standard streams is the child's now.
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Self {
             child,
             stdout,
             stderr,
         }
+    }
+
+    /// Starts a program with a standard input of the caller's choice.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[track_caller]
+    pub fn start_with_stdin(command: &mut Command, stdin: Stdio) -> Self {
+        Self::spawn(
+            command
+                .stdin(stdin)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        )
+    }
+
+    /// Starts a program whose standard error is not ours to read.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[track_caller]
+    pub fn start_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+        Self::spawn(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(stderr),
+        )
+    }
+
+    /// Waits until it ends, and gives its exit status.
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_code(mut self) -> Option<i32> {
+        self.wait_status().code()
     }
 
     /// Waits for a line of the standard error that holds `text`.
@@ -114,6 +149,19 @@ impl Program {
             .split_once("http://")
             .expect("the line was chosen by it");
         let addr = rest.split(' ').next().unwrap_or(rest);
+        addr.parse()
+            .unwrap_or_else(|_| panic!("no address in {line:?}"))
+    }
+
+    /// Waits for the line with which a server says where it shows metrics.
+    ///
+    /// # Panics
+    /// When none comes within [`DEADLINE`].
+    #[track_caller]
+    pub fn wait_for_metrics_addr(&self) -> SocketAddr {
+        let line = self.wait_for_line("metrics on http://");
+        let rest = line.split("metrics on http://").nth(1).unwrap_or_default();
+        let addr = rest.split('/').next().unwrap_or(rest);
         addr.parse()
             .unwrap_or_else(|_| panic!("no address in {line:?}"))
     }
@@ -186,20 +234,23 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    /// The lines of a pipe; none where it is not ours to read.
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let here = lines.clone();
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(pipe).lines() {
-                let Ok(line) = line else { return };
-                here.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-            }
-        });
+        let read = |pipe| {
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines() {
+                    let Ok(line) = line else { return };
+                    here.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(line);
+                }
+            })
+        };
         Self {
             lines,
-            reader: Some(reader),
+            reader: pipe.map(read),
         }
     }
 

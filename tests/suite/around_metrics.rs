@@ -4,7 +4,7 @@ use super::Served;
 use greenway::websocket::{Upgrade, WebSocketError};
 use greenway::{App, Body, Engine, Request, Server, green};
 use greenway_tests::request::{get, post, with};
-use greenway_tests::{Client, Gate, RawSocket, on_green_and_threads};
+use greenway_tests::{Client, Gate, Program, RawSocket, Signal, on_green_and_threads};
 use std::time::{Duration, Instant};
 
 on_green_and_threads!(
@@ -16,6 +16,8 @@ on_green_and_threads!(
     it_is_never_on_the_applications_port,
     the_responder_is_a_careful_server,
     it_ends_with_the_server,
+    nobody_waits_for_another_who_asks,
+    health_tells_of_a_stop,
 );
 
 fn serve(engine: Engine, app: impl greenway::Application) -> Served {
@@ -269,4 +271,60 @@ fn a_worker_that_is_held_up_lags() {
     go_on.open();
     assert_eq!(client.reply().text(), worker);
     assert!(served.metric("greenway_green_threads{worker=\"0\"}") >= 1.0);
+}
+
+fn nobody_waits_for_another_who_asks(engine: Engine) {
+    let served = serve(engine, |_: Request| "ok");
+    let addr = served.0.metrics_addr().expect("it shows metrics");
+    // Silent ones, and one that is slow. Each may take two seconds, one after the other longer
+    // than a test.
+    let silent: Vec<_> = (0..60).map(|_| Client::connect(addr)).collect();
+    let mut slow = Client::connect(addr);
+    slow.send("GET /metrics HTTP/1.1\r\nHo");
+    assert!(served.metrics().contains("greenway_uptime_seconds"));
+    slow.send("st: a\r\n\r\n");
+    assert_eq!(slow.reply().status(), 200);
+    drop(silent);
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
+
+fn health_tells_of_a_stop(engine: Engine) {
+    let args = ["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+    let more = ["--engine", engine.name(), "--graceful-timeout", "600"];
+    let program = Program::start(PROGRAM, &[args, more].concat());
+    let addr = program.wait_for_metrics_addr();
+    let ask = |path: &str| {
+        let reply = Client::connect(addr).send(get(path)).reply();
+        (reply.status(), reply.text())
+    };
+    assert_eq!(ask("/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(ask("/readyz"), (200, "ok\n".to_owned()));
+    let mut waiting = program.connect();
+    waiting.send(get("/wait"));
+    let begun = program.connect().send(get("/until/1")).reply();
+    assert_eq!(begun.status(), 200);
+    program.signal(Signal::TERM);
+    program.wait_for_line("stopping");
+    greenway_tests::until("the stop to be told", || ask("/readyz").0 == 503);
+    assert_eq!(ask("/readyz"), (503, "stopping\n".to_owned()));
+    assert_eq!(ask("/healthz"), (200, "ok, stopping\n".to_owned()));
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code, Some(1));
+}
+
+#[test]
+fn health_tells_of_a_worker_that_is_held_up() {
+    let args = ["--bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0"];
+    let more = ["--engine", "green", "--cores", "1"];
+    let program = Program::start(PROGRAM, &[args, more].concat());
+    let addr = program.wait_for_metrics_addr();
+    let mut client = program.connect();
+    client.send(get("/hold"));
+    for path in ["/healthz", "/readyz"] {
+        greenway_tests::until("the worker to be held up", || {
+            let reply = Client::connect(addr).send(get(path)).reply();
+            reply.status() == 503 && reply.text().contains("worker 0 is held up")
+        });
+    }
 }

@@ -12,6 +12,10 @@ mod parking;
 mod proxies;
 #[path = "around_sockets.rs"]
 mod sockets;
+#[path = "around_stuck_logs.rs"]
+mod stuck_logs;
+#[path = "around_surroundings.rs"]
+mod surroundings;
 
 use greenway::{Running, Server};
 use greenway_tests::{Client, DEADLINE, Reply, request, until};

@@ -33,6 +33,10 @@ fn a_bad_flag_is_one_line_and_status_2() {
     assert_one_line(&run(&["--timeout=-1"]), 2, "--timeout");
     assert_one_line(&run(&["--timeout"]), 2, "--timeout");
     assert_one_line(&run(&["surplus"]), 2, "surplus");
+    assert_one_line(&run(&["--timeout", "1e30"]), 2, "--timeout");
+    assert_one_line(&run(&["--keep-alive", "nan"]), 2, "--keep-alive");
+    let fields = ["--limit-request-fields", "1073741825"];
+    assert_one_line(&run(&fields), 2, "--limit-request-fields");
 }
 
 #[test]
@@ -221,5 +225,102 @@ fn the_access_log_has_a_line_for_each_request() {
             lines[1]
         );
         assert!(lines[2].contains(r#""-" 400 "#), "{}", lines[2]);
+    }
+}
+
+/// What outlasts every clock, and 0, which is none.
+#[test]
+fn a_timeout_of_zero_or_of_ages_is_none() {
+    for engine in ["green", "threads"] {
+        for time in ["0", "1e19"] {
+            let args = ["--bind", "127.0.0.1:0", "--engine", engine];
+            let clocks = ["--timeout", time, "--header-timeout", time];
+            let more = ["--body-timeout", time, "--write-timeout", time];
+            let all = [&args[..], &clocks, &more, &["--keep-alive", "1e19"]].concat();
+            let program = Program::start(PROGRAM, &all);
+            let mut client = program.connect();
+            client.send(greenway_tests::request::get("/wait"));
+            let mut other = program.connect();
+            other.send(greenway_tests::request::get("/until/1"));
+            assert_eq!(other.reply().status(), 200);
+            assert_eq!(other.send(post("/publish", "news")).reply().status(), 200);
+            assert_eq!(client.reply().text(), "news", "{engine}, {time}");
+        }
+    }
+}
+
+/// As in gunicorn: one request on each connection.
+#[test]
+fn without_keep_alive_each_connection_has_one_request() {
+    for engine in ["green", "threads"] {
+        let args = [
+            "--bind",
+            "127.0.0.1:0",
+            "--engine",
+            engine,
+            "--keep-alive",
+            "0",
+        ];
+        let program = Program::start(PROGRAM, &args);
+        let mut client = program.connect();
+        // Whoever connects has time to ask: another's request is served meanwhile.
+        let mut other = program.connect();
+        for client in [&mut other, &mut client] {
+            client.send(greenway_tests::request::get("/hello"));
+            let reply = client.reply();
+            assert_eq!(reply.text(), "Hello\n", "{engine}");
+            assert_eq!(reply.head.field("connection"), Some("close"));
+            client.end();
+        }
+    }
+}
+
+#[test]
+fn limits_have_no_hidden_maxima() {
+    for engine in ["green", "threads"] {
+        let args = ["--bind", "127.0.0.1:0", "--engine", engine];
+        let fields = ["--limit-request-fields", "500", "--limit-request-line", "0"];
+        let size = ["--limit-request-field-size", "131072"];
+        let program = Program::start(PROGRAM, &[&args[..], &fields, &size].concat());
+        let ask = |line: &str, fields: &str| {
+            let head = format!("GET {line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            program.connect().send(head).reply().status()
+        };
+        let field = |length: usize| format!("X: {}\r\n", "y".repeat(length - 3));
+        assert_eq!(ask("/hello", &"X: y\r\n".repeat(499)), 200, "{engine}");
+        assert_eq!(ask("/hello", &"X: y\r\n".repeat(500)), 431, "{engine}");
+        assert_eq!(ask("/hello", &field(131_072)), 200, "{engine}");
+        assert_eq!(ask("/hello", &field(131_073)), 431, "{engine}");
+        assert_eq!(ask("/hello", &field(8000).repeat(100)), 200, "{engine}");
+        let query = format!("/hello?{}", "q".repeat(100_000));
+        assert_eq!(ask(&query, ""), 200, "{engine}");
+    }
+}
+
+/// The default, as RFC 9112 section 3 recommends. A port may be empty (RFC 3986 section 3.2.3).
+#[test]
+fn a_line_of_8000_bytes_and_a_host_with_an_empty_port() {
+    let program = Program::start(PROGRAM, &["--bind", "127.0.0.1:0"]);
+    let line = |length: usize| {
+        let query = "q".repeat(length - "GET /hello? HTTP/1.1".len());
+        format!("GET /hello?{query} HTTP/1.1\r\nHost: a:\r\n\r\n")
+    };
+    let ask = |request: String| program.connect().send(request).reply().status();
+    assert_eq!([ask(line(8000)), ask(line(8001))], [200, 414]);
+}
+
+#[test]
+fn both_families_are_listened_to() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    for bind in ["[::]:0", ":0"] {
+        let program = Program::start(PROGRAM, &["--bind", bind]);
+        let port = program.wait_for_addr().port();
+        for (host, seen) in [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1")] {
+            let addr = format!("{host}:{port}").parse().unwrap();
+            let reply = Client::connect(addr).send(get_close("/who")).reply();
+            assert_eq!(reply.text(), seen, "{bind}");
+        }
     }
 }

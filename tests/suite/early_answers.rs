@@ -40,7 +40,7 @@ fn lost(client: &str, folder: &Folder, server: SocketAddr) -> Vec<String> {
         "python" => "early_answers.py",
         _ => "early_answers.mjs",
     };
-    let program = Program::start_command_reading(
+    let program = Program::start_with_stdin(
         command
             .arg(script(name))
             .args([server.ip().to_string(), server.port().to_string()])

@@ -2,11 +2,16 @@
 
 use greenway::Engine;
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, Program, Signal, on_green_and_threads};
+use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 on_green_and_threads!(
     term_ends_an_idle_server,
     int_ends_an_idle_server,
+    quit_ends_an_idle_server,
+    handlers_that_do_not_wait_cannot_put_off_a_stop,
+    a_second_signal_waits_for_no_handler,
     term_lets_requests_finish,
     term_cuts_what_outlasts_the_grace_period,
     term_tells_event_sources_to_come_again,
@@ -53,6 +58,69 @@ fn term_ends_an_idle_server(engine: Engine) {
 
 fn int_ends_an_idle_server(engine: Engine) {
     assert_ends_idle(start(engine, &[]), Signal::INT);
+}
+
+fn quit_ends_an_idle_server(engine: Engine) {
+    assert_ends_idle(start(engine, &[]), Signal::QUIT);
+}
+
+/// Sixteen workers, each with a handler that never gives way, or as many threads of the pool. The
+/// clients are kept.
+fn held(engine: Engine, grace: &str) -> (Program, Vec<Client>) {
+    let (workers, threads) = (["--cores", "16"], ["--threads", "16"]);
+    let times = ["--graceful-timeout", grace, "--max-blocking-time", "0.05"];
+    let all = [
+        &workers[..],
+        &threads,
+        &times,
+        &["--metrics-bind", "127.0.0.1:0"],
+    ]
+    .concat();
+    let program = start(engine, &all);
+    let metrics = program.wait_for_metrics_addr();
+    let clients = RefCell::new(Vec::new());
+    // On workers that are held, connections are not taken up any more.
+    until("all to be held up", || {
+        let mut client = program.connect();
+        client.send(get("/hold"));
+        clients.borrow_mut().push(client);
+        let numbers = Client::connect(metrics)
+            .send(get("/metrics"))
+            .reply()
+            .text();
+        let held = numbers.lines().filter(|line| {
+            let count = line.strip_prefix("greenway_worker_held_up_total{");
+            count.is_some_and(|count| !count.ends_with(" 0"))
+        });
+        let running = "\ngreenway_handlers_running 16\n";
+        match engine {
+            Engine::Threads => numbers.contains(running),
+            _ => held.count() == 16,
+        }
+    });
+    (program, clients.into_inner())
+}
+
+/// One deadline for all of them.
+fn handlers_that_do_not_wait_cannot_put_off_a_stop(engine: Engine) {
+    let (program, _clients) = held(engine, "0.1");
+    let begun = Instant::now();
+    program.signal(Signal::TERM);
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(1), "{:?}", ended.stderr);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let last = ended.stderr.last().expect("it has said something");
+    assert!(last.contains("cut short"), "{last}");
+}
+
+fn a_second_signal_waits_for_no_handler(engine: Engine) {
+    let (program, _clients) = held(engine, "600");
+    program.signal(Signal::TERM);
+    program.wait_for_line("stopping");
+    program.signal(Signal::TERM);
+    let ended = program.wait();
+    assert_eq!(ended.code, Some(1), "{:?}", ended.stderr);
 }
 
 /// A client whose handler waits.

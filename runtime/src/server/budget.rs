@@ -57,7 +57,7 @@ impl Budget {
             maps,
             address_space: getrlimit(Resource::As).current,
             used: address_space_in_use(),
-            stack: (config.green.stack_size + GUARD) as u64,
+            stack: stack_of(config),
         };
         Self::compute(config.engine, config.connections, limits)
     }
@@ -98,6 +98,17 @@ impl Budget {
             },
         }
     }
+}
+
+/// What a green thread's stack takes, in bytes.
+pub(super) fn stack_of(config: &Config) -> u64 {
+    (config.green.stack_size + GUARD) as u64
+}
+
+/// The address space that the process may still have, in bytes; `None` where it is not limited.
+pub(super) fn address_space_left() -> Option<u64> {
+    let limit = getrlimit(Resource::As).current?;
+    Some(limit.saturating_sub(address_space_in_use()))
 }
 
 /// The address space that the process has, in bytes; 0 where the kernel does not tell.

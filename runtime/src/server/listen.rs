@@ -68,7 +68,7 @@ fn listen(
     }
     let socket = match address.strip_prefix(':') {
         // Everywhere. A machine may be without IPv6.
-        Some(port) if !has_v4_wildcard(all, port) => {
+        Some(port) if port.parse::<u16>().is_ok() && !has_v4_wildcard(all, port) => {
             let everywhere = resolve(&format!("[::]:{port}"))?;
             bind_tcp(everywhere, Family::Both, backlog, write_timeout).or_else(
                 |error| match error.kind() {

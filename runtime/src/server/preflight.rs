@@ -4,12 +4,13 @@
 //! So the first start takes as many of both as it will need, and gives them back. Who has too few
 //! is told in one line.
 
+use super::budget;
 use crate::green::embed::Count;
+use crate::lock::lock;
 use crate::service::config::{Config, Engine};
 use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::sync::OnceLock;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Descriptors that each worker takes: the scheduler's epoll and bell; our own epoll, bell, timer
 /// and idle poller; and those that are held while one with a fitting number is looked for.
@@ -19,6 +20,11 @@ const DESCRIPTORS: usize = 24;
 /// OS threads beside workers and pool: timers, monitor, watcher, metrics, counts, and two that a
 /// handler may need.
 const THREADS: usize = 7;
+
+/// Stacks that the scheduler makes when it starts.
+const STACKS: u64 = 192;
+/// Bytes of address space for OS threads and the heap.
+const ADDRESS_SPACE: u64 = 64 * 1024 * 1024;
 
 /// Tries whether there is room, unless a server of this process has had it.
 ///
@@ -36,9 +42,25 @@ pub(super) fn check(config: &Config) -> io::Result<()> {
         #[cfg(feature = "minihttp")]
         Engine::MiniHttp => 0,
     };
+    check_address_space(config)?;
     try_descriptors(DESCRIPTORS + workers.saturating_mul(DESCRIPTORS_OF_WORKER))?;
     try_threads(workers.saturating_add(pool).saturating_add(THREADS))?;
     HAD.get_or_init(|| ());
+    Ok(())
+}
+
+fn check_address_space(config: &Config) -> io::Result<()> {
+    let Some(left) = budget::address_space_left() else {
+        return Ok(());
+    };
+    let needed = ADDRESS_SPACE + STACKS * budget::stack_of(config);
+    if left < needed {
+        let mebibytes = needed >> 20;
+        let why = format!(
+            "no room for the {mebibytes} MiB of address space that a server needs (ulimit -v)"
+        );
+        return Err(io::Error::new(io::ErrorKind::OutOfMemory, why));
+    }
     Ok(())
 }
 
@@ -52,15 +74,16 @@ fn try_descriptors(count: usize) -> io::Result<()> {
 }
 
 fn try_threads(count: usize) -> io::Result<()> {
-    let (gate, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let gate = Arc::new(Mutex::new(()));
+    let closed = lock(&gate);
     let mut threads = Vec::new();
     let mut result = Ok(());
     for _ in 0..count {
-        let wait = wait.clone();
+        let gate = gate.clone();
         let thread = std::thread::Builder::new().name("greenway-trial".into());
-        // Each holds its place until the gate is dropped.
-        match thread.spawn(move || crate::lock::lock(&wait).recv()) {
+        // Each holds its place until the gate is open, and allocates nothing: the allocator would
+        // reserve address space for it.
+        match thread.spawn(move || drop(lock(&gate))) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
                 let needed = Count(count, "thread");
@@ -70,7 +93,7 @@ fn try_threads(count: usize) -> io::Result<()> {
             }
         }
     }
-    drop(gate);
+    drop(closed);
     for thread in threads {
         let _it_does_not_panic = thread.join();
     }

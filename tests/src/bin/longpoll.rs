@@ -17,6 +17,10 @@
 //! | `GET /fail/<n>` | panics |
 //! | `GET /error/<n>` | answers 502, with a cause for the log |
 //! | `GET /pid` | the number of its process |
+//! | `GET /hold` | holds its OS thread up for ever |
+//! | `GET /child-limit` | the limit on descriptors that a child of its has |
+//! | `GET /orphan` | leaves an orphan; answers its number |
+//! | `GET /exists/<n>` | whether there is a process of this number |
 //!
 //! A handler that is unwound says so: `unwound` on the standard error.
 //!
@@ -26,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 use greenway::green::Queue;
+use greenway::green::subprocess::Command;
 use greenway::websocket::{Upgrade, WebSocketError};
 use greenway::{App, Body, HttpError, Request, Response, abort};
 use std::fs::File;
@@ -109,6 +114,15 @@ fn crowd() {
     std::mem::forget(even); // kept open until the process ends
 }
 
+/// What a line of shell writes, if it succeeds.
+fn shell(line: &str) -> Result<Vec<u8>, HttpError> {
+    let output = Command::new("sh").args(["-c", line]).output()?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(HttpError::new(500, output.status.to_string())),
+    }
+}
+
 /// The routes on which nobody waits.
 fn plain(app: &mut App) {
     app.get("/hello", |_: Request| "Hello\n");
@@ -159,6 +173,17 @@ fn plain(app: &mut App) {
         Err(HttpError::new(502, "try later").with_source(cause))
     });
     app.get("/pid", |_: Request| std::process::id().to_string());
+    app.get("/hold", |_: Request| -> &'static str {
+        loop {
+            std::thread::park();
+        }
+    });
+    app.get("/child-limit", |_: Request| shell("ulimit -n"));
+    app.get("/orphan", |_: Request| shell("(true & echo $!)"));
+    app.get("/exists/<n:int>", |request: Request| {
+        let path = format!("/proc/{}", request.int("n"));
+        std::path::Path::new(&path).exists().to_string()
+    });
 }
 
 fn main() {

@@ -169,7 +169,7 @@ fn host() {
         ("[]", false),
         ("[::1]x", false),
         ("[::1]80", false),
-        ("[::1]:", false),
+        ("[::1]:", true),
         ("[1.2.3.4]", false),
         ("[fe80::1%25eth0]", false),
         ("[v1.a]", false),
