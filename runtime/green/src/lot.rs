@@ -19,10 +19,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long a worker may take to empty its lot. It may be held up.
-const PATIENCE: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// The lot of a worker.
 pub struct Lot<T: Send + 'static> {
@@ -108,12 +105,18 @@ impl<T: AsFd + Send + 'static> Lot<T> {
     }
 
     /// Gives back what has become readable by now, drops all the rest, and takes nothing more.
+    /// Does not wait for that.
     pub fn close(&self) {
         self.shared.lock().closed = true;
         if let Some(keeper) = self.shared.keeper.get() {
             keeper.wake();
         }
-        let _ended_or_held_up = self.keeper.join_timeout(PATIENCE);
+    }
+
+    /// Waits until a closed lot is empty, or its worker does not come to it before the deadline.
+    pub fn wait_closed(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let _ended_or_held_up = self.keeper.join_timeout(left);
     }
 }
 
