@@ -117,6 +117,10 @@ fn a_socket_that_was_handed_in_is_not_passed_on(engine: Engine) {
             if number.parse::<i32>().is_ok_and(|number| number <= 2) {
                 continue;
             }
+            let what = std::fs::read_link(entry.path()).unwrap_or_default();
+            if !what.to_string_lossy().starts_with("socket:") {
+                continue;
+            }
             let info = format!("/proc/{pid}/fdinfo/{number}");
             // What was closed since is not passed on.
             let Ok(info) = std::fs::read_to_string(info) else {
@@ -128,7 +132,7 @@ fn a_socket_that_was_handed_in_is_not_passed_on(engine: Engine) {
             assert!(flags & 0o2_000_000 != 0, "descriptor {number} is passed on");
             found += 1;
         }
-        assert!(found > 3, "{found} descriptors");
+        assert!(found > 0, "the listener is one of them");
         program.signal(Signal::TERM);
         assert_eq!(program.wait().code, Some(0));
         pid

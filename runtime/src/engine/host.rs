@@ -106,10 +106,11 @@ impl<H: HandlerThreads> Host<H> {
     }
 
     /// Wakes the idle connections that have something to say, and closes the others.
-    pub(super) fn close_idle(&self) {
-        for poller in self.idle.get().into_iter().flatten() {
-            poller.close();
-        }
+    /// Returns by `deadline`, also when workers are held up.
+    pub(super) fn close_idle(&self, deadline: Instant) {
+        let pollers = || self.idle.get().into_iter().flatten();
+        pollers().for_each(Lot::close);
+        pollers().for_each(|poller| poller.wait_closed(deadline));
     }
 }
 

@@ -87,7 +87,7 @@ impl<H: HandlerThreads> Engine for WorkersEngine<H> {
             let left = deadline.saturating_duration_since(Instant::now());
             let _killed_or_ended = acceptor.join_timeout(left);
         }
-        self.host.close_idle();
+        self.host.close_idle(deadline);
     }
 
     fn join(self: Box<Self>) {

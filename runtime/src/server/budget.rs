@@ -74,9 +74,10 @@ impl Budget {
         if engine != Engine::Threads {
             // Two mappings for a stack; the allocator and libraries get a tenth (Tarantool's rule).
             let by_maps = (maps / 20 * 9).max(1);
-            // Half of what is left is for stacks; OS threads and the heap need the rest.
+            // A quarter of what is left is for stacks: the allocator reserves 64 MiB for each OS
+            // thread that uses it.
             let by_space = limits.address_space.map(|limit| {
-                let left = limit.saturating_sub(limits.used) / 2;
+                let left = limit.saturating_sub(limits.used) / 4;
                 ((left / limits.stack).max(1), Why::AddressSpace(limit))
             });
             let others = [Some((by_maps, Why::Maps(maps))), by_space];
@@ -177,11 +178,11 @@ mod tests {
             maps: 65_530,
             address_space: Some(500 << 20),
             used: 100 << 20,
-            stack: 1 << 20,
+            stack: (1 << 20) + 4096,
         };
         assert_eq!(
             Budget::compute(Engine::Green, None, limits).to_string(),
-            "room for 200 connections (ulimit -v is 512000)"
+            "room for 99 connections (ulimit -v is 512000)"
         );
     }
 }

@@ -44,7 +44,11 @@ pub(super) fn check(config: &Config) -> io::Result<()> {
     };
     check_address_space(config)?;
     try_descriptors(DESCRIPTORS + workers.saturating_mul(DESCRIPTORS_OF_WORKER))?;
-    try_threads(workers.saturating_add(pool).saturating_add(THREADS))?;
+    // The allocator reserves 64 MiB of address space for each thread that has ever used it, which
+    // would be missing where that is limited.
+    if budget::address_space_left().is_none() {
+        try_threads(workers.saturating_add(pool).saturating_add(THREADS))?;
+    }
     HAD.get_or_init(|| ());
     Ok(())
 }
@@ -81,8 +85,7 @@ fn try_threads(count: usize) -> io::Result<()> {
     for _ in 0..count {
         let gate = gate.clone();
         let thread = std::thread::Builder::new().name("greenway-trial".into());
-        // Each holds its place until the gate is open, and allocates nothing: the allocator would
-        // reserve address space for it.
+        // Each holds its place until the gate is open.
         match thread.spawn(move || drop(lock(&gate))) {
             Ok(thread) => threads.push(thread),
             Err(error) => {

@@ -93,7 +93,8 @@ fn of_application(backtrace: &str) -> String {
 }
 
 /// Crates whose functions say nothing of the application's mistake.
-const RUNTIME: [&str; 12] = [
+const RUNTIME: [&str; 13] = [
+    "__rustc",
     "alloc",
     "backtrace",
     "core",

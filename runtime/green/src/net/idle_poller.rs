@@ -23,10 +23,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long closing waits for the worker, which may be held up.
-const PATIENCE: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// What waits for descriptors of one worker without a green thread.
 pub struct IdlePoller<T: Send + 'static> {
@@ -112,12 +109,18 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
     }
 
     /// Gives back what has become readable by now, drops all the rest, and takes nothing more.
+    /// Does not wait for that.
     pub fn close(&self) {
         self.shared.lock().closed = true;
         if let Some(task) = self.shared.task.get() {
             task.wake();
         }
-        let _ended_or_held_up = self.task.join_timeout(PATIENCE);
+    }
+
+    /// Waits until a closed poller is empty, or its worker does not come to it before the deadline.
+    pub fn wait_closed(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let _ended_or_held_up = self.task.join_timeout(left);
     }
 }
 
