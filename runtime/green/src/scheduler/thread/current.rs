@@ -127,6 +127,8 @@ impl Current {
     /// Lets others run before one more wait ends at once. The first one does so without a pause:
     /// whoever is told to end does not wait for that. One who swallows it and waits again, or loops
     /// around a wait in a destructor, would otherwise keep the worker to itself for ever.
+    #[cold]
+    #[inline(never)] // off the stack of those who wait
     pub(super) fn give_way_before_end(&self) {
         let ends = self.own().ends.get();
         if ends == 0 {
