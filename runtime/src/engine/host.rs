@@ -109,7 +109,7 @@ impl<H: HandlerThreads> Host<H> {
     /// Returns by `deadline`, also when workers are held up.
     pub(super) fn close_idle(&self, deadline: Instant) {
         let pollers = || self.idle.get().into_iter().flatten();
-        pollers().for_each(Lot::close);
+        pollers().for_each(IdlePoller::close);
         pollers().for_each(|poller| poller.wait_closed(deadline));
     }
 }
