@@ -91,7 +91,6 @@ fn a_reader_that_waits_when_the_request_ends_gets_an_error() {
 /// The response blocks because its client does not take it, and the reader waits for the same
 /// client: both wait for one descriptor.
 #[test]
-#[ignore = "the scheduler does not let two green threads wait for one descriptor yet"]
 fn a_reader_and_a_response_that_blocks_wait_for_one_client() {
     const LARGE: usize = 30_000_000;
     for scoped in [false, true] {

@@ -144,9 +144,9 @@ pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
-        ..limit.clone()
+        ..limit
     };
-    let in_effect = match setrlimit(Resource::Nofile, raised.clone()) {
+    let in_effect = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => {
             if raised != limit {
                 STARTED_WITH.get_or_init(|| limit);
@@ -166,7 +166,7 @@ pub(crate) fn restore_descriptor_limit(command: &mut std::process::Command) {
     };
     let restore = move || {
         // A failure leaves the child with more than it needs.
-        let _restored = setrlimit(Resource::Nofile, limit.clone());
+        let _restored = setrlimit(Resource::Nofile, *limit);
         Ok(())
     };
     // SAFETY: the closure runs between fork and exec, where only what is safe in a signal handler

@@ -22,7 +22,7 @@ pub enum Io<'a> {
 ///
 /// `may` remembers one coroutine with a descriptor, and destroys it when a second one waits there:
 /// stack, borrows and all. So who waits takes the place first, and one who finds it taken waits
-/// [another way](Self::other_way).
+/// another way.
 #[derive(Clone, Copy)]
 pub struct Watched<'a> {
     watch: &'a dyn DynWaitIo,
