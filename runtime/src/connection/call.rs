@@ -35,7 +35,7 @@ impl<T: Transport> Connection<T> {
         if !self.io.stream.is_green() && self.io.flush().is_err() {
             return self.io.exchange(|exchange| exchange.close());
         }
-        let facts = RequestInfo {
+        let asked = RequestInfo {
             head: request.head.method == Method::HEAD,
             version: request.head.version,
             keep_alive: self.io.exchange.get().keep_alive(),
@@ -52,7 +52,7 @@ impl<T: Transport> Connection<T> {
         let timeout = service.config.clocks.handler;
         let limit = LimitGuard::on(&context.thread, self.since.get() + timeout);
         self.io.set_handlers_clock(Some(limit.number()));
-        let mut writer = ResponseWriter::new(self, facts, limit);
+        let mut writer = ResponseWriter::new(self, asked, limit);
         writer.keep_head(logs.response);
         let outcome = match &client {
             Ok(_) => self.call(request, info, queued, &mut writer),
@@ -101,7 +101,7 @@ impl<T: Transport> Connection<T> {
         }
         let head_bytes = line.as_ref().map_or(0, RequestLine::head_len);
         self.io.service.access(&Entry {
-            facts: info,
+            info,
             line: line.as_ref(),
             status,
             sent: body_bytes,

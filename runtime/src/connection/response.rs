@@ -37,7 +37,7 @@ pub(super) struct ResponseWriter<'a, T: Transport> {
 /// a connection.
 #[derive(Debug)]
 pub(super) struct Progress {
-    facts: RequestInfo,
+    asked: RequestInfo,
     status: StatusCode,
     plan: Option<Plan>,
     body_bytes: u64,
@@ -66,16 +66,16 @@ pub(super) struct Written {
 impl<'a, T: Transport> ResponseWriter<'a, T> {
     pub(super) fn new(
         connection: &'a Connection<T>,
-        facts: RequestInfo,
+        asked: RequestInfo,
         limit: LimitGuard<&'a Thread>,
     ) -> Self {
         let at = connection.since.get();
         let progress = match connection.progress.take() {
             Some(mut progress) => {
-                progress.restart(facts, at);
+                progress.restart(asked, at);
                 progress
             }
-            None => Progress::new(facts, at),
+            None => Progress::new(asked, at),
         };
         Self {
             connection,
@@ -171,7 +171,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                 stream.writer.send_whole(&whole)
             }
             Err(body) => {
-                let plan = http1::plan(&stream.writer.progress.facts, status, headers, length);
+                let plan = http1::plan(&stream.writer.progress.asked, status, headers, length);
                 if !plan.send_body {
                     // HEAD, 204, 304: nobody will see the body, so it is not asked for any.
                     drop(body);
@@ -303,9 +303,9 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
 impl Progress {
     #[inline(never)] // not to be made on the stack of whoever is about to call a handler
-    fn new(facts: RequestInfo, at: Instant) -> Box<Self> {
+    fn new(asked: RequestInfo, at: Instant) -> Box<Self> {
         Box::new(Self {
-            facts,
+            asked,
             status: StatusCode::OK,
             plan: None,
             body_bytes: 0,
@@ -317,8 +317,8 @@ impl Progress {
     }
 
     /// Forgets the last response.
-    fn restart(&mut self, facts: RequestInfo, at: Instant) {
-        self.facts = facts;
+    fn restart(&mut self, asked: RequestInfo, at: Instant) {
+        self.asked = asked;
         self.status = StatusCode::OK;
         self.plan = None;
         self.body_bytes = 0;
@@ -344,15 +344,15 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
         let stopping = self.writer.connection.io.service.lifecycle.is_stopping();
         let progress = &mut *self.writer.progress;
         if progress.plan.is_none() {
-            progress.facts.keep_alive &= !stopping;
+            progress.asked.keep_alive &= !stopping;
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
-            let mut plan = http1::plan(&progress.facts, status, self.headers, self.length);
+            let mut plan = http1::plan(&progress.asked, status, self.headers, self.length);
             plan.keep_alive &= io.unread_input() != Input::Abandoned;
             io.exchange(|exchange| exchange.answer(plan.keep_alive));
             io.queue(|out| {
                 let start = out.len();
-                let version = progress.facts.version;
+                let version = progress.asked.version;
                 let (content_type, headers) = (self.content_type, self.headers);
                 http1::write_head(out, version, status, content_type, headers, &plan, &date);
                 if let Some(kept) = &mut progress.head {
@@ -371,7 +371,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Sends the chunks of a body; if the stop ends it as it has allowed, its final_chunk as well.
     fn drive(&mut self, body: Body) -> Result<(), BodyError> {
-        // Unwind safety: the writer is ours, and knows whether the wire was left in order.
+        // Unwind safety: the writer is ours, and knows whether the output was left in order.
         let result = catch_unwind(AssertUnwindSafe(|| body.send_to(self)));
         if self.writer.progress.final_chunk.is_some() {
             return self.part(result);

@@ -61,17 +61,17 @@ impl<T: Transport> Switch for ClientHandle<T> {
         if !io.exchange(Exchange::switch) {
             return unfit("the request asks for no upgrade, or is answered already");
         }
-        let facts = RequestInfo {
+        let asked = RequestInfo {
             head: false,
             version: Version::HTTP_11,
             keep_alive: true,
         };
         let status = StatusCode::SWITCHING_PROTOCOLS;
         let headers = Some(headers);
-        let plan = http1::plan(&facts, status, headers, None);
+        let plan = http1::plan(&asked, status, headers, None);
         let date = date(Instant::now());
         io.queue(|out| {
-            http1::write_head(out, facts.version, status, None, headers, &plan, &date);
+            http1::write_head(out, asked.version, status, None, headers, &plan, &date);
         });
         io.flush()?;
         if let Some(clock) = io.handlers_limit.take() {

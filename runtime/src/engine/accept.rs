@@ -73,11 +73,11 @@ pub(super) fn connection_info(
     our_end: OurEnd,
 ) -> Arc<ConnectionInfo> {
     let local = our_end.of_connection(&accepted.stream).map(canonical);
-    let facts = ConnectionInfo::new(local, accepted.peer.map(canonical))
+    let info = ConnectionInfo::new(local, accepted.peer.map(canonical))
         .with_engine(service.config.engine.name())
         .with_multithread(true);
-    let trusted = service.config.forwarded_allow.trusts_peer_of(&facts);
-    Arc::new(facts.with_trusted_proxy(trusted))
+    let trusted = service.config.forwarded_allow.trusts_peer_of(&info);
+    Arc::new(info.with_trusted_proxy(trusted))
 }
 
 /// A client with an IPv4 address has that, also where we listen on `[::]` for both families.

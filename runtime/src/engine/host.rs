@@ -189,9 +189,9 @@ fn read_proxy_header(
     incoming: &mut Incoming,
 ) -> Option<Arc<ConnectionInfo>> {
     let deadline = deadline_in(service.config.clocks.head);
-    let told = loop {
+    let info = loop {
         match proxy_protocol::take(&mut incoming.buf, info, &service.config.forwarded_allow) {
-            Ok(Some(told)) => break told,
+            Ok(Some(found)) => break found,
             Ok(None) => {}
             Err(why) => {
                 proxy_protocol::report(service, info, why);
@@ -219,7 +219,7 @@ fn read_proxy_header(
         }
     };
     context.set(ConnState::Busy);
-    Some(told)
+    Some(info)
 }
 
 fn choose_worker(fd: i32) -> &'static Worker {

@@ -44,14 +44,14 @@ impl MiniHttpEngine {
             })?;
             // That server binds the address itself. Ours has shown that it was free.
             drop(listener);
-            let facts = Arc::new(
+            let info = Arc::new(
                 ConnectionInfo::new(Some(addr), None)
                     .with_engine(service.config.engine.name())
                     .with_multithread(true),
             );
             let _runs_for_ever = Factory {
                 service: service.clone(),
-                facts,
+                info,
             }
             .start(addr)?;
         }
@@ -69,7 +69,7 @@ impl Engine for MiniHttpEngine {
 
 struct Factory {
     service: Arc<Service>,
-    facts: Arc<ConnectionInfo>,
+    info: Arc<ConnectionInfo>,
 }
 
 impl HttpServiceFactory for Factory {
@@ -80,7 +80,7 @@ impl HttpServiceFactory for Factory {
     fn new_service(&self, _id: usize) -> Host {
         Host {
             service: self.service.clone(),
-            facts: self.facts.clone(),
+            info: self.info.clone(),
         }
     }
 }
@@ -88,7 +88,7 @@ impl HttpServiceFactory for Factory {
 /// The application, as `may_minihttp` sees it.
 struct Host {
     service: Arc<Service>,
-    facts: Arc<ConnectionInfo>,
+    info: Arc<ConnectionInfo>,
 }
 
 impl HttpService for Host {
@@ -137,7 +137,7 @@ impl Host {
                 return Err(unsupported("chunked request bodies"));
             }
         };
-        Request::new(parsed.head, input, self.facts.clone())
+        Request::new(parsed.head, input, self.info.clone())
     }
 }
 

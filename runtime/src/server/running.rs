@@ -157,8 +157,8 @@ impl Running {
 
     /// Requests that were cut short, and those that would be if the process ended now.
     pub(crate) fn unfinished(&self) -> usize {
-        let parked = self.service.metrics.idle.load(Relaxed);
-        self.service.lifecycle.cut() + self.service.lifecycle.unfinished(parked)
+        let idle = self.service.metrics.idle.load(Relaxed);
+        self.service.lifecycle.cut() + self.service.lifecycle.unfinished(idle)
     }
 }
 

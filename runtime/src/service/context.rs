@@ -70,8 +70,8 @@ impl ConnContext {
             state: AtomicU8::new(state as u8),
             request: Mutex::default(),
         });
-        let errand: Arc<dyn TaskContext> = context.clone();
-        context.thread.set_context(Arc::downgrade(&errand));
+        let as_context: Arc<dyn TaskContext> = context.clone();
+        context.thread.set_context(Arc::downgrade(&as_context));
         context
     }
 

@@ -178,9 +178,9 @@ impl Lifecycle {
     }
 
     /// Connections that are open and not idle: requests that a process which ends now would cut.
-    /// `parked` connections are idle without a thread.
-    pub(crate) fn unfinished(&self, parked: usize) -> usize {
-        let mut idle = parked;
+    /// `without_thread` is how many idle ones have no thread.
+    pub(crate) fn unfinished(&self, without_thread: usize) -> usize {
+        let mut idle = without_thread;
         self.each_state(|state| idle += usize::from(state == ConnState::Idle));
         self.connections().saturating_sub(idle)
     }

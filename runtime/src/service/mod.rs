@@ -96,9 +96,9 @@ impl Service {
     }
 
     /// Notes something that was no request, and was answered with `status`.
-    pub(crate) fn access_bad(&self, facts: &ConnectionInfo, status: StatusCode) {
+    pub(crate) fn access_bad(&self, info: &ConnectionInfo, status: StatusCode) {
         self.access(&Entry {
-            facts,
+            info,
             line: None,
             status,
             sent: 0,
@@ -124,15 +124,15 @@ impl Service {
     pub(crate) fn client_of(
         &self,
         head: &mut Head,
-        facts: &Arc<ConnectionInfo>,
+        info: &Arc<ConnectionInfo>,
     ) -> Result<Option<Arc<ConnectionInfo>>, &'static str> {
-        forwarded::apply(head, facts, &self.config.forwarded_allow)
+        forwarded::apply(head, info, &self.config.forwarded_allow)
     }
 
     /// Whether a connection is to begin with a PROXY header.
-    pub(crate) fn expects_proxy(&self, facts: &ConnectionInfo) -> bool {
+    pub(crate) fn expects_proxy(&self, info: &ConnectionInfo) -> bool {
         let config = &self.config;
-        config.proxy_protocol && config.proxy_allow.trusts_peer_of(facts)
+        config.proxy_protocol && config.proxy_allow.trusts_peer_of(info)
     }
 
     /// Opens the logs anew, for whoever has moved the files away.

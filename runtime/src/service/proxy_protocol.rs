@@ -54,7 +54,7 @@ struct Proxied {
 /// When it is no such header. The connection has to be closed.
 pub(crate) fn take(
     buf: &mut BytesMut,
-    facts: &ConnectionInfo,
+    info: &ConnectionInfo,
     trust: &Trust,
 ) -> Result<Option<Arc<ConnectionInfo>>, Malformed> {
     let Some(header) = parse(buf)? else {
@@ -65,23 +65,23 @@ pub(crate) fn take(
     if buf.is_empty() {
         *buf = BytesMut::new();
     }
-    let mut facts = facts.clone();
+    let mut info = info.clone();
     // Who is behind it is unknown, so what the requests claim cannot be believed either.
-    facts.trusted_proxy = false;
+    info.trusted_proxy = false;
     if let Some(proxied) = header.proxied {
-        facts.peer = Some(proxied.client);
-        facts.local = Some(proxied.server);
+        info.peer = Some(proxied.client);
+        info.local = Some(proxied.server);
         if proxied.tls {
-            facts.scheme = "https";
+            info.scheme = "https";
         }
-        facts.trusted_proxy = trust.trusts_peer_of(&facts);
+        info.trusted_proxy = trust.trusts_peer_of(&info);
     }
-    Ok(Some(Arc::new(facts)))
+    Ok(Some(Arc::new(info)))
 }
 
 /// Logs that a connection is closed for its header. Only trusted peers can cause it.
-pub(crate) fn report(service: &Service, facts: &ConnectionInfo, why: Malformed) {
-    let peer = facts
+pub(crate) fn report(service: &Service, info: &ConnectionInfo, why: Malformed) {
+    let peer = info
         .peer
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());
     let what = format_args!("a connection from {peer} is closed: {}", why.0);
@@ -344,10 +344,10 @@ mod tests {
     #[test]
     fn it_is_taken_off_and_told() {
         let local = "10.0.0.1:80".parse().ok();
-        let facts = ConnectionInfo::new(local, "127.0.0.1:9".parse().ok()).with_trusted_proxy(true);
+        let info = ConnectionInfo::new(local, "127.0.0.1:9".parse().ok()).with_trusted_proxy(true);
         let trust = "127.0.0.1,192.0.2.1".parse().unwrap();
         let mut buf = BytesMut::from(&b"PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\nGET"[..]);
-        let told = take(&mut buf, &facts, &trust).unwrap().unwrap();
+        let told = take(&mut buf, &info, &trust).unwrap().unwrap();
         assert_eq!(&buf[..], b"GET");
         assert_eq!(told.peer, "192.0.2.1:5".parse().ok());
         assert_eq!(told.local, "192.0.2.2:443".parse().ok());
@@ -357,8 +357,8 @@ mod tests {
         );
 
         let mut buf = BytesMut::from(&b"PROXY UNKNOWN\r\n"[..]);
-        let unknown = take(&mut buf, &facts, &trust).unwrap().unwrap();
-        assert_eq!(unknown.peer, facts.peer);
+        let unknown = take(&mut buf, &info, &trust).unwrap().unwrap();
+        assert_eq!(unknown.peer, info.peer);
         assert!(!unknown.trusted_proxy, "nobody knows who is behind");
     }
 

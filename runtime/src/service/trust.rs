@@ -87,8 +87,8 @@ impl Trust {
     }
 
     /// Whether the peer of a connection is on the list.
-    pub(crate) fn trusts_peer_of(&self, facts: &ConnectionInfo) -> bool {
-        match (facts.local, facts.peer) {
+    pub(crate) fn trusts_peer_of(&self, info: &ConnectionInfo) -> bool {
+        match (info.local, info.peer) {
             (None, _) => self.everybody || !self.networks.is_empty(), // a unix socket
             (Some(_), Some(peer)) => self.trusts(peer.ip()),
             // Reset before we could ask who it was. It may have left a request behind.

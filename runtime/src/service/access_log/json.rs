@@ -12,7 +12,7 @@ pub(super) fn line(entry: &Entry<'_>, now: SystemTime) -> String {
     let mut time = String::with_capacity(24);
     timestamp::push_rfc3339_millis(&mut time, now);
     out.text("time", Some(time.as_bytes()));
-    let peer = entry.facts.peer.map(|peer| peer.ip().to_string());
+    let peer = entry.info.peer.map(|peer| peer.ip().to_string());
     out.text("remote_addr", peer.as_deref().map(str::as_bytes));
     let mut words = entry.line.map_or("", RequestLine::text).splitn(3, ' ');
     let mut word = || {
@@ -25,7 +25,7 @@ pub(super) fn line(entry: &Entry<'_>, now: SystemTime) -> String {
     out.text("method", method);
     out.text("target", target);
     out.text("protocol", protocol);
-    out.text("scheme", Some(entry.facts.scheme.as_bytes()));
+    out.text("scheme", Some(entry.info.scheme.as_bytes()));
     let field = |name| entry.line.and_then(|line| line.field(name));
     out.text("host", field("host"));
     out.number("status", Some(entry.status.as_u16()));

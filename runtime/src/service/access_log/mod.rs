@@ -28,7 +28,7 @@ pub(crate) struct LogWants {
 /// A request that is over.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
-    pub(crate) facts: &'a ConnectionInfo,
+    pub(crate) info: &'a ConnectionInfo,
     /// `None` if what came was no request.
     pub(crate) line: Option<&'a RequestLine>,
     pub(crate) status: StatusCode,

@@ -33,7 +33,7 @@ struct Forwarded {
 const CONTRADICTION: &str = "the forwarding fields contradict one another";
 const MALFORMED: &str = "malformed forwarding fields";
 
-/// The facts of a request that came through a trusted proxy, if they differ from those of its
+/// The info of a request that came through a trusted proxy, if they differ from those of its
 /// connection. The host goes into the head, where that of an absolute target would stand: it
 /// overrides `Host` in the same way.
 ///
@@ -41,10 +41,10 @@ const MALFORMED: &str = "malformed forwarding fields";
 /// Where the fields are malformed or contradict one another; says which. It is to be a 400.
 pub(crate) fn apply(
     head: &mut Head,
-    facts: &Arc<ConnectionInfo>,
+    info: &Arc<ConnectionInfo>,
     trust: &Trust,
 ) -> Result<Option<Arc<ConnectionInfo>>, &'static str> {
-    if !facts.trusted_proxy
+    if !info.trusted_proxy
         || !head
             .fields
             .iter()
@@ -59,10 +59,10 @@ pub(crate) fn apply(
     if forwarded.client.is_none() && forwarded.scheme.is_none() {
         return Ok(None);
     }
-    let mut facts = ConnectionInfo::clone(facts);
-    facts.peer = forwarded.client.or(facts.peer);
-    facts.scheme = forwarded.scheme.unwrap_or(facts.scheme);
-    Ok(Some(Arc::new(facts)))
+    let mut info = ConnectionInfo::clone(info);
+    info.peer = forwarded.client.or(info.peer);
+    info.scheme = forwarded.scheme.unwrap_or(info.scheme);
+    Ok(Some(Arc::new(info)))
 }
 
 /// Most requests have no field whose name is as long as one of ours.

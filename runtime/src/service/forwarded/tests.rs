@@ -12,26 +12,26 @@ fn head(fields: &[(&str, &str)]) -> Head {
     Head::from_http(&request.body(()).unwrap().into_parts().0)
 }
 
-fn facts(peer: &str, trust: &Trust) -> Arc<ConnectionInfo> {
-    let facts = ConnectionInfo::new("10.0.0.9:80".parse().ok(), peer.parse().ok());
-    let trusted = trust.trusts_peer_of(&facts);
-    Arc::new(facts.with_trusted_proxy(trusted))
+fn info(peer: &str, trust: &Trust) -> Arc<ConnectionInfo> {
+    let info = ConnectionInfo::new("10.0.0.9:80".parse().ok(), peer.parse().ok());
+    let trusted = trust.trusts_peer_of(&info);
+    Arc::new(info.with_trusted_proxy(trusted))
 }
 
 /// Peer, scheme and host as the application sees them.
 fn seen(fields: &[(&str, &str)]) -> Result<String, &'static str> {
     let trust: Trust = "10.0.0.0/8".parse().unwrap();
-    let facts = facts("10.0.0.1:99", &trust);
+    let info = info("10.0.0.1:99", &trust);
     let mut head = head(fields);
-    let facts = match apply(&mut head, &facts, &trust) {
-        Ok(told) => told.unwrap_or(facts),
+    let info = match apply(&mut head, &info, &trust) {
+        Ok(told) => told.unwrap_or(info),
         Err(why) => return Err(why),
     };
-    let request = Request::new(head, Input::empty(), facts.clone()).unwrap();
-    let peer = facts.peer.unwrap();
+    let request = Request::new(head, Input::empty(), info.clone()).unwrap();
+    let peer = info.peer.unwrap();
     Ok(format!(
         "{}://{} {peer}",
-        facts.scheme,
+        info.scheme,
         request.host().unwrap()
     ))
 }
@@ -202,7 +202,7 @@ fn contradictions_and_malformed_fields_are_refused() {
 #[test]
 fn from_others_the_fields_have_no_effect() {
     let trust: Trust = "10.0.0.1".parse().unwrap();
-    let stranger = facts("192.0.2.1:5", &trust);
+    let stranger = info("192.0.2.1:5", &trust);
     let fields = [
         (FOR, "6.6.6.6"),
         (PROTO, "https"),

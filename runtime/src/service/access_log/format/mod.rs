@@ -194,7 +194,7 @@ impl Format {
 /// The request anew, without its body.
 fn request_of(entry: &Entry<'_>) -> Option<Request> {
     let head = entry.head?.clone();
-    Request::new(head, Input::empty(), Arc::new(entry.facts.clone())).ok()
+    Request::new(head, Input::empty(), Arc::new(entry.info.clone())).ok()
 }
 
 /// A field of a head as it was sent.
@@ -222,7 +222,7 @@ impl Letter {
         let request_field = |name| entry.line.and_then(|line| line.field(name));
         // Writing to a String cannot fail.
         let _ = match self {
-            Self::RemoteAddress => match entry.facts.peer {
+            Self::RemoteAddress => match entry.info.peer {
                 Some(peer) => write!(out, "{}", peer.ip()),
                 None => write!(out, "-"),
             },

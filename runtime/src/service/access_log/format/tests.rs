@@ -10,12 +10,12 @@ const HEAD: &str = "GET /a/b?c=d&e HTTP/1.1\r\nHost: example.org\r\nReferer: htt
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n";
 
 fn line(format: &str) -> String {
-    let facts = ConnectionInfo::new(None, Some("192.0.2.1:4711".parse().unwrap()));
+    let info = ConnectionInfo::new(None, Some("192.0.2.1:4711".parse().unwrap()));
     let request_line = RequestLine::new(HEAD.as_bytes().to_vec().into());
     let request = http::Request::get("/a/b?c=d&e").header("Host", "example.org:81");
     let head = Head::from_http(&request.body(()).unwrap().into_parts().0);
     let entry = Entry {
-        facts: &facts,
+        info: &info,
         line: Some(&request_line),
         status: StatusCode::OK,
         sent: 12,
@@ -33,9 +33,9 @@ fn now() -> SystemTime {
 
 /// What is logged of something that was no request.
 fn bad_line(format: &Format) -> String {
-    let facts = ConnectionInfo::new(None, None);
+    let info = ConnectionInfo::new(None, None);
     let entry = Entry {
-        facts: &facts,
+        info: &info,
         line: None,
         status: StatusCode::BAD_REQUEST,
         sent: 0,
