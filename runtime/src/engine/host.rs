@@ -69,7 +69,8 @@ impl<H: HandlerThreads> Host<H> {
         self.service.metrics.accepted();
         let host = self.clone();
         spawn_on(choose_worker(stream.as_raw_fd()), move || {
-            if let Some((admission, connection)) = open(&host.service, stream, info, admission) {
+            if let Some(opened) = open(&host.service, stream, info, admission) {
+                let (admission, connection) = opened.attach(&host.service);
                 host.serve(admission, connection);
             }
         });
@@ -165,7 +166,7 @@ fn open(
     stream: TcpStream,
     mut info: Arc<ConnectionInfo>,
     mut admission: Admission,
-) -> Option<(Admission, Connection<Stream>)> {
+) -> Option<Box<Opened>> {
     let context = ConnContext::new(ConnState::Busy);
     admission.attach(context.clone());
     let stream = Stream::new(stream)
@@ -175,9 +176,32 @@ fn open(
     if service.expects_proxy(&info) {
         info = read_proxy_header(service, &context, &info, &stream, &mut incoming)?;
     }
-    let detached = Detached::new(IoParts::new(stream, incoming), info);
-    let connection = Connection::attach(detached, service.clone(), context);
-    Some((admission, connection))
+    Some(Box::new(Opened {
+        connection: Detached::new(IoParts::new(stream, incoming), info),
+        admission,
+        context,
+    }))
+}
+
+/// A connection that was accepted, and the green thread that will serve it. On the heap, and
+/// attached by a function of its own: the two together would take more than a page of stack.
+struct Opened {
+    connection: Detached<Stream>,
+    admission: Admission,
+    context: Arc<ConnContext>,
+}
+
+impl Opened {
+    #[inline(never)]
+    fn attach(self: Box<Self>, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+        let Self {
+            connection,
+            admission,
+            context,
+        } = *self;
+        let connection = Connection::attach(connection, service.clone(), context);
+        (admission, connection)
+    }
 }
 
 /// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
