@@ -78,9 +78,31 @@ impl<H: HandlerThreads> Host<H> {
 
     // The parameters in this order, so that the socket is closed before the admission ends.
     fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Stream>) {
-        if let Served::Idle(connection, until) = connection.serve(&self.handlers, PATIENCE) {
-            self.wait_idle(admission, connection, until);
+        match connection.serve(&self.handlers, PATIENCE) {
+            Served::Closed => {}
+            Served::Idle(connection, until) => self.wait_idle(admission, connection, until),
+            Served::Queued(queued) => self.wait_queued(admission, queued),
         }
+    }
+
+    /// Gives the green thread up while the request waits for its handler's thread.
+    #[inline(never)]
+    fn wait_queued(self: &Arc<Self>, mut admission: Admission, queued: H::Queued) {
+        admission.detach();
+        let host = self.clone();
+        let worker = current_worker().unwrap_or_else(least_loaded);
+        let go_on = move |connection: Option<Detached<Stream>>| {
+            let Some(connection) = connection else {
+                return;
+            };
+            let after = Box::new(AfterQueue {
+                connection,
+                admission,
+                host,
+            });
+            spawn_on(worker, move || after.go_on());
+        };
+        self.handlers.when_back(queued, Box::new(go_on));
     }
 
     #[inline(never)]
@@ -126,16 +148,53 @@ impl<H: HandlerThreads> Idle<H> {
     fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
         let Self {
             connection,
-            mut admission,
+            admission,
             counted,
         } = *self;
         let host = counted.0.clone();
-        connection.io.stream.came_back();
-        let context = ConnContext::new(ConnState::Busy);
-        admission.attach(context.clone());
-        let connection = Connection::attach(connection, host.service.clone(), context);
+        let (admission, connection) = attach_again(&host.service, admission, connection);
         (host, admission, connection)
     }
+}
+
+/// A connection without a green thread, whose request has been served meanwhile.
+struct AfterQueue<H: HandlerThreads> {
+    connection: Detached<Stream>,
+    admission: Admission,
+    host: Arc<Host<H>>,
+}
+
+impl<H: HandlerThreads> AfterQueue<H> {
+    /// Goes on with the connection, on the green thread that calls.
+    fn go_on(self: Box<Self>) {
+        let (host, admission, connection) = self.attach();
+        if connection.finish_exchange() {
+            host.serve(admission, connection);
+        }
+    }
+
+    #[inline(never)]
+    fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+        let Self {
+            connection,
+            admission,
+            host,
+        } = *self;
+        let (admission, connection) = attach_again(&host.service, admission, connection);
+        (host, admission, connection)
+    }
+}
+
+fn attach_again(
+    service: &Arc<Service>,
+    mut admission: Admission,
+    connection: Detached<Stream>,
+) -> (Admission, Connection<Stream>) {
+    connection.io.stream.came_back();
+    let context = ConnContext::new(ConnState::Busy);
+    admission.attach(context.clone());
+    let connection = Connection::attach(connection, service.clone(), context);
+    (admission, connection)
 }
 
 impl<H: HandlerThreads> AsFd for Idle<H> {
