@@ -32,10 +32,21 @@ pub(super) struct Host<H: HandlerThreads> {
 }
 
 /// A connection without a green thread.
-struct Idle<H: HandlerThreads> {
+struct Parked {
     connection: Detached<Stream>,
     admission: Admission,
+}
+
+/// One that waits for its next request.
+struct Idle<H: HandlerThreads> {
+    parked: Parked,
     counted: Counted<H>,
+}
+
+/// One whose request waits for the thread of a handler, or has had it.
+struct Queued<H: HandlerThreads> {
+    parked: Parked,
+    host: Arc<Host<H>>,
 }
 
 /// Counts an idle connection.
@@ -95,12 +106,12 @@ impl<H: HandlerThreads> Host<H> {
             let Some(connection) = connection else {
                 return;
             };
-            let after = Box::new(AfterQueue {
+            let parked = Parked {
                 connection,
                 admission,
-                host,
-            });
-            spawn_on(worker, move || after.go_on());
+            };
+            let queued = Box::new(Queued { parked, host });
+            spawn_on(worker, move || queued.go_on());
         };
         self.handlers.when_back(queued, Box::new(go_on));
     }
@@ -117,8 +128,10 @@ impl<H: HandlerThreads> Host<H> {
         };
         admission.detach();
         let idle = Box::new(Idle {
-            connection,
-            admission,
+            parked: Parked {
+                connection,
+                admission,
+            },
             counted: Counted::new(self.clone()),
         });
         let here = current_worker().and_then(|here| self.idle.get()?.get(here.index()));
@@ -137,6 +150,21 @@ impl<H: HandlerThreads> Host<H> {
     }
 }
 
+impl Parked {
+    /// Gives it to the green thread that calls.
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+        let Self {
+            connection,
+            mut admission,
+        } = self;
+        connection.io.stream.came_back();
+        let context = ConnContext::new(ConnState::Busy);
+        admission.attach(context.clone());
+        let connection = Connection::attach(connection, service.clone(), context);
+        (admission, connection)
+    }
+}
+
 impl<H: HandlerThreads> Idle<H> {
     /// Goes on with the connection, on the green thread that calls.
     fn go_on(self: Box<Self>) {
@@ -146,26 +174,15 @@ impl<H: HandlerThreads> Idle<H> {
 
     #[inline(never)]
     fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
-        let Self {
-            connection,
-            admission,
-            counted,
-        } = *self;
+        let Self { parked, counted } = *self;
         let host = counted.0.clone();
-        let (admission, connection) = attach_again(&host.service, admission, connection);
+        let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
     }
 }
 
-/// A connection without a green thread, whose request has been served meanwhile.
-struct AfterQueue<H: HandlerThreads> {
-    connection: Detached<Stream>,
-    admission: Admission,
-    host: Arc<Host<H>>,
-}
-
-impl<H: HandlerThreads> AfterQueue<H> {
-    /// Goes on with the connection, on the green thread that calls.
+impl<H: HandlerThreads> Queued<H> {
+    /// Goes on with the connection after its request, on the green thread that calls.
     fn go_on(self: Box<Self>) {
         let (host, admission, connection) = self.attach();
         if connection.finish_exchange() {
@@ -175,31 +192,15 @@ impl<H: HandlerThreads> AfterQueue<H> {
 
     #[inline(never)]
     fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
-        let Self {
-            connection,
-            admission,
-            host,
-        } = *self;
-        let (admission, connection) = attach_again(&host.service, admission, connection);
+        let Self { parked, host } = *self;
+        let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
     }
 }
 
-fn attach_again(
-    service: &Arc<Service>,
-    mut admission: Admission,
-    connection: Detached<Stream>,
-) -> (Admission, Connection<Stream>) {
-    connection.io.stream.came_back();
-    let context = ConnContext::new(ConnState::Busy);
-    admission.attach(context.clone());
-    let connection = Connection::attach(connection, service.clone(), context);
-    (admission, connection)
-}
-
 impl<H: HandlerThreads> AsFd for Idle<H> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.io.stream.std().as_fd()
+        self.parked.connection.io.stream.std().as_fd()
     }
 }
 
