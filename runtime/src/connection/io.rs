@@ -148,6 +148,7 @@ impl<T: Transport> BufferedIo<T> {
     }
 
     /// For another thread that goes on with the connection.
+    #[inline]
     pub(super) fn into_parts(self) -> (IoParts<T>, Client) {
         let parts = IoParts {
             stream: self.stream,

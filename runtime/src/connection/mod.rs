@@ -118,7 +118,8 @@ pub(crate) struct Connection<T: Transport> {
     progress: Cell<Option<Box<Progress>>>,
 }
 
-/// A connection on its way from one thread to another.
+/// A connection on its way from one thread to another. On the heap, as it passes through functions
+/// that lie on the stack of a green thread: see "Stack".
 #[derive(Debug)]
 pub(crate) struct Detached<T> {
     pub(crate) io: IoParts<T>,
@@ -129,20 +130,25 @@ pub(crate) struct Detached<T> {
 
 impl<T> Detached<T> {
     /// A connection that was accepted.
-    pub(crate) fn new(io: IoParts<T>, info: Arc<ConnectionInfo>) -> Self {
-        Self {
+    pub(crate) fn new(io: IoParts<T>, info: Arc<ConnectionInfo>) -> Box<Self> {
+        Box::new(Self {
             io,
             client: Client::default(),
             info,
             since: Instant::now(),
-        }
+        })
     }
 }
 
 impl<T: Transport> Connection<T> {
     /// Goes on with a connection on the thread whose context this is.
+    #[expect(
+        clippy::boxed_local,
+        reason = "it is large, and comes from other threads' heaps"
+    )]
+    #[inline(never)]
     pub(crate) fn attach(
-        detached: Detached<T>,
+        detached: Box<Detached<T>>,
         service: Arc<Service>,
         context: Arc<ConnContext>,
     ) -> Self {
@@ -151,7 +157,7 @@ impl<T: Transport> Connection<T> {
             client,
             info,
             since,
-        } = detached;
+        } = *detached;
         context.set_client(Some(info.clone()));
         let io = Rc::new(BufferedIo::new(io, client, service, context));
         let weak = Rc::downgrade(&io);
@@ -175,15 +181,16 @@ impl<T: Transport> Connection<T> {
 
     /// For another thread to go on with. `None` if another protocol has the connection, which
     /// cannot be taken from it: it is closed.
-    pub(crate) fn detach(self) -> Option<Detached<T>> {
+    #[inline(never)]
+    pub(crate) fn detach(self) -> Option<Box<Detached<T>>> {
         let io = Rc::try_unwrap(self.io).map_err(|io| io.close()).ok()?;
         let (io, client) = io.into_parts();
-        Some(Detached {
+        Some(Box::new(Detached {
             io,
             client,
             info: self.info,
             since: self.since.get(),
-        })
+        }))
     }
 
     /// Serves the connection until it is closed, has been idle for `patience`, or has to wait for

@@ -33,7 +33,7 @@ pub(super) struct Host<H: HandlerThreads> {
 
 /// A connection without a green thread.
 struct Parked {
-    connection: Detached<Stream>,
+    connection: Box<Detached<Stream>>,
     admission: Admission,
 }
 
@@ -102,7 +102,7 @@ impl<H: HandlerThreads> Host<H> {
         admission.detach();
         let host = self.clone();
         let worker = current_worker().unwrap_or_else(least_loaded);
-        let go_on = move |connection: Option<Detached<Stream>>| {
+        let go_on = move |connection: Option<Box<Detached<Stream>>>| {
             let Some(connection) = connection else {
                 return;
             };
@@ -110,7 +110,7 @@ impl<H: HandlerThreads> Host<H> {
                 connection,
                 admission,
             };
-            let queued = Box::new(Queued { parked, host });
+            let queued = Queued { parked, host };
             spawn_on(worker, move || queued.go_on());
         };
         self.handlers.when_back(queued, Box::new(go_on));
@@ -167,14 +167,14 @@ impl Parked {
 
 impl<H: HandlerThreads> Idle<H> {
     /// Goes on with the connection, on the green thread that calls.
-    fn go_on(self: Box<Self>) {
+    fn go_on(self) {
         let (host, admission, connection) = self.attach();
         host.serve(admission, connection);
     }
 
     #[inline(never)]
-    fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
-        let Self { parked, counted } = *self;
+    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+        let Self { parked, counted } = self;
         let host = counted.0.clone();
         let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
@@ -183,7 +183,7 @@ impl<H: HandlerThreads> Idle<H> {
 
 impl<H: HandlerThreads> Queued<H> {
     /// Goes on with the connection after its request, on the green thread that calls.
-    fn go_on(self: Box<Self>) {
+    fn go_on(self) {
         let (host, admission, connection) = self.attach();
         if connection.finish_exchange() {
             host.serve(admission, connection);
@@ -191,8 +191,8 @@ impl<H: HandlerThreads> Queued<H> {
     }
 
     #[inline(never)]
-    fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
-        let Self { parked, host } = *self;
+    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+        let Self { parked, host } = self;
         let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
     }
@@ -226,7 +226,7 @@ fn open(
     stream: TcpStream,
     mut info: Arc<ConnectionInfo>,
     mut admission: Admission,
-) -> Option<Box<Opened>> {
+) -> Option<Opened> {
     let context = ConnContext::new(ConnState::Busy);
     admission.attach(context.clone());
     let stream = Stream::new(stream)
@@ -236,29 +236,29 @@ fn open(
     if service.expects_proxy(&info) {
         info = read_proxy_header(service, &context, &info, &stream, &mut incoming)?;
     }
-    Some(Box::new(Opened {
+    Some(Opened {
         connection: Detached::new(IoParts::new(stream, incoming), info),
         admission,
         context,
-    }))
+    })
 }
 
-/// A connection that was accepted, and the green thread that will serve it. On the heap, and
-/// attached by a function of its own: the two together would take more than a page of stack.
+/// A connection that was accepted, and the green thread that will serve it. Attached by a function of
+/// its own: it and [`open`] together would take more than a page of stack.
 struct Opened {
-    connection: Detached<Stream>,
+    connection: Box<Detached<Stream>>,
     admission: Admission,
     context: Arc<ConnContext>,
 }
 
 impl Opened {
     #[inline(never)]
-    fn attach(self: Box<Self>, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
         let Self {
             connection,
             admission,
             context,
-        } = *self;
+        } = self;
         let connection = Connection::attach(connection, service.clone(), context);
         (admission, connection)
     }

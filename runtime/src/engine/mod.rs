@@ -43,7 +43,7 @@ pub(crate) trait HandlerThreads: Handlers<Stream> + Send + Sync + 'static {
 }
 
 /// What is done with a connection that comes back from its handler.
-pub(crate) type GoOn = Box<dyn FnOnce(Option<Detached<Stream>>) + Send>;
+pub(crate) type GoOn = Box<dyn FnOnce(Option<Box<Detached<Stream>>>) + Send>;
 
 impl HandlerThreads for Here {
     fn when_back(&self, queued: Infallible, _: GoOn) {

@@ -23,7 +23,7 @@ const LONG_QUEUE: usize = 4;
 
 /// A request for the pool, and the connection that it came on.
 struct Job {
-    connection: Detached<Stream>,
+    connection: Box<Detached<Stream>>,
     request: RequestHead,
     since: Instant,
     back: Back,
@@ -66,7 +66,7 @@ impl Reply {
 }
 
 impl Back {
-    fn give(self, connection: Option<Detached<Stream>>) {
+    fn give(self, connection: Option<Box<Detached<Stream>>>) {
         self.0.over(connection);
     }
 }
@@ -79,7 +79,7 @@ impl Drop for Back {
 
 impl Reply {
     /// Says that the job is over, to whoever has to know. Only the first call counts.
-    fn over(&self, connection: Option<Detached<Stream>>) {
+    fn over(&self, connection: Option<Box<Detached<Stream>>>) {
         let mut state = self.lock();
         let former = match &*state {
             ReplyState::Over(_) => return,
@@ -91,7 +91,7 @@ impl Reply {
                 go_on(connection);
             }
             _ => {
-                *state = ReplyState::Over(connection.map(Box::new));
+                *state = ReplyState::Over(connection);
                 drop(state);
                 self.thread.wake();
             }
@@ -99,10 +99,10 @@ impl Reply {
     }
 
     /// Waits until the job is over.
-    fn wait(&self) -> Option<Detached<Stream>> {
+    fn wait(&self) -> Option<Box<Detached<Stream>>> {
         let result = wait_for(Awaited::Job, None, Io::None, |_, _| {
             match &mut *self.lock() {
-                ReplyState::Over(connection) => Some(connection.take().map(|boxed| *boxed)),
+                ReplyState::Over(connection) => Some(connection.take()),
                 ReplyState::Awaited | ReplyState::Left(_) => None,
             }
         });
@@ -116,7 +116,7 @@ impl Reply {
             ReplyState::Over(connection) => {
                 let connection = connection.take();
                 drop(state);
-                go_on(connection.map(|boxed| *boxed));
+                go_on(connection);
             }
             ReplyState::Awaited | ReplyState::Left(_) => *state = ReplyState::Left(go_on),
         }
@@ -169,7 +169,11 @@ impl Pool {
     }
 
     /// Hands a request over. Whether there are many before it, too.
-    fn hand_over(&self, connection: Detached<Stream>, request: RequestHead) -> (Arc<Reply>, bool) {
+    fn hand_over(
+        &self,
+        connection: Box<Detached<Stream>>,
+        request: RequestHead,
+    ) -> (Arc<Reply>, bool) {
         let reply = Arc::new(Reply {
             state: Mutex::new(ReplyState::Awaited),
             thread: current().handle(),
@@ -281,7 +285,7 @@ fn serve(
     connection: Connection<Stream>,
     request: RequestHead,
     queued: bool,
-) -> Option<Detached<Stream>> {
+) -> Option<Box<Detached<Stream>>> {
     let mut request = Some(request);
     while let Some(next) = request.take() {
         connection.exchange(next, queued);
