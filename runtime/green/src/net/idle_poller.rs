@@ -204,8 +204,9 @@ impl<T: Send + 'static> Shared<T> {
 
 impl<T: Send + 'static> fmt::Debug for IdlePoller<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parked = self.shared.lock().parked.len();
         f.debug_struct("IdlePoller")
-            .field("parked", &self.shared.lock().parked.len())
+            .field("parked", &parked)
             .finish_non_exhaustive()
     }
 }
