@@ -25,6 +25,9 @@ const MOST: usize = 100;
 #[derive(Debug)]
 pub(crate) struct ErrorLog {
     counts: Arc<Mutex<Counts>>,
+    window: Duration,
+    /// Logs a count.
+    tell: fn(Option<&str>, u64),
     /// Logs the counts later; ends when there are none.
     reporter: Mutex<Option<OsThread>>,
 }
@@ -38,12 +41,18 @@ struct Counts {
 
 impl ErrorLog {
     pub(super) fn new() -> Self {
+        Self::with(WINDOW, log_count)
+    }
+
+    fn with(window: Duration, tell: fn(Option<&str>, u64)) -> Self {
         let counts = Counts {
-            limit: RateLimit::new(WINDOW, MOST_OF_A_KIND, MOST),
+            limit: RateLimit::new(window, MOST_OF_A_KIND, MOST),
             reported_later: false,
         };
         Self {
             counts: Arc::new(Mutex::new(counts)),
+            window,
+            tell,
             reporter: Mutex::new(None),
         }
     }
@@ -95,8 +104,10 @@ impl ErrorLog {
         if std::mem::replace(&mut lock(&self.counts).reported_later, true) {
             return;
         }
-        let counts = self.counts.clone();
-        match OsThread::start("greenway-counts", move || report_counts(&counts)) {
+        let (counts, window, tell) = (self.counts.clone(), self.window, self.tell);
+        match OsThread::start("greenway-counts", move || {
+            report_counts(&counts, window, tell)
+        }) {
             // The predecessor that this drops has nothing left to do but to end.
             Ok(task) => drop(lock(&self.reporter).replace(task)),
             // The count is logged with the next message of its kind, or at the stop.
@@ -117,9 +128,10 @@ impl ErrorLog {
 }
 
 /// Logs the counts of messages that were not logged, until there are none.
-fn report_counts(counts: &Mutex<Counts>) {
+fn report_counts(counts: &Mutex<Counts>, window: Duration, tell: fn(Option<&str>, u64)) {
+    let _not_silent = Reporting(counts);
     loop {
-        green::sleep(WINDOW); // the windows of all messages that were counted before are over then
+        green::sleep(window); // the windows of all messages that were counted before are over then
         let (over, goes_on) = {
             let mut counts = lock(counts);
             let over = counts.limit.take_unsaid(Some(Instant::now()));
@@ -127,10 +139,22 @@ fn report_counts(counts: &Mutex<Counts>) {
             (over, counts.reported_later)
         };
         for (kind, unsaid) in over {
-            log_count(kind.as_deref(), unsaid);
+            tell(kind.as_deref(), unsaid);
         }
         if !goes_on {
             return;
+        }
+    }
+}
+
+/// The reporter is at work. If the application's logger panics under it, the next message that is not
+/// shown starts another one.
+struct Reporting<'a>(&'a Mutex<Counts>);
+
+impl Drop for Reporting<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(self.0).reported_later = false;
         }
     }
 }
@@ -140,4 +164,36 @@ fn log_count(kind: Option<&str>, unsaid: u64) {
         "not shown, {unsaid} more: {}",
         kind.unwrap_or("complaints of other kinds")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn counts_are_reported_again_when_a_logger_has_panicked_under_them() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        fn tell(_: Option<&str>, unsaid: u64) {
+            assert!(unsaid > 0);
+            let call = CALLS.fetch_add(1, Ordering::SeqCst);
+            assert!(call > 0, "the first call fails, as this test wants it");
+        }
+
+        let log = ErrorLog::with(Duration::from_millis(5), tell);
+        let start = Instant::now();
+        while CALLS.load(Ordering::SeqCst) < 2 {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "no second reporter"
+            );
+            if lock(&log.counts)
+                .limit
+                .admit("kind", Instant::now())
+                .is_none()
+            {
+                log.report_later();
+            }
+        }
+    }
 }
