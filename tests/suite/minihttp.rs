@@ -151,7 +151,7 @@ fn an_interim_status_of_a_handler_is_an_error() {
     let mut app = app();
     for status in [100, 101, 103] {
         let respond = move |_: Request| Response::new("").with_status(status);
-        app.get(format!("/{status}"), respond);
+        app.get(&format!("/{status}"), respond);
     }
     let server = serve(app);
     let mut client = server.connect();

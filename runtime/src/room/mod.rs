@@ -213,6 +213,7 @@ impl Room {
         });
         // One that is unwinding cannot wait: its message goes beyond the bound.
         let (Ok(()) | Err(TimedOut)) = result;
+        drop(waiting); // it takes the lock
         lock(&self.shared.feed)
     }
 
