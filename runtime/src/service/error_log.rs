@@ -25,9 +25,6 @@ const MOST: usize = 100;
 #[derive(Debug)]
 pub(crate) struct ErrorLog {
     counts: Arc<Mutex<Counts>>,
-    window: Duration,
-    /// Logs a count.
-    tell: fn(Option<&str>, u64),
     /// Logs the counts later; ends when there are none.
     reporter: Mutex<Option<OsThread>>,
 }
@@ -41,18 +38,12 @@ struct Counts {
 
 impl ErrorLog {
     pub(super) fn new() -> Self {
-        Self::with(WINDOW, log_count)
-    }
-
-    fn with(window: Duration, tell: fn(Option<&str>, u64)) -> Self {
         let counts = Counts {
-            limit: RateLimit::new(window, MOST_OF_A_KIND, MOST),
+            limit: RateLimit::new(WINDOW, MOST_OF_A_KIND, MOST),
             reported_later: false,
         };
         Self {
             counts: Arc::new(Mutex::new(counts)),
-            window,
-            tell,
             reporter: Mutex::new(None),
         }
     }
@@ -104,7 +95,7 @@ impl ErrorLog {
         if std::mem::replace(&mut lock(&self.counts).reported_later, true) {
             return;
         }
-        let (counts, window, tell) = (self.counts.clone(), self.window, self.tell);
+        let counts = self.counts.clone();
         match OsThread::start("greenway-counts", move || {
             report_counts(&counts, window, tell)
         }) {
@@ -169,31 +160,28 @@ fn log_count(kind: Option<&str>, unsaid: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
     fn counts_are_reported_again_when_a_logger_has_panicked_under_them() {
-        static CALLS: AtomicUsize = AtomicUsize::new(0);
-        fn tell(_: Option<&str>, unsaid: u64) {
-            assert!(unsaid > 0);
-            let call = CALLS.fetch_add(1, Ordering::SeqCst);
-            assert!(call > 0, "the first call fails, as this test wants it");
-        }
-
-        let log = ErrorLog::with(Duration::from_millis(5), tell);
-        let start = Instant::now();
-        while CALLS.load(Ordering::SeqCst) < 2 {
-            assert!(
-                start.elapsed() < Duration::from_secs(60),
-                "no second reporter"
-            );
-            if lock(&log.counts)
-                .limit
-                .admit("kind", Instant::now())
-                .is_none()
-            {
-                log.report_later();
+        let log = ErrorLog::new();
+        let now = Instant::now();
+        // As the reporter's thread does, at work on the first kind and to go on with the second.
+        lock(&log.counts).reported_later = true;
+        let fails = |_: Option<&str>, _| panic!("as this test wants it");
+        let reporting = AssertUnwindSafe(|| {
+            let counts = &log.counts;
+            for _ in 0..=MOST_OF_A_KIND {
+                lock(counts).limit.admit("over", now - 2 * WINDOW);
+                lock(counts).limit.admit("not over", now + 10 * WINDOW);
             }
-        }
+            report_counts(counts, Duration::from_millis(5), fails);
+        });
+        assert!(catch_unwind(reporting).is_err());
+        assert!(lock(&log.counts).limit.has_unsaid());
+        assert!(
+            !lock(&log.counts).reported_later,
+            "nobody would report them"
+        );
     }
 }

@@ -101,8 +101,12 @@ fn publishing_waits_where_too_much_waits_for_a_message() {
     });
 }
 
-/// Bytes of the application's, whose destructor uses the room that they were published in.
-struct Owned(Room, Arc<AtomicUsize>);
+/// Bytes of the application's, whose destructor uses what they were kept in.
+struct Owned {
+    room: Room,
+    member: Weak<Member>,
+    gone: Arc<AtomicUsize>,
+}
 
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
@@ -112,9 +116,10 @@ impl AsRef<[u8]> for Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let _news = self.0.since(Since::Start);
-        let _publishes_as_well = self.0.publish(Post::new("one is gone").passing());
-        self.1.fetch_add(1, Ordering::SeqCst);
+        let _waiting = self.member.upgrade().map(|member| member.len());
+        let _last = self.room.cursor();
+        self.room.publish(Post::new("one is gone").passing());
+        self.gone.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -122,23 +127,28 @@ impl Drop for Owned {
 fn the_bytes_of_a_message_are_dropped_under_no_lock() {
     let (done, wait) = std::sync::mpsc::channel();
     // On a thread that is left behind if it hangs.
-    let body = move || {
-        let gone = Arc::new(AtomicUsize::new(0));
-        let room = Room::builder()
-            .history(2)
-            .queue(2)
-            .slow(Slow::DropOldest)
-            .build();
-        let member = room.join("Ada", Since::Now).unwrap();
-        for _ in 0..20 {
-            let owned = Owned(room.clone(), gone.clone());
-            room.publish(Bytes::from_owner(owned));
+    let _left_behind = on_worker(0, move || {
+        for (history, queue) in [(2, None), (0, Some(2))] {
+            let gone = Arc::new(AtomicUsize::new(0));
+            let room = Room::builder().history(history);
+            let room = room
+                .queue(queue.unwrap_or(1))
+                .slow(Slow::DropOldest)
+                .build();
+            let member = queue.map(|_| room.join("Ada", Since::Now).unwrap());
+            let member = member.map(Arc::new);
+            for _ in 0..20 {
+                let owned = Owned {
+                    room: room.clone(),
+                    member: member.as_ref().map(Arc::downgrade).unwrap_or_default(),
+                    gone: gone.clone(),
+                };
+                room.publish(Bytes::from_owner(owned));
+                eventually(|| room.shared.delivery.is_idle());
+            }
+            eventually(|| gone.load(Ordering::SeqCst) >= 18);
         }
-        eventually(|| room.shared.delivery.is_idle());
-        drop(member);
-        eventually(|| gone.load(Ordering::SeqCst) >= 18);
         done.send(()).unwrap();
-    };
-    let _left_behind = on_worker(0, body);
+    });
     assert!(wait.recv_timeout(LONG).is_ok(), "it waits for its own lock");
 }
