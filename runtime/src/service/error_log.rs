@@ -97,7 +97,7 @@ impl ErrorLog {
         }
         let counts = self.counts.clone();
         match OsThread::start("greenway-counts", move || {
-            report_counts(&counts, WINDOW, log_count)
+            report_counts(&counts, WINDOW, log_count);
         }) {
             // The predecessor that this drops has nothing left to do but to end.
             Ok(task) => drop(lock(&self.reporter).replace(task)),

@@ -77,7 +77,7 @@ fn scope_while_unwinding(depth: u32) {
             scope(|s| {
                 std::thread::scope(|threads| {
                     let how = Builder::new().worker(other);
-                    let start = || drop(s.spawn_with(how, &child));
+                    let start = || drop(s.spawn_with(how, child));
                     threads.spawn(start).join().expect("it does not panic");
                 });
                 // Its kill comes while it runs.
