@@ -1,7 +1,7 @@
 //! Programs in processes of their own: what a shell and an operator see.
 
 use crate::{Client, DEADLINE, until};
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -183,6 +183,22 @@ impl Program {
             .and_then(Pid::from_raw)
             .expect("a process has a number");
         kill_process(pid, signal).expect("a child that was not waited for can be signalled");
+    }
+
+    /// Sets its limit on descriptors, and gives the one that it had.
+    ///
+    /// # Panics
+    /// When it has ended, or the limit cannot be raised so far.
+    #[track_caller]
+    pub fn limit_descriptors(&self, current: u64) -> u64 {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit {
+            current: Some(current),
+            // It has ours.
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        let before = prlimit(pid, Resource::Nofile, limit).expect("it runs, and may have that");
+        before.current.unwrap_or(u64::MAX)
     }
 
     /// Waits until it ends.

@@ -423,3 +423,28 @@ fn work_stealing_is_off() {
         .collect();
     assert!(guilty.is_empty(), "{guilty:#?}");
 }
+
+/// A handler that is ended unwinds. The compiler alone is asked, which sees that message before it misses
+/// the crates that these depend on.
+#[test]
+fn a_build_that_aborts_on_panics_is_refused() {
+    let rustc = std::path::Path::new(env!("CARGO")).with_file_name("rustc");
+    for source in ["runtime/src/lib.rs", "runtime/green/src/lib.rs"] {
+        let refused = |panic: &str| {
+            let mut rustc = std::process::Command::new(&rustc);
+            rustc.current_dir(root()).arg(source).args(["-C", panic]);
+            rustc.args([
+                "--edition",
+                "2024",
+                "--crate-type",
+                "lib",
+                "--emit",
+                "metadata=/dev/null",
+            ]);
+            let output = rustc.output().expect("cargo has a compiler beside it");
+            String::from_utf8_lossy(&output.stderr).contains("build with `panic = \"unwind\"`")
+        };
+        assert!(refused("panic=abort"), "{source}");
+        assert!(!refused("panic=unwind"), "{source}");
+    }
+}

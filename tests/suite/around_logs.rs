@@ -15,6 +15,7 @@ on_green_and_threads!(
     many_panics_are_a_few_lines_and_a_count,
     many_errors_are_a_few_lines_and_a_count,
     a_log_on_a_full_disk_is_an_error_once,
+    a_process_that_a_destructor_ends_says_why,
 );
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
@@ -269,4 +270,25 @@ fn a_log_on_a_full_disk_is_an_error_once(engine: Engine) {
         .iter()
         .filter(|line| line.contains("lines are lost"));
     assert_eq!(told.count(), 1, "{:?}", ended.stderr);
+}
+
+/// What a destructor lets out while its handler unwinds cannot be caught. The log tells whose it was, and
+/// both panics: the one that it let out, and std's about that.
+fn a_process_that_a_destructor_ends_says_why(engine: Engine) {
+    let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
+    let program = Program::start(PROGRAM, &args);
+    let mut client = program.connect();
+    client.send(get("/drop-unwrap"));
+    program.wait_for_line("waits");
+    drop(client);
+    let ended = program.wait();
+    assert_eq!(ended.signal, Some(6), "{ended:?}");
+    for text in [
+        "GET /drop-unwrap HTTP/1.1",
+        "panic in a destructor during cleanup",
+        "called `Result::unwrap()` on an `Err` value: TimedOut",
+    ] {
+        let said = ended.stderr.iter().any(|line| line.contains(text));
+        assert!(said, "{text}: {ended:?}");
+    }
 }

@@ -15,6 +15,9 @@ on_green_and_threads!(
     children_get_the_limit_that_we_were_started_with,
     a_status_can_be_had_where_sigchld_was_ignored,
     term_works_where_it_was_blocked,
+    a_server_needs_no_dev_null,
+    too_few_threads_are_one_line_and_status_1,
+    a_watch_that_failed_begins_at_the_next_wait,
 );
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
@@ -171,6 +174,65 @@ fn term_works_where_it_was_blocked(engine: Engine) {
         program.signal(signal);
         assert_eq!(program.wait().code, Some(0));
     }
+}
+
+/// Whether a command that takes privileges, or a newer tool, works here.
+fn works(program: &str, args: &[&str]) -> bool {
+    let tried = Command::new(program).args(args).output();
+    tried.is_ok_and(|tried| tried.status.success())
+}
+
+/// As in a root folder of its own into which nobody has put devices.
+fn a_server_needs_no_dev_null(engine: Engine) {
+    let hide = "mount -t tmpfs none /dev && test ! -e /dev/null";
+    if !works("unshare", &["-m", "sh", "-c", hide]) {
+        return; // as somebody who may not
+    }
+    let line = format!("exec unshare -m sh -c '{hide} && exec \"$@\"' sh \"$@\"");
+    let program = start(&line, engine, &ON_PORT);
+    let reply = program.connect().send(get_close("/hello")).reply();
+    assert_eq!(reply.status(), 200);
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code, Some(0));
+}
+
+/// The kernel counts threads by user, and does not limit the first one.
+fn too_few_threads_are_one_line_and_status_1(engine: Engine) {
+    let somebody = ["--reuid=64123", "--regid=64123", "--clear-groups"];
+    let may = [&somebody[..], &["test", "-x", PROGRAM]].concat();
+    if !works("setpriv", &may) {
+        return; // as somebody who may not, or in a folder that others may not read
+    }
+    let somebody = somebody.join(" ");
+    for threads in [1, 2, 4, 8] {
+        let line = format!("exec setpriv {somebody} prlimit --nproc={threads} -- \"$@\"");
+        let ended = start(&line, engine, &[&ON_PORT[..], &["--cores", "4"]].concat()).wait();
+        assert_eq!(ended.code, Some(1), "{threads}: {ended:?}");
+        assert_eq!(ended.stderr.len(), 1, "{threads}: {ended:?}");
+        assert!(ended.stderr[0].contains("thread"), "{threads}: {ended:?}");
+    }
+}
+
+/// One failure must not switch departure detection off: not for the connection, and not for all.
+fn a_watch_that_failed_begins_at_the_next_wait(engine: Engine) {
+    let program = start("exec \"$@\"", engine, &ON_PORT);
+    let mut asking = program.connect();
+    let mut client = program.connect();
+    for one in [&mut asking, &mut client] {
+        assert_eq!(one.send(get("/hello")).reply().status(), 200);
+    }
+    let before = program.limit_descriptors(3);
+    client.send(get("/wait"));
+    program.wait_for_line("a client's departure will not be noticed: ");
+    program.limit_descriptors(before);
+    assert_eq!(asking.send(get("/until/1")).reply().status(), 200);
+    let news = "POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nnews";
+    assert_eq!(asking.send(news).reply().text(), "1");
+    assert_eq!(client.reply().text(), "news");
+    client.send(get("/wait"));
+    assert_eq!(asking.send(get("/until/2")).reply().status(), 200);
+    drop(client);
+    program.wait_for_line("unwound");
 }
 
 /// As in a container without an init.

@@ -147,6 +147,21 @@ fn too_many_response_fields_are_answered_with_501() {
 }
 
 #[test]
+fn an_interim_status_of_a_handler_is_an_error() {
+    let mut app = app();
+    for status in [100, 101, 103] {
+        let respond = move |_: Request| Response::new("").with_status(status);
+        app.get(&format!("/{status}"), respond);
+    }
+    let server = serve(app);
+    let mut client = server.connect();
+    for path in ["/100", "/101", "/103"] {
+        assert_eq!(client.send(get(path)).reply().status(), 500);
+        assert_eq!(client.send(get("/hello/Ada")).reply().text(), "Hello Ada!");
+    }
+}
+
+#[test]
 fn what_greenway_refuses_is_refused_here() {
     let server = serve(app());
     for request in [

@@ -17,15 +17,23 @@ fn read(path: &Path) -> String {
 }
 
 /// Pages, and how many tests they name at least.
-const PAGES: [(&str, usize); 3] = [("http", 100), ("hazards", 20), ("gevent-tests", 90)];
+const PAGES: [(&str, usize); 5] = [
+    ("http", 100),
+    ("hazards", 20),
+    ("gevent-tests", 90),
+    ("faults", 60),
+    ("soundness", 15),
+];
 
 /// The directories that the pages' prefixes stand for. The pages say so, too.
-const PREFIXES: [(&str, &str); 5] = [
+const PREFIXES: [(&str, &str); 7] = [
     ("green/", "runtime/green/src/tests"),
     ("http1/", "runtime/proto/src/http1"),
     ("connection/", "runtime/src/connection"),
     ("suite/", "tests/suite"),
     ("app/", "app-api/src"),
+    ("room/", "runtime/src/room"),
+    ("service/", "runtime/src/service"),
 ];
 
 /// All tests that the page names, as (file without `.rs`, function).

@@ -1,7 +1,8 @@
 //! Programs in processes of their own that would break memory if green threads were not sound; and a
 //! storm under an allocator that poisons what is freed.
 
-use greenway_tests::Program;
+use greenway::Engine;
+use greenway_tests::{Program, on_green_and_threads};
 
 /// Runs a case that comes to its end, and gives what it has printed.
 #[track_caller]
@@ -23,6 +24,23 @@ fn dies(case: &str, message: &str) {
 #[test]
 fn a_scope_in_a_destructor_of_a_thread_local_waits_for_its_children() {
     assert_eq!(survives("scope-in-destructor")[0], "scope: over");
+}
+
+#[test]
+fn a_scope_that_begins_while_unwinding_waits_for_its_children() {
+    for case in ["scope-while-unwinding", "scope-while-unwinding-deep"] {
+        let expected = ["child: all there", "scope: over", "user: true", "end"];
+        assert_eq!(survives(case), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_scope_that_cannot_wait_for_its_children_ends_the_process_with_a_message() {
+    dies(
+        "scope-that-cannot-wait",
+        "greenway: a scope was left while its green threads ran, and what they borrow would be gone. \
+         Ending the process.",
+    );
 }
 
 #[test]
@@ -58,12 +76,17 @@ fn a_leaked_input_destroys_nobody_and_has_no_clean_end() {
     }
 }
 
-#[test]
-fn a_storm_leaves_nothing_broken() {
+on_green_and_threads!(a_storm_leaves_nothing_broken);
+
+fn a_storm_leaves_nothing_broken(engine: Engine) {
+    let engine = engine.name();
     for seed in ["1", "2"] {
-        let ended = Program::start(env!("CARGO_BIN_EXE_storm"), &[seed, "15"]).wait();
-        assert_eq!(ended.code, Some(0), "seed {seed}: {ended:?}");
+        let ended = Program::start(env!("CARGO_BIN_EXE_storm"), &[seed, "8", engine]).wait();
+        assert_eq!(ended.code, Some(0), "{engine}, seed {seed}: {ended:?}");
         let last = ended.stdout.last().map(String::as_str).unwrap_or_default();
-        assert!(last.starts_with("calm after "), "seed {seed}: {ended:?}");
+        assert!(
+            last.starts_with("calm after "),
+            "{engine}, seed {seed}: {ended:?}"
+        );
     }
 }

@@ -13,8 +13,8 @@
 //! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`] |
 //! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
 //! | stacks | [`Measure`], [`trim`] |
-//! | panics | [`discard`], [`panic_message`] |
-//! | the process, and its logs | [`raise_descriptor_limit`], [`take_over`], [`unblock_signals`], [`Count`], [`RateLimit`] |
+//! | panics | [`discard`], [`panic_message`], [`is_starting`] |
+//! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`unblock_signals`], [`Count`], [`RateLimit`] |
 
 pub use crate::logging::{Count, RateLimit};
 pub use crate::monitor::Held;
@@ -22,6 +22,7 @@ pub use crate::net::handle::Handle;
 pub use crate::net::idle_poller::IdlePoller;
 pub use crate::net::{Accepted, Listener, Stream, accept_now};
 pub use crate::runtime::{least_loaded, workers};
+pub use crate::scheduler::coroutines::is_starting;
 pub use crate::scheduler::discard::discard;
 pub use crate::scheduler::giving_way::take_turn;
 pub use crate::scheduler::stack::{Measure, trim};
@@ -33,8 +34,8 @@ pub use crate::scheduler::thread::{
 pub use crate::scheduler::timed_out::TimedOut;
 pub use crate::scheduler::worker::{Worker, current as current_worker};
 pub use crate::sys::{
-    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, take_over,
-    unblock_signals, unsent,
+    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, share_one_heap,
+    take_over, unblock_signals, unsent,
 };
 pub use crate::task::local::end_of_work;
 pub use crate::task::spawn::{panic_message, spawn_on};

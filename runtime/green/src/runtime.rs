@@ -4,6 +4,7 @@ use crate::monitor::{self, overflow};
 use crate::scheduler::config::{self, Config};
 use crate::scheduler::residents;
 use crate::scheduler::worker::Worker;
+use crate::sys;
 use std::io;
 use std::sync::OnceLock;
 
@@ -54,6 +55,7 @@ fn start_workers(config: Config) -> io::Result<Vec<&'static Worker>> {
         !may::coroutine::is_coroutine(),
         "greenway_green::start() must be called before the first `may` coroutine waits"
     );
+    sys::signal::survive_broken_pipes()?;
     // Before `may` puts its own in its place.
     let before = overflow::present_handler()?;
     config::take_effect(config);

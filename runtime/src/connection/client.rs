@@ -109,12 +109,16 @@ impl<T: Transport> BufferedIo<T> {
     }
 
     /// Watches the client from here on. `false`: if there is news already, the watcher wakes us
-    /// with it.
+    /// with it. Where that fails, the next wait tries again.
     #[cold]
     fn begin_to_watch(&self, socket: BorrowedFd<'_>) -> bool {
         match Watch::new(socket, current().handle()) {
             Ok(watch) => drop(self.client.watch.replace(Some(watch))),
-            Err(error) => log::warn!("a client's departure will not be noticed: {error}"),
+            Err(error) => self.service.error_log.log(
+                log::Level::Warn,
+                "departures that cannot be noticed",
+                format_args!("a client's departure will not be noticed: {error}"),
+            ),
         }
         false
     }

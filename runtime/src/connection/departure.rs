@@ -51,29 +51,42 @@ struct Table {
     watched: HashMap<u64, Arc<Watched>>,
 }
 
+static WATCHER: OnceLock<Watcher> = OnceLock::new();
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing under these locks can panic half-way through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watcher {
+    /// The watcher; starts it, if none runs yet.
+    ///
+    /// # Errors
+    /// When there is no descriptor or no thread for it. The next call tries again.
     fn get() -> io::Result<&'static Self> {
-        static WATCHER: OnceLock<io::Result<Watcher>> = OnceLock::new();
-        let mut first = false;
-        let watcher = WATCHER.get_or_init(|| {
-            first = true;
-            Ok(Self {
-                epoll: PeerEpoll::new()?,
-                table: Mutex::default(),
-            })
-        });
-        let watcher = watcher
-            .as_ref()
-            .map_err(|error| io::Error::from(error.kind()))?;
-        if first {
-            // It ends with the process.
-            let _detached = ServiceThread::start("greenway-watcher", || watcher.run())?;
+        static STARTING: Mutex<()> = Mutex::new(());
+        if let Some(watcher) = WATCHER.get() {
+            return Ok(watcher);
         }
+        let _one_at_a_time = lock(&STARTING);
+        if let Some(watcher) = WATCHER.get() {
+            return Ok(watcher);
+        }
+        let epoll = PeerEpoll::new()?;
+        // It ends with the process. Nobody sees a watcher without a thread: it is shown to others
+        // only once the thread is there, which waits for that.
+        let (show, shown) = crossbeam_channel::bounded::<()>(0);
+        let _detached = ServiceThread::start("greenway-watcher", move || {
+            let _shown_or_restarted = shown.recv();
+            if let Some(watcher) = WATCHER.get() {
+                watcher.run();
+            }
+        })?;
+        let watcher = WATCHER.get_or_init(|| Self {
+            epoll,
+            table: Mutex::default(),
+        });
+        drop(show);
         Ok(watcher)
     }
 
@@ -128,7 +141,8 @@ impl Watch {
             number
         };
         let watch = Self { number, watched };
-        // What has happened already is reported at once. On error, `watch` takes itself back.
+        // What has happened already is reported at once. On error, `watch` takes itself back, and
+        // the thread's next wait tries again.
         watcher.epoll.watch(socket, number)?;
         Ok(watch)
     }
@@ -151,7 +165,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Ok(watcher) = Watcher::get() {
+        if let Some(watcher) = WATCHER.get() {
             lock(&watcher.table).watched.remove(&self.number);
         }
     }

@@ -110,6 +110,12 @@ impl HttpService for Host {
             let kind = line.split('?').next().unwrap_or(&line);
             (kind.to_owned(), line.clone())
         });
+        let status = response.status();
+        if status.is_informational() {
+            let kind = line.split('?').next().unwrap_or(&line);
+            let what = format_args!("{line}: {status} is no final response");
+            error_log.error(&format!("responses of {kind}"), what);
+        }
         give(response, is_head, out);
         Ok(())
     }

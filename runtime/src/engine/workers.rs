@@ -13,7 +13,7 @@ use super::host::Host;
 use super::{Engine, HandlerThreads};
 use crate::green::embed::{Interrupt, Listener, spawn_on, workers};
 use crate::green::{Greenlet, Queue, sleep, yield_now};
-use crate::service::{Refused, Service};
+use crate::service::{Refused, Service, run_again};
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -61,7 +61,10 @@ impl<H: HandlerThreads> WorkersEngine<H> {
                 match Listener::new(&listener) {
                     Ok(here) => {
                         let _ = report.put(Ok(())); // there is a place for it
-                        accept(&host, &listener, our_end, &here, reserve);
+                        // A server that has lost its acceptors would look healthy.
+                        run_again("acceptor", sleep, || {
+                            accept(&host, &listener, our_end, &here, reserve.clone());
+                        });
                     }
                     Err(error) => {
                         let _ = report.put(Err(error)); // as above

@@ -3,6 +3,7 @@
 use super::delivery::Delivery;
 use super::history::History;
 use super::members::{Change, Members};
+use super::order::Order;
 use super::queue::{Bounds, Slow};
 use super::{Feed, Room, RoomInner};
 use std::collections::HashMap;
@@ -130,6 +131,7 @@ impl RoomBuilder {
         Room {
             shared: Arc::new(RoomInner {
                 feed: Mutex::new(Feed {
+                    order: Order::default(),
                     history: History::new(self.history, self.history_bytes),
                     waiting: HashMap::new(),
                 }),

@@ -42,6 +42,14 @@ impl Cursor {
         }
     }
 
+    /// The place of so many messages later.
+    pub(super) fn plus(self, messages: u64) -> Self {
+        Self {
+            number: self.number + messages,
+            ..self
+        }
+    }
+
     /// The message's number in its room, from 1.
     #[must_use]
     pub fn number(&self) -> u64 {

@@ -76,7 +76,8 @@ pub(super) enum Target {
 impl Target {
     fn deliver(&self, message: &Message, bounds: &Bounds) -> Put {
         match self {
-            Self::Queue(queue) => queue.put(message, bounds),
+            // What had to go is dropped where nothing is locked.
+            Self::Queue(queue) => queue.put(message, bounds, &mut Vec::new()),
             Self::Socket(socket) => socket.put(message, bounds),
         }
     }

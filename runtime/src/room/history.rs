@@ -28,6 +28,9 @@ pub(super) struct History {
     last: Cursor,
     kept: Ring,
     passing: Ring,
+    /// What had to go, for whoever holds the room's lock to drop when it holds it no more: the bytes
+    /// of a message may be the application's own, with a destructor.
+    dropped: Vec<Message>,
 }
 
 impl History {
@@ -36,6 +39,7 @@ impl History {
             last: Cursor::fresh(),
             kept: Ring::new(messages, bytes),
             passing: Ring::new(PASSING, bytes),
+            dropped: Vec::new(),
         }
     }
 
@@ -46,10 +50,7 @@ impl History {
 
     /// The place of the next message.
     pub(super) fn next(&self) -> Cursor {
-        Cursor {
-            number: self.last.number + 1,
-            ..self.last
-        }
+        self.last.plus(1)
     }
 
     pub(super) fn add(&mut self, post: Post) -> Message {
@@ -60,8 +61,18 @@ impl History {
         } else {
             &mut self.kept
         };
-        ring.push(message.clone());
+        ring.push(message.clone(), &mut self.dropped);
         message
+    }
+
+    /// Leaves out the next place, which was promised to a message that does not come.
+    pub(super) fn skip(&mut self) {
+        self.last = self.next();
+    }
+
+    /// What had to go since the last call.
+    pub(super) fn take_dropped(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Whether there is anything to tell somebody, a gap included.
@@ -125,7 +136,7 @@ impl Ring {
         }
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, message: Message, dropped: &mut Vec<Message>) {
         self.bytes += message.size();
         self.messages.push_back(message);
         while self.messages.len() > self.most || self.bytes > self.most_bytes {
@@ -134,6 +145,7 @@ impl Ring {
             };
             self.bytes -= oldest.size();
             self.forgotten = oldest.cursor().number;
+            dropped.push(oldest);
         }
     }
 

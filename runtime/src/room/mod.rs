@@ -31,6 +31,7 @@ mod delivery;
 mod history;
 mod member;
 mod members;
+mod order;
 mod post;
 mod queue;
 mod socket;
@@ -51,6 +52,7 @@ use self::builder::Hook;
 use self::delivery::Delivery;
 use self::history::History;
 use self::members::Members;
+use self::order::Order;
 use crate::green::embed::{Awaited, Io, Thread, deadline_in, discard, panic_message, wait_for};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
 use crate::lock::lock;
@@ -59,8 +61,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
+
+/// Messages that may wait for one before them that is being made.
+const MOST_BEHIND: usize = 256;
 
 /// A set of members, each of which gets what is published. Clones are the same room.
 ///
@@ -96,6 +101,8 @@ struct RoomInner {
 /// The order of all messages: the history, and the threads that wait for the next one.
 struct Feed {
     history: History,
+    /// What comes behind it, but is not complete.
+    order: Order,
     /// By the number of the thread.
     waiting: HashMap<u64, Arc<Thread>>,
 }
@@ -132,7 +139,18 @@ impl Room {
     /// and then, and waits when messages come faster than they can be put into queues at all.
     pub fn publish(&self, post: impl Into<Post>) -> Cursor {
         let post = post.into();
-        self.publish_with(|_| post)
+        take_turn();
+        self.shared.delivery.wait_for_capacity();
+        let mut feed = self.feed();
+        let Feed { history, order, .. } = &mut *feed;
+        let (cursor, post) = order.append(history, post);
+        if let Some(post) = post {
+            let message = history.add(post);
+            // Under the lock, so that all get messages in the order of their numbers.
+            self.shared.delivery.post(&message);
+            self.published(feed);
+        }
+        cursor
     }
 
     /// As [`publish`](Self::publish), for a post that shows its own place: a client that gets it
@@ -143,24 +161,71 @@ impl Room {
     /// room.publish_with(|cursor| format!(r#"{{"id":"{cursor}","text":"hello"}}"#));
     /// ```
     ///
-    /// `make` runs while nobody else can publish: it must not wait, nor use this room.
+    /// `make` may wait, and may use the room. What others publish meanwhile comes behind its message,
+    /// and reaches nobody before it; when there are 256 such messages, publishing waits.
     ///
     /// # Panics
-    /// When `make` panics; nothing is published then.
+    /// When `make` panics; nothing is published then, and its place may be left out.
     pub fn publish_with<P: Into<Post>>(&self, make: impl FnOnce(Cursor) -> P) -> Cursor {
         take_turn();
         self.shared.delivery.wait_for_capacity();
+        let promised = {
+            let mut feed = self.feed();
+            let Feed { history, order, .. } = &mut *feed;
+            let cursor = order.promise(history);
+            Promised { room: self, cursor }
+        };
+        let cursor = promised.cursor;
+        let post = make(cursor).into();
+        std::mem::forget(promised); // kept below
+        self.fill(cursor, Some(post));
+        cursor
+    }
+
+    /// Puts a message at its place, or leaves the place out, and lets those behind it go on.
+    fn fill(&self, cursor: Cursor, post: Option<Post>) {
         let mut feed = lock(&self.shared.feed);
-        let post = make(feed.history.next()).into();
-        let message = feed.history.add(post);
-        // Under the lock, so that all get messages in the order of their numbers.
-        self.shared.delivery.post(&message);
-        let waiting = std::mem::take(&mut feed.waiting);
+        let Feed { history, order, .. } = &mut *feed;
+        order.fill(history, cursor, post);
+        let mut messages = Vec::new();
+        while let Some(message) = order.go_on(history) {
+            self.shared.delivery.post(&message);
+            messages.push(message); // not dropped under the lock
+        }
+        self.published(feed);
+    }
+
+    /// The lock under which messages get their places, when there is room for one more.
+    fn feed(&self) -> MutexGuard<'_, Feed> {
+        let feed = lock(&self.shared.feed);
+        if feed.order.len() < MOST_BEHIND {
+            return feed;
+        }
         drop(feed);
+        let waiting = Waiting::new(&self.shared.feed);
+        let result = wait_for(Awaited::Other("room"), None, Io::None, |me, _| {
+            let mut feed = lock(&self.shared.feed);
+            if feed.order.len() < MOST_BEHIND {
+                return Some(());
+            }
+            waiting.enter(&mut feed, me);
+            None
+        });
+        // One that is unwinding cannot wait: its message goes beyond the bound.
+        let (Ok(()) | Err(TimedOut)) = result;
+        drop(waiting); // it takes the lock
+        lock(&self.shared.feed)
+    }
+
+    /// Wakes those who wait for messages. What had to go for these is dropped here, not under the lock.
+    fn published(&self, mut feed: MutexGuard<'_, Feed>) {
+        let waiting = std::mem::take(&mut feed.waiting);
+        let dropped = feed.history.take_dropped();
+        drop(feed);
+        drop(dropped);
         for thread in waiting.into_values() {
             thread.wake();
         }
-        message.cursor()
     }
 
     /// The place of the last message.
@@ -185,10 +250,7 @@ impl Room {
             Since::Now => Since::Cursor(self.cursor()),
             other => other,
         };
-        let waiting = Waiting {
-            feed: &self.shared.feed,
-            number: std::cell::Cell::new(None),
-        };
+        let waiting = Waiting::new(&self.shared.feed);
         let news = wait_for(
             Awaited::Other("room"),
             deadline_in(patience),
@@ -198,8 +260,7 @@ impl Room {
                 if feed.history.has_news(since) {
                     return Some(feed.history.since(since));
                 }
-                feed.waiting.insert(me.id(), me.clone());
-                waiting.number.set(Some(me.id()));
+                waiting.enter(&mut feed, me);
                 None
             },
         );
@@ -356,11 +417,38 @@ struct Waiting<'a> {
     number: std::cell::Cell<Option<u64>>,
 }
 
+impl<'a> Waiting<'a> {
+    fn new(feed: &'a Mutex<Feed>) -> Self {
+        Self {
+            feed,
+            number: std::cell::Cell::new(None),
+        }
+    }
+
+    /// Lists the thread, which is the one that calls.
+    fn enter(&self, feed: &mut Feed, me: &Arc<Thread>) {
+        feed.waiting.insert(me.id(), me.clone());
+        self.number.set(Some(me.id()));
+    }
+}
+
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number.get() {
             lock(self.feed).waiting.remove(&number);
         }
+    }
+}
+
+/// A place that was promised; left out if what should fill it panics or is killed.
+struct Promised<'a> {
+    room: &'a Room,
+    cursor: Cursor,
+}
+
+impl Drop for Promised<'_> {
+    fn drop(&mut self) {
+        self.room.fill(self.cursor, None);
     }
 }
 

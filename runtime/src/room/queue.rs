@@ -76,7 +76,13 @@ impl MemberQueue {
         }
     }
 
-    pub(super) fn put(&self, message: &Message, bounds: &Bounds) -> Put {
+    /// What had to go for it is added to `dropped`, for a caller who holds no lock any more.
+    pub(super) fn put(
+        &self,
+        message: &Message,
+        bounds: &Bounds,
+        dropped: &mut Vec<Message>,
+    ) -> Put {
         if message.cursor().number < self.first {
             return Put::Taken;
         }
@@ -106,6 +112,7 @@ impl MemberQueue {
                         && let Some(oldest) = queued.live.pop_front()
                     {
                         queued.bytes -= oldest.size();
+                        dropped.push(oldest);
                     }
                 }
             }

@@ -49,6 +49,7 @@ impl SocketQueue {
         if message.cursor().number() < self.first {
             return Put::Taken;
         }
+        let mut dropped = Vec::new(); // after the lock is given up
         let mut mode = lock(&self.mode);
         if *mode == Mode::Direct {
             match self.sender.try_send(message.encoded()) {
@@ -60,7 +61,7 @@ impl SocketQueue {
         if *mode == Mode::Ended {
             return Put::Gone;
         }
-        let put = self.queue.put(message, bounds);
+        let put = self.queue.put(message, bounds, &mut dropped);
         if put == Put::Evicted {
             *mode = Mode::Ended;
             // What is queued goes before it. If the peer takes nothing at all, the socket's own
@@ -87,17 +88,17 @@ impl SocketQueue {
 
     fn feed(&self) {
         loop {
-            let message = {
+            let (next, goes_on) = {
                 let mut mode = lock(&self.mode);
-                match self.queue.try_next() {
-                    Some(message) if *mode == Mode::Queued => message,
-                    _ => {
-                        if *mode == Mode::Queued {
-                            *mode = Mode::Direct;
-                        }
-                        return;
-                    }
+                let next = self.queue.try_next();
+                let goes_on = *mode == Mode::Queued;
+                if goes_on && next.is_none() {
+                    *mode = Mode::Direct;
                 }
+                (next, goes_on)
+            };
+            let Some(message) = next.filter(|_| goes_on) else {
+                return;
             };
             let content = message.encoded().message().clone();
             if self.sender.send(content).is_err() {

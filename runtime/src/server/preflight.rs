@@ -5,7 +5,7 @@
 //! is told in one line.
 
 use super::budget;
-use crate::green::embed::Count;
+use crate::green::embed::{Count, share_one_heap};
 use crate::lock::lock;
 use crate::service::config::Config;
 use std::io;
@@ -51,6 +51,7 @@ fn check_address_space(config: &Config) -> io::Result<()> {
     let Some(left) = budget::address_space_left() else {
         return Ok(());
     };
+    share_one_heap();
     let needed = ADDRESS_SPACE + STACKS * budget::stack_of(config);
     if left < needed {
         let mebibytes = needed >> 20;

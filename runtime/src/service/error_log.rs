@@ -96,7 +96,9 @@ impl ErrorLog {
             return;
         }
         let counts = self.counts.clone();
-        match OsThread::start("greenway-counts", move || report_counts(&counts)) {
+        match OsThread::start("greenway-counts", move || {
+            report_counts(&counts, WINDOW, log_count);
+        }) {
             // The predecessor that this drops has nothing left to do but to end.
             Ok(task) => drop(lock(&self.reporter).replace(task)),
             // The count is logged with the next message of its kind, or at the stop.
@@ -117,9 +119,10 @@ impl ErrorLog {
 }
 
 /// Logs the counts of messages that were not logged, until there are none.
-fn report_counts(counts: &Mutex<Counts>) {
+fn report_counts(counts: &Mutex<Counts>, window: Duration, tell: fn(Option<&str>, u64)) {
+    let _not_silent = Reporting(counts);
     loop {
-        green::sleep(WINDOW); // the windows of all messages that were counted before are over then
+        green::sleep(window); // the windows of all messages that were counted before are over then
         let (over, goes_on) = {
             let mut counts = lock(counts);
             let over = counts.limit.take_unsaid(Some(Instant::now()));
@@ -127,10 +130,22 @@ fn report_counts(counts: &Mutex<Counts>) {
             (over, counts.reported_later)
         };
         for (kind, unsaid) in over {
-            log_count(kind.as_deref(), unsaid);
+            tell(kind.as_deref(), unsaid);
         }
         if !goes_on {
             return;
+        }
+    }
+}
+
+/// The reporter is at work. If the application's logger panics under it, the next message that is not
+/// shown starts another one.
+struct Reporting<'a>(&'a Mutex<Counts>);
+
+impl Drop for Reporting<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(self.0).reported_later = false;
         }
     }
 }
@@ -140,4 +155,33 @@ fn log_count(kind: Option<&str>, unsaid: u64) {
         "not shown, {unsaid} more: {}",
         kind.unwrap_or("complaints of other kinds")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn counts_are_reported_again_when_a_logger_has_panicked_under_them() {
+        let log = ErrorLog::new();
+        let now = Instant::now();
+        // As the reporter's thread does, at work on the first kind and to go on with the second.
+        lock(&log.counts).reported_later = true;
+        let fails = |_: Option<&str>, _| panic!("as this test wants it");
+        let reporting = AssertUnwindSafe(|| {
+            let counts = &log.counts;
+            for _ in 0..=MOST_OF_A_KIND {
+                lock(counts).limit.admit("over", now - 2 * WINDOW);
+                lock(counts).limit.admit("not over", now + 10 * WINDOW);
+            }
+            report_counts(counts, Duration::from_millis(5), fails);
+        });
+        assert!(catch_unwind(reporting).is_err());
+        assert!(lock(&log.counts).limit.has_unsaid());
+        assert!(
+            !lock(&log.counts).reported_later,
+            "nobody would report them"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use env_logger::{Target, WriteStyle};
 use log::{LevelFilter, Record};
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Spaces before the second and further lines of a message, such as a backtrace.
 const INDENT: usize = 4;
@@ -55,6 +55,13 @@ pub(crate) fn is_ours() -> bool {
 /// Messages that were dropped since the start, because the log was too slow.
 pub(crate) fn dropped() -> u64 {
     WRITER.get().map_or(0, LogWriter::dropped)
+}
+
+/// Waits until the lines so far are written, or the deadline has come.
+pub(crate) fn flush(deadline: Instant) {
+    if let Some(writer) = WRITER.get() {
+        let _as_far_as_there_was_time = writer.flush(deadline);
+    }
 }
 
 /// `[1994-11-06T08:49:37Z INFO ] the message`, coloured on a terminal.

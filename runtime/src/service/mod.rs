@@ -34,7 +34,7 @@ pub(crate) use log_writer::LogWriter;
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;
-pub(crate) use service_thread::ServiceThread;
+pub(crate) use service_thread::{ServiceThread, run_again};
 pub(crate) use websockets::WebSockets;
 
 use crate::lock::lock;

@@ -2,12 +2,14 @@
 //! from the panic hook that does not say whose it is.
 
 use super::{Service, logger};
-use crate::green::embed::{Thread, current, current_worker, discard, panic_message};
+use crate::green::embed::{Thread, current, current_worker, discard, is_starting, panic_message};
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
+use std::panic::PanicHookInfo;
 use std::sync::{Once, OnceLock};
+use std::time::{Duration, Instant};
 
 /// While it lives, a panic of its thread is noted instead of printed.
 #[derive(Debug)]
@@ -165,12 +167,17 @@ pub(crate) fn install_hook() {
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            if is_starting() {
+                return; // told by whoever starts green threads
+            }
             let me = current();
             let panic = || Panic {
                 message: info.to_string(),
                 backtrace: (shown() != Shown::Nothing).then(Backtrace::force_capture),
             };
-            if me.is_noting() {
+            if ends_the_process(info) && logger::is_ours() {
+                tell_the_end(&me, &panic());
+            } else if me.is_noting() {
                 me.put_note(Box::new(panic()));
             } else if current_worker().is_some() && logger::is_ours() {
                 log::error!("a green thread has panicked: {}", panic());
@@ -179,6 +186,36 @@ pub(crate) fn install_hook() {
             }
         }));
     });
+}
+
+/// How long the last lines are waited for before the process ends.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Whether a panic is one with which std ends the process after the hook: one that a destructor lets
+/// out while its thread unwinds, or a function that must not unwind. Std tells nobody but by its words.
+fn ends_the_process(info: &PanicHookInfo<'_>) -> bool {
+    let fatal = [
+        "panic in a destructor during cleanup",
+        "panic in a function that cannot unwind",
+    ];
+    let payload = info.payload();
+    payload
+        .downcast_ref::<&str>()
+        .is_some_and(|text| fatal.contains(text))
+}
+
+/// Says why the process ends, while there is time. What a destructor has panicked with was noted, and
+/// nobody else will come to tell it.
+#[cold]
+fn tell_the_end(me: &Thread, last: &Panic) {
+    let context = me.context();
+    let doing = context.map(|context| context.request_info().to_string());
+    let doing = doing.unwrap_or_else(|| format!("{me:?}"));
+    match me.here().take_note() {
+        Some(first) => log::error!("{doing}: the process ends: {last}\nbefore that: {first}"),
+        None => log::error!("{doing}: the process ends: {last}"),
+    }
+    logger::flush(Instant::now() + LAST_LINES);
 }
 
 #[cfg(test)]

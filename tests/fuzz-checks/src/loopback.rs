@@ -6,11 +6,10 @@
 use crate::session::{Served, Session, application};
 use greenway::{HalfClose, Running, Server};
 use greenway_app::Request;
-use signal_hook::consts::SIGPIPE;
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A server that has not answered or closed within this time never will: everything that a session
@@ -21,27 +20,16 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// address and takes its number away when it is over.
 static CALLS: Mutex<Option<HashMap<SocketAddr, usize>>> = Mutex::new(None);
 
-/// How often a session is begun anew whose response was lost.
-const ATTEMPTS: usize = 20;
-
 /// Serves one connection, whose client sends the pieces of the stream one by one, half-closes, and
 /// reads to the end.
 ///
-/// A server that closes while bytes are on their way to it resets the connection, and the client
-/// may lose what it has not read (RFC 9112 section 9.6). Whether that happens is the network's
-/// timing and says nothing of the protocol, so such a session is begun anew.
+/// Nothing that the server has said may be lost, whatever the client still sends: it ends its sending
+/// direction, and reads on before it closes (RFC 9112 section 9.6).
 ///
 /// # Panics
-/// When the server does not close the connection in time, or resets it again and again.
+/// When the server does not close the connection in time, or resets it.
 #[must_use]
 pub fn serve(session: Session<'_>) -> Served {
-    (0..ATTEMPTS)
-        .find_map(|_| attempt(session))
-        .expect("what the server has said is not lost each time")
-}
-
-/// `None` if the connection was reset.
-fn attempt(session: Session<'_>) -> Option<Served> {
     let mut client = TcpStream::connect(server()).expect("the server listens");
     let me = client.local_addr().expect("the socket is connected");
     with_calls(|calls| calls.insert(me, 0));
@@ -61,14 +49,13 @@ fn attempt(session: Session<'_>) -> Option<Served> {
     let mut taken = (&client).take(u64::try_from(session.room).unwrap_or(u64::MAX));
     let read = taken.read_to_end(&mut output);
     let calls = with_calls(|calls| calls.remove(&me)).unwrap_or_default();
-    match read {
-        Ok(_) => Some(Served {
-            output,
-            calls,
-            shut: true,
-        }),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
-        Err(error) => panic!("the connection stays open: {error}"),
+    if let Err(error) = read {
+        panic!("the connection does not end in good order: {error}");
+    }
+    Served {
+        output,
+        calls,
+        shut: true,
     }
 }
 
@@ -87,9 +74,6 @@ fn server() -> SocketAddr {
                 *number
             })
         });
-        // A fuzzer's `main` is not Rust's, which would have seen to it that a write to a client who
-        // has left fails instead of ending the process.
-        signal_hook::flag::register(SIGPIPE, Arc::default()).expect("the signal can be handled");
         Server::new(numbered)
             .bind("127.0.0.1:0")
             // A stream that is over is one that has been sent, as it is over memory.

@@ -19,6 +19,7 @@
 //! | `GET /pid` | the number of its process |
 //! | `GET /hold` | holds its OS thread up for ever |
 //! | `GET /child-limit` | the limit on descriptors that a child of its has |
+//! | `GET /drop-unwrap` | says `waits` and waits; then a destructor unwraps a wait |
 //! | `GET /orphan` | leaves an orphan; answers its number |
 //! | `GET /exists/<n>` | whether there is a process of this number |
 //!
@@ -29,8 +30,8 @@
 
 #![forbid(unsafe_code)]
 
-use greenway::green::Queue;
 use greenway::green::subprocess::Command;
+use greenway::green::{Lock, Queue, sleep};
 use greenway::websocket::{Upgrade, WebSocketError};
 use greenway::{App, Body, HttpError, Request, Response, abort};
 use std::fs::File;
@@ -38,6 +39,7 @@ use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Everybody who waits has a place for one message.
 #[derive(Clone)]
@@ -101,6 +103,15 @@ impl Drop for Guard {
         if std::thread::panicking() {
             eprintln!("unwound");
         }
+    }
+}
+
+/// Unwraps a wait when it is dropped.
+struct Unwraps(Arc<Lock<()>>);
+
+impl Drop for Unwraps {
+    fn drop(&mut self) {
+        drop(self.0.lock().unwrap());
     }
 }
 
@@ -179,6 +190,14 @@ fn plain(app: &mut App) {
         }
     });
     app.get("/child-limit", |_: Request| shell("ulimit -n"));
+    app.get("/drop-unwrap", |_: Request| -> &'static str {
+        let lock = Arc::new(Lock::new(()));
+        let _held = lock.lock();
+        let _unwraps = Unwraps(lock.clone());
+        eprintln!("waits");
+        sleep(Duration::MAX);
+        "never"
+    });
     app.get("/orphan", |_: Request| shell("(true & echo $!)"));
     app.get("/exists/<n:int>", |request: Request| {
         let path = format!("/proc/{}", request.int("n"));

@@ -55,6 +55,51 @@ fn scope_in_destructor() {
     thread.join().expect("it ends");
 }
 
+/// A scope that begins while its thread unwinds, and that lets an OS thread start a child, which borrows.
+/// `depth` panics are under way then. The scope waits for the child, or the process ends.
+fn scope_while_unwinding(depth: u32) {
+    struct InDrop(u32);
+
+    impl Drop for InDrop {
+        fn drop(&mut self) {
+            if self.0 > 1 {
+                return panic_with(InDrop(self.0 - 1));
+            }
+            let words = vec![String::from("alive"); 3];
+            let other = 1 - green::worker_index().expect("it is green");
+            let child = || {
+                for _ in 0..20 {
+                    std::thread::sleep(ms(2));
+                    assert_eq!(words, ["alive"; 3]);
+                }
+                println!("child: all there");
+            };
+            scope(|s| {
+                std::thread::scope(|threads| {
+                    let how = Builder::new().worker(other);
+                    let start = || drop(s.spawn_with(how, child));
+                    threads.spawn(start).join().expect("it does not panic");
+                });
+                // Its kill comes while it runs.
+                std::thread::sleep(ms(5));
+            });
+            println!("scope: over");
+        }
+    }
+
+    fn panic_with(in_drop: InDrop) {
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _in_drop = in_drop;
+            std::panic::resume_unwind(Box::new(()));
+        }));
+        assert!(unwound.is_err());
+    }
+
+    start(false);
+    let user = spawn(move || panic_with(InDrop(depth)));
+    println!("user: {}", user.join().is_ok());
+}
+
 /// What is thought to be a stack lies elsewhere while a crate has put the thread on another one.
 fn foreign_stack(stack_marks: bool) {
     start(stack_marks);
@@ -160,6 +205,9 @@ fn leaked_input() {
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("scope-in-destructor") => scope_in_destructor(),
+        Some("scope-while-unwinding") => scope_while_unwinding(1),
+        Some("scope-while-unwinding-deep") => scope_while_unwinding(4),
+        Some("scope-that-cannot-wait") => scope_while_unwinding(5),
         Some("foreign-stack") => foreign_stack(false),
         Some("foreign-stack-measured") => foreign_stack(true),
         Some("deep") => deep(),

@@ -2,7 +2,7 @@
 //! wait, scopes that borrow, all at random, in the toolbox and over real sockets, under an allocator
 //! that poisons what is freed. Whoever sees a value that is not its own ends the process.
 //!
-//! `storm SEED SECONDS`. Prints `calm after N rounds` when all has been seen to its end.
+//! `storm SEED SECONDS ENGINE`. Prints `calm after N rounds` when all has been seen to its end.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use greenway::green::{
     self, AsyncResult, Builder, Config, Greenlet, Lazy, PriorityQueue, Queue, Timeout, WorkerLocal,
     scope, shield, sleep, spawn, spawn_local, yield_now,
 };
-use greenway::{App, Body, Request, Server};
+use greenway::{App, Body, Engine, Request, Server};
 use greenway_poison::Poison;
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -286,6 +286,10 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let mut number = || args.next().and_then(|arg| arg.parse::<u64>().ok());
     let (seed, seconds) = (number().unwrap_or(1), number().unwrap_or(5));
+    let engine = match args.next().as_deref() {
+        Some("threads") => Engine::Threads,
+        _ => Engine::Green,
+    };
     std::panic::set_hook(Box::new(|_| {}));
     green::start(Config {
         workers: 2,
@@ -294,7 +298,10 @@ fn main() {
     });
     let time = Duration::from_secs(seconds);
     let until = Instant::now() + time;
-    let server = Server::new(app()).cores(2).bind("127.0.0.1:0");
+    let server = Server::new(app())
+        .engine(engine)
+        .cores(2)
+        .bind("127.0.0.1:0");
     let running = server.start().expect("it starts");
     let addr = running.addrs()[0];
     let clients: Vec<_> = (0..4)

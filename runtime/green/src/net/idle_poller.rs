@@ -12,6 +12,7 @@ use crate::Greenlet;
 use crate::runtime;
 use crate::scheduler::giving_way::yield_now;
 use crate::scheduler::registered::Registered;
+use crate::scheduler::service_thread::Noticed;
 use crate::scheduler::thread::{Awaited, Io, Thread, current, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker::Worker;
@@ -79,7 +80,11 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
         let task = Builder::new()
             .name("greenway-idle")
             .worker(worker.index())
-            .spawn(move || here.run(watched.io(Interest::Readable), back));
+            .spawn(move || {
+                // All idle connections would wait for ever.
+                let _noticed = Noticed("greenway-idle");
+                here.run(watched.io(Interest::Readable), back);
+            });
         Ok(Self { shared, task })
     }
 
@@ -204,8 +209,9 @@ impl<T: Send + 'static> Shared<T> {
 
 impl<T: Send + 'static> fmt::Debug for IdlePoller<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parked = self.shared.lock().parked.len();
         f.debug_struct("IdlePoller")
-            .field("parked", &self.shared.lock().parked.len())
+            .field("parked", &parked)
             .finish_non_exhaustive()
     }
 }

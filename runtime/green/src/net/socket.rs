@@ -4,10 +4,10 @@ use crate::os::descriptor::Descriptor;
 use crate::scheduler::thread::{self, Awaited, deadline_in};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sys::{self, Interest};
-use crate::{sleep, yield_now};
+use crate::{sleep, threadpool, yield_now};
 use socket2::SockRef;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ struct Modes {
     write_timeout: AtomicU64,
     /// The user wants `WouldBlock` instead of a wait.
     nonblocking: AtomicBool,
-    /// A clone was given back to std: the socket blocks, for all.
+    /// A clone was given back to std: the socket blocks, for all. Nothing but `accept` depends on that.
     given_back: AtomicBool,
 }
 
@@ -122,7 +122,6 @@ impl<T: AsFd> Socket<T> {
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         give_way();
-        let operation = self.if_ready(interest, operation);
         if self.modes.nonblocking.load(Ordering::Relaxed) {
             return self.descriptor.now(operation);
         }
@@ -130,36 +129,51 @@ impl<T: AsFd> Socket<T> {
         self.descriptor.wait(interest, deadline, operation)
     }
 
-    /// Asks before it does what would block, once a clone has made the socket blocking: to accept and
-    /// to take datagrams have no flag for that. Streams do not depend on it.
-    fn if_ready<R>(
-        &self,
-        interest: Interest,
-        mut operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> impl FnMut(&T) -> io::Result<R> {
-        move |std| {
-            if self.modes.given_back.load(Ordering::Relaxed)
-                && !sys::is_ready(std.as_fd(), interest)
-            {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            operation(std)
-        }
-    }
-
     /// As [`when`](Self::when), for `accept`, until `deadline`.
-    pub(super) fn when_called<R>(
+    ///
+    /// To accept has no flag for "do not wait". Once a clone was given back to std the socket blocks,
+    /// and a connection that is there when we look may be taken by that clone before we accept it. So
+    /// an OS thread accepts then, which may wait for the next one.
+    pub(super) fn when_called<R: Send + 'static>(
         &self,
         deadline: Option<Instant>,
-        accept: impl FnMut(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
+        accept: fn(&T) -> io::Result<R>,
+    ) -> io::Result<R>
+    where
+        T: From<OwnedFd> + Send + 'static,
+    {
         give_way();
-        let accept = self.if_ready(Interest::Readable, accept);
-        if self.modes.nonblocking.load(Ordering::Relaxed) {
+        let nonblocking = self.modes.nonblocking.load(Ordering::Relaxed);
+        let given_back = self.modes.given_back.load(Ordering::Relaxed);
+        if !given_back && nonblocking {
             return self.descriptor.now(accept);
         }
-        self.descriptor
-            .wait_as(Awaited::Accept, Interest::Readable, deadline, accept)
+        if !given_back {
+            return self
+                .descriptor
+                .wait_as(Awaited::Accept, Interest::Readable, deadline, accept);
+        }
+        let ready = |std: &T| match sys::is_ready(std.as_fd(), Interest::Readable) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        if nonblocking {
+            self.descriptor.now(ready)?;
+        } else {
+            self.descriptor
+                .wait_as(Awaited::Accept, Interest::Readable, deadline, ready)?;
+        }
+        let copy = Descriptor::nonblocking(T::from(self.std().as_fd().try_clone_to_owned()?));
+        let job = threadpool().spawn(move || copy.now(accept));
+        match deadline {
+            None => job.join(),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                job.join_timeout(left)
+                    .unwrap_or_else(|| Ok(Err(TimedOut.into())))
+            }
+        }
+        .unwrap_or_else(|_killed| Err(io::ErrorKind::Interrupted.into()))
     }
 
     /// As [`when`](Self::when), to write where the kernel does not tell of free space.

@@ -82,7 +82,8 @@ impl TcpStream {
     /// # Errors
     /// As a read.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.when(Interest::Readable, |std| std.peek(buf))
+        self.socket
+            .when(Interest::Readable, |std| sys::peek(std, buf))
     }
 
     /// The address of the other side.

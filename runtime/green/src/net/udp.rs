@@ -3,7 +3,8 @@
 use super::dns::{ToSocketAddrs, addresses};
 use super::methods::{plumbing, timeouts};
 use super::socket::Socket;
-use crate::sys::Interest;
+use crate::sys::{self, Interest};
+use socket2::SockAddr;
 use std::fmt;
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -59,7 +60,7 @@ impl UdpSocket {
     /// `TimedOut` at the read timeout.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket
-            .when(Interest::Readable, |std| std.recv_from(buf))
+            .when(Interest::Readable, |std| received(std, buf, false))
     }
 
     /// As [`recv_from`](Self::recv_from), without taking it.
@@ -68,7 +69,7 @@ impl UdpSocket {
     /// `TimedOut` at the read timeout.
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket
-            .when(Interest::Readable, |std| std.peek_from(buf))
+            .when(Interest::Readable, |std| received(std, buf, true))
     }
 
     /// Sends a message to the first of the addresses.
@@ -81,8 +82,9 @@ impl UdpSocket {
             let why = "no address to send to";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         };
+        let addr = SockAddr::from(*addr);
         self.socket
-            .when(Interest::Writable, |std| std.send_to(buf, addr))
+            .when(Interest::Writable, |std| sys::send_to(std, buf, &addr))
     }
 
     /// As [`recv_from`](Self::recv_from), from whom the socket is connected to.
@@ -91,7 +93,8 @@ impl UdpSocket {
     /// `TimedOut` at the read timeout; `ConnectionRefused` when the machine there has said that
     /// nobody has the port.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.when(Interest::Readable, |std| std.recv(buf))
+        self.socket
+            .when(Interest::Readable, |std| sys::receive(std, buf))
     }
 
     /// As [`recv`](Self::recv), without taking it.
@@ -99,7 +102,8 @@ impl UdpSocket {
     /// # Errors
     /// As `recv`.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.when(Interest::Readable, |std| std.peek(buf))
+        self.socket
+            .when(Interest::Readable, |std| sys::peek(std, buf))
     }
 
     /// Sends a message to whom the socket is connected to.
@@ -108,7 +112,8 @@ impl UdpSocket {
     /// `ConnectionRefused` when the machine there has said of an earlier one that nobody has the
     /// port; when it is too long.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.when(Interest::Writable, |std| std.send(buf))
+        self.socket
+            .when(Interest::Writable, |std| sys::send(std, buf))
     }
 
     /// The address that it is connected to.
@@ -118,6 +123,14 @@ impl UdpSocket {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.std().peer_addr()
     }
+}
+
+/// Receives a message, and tells where it came from; with `peek`, it stays.
+fn received(std: &net::UdpSocket, buf: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
+    let (length, from) = sys::receive_from(std, buf, peek)?;
+    let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+    let unknown = || io::Error::other("a datagram without an address");
+    Ok((length, from.ok_or_else(unknown)?))
 }
 
 /// Those that only pass on what std does.

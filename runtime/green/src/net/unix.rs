@@ -5,10 +5,15 @@ use super::methods::{listener, plumbing, stream, timeouts};
 use super::socket::Socket;
 use crate::scheduler::thread::deadline_in;
 use crate::sys::{self, Interest};
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use socket2::SockAddr;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -166,7 +171,8 @@ impl UnixDatagram {
     /// # Errors
     /// `TimedOut` at the read timeout.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.when(Interest::Readable, |std| std.recv(buf))
+        self.socket
+            .when(Interest::Readable, |std| sys::receive(std, buf))
     }
 
     /// As [`recv`](Self::recv), with the address of the sender.
@@ -174,8 +180,10 @@ impl UnixDatagram {
     /// # Errors
     /// `TimedOut` at the read timeout.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .when(Interest::Readable, |std| std.recv_from(buf))
+        self.socket.when(Interest::Readable, |std| {
+            let (length, from) = sys::receive_from(std, buf, false)?;
+            Ok((length, unix_address(from)?))
+        })
     }
 
     /// Sends a message to the other side.
@@ -184,7 +192,8 @@ impl UnixDatagram {
     /// `TimedOut` at the write timeout; `NotConnected`; `ConnectionRefused` when nobody is there
     /// any more.
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.when(Interest::Writable, |std| std.send(buf))
+        self.socket
+            .when(Interest::Writable, |std| sys::send(std, buf))
     }
 
     /// Sends a message to the socket at `path`. While its queue is full, it is asked again every few
@@ -194,8 +203,8 @@ impl UnixDatagram {
     /// # Errors
     /// `TimedOut` at the write timeout; `NotFound`, `ConnectionRefused`.
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
-        let path = path.as_ref();
-        self.socket.when_taken(|std| std.send_to(buf, path))
+        let to = SockAddr::unix(path)?;
+        self.socket.when_taken(|std| sys::send_to(std, buf, &to))
     }
 
     /// Ends one or both directions.
@@ -221,4 +230,17 @@ impl UnixDatagram {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.std().peer_addr()
     }
+}
+
+/// An address as std has it: a path, an abstract name, or neither.
+fn unix_address(from: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+    let from = from.and_then(|from| SocketAddrUnix::try_from(from).ok());
+    if let Some(name) = from.as_ref().and_then(SocketAddrUnix::abstract_name) {
+        return SocketAddr::from_abstract_name(name);
+    }
+    let path = from.as_ref().and_then(SocketAddrUnix::path);
+    let path = path
+        .as_deref()
+        .map(|path| OsStr::from_bytes(path.to_bytes()));
+    SocketAddr::from_pathname(path.unwrap_or_default())
 }

@@ -174,12 +174,16 @@ impl Lookout for Control {
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let life = lock(&self.life);
+        // Not under the lock: what is written to is the user's.
+        let (running, ended) = {
+            let life = lock(&self.life);
+            (life.thread.is_some(), life.ended)
+        };
         f.debug_struct("Greenlet")
             .field("name", &self.name())
             .field("worker", &self.home.index())
-            .field("running", &life.thread.is_some())
-            .field("ended", &life.ended)
+            .field("running", &running)
+            .field("ended", &ended)
             .finish_non_exhaustive()
     }
 }

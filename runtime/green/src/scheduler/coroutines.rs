@@ -8,12 +8,20 @@ use super::coroutine_pool::{CoroutinePool, Start};
 use super::discard::discard;
 use super::thread;
 use super::worker;
+use crate::logging::RateLimit;
+use crate::scheduler::lock::lock;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 /// Runs a green thread's first function in a new coroutine, until it waits for the first time.
 /// Called by the mailbox task of the worker that it is to live on.
 pub(super) fn launch(start: Start) {
+    static FAILURES: LazyLock<Mutex<RateLimit>> =
+        LazyLock::new(|| Mutex::new(RateLimit::new(WINDOW, 1, 1)));
+
     struct Pinned(Start);
     // SAFETY: `may` asks for Send because it may move a coroutine before its first instruction.
     // `spawn_local` runs it on this OS thread at once, and without work stealing it stays here.
@@ -22,16 +30,19 @@ pub(super) fn launch(start: Start) {
     let start = Pinned(start);
     // `may` panics where there is no memory or mapping for the stack. The closure is dropped
     // then, which tells whoever joins.
+    STARTING.set(true);
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `may` asks for care with thread-locals and with stack overflow. Green threads
         // are pinned, so thread-locals stay what they are; a stack ends in a guard page.
         unsafe {
             may::coroutine::Builder::new().spawn_local(move || {
+                STARTING.set(false);
                 let start = start;
                 run(start.0);
             })
         }
     }));
+    STARTING.set(false);
     let error = match result {
         Ok(Ok(_detached)) => return,
         Ok(Err(error)) => error,
@@ -40,8 +51,29 @@ pub(super) fn launch(start: Start) {
             io::Error::from(io::ErrorKind::OutOfMemory)
         }
     };
-    log::error!("a green thread could not be started: {error}");
+    let admitted = lock(&FAILURES).admit("failures", Instant::now());
+    match admitted {
+        Some(0) => log::error!("a green thread could not be started: {error}"),
+        Some(more) => log::error!(
+            "a green thread could not be started: {error} ({more} more since the last such message)"
+        ),
+        None => {}
+    }
 }
+
+thread_local! {
+    /// `may` is making a coroutine on this OS thread, and has not begun with it.
+    static STARTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this moment is `may`'s, which has no stack for a green thread. It is caught, and
+/// told in the log as what it is, so a panic hook need not tell it.
+pub fn is_starting() -> bool {
+    STARTING.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Of failures to start green threads, one within such a time is logged.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// Runs the first green thread, and then the next ones.
 // Nothing but the box lies on the stack below a green thread: one page is to do for a connection.

@@ -8,7 +8,7 @@
 pub(crate) mod config;
 pub(crate) mod control;
 mod coroutine_pool;
-mod coroutines;
+pub(crate) mod coroutines;
 pub(crate) mod discard;
 pub(crate) mod fatal;
 pub(crate) mod giving_way;

@@ -7,6 +7,7 @@
 //! bell and timer never have to be read.
 
 use super::coroutines::launch;
+use super::service_thread::Noticed;
 use super::worker::{self, Here, Message, Worker};
 use crate::sys;
 use std::io;
@@ -30,6 +31,7 @@ pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
         // since `may` is built without work stealing; their frames are shallow.
         unsafe {
             builder().spawn(move || {
+                let _noticed = Noticed("greenway (mailbox)");
                 worker.settle();
                 sys::signal::use_signal_stack();
                 let (count, changed) = &*settled;
@@ -38,12 +40,14 @@ pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
                 run_mailbox_task(here());
             })?;
             builder().spawn(move || -> () {
+                let _noticed = Noticed("greenway (timers)");
                 loop {
                     worker.timer.wait();
                     here().fire_timers();
                 }
             })?;
             builder().spawn(move || -> () {
+                let _noticed = Noticed("greenway (descriptors)");
                 let mut woken = Vec::new();
                 loop {
                     worker.news.wait();

@@ -1,4 +1,4 @@
-//! [`start`]: OS threads that others rely on without seeing them.
+//! [`start`] and [`Noticed`]: threads that others rely on without seeing them.
 //!
 //! What must stay true: one that ends by a panic is noticed. Those who wait for what it does would wait
 //! for ever otherwise: nobody would report a worker that is held up, reap a child, or run a job.
@@ -19,7 +19,9 @@ pub(crate) fn start(name: &'static str, work: impl FnOnce() + Send + 'static) ->
     Ok(())
 }
 
-struct Noticed(&'static str);
+/// Ends the process when it is dropped by a panic of the thread with this name: an OS thread, a green
+/// one, or a coroutine of a worker's own.
+pub(crate) struct Noticed(pub(crate) &'static str);
 
 impl Drop for Noticed {
     fn drop(&mut self) {

@@ -13,7 +13,12 @@
 //! caught. A *suspended panic* is a small coroutine that stops in a destructor while it unwinds. One
 //! that began on another OS thread and is finished here takes one away here; one that is begun here
 //! adds one here. Those that were begun to put a count back are finished for the next one that is put
-//! aside, so a worker has as many as it has had green threads that blocked while unwinding at once.
+//! aside, so a worker has as many as it has had green threads that blocked while unwinding at once, each
+//! with a stack of its own. They cannot be given up: each stands for a count that was made here.
+//!
+//! A suspended panic is finished at most once on another OS thread than the one on which it was begun.
+//! So the function that begins it and the one that catches it are kept apart: nothing that a
+//! compiler knows of the first thread's count may be in a register when the second thread goes on.
 
 use super::worker;
 use generator::{Generator, Gn};
@@ -22,7 +27,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// Words of a coroutine's stack: unwinding takes a few KiB.
+/// Words of a coroutine's stack, 32 KiB, of which unwinding touches a few.
 const STACK: usize = 0x1000;
 
 /// Panics that a thread may have at once and still let others run: a destructor that panics inside of
@@ -72,6 +77,7 @@ fn spare() -> Option<Suspended> {
     })
 }
 
+#[inline(never)] // see "Implementation"
 fn unwind_half_way() {
     struct Stop;
 
@@ -80,15 +86,19 @@ fn unwind_half_way() {
             deprecated,
             reason = "the scoped form needs a handle that a destructor lacks"
         )]
+        #[inline(never)]
         fn drop(&mut self) {
             generator::yield_with(());
         }
     }
 
-    let caught = catch_unwind(|| {
+    #[inline(never)]
+    fn begin() {
         let _stop = Stop;
         resume_unwind(Box::new(()));
-    });
+    }
+
+    let caught = catch_unwind(begin);
     debug_assert!(caught.is_err());
 }
 

@@ -291,10 +291,14 @@ impl<T> Default for AsyncResult<T> {
 
 impl<T> fmt::Debug for AsyncResult<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.shared);
+        // Not under the lock: what is written to is the user's.
+        let (set, abandoned) = {
+            let state = lock(&self.shared);
+            (state.is_set(), state.abandoned)
+        };
         f.debug_struct("AsyncResult")
-            .field("set", &state.is_set())
-            .field("abandoned", &state.abandoned)
+            .field("set", &set)
+            .field("abandoned", &abandoned)
             .finish_non_exhaustive()
     }
 }

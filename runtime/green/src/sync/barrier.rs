@@ -190,11 +190,15 @@ impl Drop for Leaving<'_> {
 
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.state);
+        // Not under the lock: what is written to is the user's.
+        let (waiting, broken) = {
+            let state = lock(&self.state);
+            (state.here, state.is_broken())
+        };
         f.debug_struct("Barrier")
             .field("parties", &self.parties)
-            .field("waiting", &state.here)
-            .field("broken", &state.is_broken())
+            .field("waiting", &waiting)
+            .field("broken", &broken)
             .finish_non_exhaustive()
     }
 }

@@ -279,10 +279,14 @@ impl<T: ?Sized> DerefMut for WriteGuard<'_, T> {
 
 impl<T: ?Sized> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.state);
+        // Not under the lock: what is written to is the user's.
+        let (readers, writer) = {
+            let state = lock(&self.state);
+            (state.readers, state.writer)
+        };
         f.debug_struct("RwLock")
-            .field("readers", &state.readers)
-            .field("writer", &state.writer)
+            .field("readers", &readers)
+            .field("writer", &writer)
             .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,9 @@ pub use epoll::PeerEpoll;
 pub(crate) use epoll::{Epoll, Events};
 pub use poll::{PeerNews, peer_news};
 pub(crate) use poll::{is_ready, poll};
-pub(crate) use transfer::{receive, receive_vectored, send, send_vectored};
+pub(crate) use transfer::{
+    peek, receive, receive_from, receive_vectored, send, send_to, send_vectored,
+};
 
 use rustix::event::EventfdFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -172,6 +174,17 @@ pub(crate) fn restore_descriptor_limit(command: &mut std::process::Command) {
     // SAFETY: the closure runs between fork and exec, where only what is safe in a signal handler
     // may be done. It does one system call with a plain value, and takes no lock.
     unsafe { command.pre_exec(restore) };
+}
+
+/// Lets all OS threads that start from here on use one heap. glibc's allocator reserves 64 MiB of
+/// address space for each thread that allocates, up to eight for each core, which is more than there
+/// is where address space is limited. Other allocators are not changed.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: passes two numbers. glibc takes its own lock for the change.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Takes signals on this OS thread, also if whoever has started the process has blocked them.

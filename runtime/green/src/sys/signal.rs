@@ -35,6 +35,22 @@ pub(crate) fn action_of(signal: libc::c_int) -> io::Result<libc::sigaction> {
     set_action(signal, None)
 }
 
+/// Sees to it that a write to a pipe or a socket whose reader has gone fails, instead of ending the
+/// process: where SIGPIPE would do that, it is handled by doing nothing. Rust's `main` has ignored the
+/// signal; that of another language, which calls us as a library, has not. Children are not affected,
+/// since no handler lives through an exec.
+///
+/// # Errors
+/// Whatever the kernel reports.
+pub(crate) fn survive_broken_pipes() -> io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+
+    if action_of(libc::SIGPIPE)?.sa_sigaction == libc::SIG_DFL {
+        handle_signal(libc::SIGPIPE, nothing, libc::SA_RESTART)?;
+    }
+    Ok(())
+}
+
 /// Lets the kernel do by default what it does on a signal.
 pub(crate) fn default_action(signal: libc::c_int) {
     // Fails only for a signal that does not exist.

@@ -4,7 +4,8 @@
 //! that was converted to std's, or was handed to another process, may have made it blocking for all. So
 //! each call says for itself that it does not wait.
 
-use socket2::SockRef;
+use rustix::net::{RecvFlags, SocketAddrAny};
+use socket2::{SockAddr, SockRef};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -19,6 +20,27 @@ pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Res
     // More than the kernel takes at once would be an error.
     let most = bufs.len().min(1024);
     SockRef::from(socket).send_vectored_with_flags(&bufs[..most], FLAGS)
+}
+
+pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], to: &SockAddr) -> io::Result<usize> {
+    SockRef::from(socket).send_to_with_flags(buf, to, FLAGS)
+}
+
+/// Receives a datagram, and tells where it came from; with `peek`, it stays.
+pub(crate) fn receive_from(
+    socket: &impl AsFd,
+    buf: &mut [u8],
+    peek: bool,
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let mut flags = RecvFlags::DONTWAIT;
+    flags.set(RecvFlags::PEEK, peek);
+    let (length, _whole, from) = rustix::net::recvfrom(socket, buf, flags)?;
+    Ok((length, from))
+}
+
+/// Shows what the next read gives, and leaves it.
+pub(crate) fn peek(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(receive_from(socket, buf, true)?.0)
 }
 
 pub(crate) fn receive(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {

@@ -97,7 +97,15 @@ impl<T: 'static> Local<T> {
             // Not under the borrow: `init` may use other values, and may wait.
             let made: Rc<dyn Any> = Rc::new((self.init)());
             thread::current().mark_locals(true);
-            with_values(|values| values.borrow_mut().entry(key).or_insert(made).clone())
+            // `init` may have set the value, which wins. What was made for nothing is dropped below,
+            // where nothing is borrowed: its destructor may use other values.
+            with_values(|values| {
+                values
+                    .borrow_mut()
+                    .entry(key)
+                    .or_insert_with(|| made.clone())
+                    .clone()
+            })
         });
         // A key belongs to one `Local` for ever, which has put a `T` there.
         value.downcast().expect("a key has values of one type")

@@ -105,8 +105,8 @@ impl Lookout for TaskSet {
 
 impl fmt::Debug for TaskSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(lock(&self.0).present.values())
-            .finish()
+        // Not under the lock: what is written to is the user's.
+        let present: Vec<_> = lock(&self.0).present.values().cloned().collect();
+        f.debug_list().entries(present).finish()
     }
 }

@@ -3,9 +3,10 @@
 
 use super::{LONG, OnDrop, everywhere, ms, on_worker, until_waiting};
 use crate::{
-    AsyncResult, Builder, Config, Event, JoinError, PriorityQueue, Queue, Timeout, is_interrupt,
-    scope, shield, sleep, spawn, spawn_local, start,
+    AsyncResult, Barrier, Builder, Channel, Config, Event, JoinError, PriorityQueue, Queue, RwLock,
+    Timeout, is_interrupt, scope, shield, sleep, spawn, spawn_local, start,
 };
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -359,4 +360,48 @@ fn one_that_looks_at_an_item_for_long_holds_up_nobody() {
         assert!(matches!(queue.get(), Some(Slow(2))));
         assert_eq!(peeks.join().unwrap(), Some(1));
     }
+}
+
+/// Where a value is shown to may wait for that value, or use it.
+#[test]
+fn what_is_written_to_may_use_what_is_shown() {
+    struct Using<'a>(&'a dyn Fn());
+
+    impl fmt::Write for Using<'_> {
+        fn write_str(&mut self, _: &str) -> fmt::Result {
+            (self.0)();
+            Ok(())
+        }
+    }
+
+    let (done, wait) = std::sync::mpsc::channel();
+    // On an OS thread that is left behind if it hangs.
+    std::thread::spawn(move || {
+        let result = AsyncResult::<u8>::new();
+        write!(Using(&|| assert!(result.try_get().is_none())), "{result:?}").unwrap();
+        let table = RwLock::new(0);
+        write!(Using(&|| drop(table.try_read())), "{table:?}").unwrap();
+        let barrier = Barrier::new(2);
+        write!(Using(&|| assert!(!barrier.is_broken())), "{barrier:?}").unwrap();
+        let channel = Channel::<u8>::new();
+        write!(
+            Using(&|| assert!(channel.try_get().is_err())),
+            "{channel:?}"
+        )
+        .unwrap();
+        let queue = Queue::<u8>::new(1);
+        write!(Using(&|| assert!(queue.try_get().is_err())), "{queue:?}").unwrap();
+        let job = crate::threadpool().spawn(|| ());
+        write!(Using(&|| assert!(job.kill() || !job.kill())), "{job:?}").unwrap();
+        let event = Event::new();
+        write!(Using(&|| event.set()), "{event:?}").unwrap();
+        let thread = spawn(|| ());
+        write!(Using(&|| thread.kill()), "{thread:?}").unwrap();
+        scope(|s| {
+            s.spawn(|| sleep(ms(1)));
+            write!(Using(&|| s.kill()), "{s:?}").unwrap();
+        });
+        done.send(()).unwrap();
+    });
+    assert!(wait.recv_timeout(LONG).is_ok(), "it waits for its own lock");
 }

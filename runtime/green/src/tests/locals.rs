@@ -123,3 +123,29 @@ fn fresh_values_end_with_their_piece_of_work() {
         ID.remove();
     });
 }
+
+/// Its initialiser sets the value itself, so what it gives is for nothing, and its destructor uses
+/// another value.
+#[test]
+fn what_is_made_for_nothing_is_dropped_where_nothing_is_borrowed() {
+    static OTHER: Local<Cell<u32>> = Local::new(|| Cell::new(0));
+    static VALUE: Local<Noisy> = Local::new(|| {
+        VALUE.set(Noisy(1));
+        Noisy(2)
+    });
+
+    struct Noisy(u32);
+
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            OTHER.with(|other| other.set(other.get() + self.0));
+        }
+    }
+
+    everywhere(|| {
+        with_fresh_locals(|| {
+            VALUE.with(|value| assert_eq!(value.0, 1));
+            assert_eq!(OTHER.with(Cell::get), 2, "the other one is gone");
+        });
+    });
+}

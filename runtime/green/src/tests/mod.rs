@@ -15,6 +15,7 @@ mod hazards;
 mod lazies;
 mod locals;
 mod locks;
+mod processes;
 mod queues;
 mod scopes;
 mod semaphores;

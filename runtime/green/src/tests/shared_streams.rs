@@ -2,7 +2,7 @@
 
 use super::{Dice, LONG, OnDrop, ms, on_worker, until_waiting};
 use crate::embed::{Stream, deadline_in};
-use crate::{Builder, Greenlet, sleep, spawn_local, yield_now};
+use crate::{Builder, Greenlet, Queue, net, sleep, spawn_local, yield_now};
 use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -166,4 +166,66 @@ fn a_stream_that_goes_elsewhere_is_waited_for_there() {
     far.write_all(b"123").unwrap();
     drop(far);
     assert_eq!(read_all(&stream), 3, "on an OS thread");
+}
+
+/// How often a blocking clone of std's takes something that we have seen, and how long an answer may take.
+const RACES: usize = 2000;
+
+/// Lets an OS thread with `theirs`, which blocks, and a green thread with `ours` compete for what `send`
+/// gives to both, one thing at a time. The worker must go on whoever takes it.
+fn compete(theirs: impl Fn() + Send + 'static, ours: impl Fn() + Send + 'static, send: impl Fn()) {
+    let taken = Queue::new(2);
+    let (one, other) = (taken.clone(), taken.clone());
+    let _left_behind = std::thread::spawn(move || {
+        loop {
+            theirs();
+            if one.put(()).is_err() {
+                return;
+            }
+        }
+    });
+    let ours = on_worker(0, move || {
+        loop {
+            ours();
+            if other.put(()).is_err() {
+                return;
+            }
+        }
+    });
+    for race in 0..RACES {
+        send();
+        assert!(
+            taken.get_timeout(LONG).is_ok(),
+            "race {race}: nobody takes it"
+        );
+        let turn = on_worker(0, || ()).join_timeout(LONG);
+        assert!(turn.is_some(), "race {race}: the worker is held up");
+    }
+    taken.close();
+    ours.kill();
+}
+
+#[test]
+fn a_clone_that_blocks_may_take_the_datagram_that_we_have_seen() {
+    let ours = net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = ours.local_addr().unwrap();
+    let theirs = std::net::UdpSocket::from(ours.try_clone().unwrap());
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    compete(
+        move || drop(theirs.recv(&mut [0; 8])),
+        move || drop(ours.recv_from(&mut [0; 8])),
+        || drop(sender.send_to(b"x", addr)),
+    );
+}
+
+#[test]
+fn a_clone_that_blocks_may_take_the_connection_that_we_have_seen() {
+    let ours = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = ours.local_addr().unwrap();
+    let theirs = TcpListener::from(ours.try_clone().unwrap());
+    compete(
+        move || drop(theirs.accept()),
+        move || drop(ours.accept()),
+        || drop(TcpStream::connect(addr)),
+    );
 }

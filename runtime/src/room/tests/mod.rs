@@ -1,6 +1,7 @@
 //! Rooms from green threads of two workers and from OS threads.
 
 mod members;
+mod orders;
 mod polls;
 mod presence;
 mod storms;

@@ -199,10 +199,12 @@ impl<T> Watch for Job<T> {
 
 impl<T> fmt::Debug for Job<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match lock(&self.shared).phase {
+        // Not under the lock: what is written to is the user's.
+        let text = match lock(&self.shared).phase {
             Phase::Queued(_) => "Job(queued)",
             Phase::Running => "Job(running)",
             Phase::Ended(_) | Phase::Taken => "Job(ended)",
-        })
+        };
+        f.write_str(text)
     }
 }

@@ -314,10 +314,14 @@ impl<T> Default for Channel<T> {
 
 impl<T> fmt::Debug for Channel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.shared);
+        // Not under the lock: what is written to is the user's.
+        let (putting, closed) = {
+            let state = lock(&self.shared);
+            (state.offers.len(), state.closed)
+        };
         f.debug_struct("Channel")
-            .field("putting", &state.offers.len())
-            .field("closed", &state.closed)
+            .field("putting", &putting)
+            .field("closed", &closed)
             .finish_non_exhaustive()
     }
 }
