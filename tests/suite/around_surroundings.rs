@@ -69,7 +69,7 @@ fn address_space_is_in_the_budget() {
     let line = "ulimit -v 700000; exec \"$@\"";
     let program = start(line, Engine::Green, &ON_PORT);
     let said = program.wait_for_line("listening on ");
-    let room = said.split("room for ").nth(1).expect(&said);
+    let room = said.split("at most ").nth(1).expect(&said);
     let (room, why) = room.split_once(' ').expect(&said);
     assert!(why.contains("(ulimit -v is 700000)"), "{said}");
     let room: usize = room.parse().expect(&said);

@@ -164,6 +164,8 @@ fn hold(how: &str) -> bool {
             Observer::new()
         }
         "thread-local-borrow" => {
+            // To print where it was takes a machine with much else to do longer than we wait.
+            std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
             thread_local!(static SHARED: RefCell<u8> = const { RefCell::new(0) });
             let borrow = || {
                 SHARED.with_borrow_mut(|value| {
