@@ -96,6 +96,7 @@ mod body;
 mod connection;
 mod environ;
 mod error;
+mod header;
 mod input;
 mod request;
 mod response;
@@ -110,12 +111,12 @@ pub use crate::application::Application;
 pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
-pub use crate::error::{Failure, HttpError, abort, catch_abort};
+pub use crate::error::{HttpError, abort, catch_abort};
 pub use crate::input::{Input, InputSource};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
-pub use crate::response::{Html, IntoResponse, Response, ResponseParts, WireResponse};
+pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::web::App;
 
 // The example in README.md.
