@@ -12,6 +12,7 @@ pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
+mod unblock;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -97,6 +98,12 @@ pub trait Peer {
     /// Notes which route the request has found, by its rule, so that the
     /// operator sees what it is about.
     fn routed(&self, _rule: &Arc<str>) {}
+
+    /// Calls `call`, which may block in the kernel, and returns when that is done; see
+    /// [`Request::unblock`]. Default: calls it here, which is right on an OS thread.
+    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
+        call();
+    }
 }
 
 impl Request {
