@@ -96,10 +96,13 @@ mod body;
 mod connection;
 mod environ;
 mod error;
+#[cfg(feature = "static-files")]
+mod files;
 mod header;
 mod input;
 mod request;
 mod response;
+mod semantics;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -112,11 +115,14 @@ pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
+#[cfg(feature = "static-files")]
+pub use crate::files::{StaticFile, StaticFiles};
 pub use crate::input::{Input, InputSource};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
+pub use crate::semantics::ranges::{Ranges, parse_range_header};
 pub use crate::web::App;
 
 // The example in README.md.
