@@ -100,6 +100,7 @@ mod header;
 mod input;
 mod request;
 mod response;
+mod route;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -117,7 +118,8 @@ pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
-pub use crate::web::App;
+pub use crate::route::Route;
+pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.
 #[cfg(doctest)]

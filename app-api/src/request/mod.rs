@@ -28,7 +28,8 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use self::head::Head;
 use self::params::Matched;
-use crate::web::rule::Filter;
+use crate::route::Route;
+use crate::route::rule::Filter;
 use crate::{ConnectionInfo, Environ, HttpError, Input};
 
 /// One request.
@@ -92,9 +93,9 @@ pub trait Peer {
         None
     }
 
-    /// Notes which route the request has found, by its rule, so that the
-    /// operator sees what it is about.
-    fn routed(&self, _rule: &Arc<str>) {}
+    /// Notes which route the request has found: the operator is to see what it is about, and it may
+    /// have a time limit of its own.
+    fn routed(&self, _route: &Route) {}
 }
 
 impl Request {
@@ -363,13 +364,10 @@ impl Request {
         text.parse().expect("<:float> matched a number")
     }
 
-    /// The rule that matched, as it was registered: `"/hello/<name>"`.
+    /// The route that the request has found: its rule, its name and what is set for it.
     #[must_use]
-    pub fn route(&self) -> Option<&str> {
-        self.inner
-            .matched
-            .as_ref()
-            .map(|matched| matched.rule.text())
+    pub fn route(&self) -> Option<&Route> {
+        self.inner.matched.as_ref().map(Matched::route)
     }
 
     /// The CGI environment of PEP 3333, built on first use.
@@ -444,7 +442,7 @@ impl Request {
 
     pub(crate) fn set_matched(&mut self, matched: Matched) {
         if let Some(peer) = &self.inner.peer {
-            peer.routed(matched.rule.shared_text());
+            peer.routed(matched.route());
         }
         self.inner.matched = Some(matched);
     }
@@ -577,6 +575,6 @@ mod tests {
         assert_eq!(request.take_input().read_all(9).unwrap(), "abc");
         assert_eq!(request.body(9).unwrap(), "");
         assert_eq!(request.params().count(), 0);
-        assert_eq!(request.route(), None);
+        assert!(request.route().is_none());
     }
 }
