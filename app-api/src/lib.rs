@@ -23,7 +23,7 @@
 //!     })
 //! }
 //!
-//! fn add(mut request: Request) -> Result<(u16, String), HttpError> {
+//! fn add(request: Request) -> Result<(u16, String), HttpError> {
 //!     let body = request.body(1024)?;
 //!     if body.is_empty() {
 //!         abort(400, "what shall be added?");

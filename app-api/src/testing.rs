@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_request_arrives_as_it_was_made() {
-        let client = Client::new(|mut request: Request| {
+        let client = Client::new(|request: Request| {
             let body = request.body(99).unwrap();
             let length = request.content_length();
             let host = request.host().unwrap_or_default().to_owned();

@@ -186,7 +186,7 @@ fn departed_clients_are_counted(engine: Engine) {
 
 fn bytes_are_counted(engine: Engine) {
     let mut app = App::new();
-    app.post("/", |mut request: Request| request.body(100));
+    app.post("/", |request: Request| request.body(100));
     app.get("/stream", |_: Request| {
         Body::stream(|out| {
             out.send("12345")?;

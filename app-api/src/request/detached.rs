@@ -36,7 +36,7 @@ impl Request {
     /// fn shout(request: Request) -> Result<String, HttpError> {
     ///     let detached = request.detach(1024)?;
     ///     let shouted = std::thread::spawn(move || {
-    ///         let mut request = detached.attach();
+    ///         let request = detached.attach();
     ///         let body = request.body(1024)?;
     ///         Ok(String::from_utf8_lossy(&body).to_uppercase())
     ///     });
@@ -49,7 +49,7 @@ impl Request {
     /// # Errors
     ///
     /// As [`body`](Request::body).
-    pub fn detach(mut self, limit: usize) -> Result<Detached, HttpError> {
+    pub fn detach(self, limit: usize) -> Result<Detached, HttpError> {
         let body = self.body(limit)?;
         let Inner {
             head,
@@ -115,7 +115,7 @@ mod tests {
             request.extensions_mut().insert(User("ann"));
             let detached = request.detach(100)?;
             assert!(format!("{detached:?}").contains("4 bytes"));
-            let mut request = sendable(detached).attach();
+            let request = sendable(detached).attach();
             let body = request.body(100)?;
             assert!(!request.disconnected());
             Ok::<_, HttpError>(format!(

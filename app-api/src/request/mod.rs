@@ -15,7 +15,7 @@ pub(crate) mod path;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -48,7 +48,9 @@ struct Inner {
     /// The decoded path, where it differs from the one in the head.
     decoded: Option<Box<str>>,
     matched: Option<Matched>,
-    input: Input,
+    /// In a cell, as the body can be read while a part of the request is looked at. Nobody holds
+    /// it borrowed beyond one read, so no two borrows meet.
+    input: RefCell<Input>,
     connection: Arc<ConnectionInfo>,
     headers: OnceCell<Box<HeaderMap>>,
     environ: OnceCell<Box<Environ>>,
@@ -62,7 +64,7 @@ impl Inner {
             head,
             decoded: None,
             matched: None,
-            input,
+            input: RefCell::new(input),
             connection,
             headers: OnceCell::new(),
             environ: OnceCell::new(),
@@ -380,13 +382,13 @@ impl Request {
 
     /// The body, to be read here: `wsgi.input`.
     pub fn input(&mut self) -> &mut Input {
-        &mut self.inner.input
+        self.inner.input.get_mut()
     }
 
     /// The body, to be read elsewhere (in a response stream); leaves an empty
     /// one.
     pub fn take_input(&mut self) -> Input {
-        std::mem::replace(&mut self.inner.input, Input::empty())
+        self.inner.input.replace(Input::empty())
     }
 
     /// The whole body, or what is left of it; `limit` in bytes.
@@ -394,7 +396,7 @@ impl Request {
     /// ```
     /// use greenway_app::{Bytes, HttpError, Request, testing::Client};
     ///
-    /// fn echo(mut request: Request) -> Result<Bytes, HttpError> {
+    /// fn echo(request: Request) -> Result<Bytes, HttpError> {
     ///     request.body(1024)
     /// }
     ///
@@ -407,8 +409,8 @@ impl Request {
     ///
     /// 413 beyond `limit`, 400 if the client stopped early or left, 408 if it
     /// took too long.
-    pub fn body(&mut self, limit: usize) -> Result<Bytes, HttpError> {
-        self.inner.input.read_all(limit)
+    pub fn body(&self, limit: usize) -> Result<Bytes, HttpError> {
+        self.inner.input.borrow_mut().read_all(limit)
     }
 
     /// The connection that the request came in on.
@@ -576,5 +578,17 @@ mod tests {
         assert_eq!(request.body(9).unwrap(), "");
         assert_eq!(request.params().count(), 0);
         assert!(request.route().is_none());
+    }
+
+    #[test]
+    fn the_body_can_be_read_while_the_head_is_looked_at() {
+        let mut app = crate::App::new();
+        app.post("/<name>", |request: Request| {
+            let (name, path) = (request.param("name"), request.path());
+            let body = request.body(9)?;
+            Ok::<_, HttpError>(format!("{name} {path} {}", body.len()))
+        });
+        let client = crate::testing::Client::new(app);
+        assert_eq!(client.post("/x").body("abc").send().text(), "x /x 3");
     }
 }

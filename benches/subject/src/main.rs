@@ -40,7 +40,7 @@ fn main() {
         green::sleep(Duration::from_millis(ms).min(MAX_SLEEP));
         Ok::<_, HttpError>("Hello, World!")
     });
-    app.post("/echo", |mut request: Request| {
+    app.post("/echo", |request: Request| {
         let body = request.body(MAX_ECHO)?;
         Ok::<_, HttpError>(octets(Body::full(body)))
     });

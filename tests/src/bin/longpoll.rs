@@ -232,7 +232,7 @@ fn main() {
     app.get("/until/<n:int>", move |request: Request| {
         here.until(request.int("n"));
     });
-    app.post("/publish", move |mut request: Request| {
+    app.post("/publish", move |request: Request| {
         let message = request.body(1024)?;
         Ok::<_, HttpError>(
             board

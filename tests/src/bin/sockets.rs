@@ -102,7 +102,7 @@ fn in_room(app: &mut App) {
         let since = Since::seen(sse::last_event_id(&request));
         Ok::<_, HttpError>(streams.join("stream", since)?.into_events())
     });
-    app.post("/say", move |mut request: Request| {
+    app.post("/say", move |request: Request| {
         let text = request.body(64 * 1024)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok::<_, HttpError>(says.publish(text).to_string())
