@@ -102,6 +102,7 @@ mod header;
 mod input;
 mod request;
 mod response;
+mod route;
 mod semantics;
 pub mod sse;
 pub mod testing;
@@ -122,8 +123,9 @@ pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
+pub use crate::route::{Route, UrlError};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};
-pub use crate::web::App;
+pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.
 #[cfg(doctest)]

@@ -287,6 +287,7 @@ impl App {
         });
         self.get(&format!("{prefix}/<path:path>"), move |request: Request| {
             below.serve(&request, &format!("/{}", request.param("path")))
-        })
+        });
+        self
     }
 }

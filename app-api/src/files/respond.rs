@@ -189,7 +189,9 @@ fn content_type(name: &str, charset: Option<&str>) -> HeaderValue {
 /// To the directory with its slash. The target is relative, so that it is right behind any mount
 /// or proxy, and begins with a dot, so that it can be neither a host nor a scheme.
 fn redirect(request: &Request) -> Response {
-    let last = request.raw_path().rsplit('/').next().unwrap_or_default();
+    let head = request.head();
+    // All of the path, also what an application that this one is mounted in has taken off.
+    let last = head.text(head.path).rsplit('/').next().unwrap_or_default();
     let query = match request.query_string() {
         "" => String::new(),
         query => format!("?{query}"),

@@ -12,6 +12,7 @@ pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
+mod place;
 mod unblock;
 
 use std::any::Any;
@@ -27,9 +28,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use self::head::Head;
+use self::head::{Head, Span};
 use self::params::Matched;
-use crate::web::rule::Filter;
+use crate::route::Route;
+use crate::route::rule::Filter;
 use crate::{ConnectionInfo, Environ, HttpError, Input};
 
 /// One request.
@@ -45,8 +47,12 @@ pub struct Request {
 /// green thread's stack would be memory that the thread keeps.
 struct Inner {
     head: Box<Head>,
-    /// The decoded path, where it differs from the one in the head.
+    /// Where the path stands in the head: what is behind the script name.
+    path: Span,
+    /// The decoded path, where it differs from that.
     decoded: Option<Box<str>>,
+    /// What of the path leads to the application, as sent.
+    script: Option<Box<str>>,
     matched: Option<Matched>,
     /// In a cell, as the body can be read while a part of the request is looked at. Nobody holds
     /// it borrowed beyond one read, so no two borrows meet.
@@ -61,8 +67,10 @@ struct Inner {
 impl Inner {
     fn new(head: Box<Head>, input: Input, connection: Arc<ConnectionInfo>) -> Self {
         Self {
+            path: head.path,
             head,
             decoded: None,
+            script: None,
             matched: None,
             input: RefCell::new(input),
             connection,
@@ -95,9 +103,9 @@ pub trait Peer {
         None
     }
 
-    /// Notes which route the request has found, by its rule, so that the
-    /// operator sees what it is about.
-    fn routed(&self, _rule: &Arc<str>) {}
+    /// Notes which route the request has found: the operator is to see what it is about, and it may
+    /// have a time limit of its own.
+    fn routed(&self, _route: &Route) {}
 
     /// Calls `call`, which may block in the kernel, and returns when that is done; see
     /// [`Request::unblock`]. Default: calls it here, which is right on an OS thread.
@@ -229,7 +237,8 @@ impl Request {
     }
 
     /// The path, percent-decoded: `PATH_INFO`. An encoded slash looks like any
-    /// other here; routes tell them apart.
+    /// other here; routes tell them apart. In an application that is [mounted](crate::App::mount)
+    /// it is what is behind the prefix, and may be empty.
     #[must_use]
     pub fn path(&self) -> &str {
         self.inner
@@ -238,10 +247,10 @@ impl Request {
             .unwrap_or_else(|| self.raw_path())
     }
 
-    /// The path as sent.
+    /// The path as sent, without what leads to the application.
     #[must_use]
     pub fn raw_path(&self) -> &str {
-        self.inner.head.text(self.inner.head.path)
+        self.inner.head.text(self.inner.path)
     }
 
     /// What follows the `?`, as sent; empty when there is none.
@@ -372,13 +381,10 @@ impl Request {
         text.parse().expect("<:float> matched a number")
     }
 
-    /// The rule that matched, as it was registered: `"/hello/<name>"`.
+    /// The route that the request has found: its rule, its name and what is set for it.
     #[must_use]
-    pub fn route(&self) -> Option<&str> {
-        self.inner
-            .matched
-            .as_ref()
-            .map(|matched| matched.rule.text())
+    pub fn route(&self) -> Option<&Route> {
+        self.inner.matched.as_ref()?.route()
     }
 
     /// The CGI environment of PEP 3333, built on first use.
@@ -449,13 +455,6 @@ impl Request {
     /// The extensions, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.inner.extensions
-    }
-
-    pub(crate) fn set_matched(&mut self, matched: Matched) {
-        if let Some(peer) = &self.inner.peer {
-            peer.routed(matched.rule.shared_text());
-        }
-        self.inner.matched = Some(matched);
     }
 }
 
@@ -586,7 +585,7 @@ mod tests {
         assert_eq!(request.take_input().read_all(9).unwrap(), "abc");
         assert_eq!(request.body(9).unwrap(), "");
         assert_eq!(request.params().count(), 0);
-        assert_eq!(request.route(), None);
+        assert!(request.route().is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::green::embed::{
 };
 use crate::green::unblock;
 use crate::service::config::HalfClose;
-use greenway_app::Peer;
+use greenway_app::{Peer, Route};
 use greenway_proto::http1::{self, exchange::Exchange};
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
@@ -18,7 +18,6 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The use of a connection's I/O for one request. It may outlive the request, in a body or in
@@ -170,9 +169,9 @@ impl<T: Transport> Peer for ClientHandle<T> {
         !matches!(result, Err(TimedOut))
     }
 
-    fn routed(&self, rule: &Arc<str>) {
+    fn routed(&self, route: &Route) {
         if let Some(io) = self.0.upgrade() {
-            io.context.set_route(rule);
+            io.context.set_route(route.shared_rule());
         }
     }
 

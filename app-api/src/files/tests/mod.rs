@@ -234,6 +234,18 @@ fn a_prefix_may_be_all_or_have_a_slash_or_wildcards() {
 }
 
 #[test]
+fn it_can_be_mounted() {
+    let site = Site::new("mount").with("a", "a").with("index.html", "top");
+    let mut app = App::new();
+    app.mount("/files", site.files());
+    let client = Client::new(app);
+    assert_eq!(client.get("/files/a").send().text(), "a");
+    assert_eq!(client.get("/files/").send().text(), "top");
+    let bare = client.get("/files").send();
+    assert_eq!(bare.header("location"), Some("./files/"));
+}
+
+#[test]
 fn single_files_have_bottles_arguments() {
     let site = Site::new("single").with("a.txt", "a").with("é.txt", "e");
     let root = site.root();
