@@ -51,7 +51,10 @@ fn read(value: &str, length: u64) -> Ranges {
         // Both ends are at most the length by now.
         .map(|range| range.start as u64..range.end as u64)
         .collect();
-    let sum: u64 = satisfiable.iter().map(|range| range.end - range.start).sum();
+    let sum: u64 = satisfiable
+        .iter()
+        .map(|range| range.end - range.start)
+        .sum();
     if satisfiable.is_empty() {
         Ranges::Unsatisfiable
     } else if sum > length {

@@ -42,3 +42,8 @@ fn connections() {
 fn websockets() {
     replay("websocket", checks::websocket);
 }
+
+#[test]
+fn range_headers() {
+    replay("ranges", checks::ranges);
+}
