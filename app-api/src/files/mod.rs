@@ -8,12 +8,14 @@
 //!   cannot, the crate `cap-std`, which walks the path one directory at a time;
 //! - what is opened or asked about is so by [`Request::unblock`], and what is read is read by the
 //!   server ([`Sink::read_file`](crate::Sink::read_file)), so that a slow disk holds up the
-//!   request that waits for it and nobody else;
+//!   request that waits for it and nobody else (but for what was found a moment ago: see
+//!   `recent`);
 //! - a file is sent from the handle whose length and times the head tells. One that is replaced
 //!   meanwhile is sent as it was; one that is cut short cuts the connection.
 
 mod name;
 mod open;
+mod recent;
 mod respond;
 #[cfg(test)]
 mod tests;

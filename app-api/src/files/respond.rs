@@ -3,6 +3,7 @@
 use super::Settings;
 use super::name::Name;
 use super::open::{Found, Missing, Opened, Wish, find};
+use super::recent::Recent;
 use crate::body::reader::copy_file;
 use crate::semantics::codings::{self, Coding};
 use crate::semantics::conditions::{Conditions, Validators, Verdict};
@@ -12,8 +13,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Times of files before this one (2 January 1980) are not when they were changed: builds that are
 /// to be reproducible give all files the start of 1970 or of 1980.
@@ -41,8 +42,7 @@ pub(super) fn respond(
         codings: accepted(request),
         whole: request.method() == Method::GET && range.is_none() && conditions.is_empty(),
     };
-    let settings_there = Arc::clone(settings);
-    let found = request.unblock(move || find(&settings_there, &name, &wish));
+    let found = find_where_it_suits(request, settings, name, wish);
     let opened = match found {
         Ok(Found::File(opened)) => opened,
         Ok(Found::Directory) => return Ok(redirect(request)),
@@ -91,6 +91,28 @@ pub(super) fn respond(
         }
     };
     Ok(with_defaults(response, headers))
+}
+
+/// Finds a file here if that is sure to be quick, or else where it may wait.
+fn find_where_it_suits(
+    request: &Request,
+    settings: &Arc<Settings>,
+    name: Name,
+    wish: Wish,
+) -> Result<Found, Missing> {
+    static RECENT: LazyLock<Recent> = LazyLock::new(Recent::new);
+    let entry = RECENT.entry(&(&settings.root, &name.path));
+    let (found, here) = if entry.is_recent() {
+        let begun = Instant::now();
+        (find(settings, &name, &wish), Some(begun))
+    } else {
+        let there = Arc::clone(settings);
+        (request.unblock(move || find(&there, &name, &wish)), None)
+    };
+    if found.is_ok() {
+        entry.found(here.map(|begun| begun.elapsed()));
+    }
+    found
 }
 
 /// Codings that the client accepts, the best first.
