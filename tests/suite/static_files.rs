@@ -77,7 +77,9 @@ fn files_of_all_sizes_arrive_whole(engine: Engine) {
         assert_eq!(reply.head.content_length(), Some(size));
         assert!(reply.body == bytes(0, size), "{size}");
         client.send(with("HEAD", &format!("/s/{size}"), "", ""));
-        assert_eq!(client.reply_to_head().head.content_length(), Some(size));
+        // Of a response without a body, the server does not tell how long it is.
+        let told = (size > 0).then_some(size);
+        assert_eq!(client.reply_to_head().head.content_length(), told);
     }
 }
 

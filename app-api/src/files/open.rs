@@ -99,9 +99,20 @@ fn open(root: &Dir, path: &str) -> Result<(File, Metadata), Missing> {
     let mut options = OpenOptions::new();
     // A pipe without a writer would otherwise be waited for.
     options.read(true).nonblock(true);
-    let file = root.open_with(path, &options).map_err(missing)?;
+    let file = match root.open_with(path, &options) {
+        Ok(file) => file,
+        // A socket or a device says so in a way of its own when it cannot be opened.
+        Err(_) if root.metadata(path).is_ok_and(|known| is_special(&known)) => {
+            return Err(Missing::NotFound);
+        }
+        Err(error) => return Err(missing(error)),
+    };
     let known = file.metadata().map_err(missing)?;
     Ok((file.into_std(), known))
+}
+
+fn is_special(known: &Metadata) -> bool {
+    !known.is_file() && !known.is_dir()
 }
 
 fn missing(error: io::Error) -> Missing {
@@ -114,8 +125,6 @@ fn missing(error: io::Error) -> Missing {
         // asks for it is not to learn whether there is anything.
         Kind::PermissionDenied if error.raw_os_error().is_none() => Missing::NotFound,
         Kind::PermissionDenied => Missing::Forbidden,
-        // A pipe, a socket or a device without anybody behind it.
-        Kind::WouldBlock => Missing::NotFound,
         _ => Missing::Failed(error),
     }
 }
