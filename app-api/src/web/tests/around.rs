@@ -244,13 +244,13 @@ fn a_group_panics_as_the_rules_in_it_do() {
     });
     assert_eq!(message, "group \"g\": the prefix must start with a slash");
     let message = panic_message(|| {
-        App::new().group("/g/", |group| drop(group.get("/<a", way)));
+        App::new().group("/g/", |group| define(group.get("/<a", way)));
     });
     assert!(message.starts_with("route \"/g/<a\": "), "{message}");
     let message = panic_message(|| {
         let mut app = App::new();
         app.get("/g/x", way);
-        app.group("/g", |group| drop(group.get("/x", way)));
+        app.group("/g", |group| define(group.get("/x", way)));
     });
     assert_eq!(message, "route \"/g/x\": it is there already for GET");
 }
