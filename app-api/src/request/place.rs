@@ -213,8 +213,13 @@ impl Request {
         };
         matched.at = Some(at);
         matched.captures = captures;
-        let matched = self.inner.matched.insert(matched);
-        if let (Some(peer), Some(route)) = (&self.inner.peer, matched.route()) {
+        let Some(route) = self.inner.matched.insert(matched).route() else {
+            return;
+        };
+        if let Some(limit) = route.body_limit {
+            self.inner.input.get_mut().limit(limit);
+        }
+        if let Some(peer) = &self.inner.peer {
             peer.routed(route);
         }
     }
