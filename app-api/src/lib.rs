@@ -98,6 +98,7 @@ mod environ;
 mod error;
 #[cfg(feature = "forms")]
 pub mod forms;
+mod header;
 mod input;
 mod limits;
 // Forms and JSON need a half of it each.
@@ -105,6 +106,7 @@ mod limits;
 mod media_type;
 mod request;
 mod response;
+mod route;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -116,7 +118,7 @@ pub use crate::application::Application;
 pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
-pub use crate::error::{Failure, HttpError, abort, catch_abort};
+pub use crate::error::{HttpError, abort, catch_abort};
 #[cfg(feature = "forms")]
 pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
@@ -124,8 +126,9 @@ pub use crate::limits::Limits;
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
-pub use crate::response::{Html, IntoResponse, Response, ResponseParts, WireResponse};
-pub use crate::web::App;
+pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
+pub use crate::route::Route;
+pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.
 #[cfg(doctest)]

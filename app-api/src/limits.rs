@@ -5,13 +5,26 @@
 
 /// Bounds of the input that [`Request`](crate::Request) reads for a handler.
 ///
-/// They hold beside the server's own bound of the whole request body, which comes first.
+/// They are set for a route with [`set`](crate::RouteBuilder::set), and by middleware with
+/// [`set_limits`](crate::Request::set_limits). They hold beside the bounds of the whole request
+/// body, that of the server (`--limit-request-body`, 16 MiB by default) and that of the route
+/// ([`body_limit`](crate::RouteBuilder::body_limit)): of an upload, usually those come first.
 ///
 /// ```
-/// use greenway_app::Limits;
+/// use greenway_app::{App, HttpError, Limits, Request, testing::Client};
 ///
-/// let limits = Limits { file: 1 << 30, total: 1 << 30, ..Limits::default() };
-/// assert_eq!(limits.parts, 1000);
+/// let mut app = App::new();
+/// app.post("/survey", |request: Request| Ok::<_, HttpError>(request.form()?.len().to_string()))
+///     .set(Limits { parts: 20, ..Limits::default() });
+/// app.post("/other", |request: Request| Ok::<_, HttpError>(request.form()?.len().to_string()));
+///
+/// let client = Client::new(app);
+/// let post = |path| {
+///     let post = client.post(path).header("content-type", "application/x-www-form-urlencoded");
+///     post.body("a=1&".repeat(100)).send().status()
+/// };
+/// assert_eq!(post("/survey"), 413);
+/// assert_eq!(post("/other"), 200);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -25,9 +38,9 @@ pub struct Limits {
     pub part_header: usize,
     /// Bytes of one text field of a multipart form. More is 413. Default: 1 MiB.
     pub field: u64,
-    /// Bytes of one uploaded file. More is 413. Default: 64 MiB.
+    /// Bytes of one uploaded file. More is 413. Default: 1 GiB.
     pub file: u64,
-    /// Bytes of a whole multipart form. More is 413. Default: 64 MiB.
+    /// Bytes of a whole multipart form. More is 413. Default: 1 GiB.
     pub total: u64,
     /// Bytes up to which an uploaded file stays in memory; a larger one is written to disk, where
     /// it vanishes with the request. Default: 64 KiB.
@@ -41,8 +54,8 @@ impl Limits {
         parts: 1000,
         part_header: 8 << 10,
         field: 1 << 20,
-        file: 64 << 20,
-        total: 64 << 20,
+        file: 1 << 30,
+        total: 1 << 30,
         file_memory: 64 << 10,
     };
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::response::checked_header;
+use crate::header::checked_header;
 use crate::{
     Application, BodyError, ConnectionInfo, Failure, Head, HttpError, Input, IntoResponse, Request,
     Response, Sink, catch_abort,

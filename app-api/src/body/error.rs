@@ -115,6 +115,20 @@ impl<E: Error + Send + Sync + 'static> From<E> for BodyError {
     }
 }
 
+/// The `HttpError` inside, directly or within an [`io::Error`]; otherwise 500
+/// with the error as its source.
+impl From<BodyError> for HttpError {
+    fn from(error: BodyError) -> Self {
+        match error.into_inner().downcast::<HttpError>() {
+            Ok(own) => *own,
+            Err(other) => match other.downcast::<io::Error>() {
+                Ok(error) => HttpError::from(*error),
+                Err(other) => HttpError::new(500, "").with_source(other),
+            },
+        }
+    }
+}
+
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -179,5 +193,16 @@ mod tests {
             BodyError::gone().into_inner().to_string(),
             "the client has left"
         );
+    }
+
+    #[test]
+    fn an_error_survives_its_journeys() {
+        let io = io::Error::other(HttpError::new(408, "slow"));
+        assert_eq!(HttpError::from(io).status(), 408);
+        let body = BodyError::from(HttpError::new(413, "big"));
+        assert_eq!(HttpError::from(body).status(), 413);
+        let both = BodyError::from(io::Error::other(HttpError::new(413, "big")));
+        assert_eq!(HttpError::from(both).status(), 413);
+        assert_eq!(HttpError::from(BodyError::new("x")).status(), 500);
     }
 }

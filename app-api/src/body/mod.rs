@@ -19,6 +19,7 @@
 
 mod chunk;
 mod error;
+mod into;
 mod reader;
 mod sink;
 #[cfg(test)]
@@ -29,8 +30,9 @@ use std::io::Read;
 
 use bytes::Bytes;
 
-pub use self::chunk::{IntoBody, IntoChunk};
+pub use self::chunk::IntoChunk;
 pub use self::error::{BodyError, Gone};
+pub use self::into::IntoBody;
 pub use self::sink::{Out, Sink};
 
 /// What feeds a stream. `FnOnce`, so that calling it consumes and drops it.

@@ -10,7 +10,8 @@ use std::io::{self, Read};
 
 use bytes::BytesMut;
 
-use super::{BodyError, Out};
+use super::error::BodyError;
+use super::sink::Out;
 
 /// Largest chunk, in bytes.
 const CHUNK: usize = 64 * 1024;

@@ -10,7 +10,8 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::{BodyError, Gone, IntoChunk};
+use super::chunk::IntoChunk;
+use super::error::{BodyError, Gone};
 
 /// Where a server receives the chunks of a body.
 pub trait Sink {

@@ -45,11 +45,16 @@ impl Request {
         self.borrow_input()?.read_all(limit)
     }
 
-    /// The bounds of forms and JSON: those that [`set_limits`](Request::set_limits) has set, or
-    /// the defaults.
+    /// The bounds of forms and JSON: those that [`set_limits`](Request::set_limits) has set, those
+    /// of the route, those of the application, or the defaults.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        self.inner.limits.as_deref().unwrap_or(&Limits::DEFAULT)
+        let of_the_app = || {
+            let matched = self.inner.matched.as_ref()?;
+            matched.route().setting().or(matched.app.shared.get())
+        };
+        let own = self.inner.limits.as_deref();
+        own.or_else(of_the_app).unwrap_or(&Limits::DEFAULT)
     }
 
     /// Sets the bounds of forms and JSON, before they are read: for middleware.
@@ -85,7 +90,7 @@ mod tests {
         assert_eq!(request.take_input().read_all(9).unwrap(), "abc");
         assert_eq!(request.body(9).unwrap(), "");
         assert_eq!(request.params().count(), 0);
-        assert_eq!(request.route(), None);
+        assert!(request.route().is_none());
     }
 
     #[test]

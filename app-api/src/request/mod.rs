@@ -32,7 +32,8 @@ use self::head::Head;
 use self::params::Matched;
 #[cfg(feature = "forms")]
 use crate::forms::FormCell;
-use crate::web::rule::Filter;
+use crate::route::Route;
+use crate::route::rule::Filter;
 use crate::{ConnectionInfo, Environ, HttpError, Input, Limits};
 
 /// One request.
@@ -105,9 +106,9 @@ pub trait Peer {
         None
     }
 
-    /// Notes which route the request has found, by its rule, so that the
-    /// operator sees what it is about.
-    fn routed(&self, _rule: &Arc<str>) {}
+    /// Notes which route the request has found: the operator is to see what it is about, and it may
+    /// have a time limit of its own.
+    fn routed(&self, _route: &Route) {}
 }
 
 impl Request {
@@ -361,13 +362,10 @@ impl Request {
         text.parse().expect("<:float> matched a number")
     }
 
-    /// The rule that matched, as it was registered: `"/hello/<name>"`.
+    /// The route that the request has found: its rule, its name and what is set for it.
     #[must_use]
-    pub fn route(&self) -> Option<&str> {
-        self.inner
-            .matched
-            .as_ref()
-            .map(|matched| matched.rule.text())
+    pub fn route(&self) -> Option<&Route> {
+        self.inner.matched.as_ref().map(Matched::route)
     }
 
     /// The CGI environment of PEP 3333, built on first use.
@@ -409,7 +407,7 @@ impl Request {
 
     pub(crate) fn set_matched(&mut self, matched: Matched) {
         if let Some(peer) = &self.inner.peer {
-            peer.routed(matched.rule.shared_text());
+            peer.routed(matched.route());
         }
         self.inner.matched = Some(matched);
     }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::head::{Head, Span};
-use crate::web::rule::{Filter, Rule};
+use crate::route::rule::{Filter, Rule};
+use crate::route::{AppInfo, Route};
 
-/// The rule that matched, and the text of each of its wildcards.
-#[derive(Debug)]
+/// The route that a request has found, and the text of each wildcard of its rule.
 pub(crate) struct Matched {
-    pub(crate) rule: Arc<Rule>,
+    pub(crate) app: Arc<AppInfo>,
+    /// The place of the route among the application's.
+    pub(crate) at: usize,
     /// One per wildcard of the rule, in its order.
     pub(crate) captures: Vec<Capture>,
 }
@@ -31,8 +33,17 @@ impl Capture {
 }
 
 impl Matched {
+    pub(super) fn route(&self) -> &Route {
+        // The router has taken the place from this very table.
+        &self.app.routes[self.at]
+    }
+
+    fn rule(&self) -> &Rule {
+        &self.route().rule
+    }
+
     pub(super) fn iter<'a>(&'a self, head: &'a Head) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let names = self.rule.wilds().map(|(name, _)| name);
+        let names = self.rule().wilds().map(|(name, _)| name);
         names.zip(self.captures.iter().map(|capture| capture.text(head)))
     }
 }
@@ -50,7 +61,7 @@ pub(super) fn find<'a>(
     let Some(matched) = matched else {
         panic!("no wildcard <{name}>: the request did not come through a route");
     };
-    let rule = &matched.rule;
+    let rule = matched.rule();
     let Some(at) = rule.wilds().position(|(wild, _)| wild == name) else {
         let names: Vec<String> = rule.wilds().map(|(name, _)| format!("<{name}>")).collect();
         let has = if names.is_empty() {

@@ -9,6 +9,7 @@
 //! header or a second response (CWE-113); and only [`IntoResponse`] chooses a
 //! Content-Type, a response built by hand is left alone.
 
+mod failure;
 mod into;
 
 use std::cell::OnceCell;
@@ -17,8 +18,9 @@ use std::fmt;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-pub(crate) use self::into::content_type;
+pub use self::failure::Failure;
 pub use self::into::{Html, IntoResponse};
+use crate::header::checked_header;
 use crate::{Body, HttpError, IntoBody};
 
 /// Status, headers and body of an answer.
@@ -301,26 +303,9 @@ const NOT_IN_URI: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// A header that can stand on the wire (RFC 9110, 5.5), or what is wrong with it.
-pub(crate) fn checked_header<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue), String>
-where
-    N: TryInto<HeaderName, Error: fmt::Display>,
-    V: TryInto<HeaderValue, Error: fmt::Display>,
-{
-    let name = name
-        .try_into()
-        .map_err(|error| format!("the header name is refused: {error}"))?;
-    let value = value.try_into().map_err(|error| {
-        format!(
-            "the value given for header `{name}` cannot stand in a header \
-             (CR, LF, NUL or another control character): {error}"
-        )
-    })?;
-    Ok((name, value))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::into::content_type;
     use super::*;
 
     #[test]

@@ -4,8 +4,10 @@
 //! rule, never a surprise in production; a request costs no allocation to route
 //! unless it has wildcards or escapes.
 
+mod around;
+mod middleware;
 mod router;
-pub(crate) mod rule;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +17,15 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 
+use self::middleware::{Endpoint, Layer, answer};
+pub use self::middleware::{Middleware, Next};
 use self::router::Router;
-use self::rule::Rule;
+pub use self::routes::RouteBuilder;
 use crate::request::params::{Capture, Matched};
 use crate::request::path::{self, ENCODED_SLASH};
-use crate::{Application, HttpError, IntoResponse, Request, Response, Span, catch_abort};
+use crate::route::rule::Rule;
+use crate::route::{AppInfo, Route};
+use crate::{Application, HttpError, IntoResponse, Request, Response, Span};
 
 /// An application made of routes.
 ///
@@ -71,8 +77,19 @@ use crate::{Application, HttpError, IntoResponse, Request, Response, Span, catch
 /// that method.
 #[derive(Default)]
 pub struct App {
+    info: Arc<AppInfo>,
+    /// One for each route of `info`, in the same place.
+    endpoints: Vec<Endpoint>,
     router: Router,
+    installed: Vec<Layer>,
+    before: Vec<BeforeRequest>,
+    after: Vec<AfterRequest>,
+    /// What the rules of a group start with.
+    prefix: String,
 }
+
+type BeforeRequest = Arc<dyn Fn(&mut Request) + Send + Sync>;
+type AfterRequest = Arc<dyn Fn(&mut Response) + Send + Sync>;
 
 impl App {
     /// An application that answers 404 to everything.
@@ -86,7 +103,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn get(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn get(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::GET], rule, handler)
     }
 
@@ -95,7 +112,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn post(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn post(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::POST], rule, handler)
     }
 
@@ -104,7 +121,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn put(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn put(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::PUT], rule, handler)
     }
 
@@ -113,7 +130,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn patch(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn patch(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::PATCH], rule, handler)
     }
 
@@ -122,7 +139,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn delete(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn delete(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::DELETE], rule, handler)
     }
 
@@ -136,9 +153,9 @@ impl App {
         methods: &[Method],
         rule: &str,
         handler: impl Application,
-    ) -> &mut Self {
+    ) -> RouteBuilder<'_> {
         assert!(!methods.is_empty(), "route \"{rule}\": no methods given");
-        self.add(methods.iter().cloned().map(Some), rule, &shared(handler))
+        self.add(methods, rule, Arc::new(handler))
     }
 
     /// Routes all methods that have no route of their own.
@@ -146,38 +163,61 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn any(&mut self, rule: &str, handler: impl Application) -> &mut Self {
-        self.add([None].into_iter(), rule, &shared(handler))
+    pub fn any(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
+        self.add(&[], rule, Arc::new(handler))
     }
 
+    /// Adds a route for these methods, or for all if there are none.
     fn add(
         &mut self,
-        methods: impl Iterator<Item = Option<Method>>,
+        methods: &[Method],
         rule: &str,
-        handler: &Arc<dyn Application>,
-    ) -> &mut Self {
-        let refuse = |problem: String| -> ! { panic!("route \"{rule}\": {problem}") };
-        let parsed = Arc::new(Rule::parse(rule).unwrap_or_else(|problem| refuse(problem)));
-        for method in methods {
-            if let Err(problem) = self.router.add(method, &parsed, Arc::clone(handler)) {
-                refuse(problem);
-            }
-        }
-        self
+        handler: Arc<dyn Application>,
+    ) -> RouteBuilder<'_> {
+        let text = format!("{}{rule}", self.prefix);
+        let endpoint = Endpoint {
+            handler,
+            layers: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let rule = Rule::parse(&text).unwrap_or_else(|problem| refuse(&text, &problem));
+        let at = self.put_in(Route::new(Arc::new(rule), methods.to_vec()), endpoint);
+        RouteBuilder::new(self, at)
     }
 
-    /// The handler for a request, which learns what it has matched. `None` if no route wants it.
+    /// Adds a route and its endpoint; gives their place.
+    fn put_in(&mut self, route: Route, endpoint: Endpoint) -> usize {
+        let at = self.endpoints.len();
+        let each = route.methods.iter().cloned().map(Some);
+        let all = route.methods.is_empty().then_some(None);
+        for method in each.chain(all) {
+            if let Err(problem) = self.router.add(method, &route.rule, at) {
+                refuse(route.rule(), &problem);
+            }
+        }
+        self.info_mut().routes.push(route);
+        self.endpoints.push(endpoint);
+        at
+    }
+
+    /// What requests know, to be changed. Those that are under way keep what they have.
+    fn info_mut(&mut self) -> &mut AppInfo {
+        Arc::make_mut(&mut self.info)
+    }
+
+    /// The endpoint for a request, which learns what it has matched. `None` if no route wants it.
     #[inline(never)] // a handler's green thread keeps what lies below it: this need not be there
-    fn matched(&self, request: &mut Request) -> Option<&dyn Application> {
+    fn matched(&self, request: &mut Request) -> Option<&Endpoint> {
         let mut found = Vec::new();
         let path = path::decode_for_match(request.raw_path())?;
         let route = self.router.find(request.method(), &path, &mut found)?;
         let captures = captures(request, &path, &found);
         request.set_matched(Matched {
-            rule: Arc::clone(&route.rule),
+            app: Arc::clone(&self.info),
+            at: route.endpoint,
             captures,
         });
-        Some(&*route.handler)
+        self.endpoints.get(route.endpoint)
     }
 
     /// The answer to a request that no route wants.
@@ -205,17 +245,18 @@ impl App {
 
 impl Application for App {
     fn call(&self, mut request: Request) -> Response {
+        if !self.is_plain() {
+            return self.call_around(request);
+        }
         match self.matched(&mut request) {
-            Some(handler) => {
-                catch_abort(|| handler.call(request)).unwrap_or_else(IntoResponse::into_response)
-            }
-            None => self.unrouted(&request),
+            Some(endpoint) if endpoint.layers.is_empty() => answer(&*endpoint.handler, request),
+            endpoint => Next::new(self, endpoint).run(request),
         }
     }
 }
 
-fn shared(handler: impl Application) -> Arc<dyn Application> {
-    Arc::new(handler)
+fn refuse(rule: &str, problem: &str) -> ! {
+    panic!("route \"{rule}\": {problem}")
 }
 
 /// The texts of the wildcards; those of a path without escapes stay in the head.
@@ -248,6 +289,6 @@ fn options_answer(allow: &str) -> Response {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.router.routes()).finish()
+        f.debug_set().entries(&self.info.routes).finish()
     }
 }

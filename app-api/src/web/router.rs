@@ -20,8 +20,7 @@ use std::sync::Arc;
 use http::Method;
 use rustc_hash::FxHashMap;
 
-use super::rule::Rule;
-use crate::Application;
+use crate::route::rule::Rule;
 
 /// The table of an [`App`](super::App).
 #[derive(Default)]
@@ -36,11 +35,12 @@ pub(super) struct Router {
     deepest: usize,
 }
 
-/// One handler for one method, or for any.
+/// One endpoint for one method, or for any.
 pub(super) struct Route {
-    pub(super) rule: Arc<Rule>,
+    rule: Arc<Rule>,
     method: Option<Method>,
-    pub(super) handler: Arc<dyn Application>,
+    /// Its place among the application's endpoints.
+    pub(super) endpoint: usize,
 }
 
 impl fmt::Debug for Route {
@@ -56,12 +56,12 @@ impl Router {
         &mut self,
         method: Option<Method>,
         rule: &Arc<Rule>,
-        handler: Arc<dyn Application>,
+        endpoint: usize,
     ) -> Result<(), String> {
         let route = Route {
             rule: Arc::clone(rule),
             method,
-            handler,
+            endpoint,
         };
         let same = |old: &Route| old.rule.text() == rule.text() && old.method == route.method;
         if rule.is_static() {
@@ -154,11 +154,6 @@ impl Router {
     pub(super) fn allowed_anywhere(&self) -> String {
         let all = self.statics.values().flatten().chain(&self.dynamics);
         allow(all).unwrap_or_else(|| Method::OPTIONS.to_string())
-    }
-
-    /// All routes, static ones first.
-    pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.statics.values().flatten().chain(&self.dynamics)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::green::embed::{
     Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
 };
 use crate::service::config::HalfClose;
-use greenway_app::Peer;
+use greenway_app::{Peer, Route};
 use greenway_proto::http1::{self, exchange::Exchange};
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
@@ -17,7 +17,6 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The use of a connection's I/O for one request. It may outlive the request, in a body or in
@@ -169,9 +168,9 @@ impl<T: Transport> Peer for ClientHandle<T> {
         !matches!(result, Err(TimedOut))
     }
 
-    fn routed(&self, rule: &Arc<str>) {
+    fn routed(&self, route: &Route) {
         if let Some(io) = self.0.upgrade() {
-            io.context.set_route(rule);
+            io.context.set_route(route.shared_rule());
         }
     }
 

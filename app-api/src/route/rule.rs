@@ -122,7 +122,7 @@ impl fmt::Display for Filter {
 
 impl Rule {
     /// Parses a rule, or says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with('/') {
             return Err("it must start with a slash".to_owned());
         }
@@ -191,19 +191,19 @@ impl Rule {
     }
 
     /// Whether it has no wildcards.
-    pub(super) fn is_static(&self) -> bool {
+    pub(crate) fn is_static(&self) -> bool {
         self.wilds.is_empty()
     }
 
     /// What every match starts with, up to a slash: the key of the index.
-    pub(super) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         // A rule starts with a slash, and so does its lead.
         &self.lead[..=self.lead.rfind('/').unwrap_or(0)]
     }
 
     /// Matches a whole path and notes where the wildcards stand in it. `found`
     /// holds rubbish after a failure.
-    pub(super) fn matches(&self, path: &str, found: &mut Vec<Range<usize>>) -> bool {
+    pub(crate) fn matches(&self, path: &str, found: &mut Vec<Range<usize>>) -> bool {
         found.clear();
         if !path.starts_with(&*self.lead) {
             return false;

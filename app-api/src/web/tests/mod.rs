@@ -1,10 +1,12 @@
 //! Routes through the in-process client, and rules against a slow reference.
 
+mod around;
+
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
-use super::rule::{Filter, Rule};
 use super::*;
+use crate::route::rule::{Filter, Rule};
 use crate::testing::{Client, Reply};
 use crate::{Body, abort};
 
@@ -16,7 +18,11 @@ fn show(request: Request) -> String {
         .params()
         .map(|(name, text)| format!("{name}={text}"))
         .collect();
-    format!("{} {}", request.route().unwrap_or("-"), params.join(" "))
+    format!(
+        "{} {}",
+        request.route().map_or("-", Route::rule),
+        params.join(" ")
+    )
 }
 
 fn routed(rules: &[&str], path: &str) -> String {
