@@ -127,7 +127,7 @@ pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
-pub use crate::route::Route;
+pub use crate::route::{Route, UrlError};
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.

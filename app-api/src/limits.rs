@@ -5,7 +5,8 @@
 
 /// Bounds of the input that [`Request`](crate::Request) reads for a handler.
 ///
-/// They are set for a route with [`set`](crate::RouteBuilder::set), and by middleware with
+/// They are set for a route with [`set`](crate::RouteBuilder::set), for all of an application with
+/// [`share`](crate::App::share), and by middleware with
 /// [`set_limits`](crate::Request::set_limits). They hold beside the bounds of the whole request
 /// body, that of the server (`--limit-request-body`, 16 MiB by default) and that of the route
 /// ([`body_limit`](crate::RouteBuilder::body_limit)): of an upload, usually those come first.
@@ -14,8 +15,9 @@
 /// use greenway_app::{App, HttpError, Limits, Request, testing::Client};
 ///
 /// let mut app = App::new();
+/// app.share(Limits { parts: 20, ..Limits::default() });
 /// app.post("/survey", |request: Request| Ok::<_, HttpError>(request.form()?.len().to_string()))
-///     .set(Limits { parts: 20, ..Limits::default() });
+///     .set(Limits { parts: 5000, ..Limits::default() });
 /// app.post("/other", |request: Request| Ok::<_, HttpError>(request.form()?.len().to_string()));
 ///
 /// let client = Client::new(app);
@@ -23,8 +25,8 @@
 ///     let post = client.post(path).header("content-type", "application/x-www-form-urlencoded");
 ///     post.body("a=1&".repeat(100)).send().status()
 /// };
-/// assert_eq!(post("/survey"), 413);
-/// assert_eq!(post("/other"), 200);
+/// assert_eq!(post("/survey"), 200);
+/// assert_eq!(post("/other"), 413);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

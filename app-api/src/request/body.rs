@@ -49,12 +49,10 @@ impl Request {
     /// of the route, those of the application, or the defaults.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        let of_the_app = || {
-            let matched = self.inner.matched.as_ref()?;
-            matched.route().setting().or(matched.app.shared.get())
-        };
         let own = self.inner.limits.as_deref();
-        own.or_else(of_the_app).unwrap_or(&Limits::DEFAULT)
+        own.or_else(|| self.route()?.setting())
+            .or_else(|| self.try_state())
+            .unwrap_or(&Limits::DEFAULT)
     }
 
     /// Sets the bounds of forms and JSON, before they are read: for middleware.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Extensions;
 
-use super::head::Head;
+use super::head::{Head, Span};
 use super::params::Matched;
 use super::{Inner, Request};
 use crate::{ConnectionInfo, HttpError, Input};
@@ -19,7 +19,9 @@ use crate::{ConnectionInfo, HttpError, Input};
 /// thread, where [`attach`](Detached::attach) makes a [`Request`] of it again.
 pub struct Detached {
     head: Box<Head>,
+    path: Span,
     decoded: Option<Box<str>>,
+    script: Option<Box<str>>,
     matched: Option<Matched>,
     body: Bytes,
     connection: Arc<ConnectionInfo>,
@@ -53,7 +55,9 @@ impl Request {
         let body = self.body(limit)?;
         let Inner {
             head,
+            path,
             decoded,
+            script,
             matched,
             connection,
             extensions,
@@ -61,7 +65,9 @@ impl Request {
         } = *self.inner;
         Ok(Detached {
             head,
+            path,
             decoded,
+            script,
             matched,
             body,
             connection,
@@ -76,7 +82,9 @@ impl Detached {
     #[must_use]
     pub fn attach(self) -> Request {
         let inner = Inner {
+            path: self.path,
             decoded: self.decoded,
+            script: self.script,
             matched: self.matched,
             extensions: self.extensions,
             ..Inner::new(self.head, Input::full(self.body), self.connection)

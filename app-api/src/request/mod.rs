@@ -13,6 +13,7 @@ pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
+mod place;
 mod query;
 mod typed;
 
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use self::head::Head;
+use self::head::{Head, Span};
 use self::params::Matched;
 #[cfg(feature = "forms")]
 use crate::forms::FormCell;
@@ -49,8 +50,12 @@ pub struct Request {
 /// green thread's stack would be memory that the thread keeps.
 struct Inner {
     head: Box<Head>,
-    /// The decoded path, where it differs from the one in the head.
+    /// Where the path stands in the head: what is behind the script name.
+    path: Span,
+    /// The decoded path, where it differs from that.
     decoded: Option<Box<str>>,
+    /// What of the path leads to the application, as sent.
+    script: Option<Box<str>>,
     matched: Option<Matched>,
     /// In a cell, as the body can be read while a part of the request is looked at. Nobody holds
     /// it borrowed beyond one read, so no two borrows meet.
@@ -69,8 +74,10 @@ struct Inner {
 impl Inner {
     fn new(head: Box<Head>, input: Input, connection: Arc<ConnectionInfo>) -> Self {
         Self {
+            path: head.path,
             head,
             decoded: None,
+            script: None,
             matched: None,
             input: RefCell::new(input),
             connection,
@@ -234,7 +241,8 @@ impl Request {
     }
 
     /// The path, percent-decoded: `PATH_INFO`. An encoded slash looks like any
-    /// other here; routes tell them apart.
+    /// other here; routes tell them apart. In an application that is [mounted](crate::App::mount)
+    /// it is what is behind the prefix, and may be empty.
     #[must_use]
     pub fn path(&self) -> &str {
         self.inner
@@ -243,10 +251,10 @@ impl Request {
             .unwrap_or_else(|| self.raw_path())
     }
 
-    /// The path as sent.
+    /// The path as sent, without what leads to the application.
     #[must_use]
     pub fn raw_path(&self) -> &str {
-        self.inner.head.text(self.inner.head.path)
+        self.inner.head.text(self.inner.path)
     }
 
     /// What follows the `?`, as sent; empty when there is none.
@@ -365,7 +373,7 @@ impl Request {
     /// The route that the request has found: its rule, its name and what is set for it.
     #[must_use]
     pub fn route(&self) -> Option<&Route> {
-        self.inner.matched.as_ref().map(Matched::route)
+        self.inner.matched.as_ref()?.route()
     }
 
     /// The CGI environment of PEP 3333, built on first use.
@@ -403,13 +411,6 @@ impl Request {
     /// The extensions, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.inner.extensions
-    }
-
-    pub(crate) fn set_matched(&mut self, matched: Matched) {
-        if let Some(peer) = &self.inner.peer {
-            peer.routed(matched.route());
-        }
-        self.inner.matched = Some(matched);
     }
 }
 

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use super::head::{Head, Span};
-use crate::route::rule::{Filter, Rule};
+use crate::route::rule::Filter;
 use crate::route::{AppInfo, Route};
 
 /// The route that a request has found, and the text of each wildcard of its rule.
 pub(crate) struct Matched {
     pub(crate) app: Arc<AppInfo>,
-    /// The place of the route among the application's.
-    pub(crate) at: usize,
+    /// The place of the route among the application's; `None` before it is known, and where there
+    /// is none.
+    pub(crate) at: Option<usize>,
     /// One per wildcard of the rule, in its order.
     pub(crate) captures: Vec<Capture>,
+    /// How much of the request's script name leads to this application, in bytes.
+    pub(crate) script: usize,
+    /// The application that this one is mounted in.
+    pub(crate) outer: Option<Box<Matched>>,
 }
 
 /// The text of one wildcard. Where nothing had to be decoded it stays in the
@@ -33,17 +38,18 @@ impl Capture {
 }
 
 impl Matched {
-    pub(super) fn route(&self) -> &Route {
-        // The router has taken the place from this very table.
-        &self.app.routes[self.at]
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.app.routes.get(self.at?)
     }
 
-    fn rule(&self) -> &Rule {
-        &self.route().rule
+    /// This application and those that it is mounted in, from the inside out.
+    pub(super) fn and_outer(&self) -> impl Iterator<Item = &Matched> {
+        std::iter::successors(Some(self), |matched| matched.outer.as_deref())
     }
 
     pub(super) fn iter<'a>(&'a self, head: &'a Head) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let names = self.rule().wilds().map(|(name, _)| name);
+        let wilds = self.route().map(|route| route.rule.wilds());
+        let names = wilds.into_iter().flatten().map(|(name, _)| name);
         names.zip(self.captures.iter().map(|capture| capture.text(head)))
     }
 }
@@ -58,10 +64,10 @@ pub(super) fn find<'a>(
     name: &str,
     filter: Option<Filter>,
 ) -> &'a str {
-    let Some(matched) = matched else {
+    let route = matched.and_then(|matched| Some((matched, matched.route()?)));
+    let Some((matched, Route { rule, .. })) = route else {
         panic!("no wildcard <{name}>: the request did not come through a route");
     };
-    let rule = matched.rule();
     let Some(at) = rule.wilds().position(|(wild, _)| wild == name) else {
         let names: Vec<String> = rule.wilds().map(|(name, _)| format!("<{name}>")).collect();
         let has = if names.is_empty() {
@@ -82,6 +88,9 @@ pub(super) fn find<'a>(
             rule.text()
         );
     }
-    // The router makes one capture per wildcard, so `at` is within.
-    matched.captures[at].text(head)
+    // The router makes one capture per wildcard.
+    matched
+        .captures
+        .get(at)
+        .map_or("", |capture| capture.text(head))
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use rustc_hash::FxHashMap;
 
 use self::rule::Rule;
 pub(crate) use self::values::Values;
@@ -133,6 +134,44 @@ impl fmt::Debug for Route {
 #[derive(Clone, Default)]
 pub(crate) struct AppInfo {
     pub(crate) routes: Vec<Route>,
+    /// Places of routes by their names.
+    pub(crate) names: FxHashMap<Arc<str>, usize>,
     /// What [`App::share`](crate::App::share) was given.
     pub(crate) shared: Values,
 }
+
+impl AppInfo {
+    /// The path of a named route with these values; `None` if no route has this name.
+    pub(crate) fn url(
+        &self,
+        name: &str,
+        values: &[(&str, &dyn fmt::Display)],
+    ) -> Option<Result<String, UrlError>> {
+        let route = &self.routes[*self.names.get(name)?];
+        let url = route.rule.url(values);
+        Some(
+            url.map_err(|problem| {
+                UrlError(format!("route \"{route}\", named {name:?}: {problem}"))
+            }),
+        )
+    }
+}
+
+/// Why there is no URL for a route: nothing has the name, a wildcard has no value, or one that it
+/// could not match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlError(String);
+
+impl UrlError {
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self(format!("no route is named {name:?}"))
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UrlError {}

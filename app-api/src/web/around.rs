@@ -1,10 +1,10 @@
-//! What an application has around all of its routes: middleware, hooks, groups.
+//! What an application has around all of its routes: middleware and hooks.
 
 use std::any::TypeId;
 use std::sync::Arc;
 
+use super::App;
 use super::middleware::{Layer, Next};
-use super::{AfterRequest, App, BeforeRequest};
 use crate::{IntoResponse, Middleware, Request, Response, catch_abort};
 
 impl App {
@@ -76,79 +76,18 @@ impl App {
         self
     }
 
-    /// Routes that have something in common: how their rules start, and middleware. What the
-    /// closure does with its application, it does for the group: its rules are put behind the
-    /// prefix (which may have wildcards), its [middleware](App::install) and hooks are for these
-    /// routes alone, further in than those of the application.
-    ///
-    /// ```
-    /// use greenway_app::{App, Next, Request, Response, testing::Client};
-    ///
-    /// fn admins_only(request: Request, next: Next<'_>) -> Response {
-    ///     match request.header("x-admin") {
-    ///         Some(_) => next.run(request),
-    ///         None => Response::new("no").with_status(403),
-    ///     }
-    /// }
-    ///
-    /// let mut app = App::new();
-    /// app.get("/", |_: Request| "home");
-    /// app.group("/admin", |admin| {
-    ///     admin.install(admins_only);
-    ///     admin.get("", |_: Request| "dashboard");
-    ///     admin.get("/users/<id:int>", |_: Request| "a user");
-    /// });
-    ///
-    /// let client = Client::new(app);
-    /// assert_eq!(client.get("/").send().text(), "home");
-    /// assert_eq!(client.get("/admin").send().status(), 403);
-    /// assert_eq!(client.get("/admin/users/1").header("x-admin", "1").send().text(), "a user");
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the prefix is neither empty nor starts with a slash, and as all that add routes: see
-    /// [`App`](App#panics).
-    pub fn group(&mut self, prefix: &str, define: impl FnOnce(&mut App)) -> &mut Self {
-        assert!(
-            prefix.is_empty() || prefix.starts_with('/'),
-            "group \"{prefix}\": the prefix must start with a slash"
-        );
-        let mut group = App {
-            prefix: format!("{}{}", self.prefix, prefix.trim_end_matches('/')),
-            ..App::new()
-        };
-        define(&mut group);
-        self.absorb(group);
-        self
-    }
-
-    /// Takes the routes of `other` over, with what is around them.
-    fn absorb(&mut self, other: App) {
-        let mut around = Vec::new();
-        if !other.before.is_empty() || !other.after.is_empty() {
-            let hooks = Hooks {
-                before: other.before,
-                after: other.after,
-            };
-            around.push(Layer::new("", hooks));
-        }
-        around.extend(other.installed);
-        self.info_mut().shared.add_missing(&other.info.shared);
-        for (route, mut endpoint) in other.info.routes.iter().zip(other.endpoints) {
-            endpoint.layers.splice(0..0, around.iter().cloned());
-            self.put_in(route.clone(), endpoint);
-        }
-    }
-
     /// Whether nothing is around the routes.
     pub(super) fn is_plain(&self) -> bool {
-        self.installed.is_empty() && self.before.is_empty() && self.after.is_empty()
+        self.installed.is_empty()
+            && self.before.is_empty()
+            && self.after.is_empty()
+            && self.hosts.is_empty()
     }
 
     /// Answers with all that is around.
     #[inline(never)] // applications without any of this keep no stack for it
     pub(super) fn call_around(&self, mut request: Request) -> Response {
+        request.enter(&self.info);
         let result = catch_abort(|| {
             for hook in &self.before {
                 hook(&mut request);
@@ -156,7 +95,8 @@ impl App {
         });
         let mut response = match result {
             Ok(()) => {
-                let endpoint = self.matched(&mut request);
+                let host = self.host_of(&request);
+                let endpoint = host.or_else(|| self.matched(&mut request));
                 Next::new(self, endpoint).run(request)
             }
             Err(error) => error.into_response(),
@@ -165,25 +105,5 @@ impl App {
             Ok(()) => response,
             Err(error) => error.into_response(),
         }
-    }
-}
-
-/// The hooks of a group, which has become part of an application: they are called after the request
-/// was routed, since before that it is not known to be for the group.
-struct Hooks {
-    before: Vec<BeforeRequest>,
-    after: Vec<AfterRequest>,
-}
-
-impl Middleware for Hooks {
-    fn call(&self, mut request: Request, next: Next<'_>) -> Response {
-        for hook in &self.before {
-            hook(&mut request);
-        }
-        let mut response = next.run(request);
-        for hook in self.after.iter().rev() {
-            hook(&mut response);
-        }
-        response
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::App;
+use crate::route::rule::Rule;
 use crate::{Application, IntoResponse, Request, Response, catch_abort};
 
 /// Something that sees requests before their handlers and responses after them.
@@ -155,6 +156,8 @@ pub(super) struct Endpoint {
     /// Those of the groups first, then those of the route.
     pub(super) layers: Vec<Layer>,
     pub(super) skipped: Vec<Skipped>,
+    /// For a mount, the rule of what is below its prefix.
+    pub(super) below: Option<Arc<Rule>>,
 }
 
 /// What a route does without.
@@ -165,6 +168,15 @@ pub(super) enum Skipped {
 }
 
 impl Endpoint {
+    pub(super) fn new(handler: Arc<dyn Application>) -> Self {
+        Self {
+            handler,
+            layers: Vec::new(),
+            skipped: Vec::new(),
+            below: None,
+        }
+    }
+
     /// Whether this one does without `layer`. What was applied to the route itself may be skipped
     /// too, so that a group's middleware can be.
     fn skips(&self, layer: &Layer) -> bool {

@@ -5,6 +5,7 @@
 //! unless it has wildcards or escapes.
 
 mod around;
+mod compose;
 mod middleware;
 mod router;
 mod routes;
@@ -21,9 +22,9 @@ use self::middleware::{Endpoint, Layer, answer};
 pub use self::middleware::{Middleware, Next};
 use self::router::Router;
 pub use self::routes::RouteBuilder;
-use crate::request::params::{Capture, Matched};
+use crate::request::params::Capture;
 use crate::request::path::{self, ENCODED_SLASH};
-use crate::route::rule::Rule;
+use crate::route::rule::{Filters, Rule};
 use crate::route::{AppInfo, Route};
 use crate::{Application, HttpError, IntoResponse, Request, Response, Span};
 
@@ -40,6 +41,8 @@ use crate::{Application, HttpError, IntoResponse, Request, Response, Span};
 /// | `<name:int>` | `-?[0-9]+` that fits an `i64`; see [`Request::int`] |
 /// | `<name:float>` | `-?[0-9.]+` that is a number; see [`Request::float`] |
 /// | `<name:path>` | anything with slashes, as little as possible |
+/// | `<name:re:[a-z]+>` | what the expression matches (the syntax of [`regex_lite`]; write `\>` for `>`) |
+/// | `<name:yours>` | a segment that your function accepts: [`App::filter`] |
 ///
 /// (Numbers have 32 characters at most.) Rules are written and matched decoded:
 /// `/a b` is the rule for `GET /a%20b`. An encoded slash (`%2F`) is data and
@@ -84,6 +87,8 @@ pub struct App {
     installed: Vec<Layer>,
     before: Vec<BeforeRequest>,
     after: Vec<AfterRequest>,
+    hosts: Vec<(Box<str>, Endpoint)>,
+    filters: Filters,
     /// What the rules of a group start with.
     prefix: String,
 }
@@ -175,13 +180,10 @@ impl App {
         handler: Arc<dyn Application>,
     ) -> RouteBuilder<'_> {
         let text = format!("{}{rule}", self.prefix);
-        let endpoint = Endpoint {
-            handler,
-            layers: Vec::new(),
-            skipped: Vec::new(),
-        };
-        let rule = Rule::parse(&text).unwrap_or_else(|problem| refuse(&text, &problem));
-        let at = self.put_in(Route::new(Arc::new(rule), methods.to_vec()), endpoint);
+        let rule =
+            Rule::parse(&text, &self.filters).unwrap_or_else(|problem| refuse(&text, &problem));
+        let route = Route::new(Arc::new(rule), methods.to_vec());
+        let at = self.put_in(route, Endpoint::new(handler));
         RouteBuilder::new(self, at)
     }
 
@@ -195,9 +197,23 @@ impl App {
                 refuse(route.rule(), &problem);
             }
         }
+        if let Some(below) = &endpoint.below
+            && let Err(problem) = self.router.add(None, below, at)
+        {
+            refuse(route.rule(), &problem);
+        }
+        if let Some(name) = route.name.clone() {
+            self.name(name, at);
+        }
         self.info_mut().routes.push(route);
         self.endpoints.push(endpoint);
         at
+    }
+
+    fn name(&mut self, name: Arc<str>, at: usize) {
+        let taken = self.info.names.get(&name).is_some_and(|other| *other != at);
+        assert!(!taken, "two routes are named {name:?}");
+        self.info_mut().names.insert(name, at);
     }
 
     /// What requests know, to be changed. Those that are under way keep what they have.
@@ -209,22 +225,21 @@ impl App {
     #[inline(never)] // a handler's green thread keeps what lies below it: this need not be there
     fn matched(&self, request: &mut Request) -> Option<&Endpoint> {
         let mut found = Vec::new();
-        let path = path::decode_for_match(request.raw_path())?;
-        let route = self.router.find(request.method(), &path, &mut found)?;
+        let path = path::decode_for_match(routed_path(request))?;
+        let at = self
+            .router
+            .find(request.method(), &path, &mut found)?
+            .endpoint;
         let captures = captures(request, &path, &found);
-        request.set_matched(Matched {
-            app: Arc::clone(&self.info),
-            at: route.endpoint,
-            captures,
-        });
-        self.endpoints.get(route.endpoint)
+        request.set_route(&self.info, at, captures);
+        self.endpoints.get(at)
     }
 
     /// The answer to a request that no route wants.
     #[cold]
     #[inline(never)] // as above
     fn unrouted(&self, request: &Request) -> Response {
-        let Some(path) = path::decode_for_match(request.raw_path()) else {
+        let Some(path) = path::decode_for_match(routed_path(request)) else {
             // `Request::new` has decoded this path without complaint.
             return HttpError::new(400, "the path is malformed").into_response();
         };
@@ -259,13 +274,22 @@ fn refuse(rule: &str, problem: &str) -> ! {
     panic!("route \"{rule}\": {problem}")
 }
 
+/// What is looked up: the path as sent, and a slash for nothing, as after the prefix of a mount.
+fn routed_path(request: &Request) -> &str {
+    match request.raw_path() {
+        "" => "/",
+        path => path,
+    }
+}
+
 /// The texts of the wildcards; those of a path without escapes stay in the head.
 fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Vec<Capture> {
     if found.is_empty() {
         return Vec::new();
     }
-    let borrowed = path.len() == request.head().path.len();
-    let base = request.head().path.start;
+    let span = request.path_span();
+    let borrowed = path.len() == span.len();
+    let base = span.start;
     found
         .iter()
         .map(|range| {

@@ -6,11 +6,11 @@
 //!
 //! # Implementation
 //!
-//! Static rules are a hash table by path. Rules with wildcards are indexed by
-//! their static text up to its last slash: a path looks up each of its own
-//! prefixes (as many as it has slashes, bounded by the deepest rule) and tries
-//! only the rules found there. A thousand routes cost as much as the few that
-//! share a prefix.
+//! Static rules are a hash table by path. Rules with wildcards hang in a tree of segments: from each
+//! node one way for each text that rules have there (a hash table), and one for all that have a
+//! wildcard there. A path goes down the ways that fit, and asks only the rules at whose end it
+//! arrives; of those that match, the earliest is taken. A thousand routes cost as much as the few
+//! that look alike.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use http::Method;
 use rustc_hash::FxHashMap;
 
-use crate::route::rule::Rule;
+use crate::route::rule::{Rule, Segment};
 
 /// The table of an [`App`](super::App).
 #[derive(Default)]
@@ -29,10 +29,18 @@ pub(super) struct Router {
     statics: FxHashMap<Box<str>, Vec<Route>>,
     /// In the order of definition.
     dynamics: Vec<Route>,
-    /// Positions in `dynamics`, ascending, by [`Rule::prefix`].
-    index: FxHashMap<Box<str>, Vec<usize>>,
-    /// Length of the longest key in `index`.
-    deepest: usize,
+    tree: Node,
+}
+
+/// Where the rules are whose segments begin alike; positions in `dynamics`, ascending.
+#[derive(Default)]
+struct Node {
+    fixed: FxHashMap<Box<str>, Node>,
+    any: Option<Box<Node>>,
+    /// Rules that end here.
+    here: Vec<usize>,
+    /// Rules that take all the rest.
+    rest: Vec<usize>,
 }
 
 /// One endpoint for one method, or for any.
@@ -72,13 +80,11 @@ impl Router {
             routes.push(route);
             return Ok(());
         }
-        let prefix = rule.prefix();
-        let indexed = self.index.entry(prefix.into()).or_default();
-        if indexed.iter().any(|&at| same(&self.dynamics[at])) {
+        let positions = self.tree.place(rule);
+        if positions.iter().any(|&at| same(&self.dynamics[at])) {
             return Err(twice(&route));
         }
-        indexed.push(self.dynamics.len());
-        self.deepest = self.deepest.max(prefix.len());
+        positions.push(self.dynamics.len());
         self.dynamics.push(route);
         Ok(())
     }
@@ -113,7 +119,7 @@ impl Router {
     ) -> Option<&Route> {
         let mut best = self.dynamics.len();
         let mut scratch = Vec::new();
-        for positions in self.candidates(path) {
+        self.tree.walk(path, &mut |positions| {
             for &at in positions.iter().take_while(|&&at| at < best) {
                 let route = &self.dynamics[at];
                 if wanted(route) && route.rule.matches(path, &mut scratch) {
@@ -122,18 +128,8 @@ impl Router {
                     break;
                 }
             }
-        }
+        });
         self.dynamics.get(best)
-    }
-
-    /// The lists of rules whose static prefix is a prefix of the path; the
-    /// longest first, since a match there spares the later ones of the others.
-    fn candidates<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a [usize]> {
-        let reach = path.len().min(self.deepest);
-        memchr::memchr_iter(b'/', &path.as_bytes()[..reach])
-            .rev()
-            .filter_map(|slash| self.index.get(&path[..=slash]))
-            .map(Vec::as_slice)
     }
 
     /// The methods that a path has routes for, as an Allow header names them;
@@ -142,11 +138,11 @@ impl Router {
     pub(super) fn allowed(&self, path: &str) -> Option<String> {
         let mut scratch = Vec::new();
         let fixed = self.statics.get(path).into_iter().flatten();
-        let matching = self
-            .candidates(path)
-            .flatten()
-            .map(|&at| &self.dynamics[at])
-            .filter(|route| route.rule.matches(path, &mut scratch));
+        let mut matching = Vec::new();
+        self.tree.walk(path, &mut |positions| {
+            let routes = positions.iter().map(|&at| &self.dynamics[at]);
+            matching.extend(routes.filter(|route| route.rule.matches(path, &mut scratch)));
+        });
         allow(fixed.chain(matching))
     }
 
@@ -154,6 +150,49 @@ impl Router {
     pub(super) fn allowed_anywhere(&self) -> String {
         let all = self.statics.values().flatten().chain(&self.dynamics);
         allow(all).unwrap_or_else(|| Method::OPTIONS.to_string())
+    }
+}
+
+impl Node {
+    /// The list that a rule belongs to.
+    fn place(&mut self, rule: &Rule) -> &mut Vec<usize> {
+        let mut node = self;
+        for segment in rule.segments() {
+            node = match segment {
+                Segment::Fixed(text) => node.fixed.entry(text.into()).or_default(),
+                Segment::Any => node.any.get_or_insert_default(),
+                Segment::Rest => return &mut node.rest,
+            };
+        }
+        &mut node.here
+    }
+
+    /// Gives the lists of rules that a path may match.
+    fn walk<'a>(&'a self, path: &str, give: &mut dyn FnMut(&'a [usize])) {
+        // What is no path, such as `*`, matches no rule.
+        if let Some(segments) = path.strip_prefix('/') {
+            self.down(Some(segments), give);
+        }
+    }
+
+    /// As [`walk`](Node::walk), for what is left of the path; `None` at its end.
+    fn down<'a>(&'a self, segments: Option<&str>, give: &mut dyn FnMut(&'a [usize])) {
+        let Some(segments) = segments else {
+            return give(&self.here);
+        };
+        give(&self.rest);
+        let (segment, rest) = match segments.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (segments, None),
+        };
+        if let Some(node) = self.fixed.get(segment) {
+            node.down(rest, give);
+        }
+        if let Some(node) = &self.any
+            && !segment.is_empty()
+        {
+            node.down(rest, give);
+        }
     }
 }
 

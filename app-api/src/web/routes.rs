@@ -66,6 +66,17 @@ impl<'a> RouteBuilder<'a> {
         self.app.route(methods, rule, handler)
     }
 
+    /// A name for [`Request::url_for`](crate::Request::url_for).
+    ///
+    /// # Panics
+    ///
+    /// When another route has it.
+    pub fn name(self, name: &str) -> Self {
+        self.app.name(name.into(), self.at);
+        self.app.info_mut().routes[self.at].name = Some(name.into());
+        self
+    }
+
     /// How long the handler may take, instead of what the server allows (`--timeout`). A server
     /// that cannot limit it leaves this aside.
     pub fn timeout(self, timeout: Duration) -> Self {

@@ -1,6 +1,7 @@
 //! Routes through the in-process client, and rules against a slow reference.
 
 mod around;
+mod compose;
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -192,7 +193,12 @@ fn bad_rules_panic_and_are_shown() {
         ("/<:int>", "`` is no name"),
         ("/<1a>", "`1a` is no name"),
         ("/<a-b>", "`a-b` is no name"),
-        ("/<a:re:x+>", "unknown filter `re:x+`"),
+        ("/<a:re:(>", "the expression of `a`: "),
+        ("/<a:re:x", "a `<` without its `>`"),
+        (
+            "/<a:rex>",
+            "unknown filter `rex` (str, int, float, path, re:EXPRESSION exist)",
+        ),
         ("/<a:INT>", "unknown filter `INT`"),
         ("/<a:>", "unknown filter ``"),
         ("/<a>/<a:int>", "two wildcards are named `a`"),
@@ -427,6 +433,7 @@ fn reference<'a>(pieces: &[(Filter, &str)], path: &'a str) -> Option<Vec<&'a str
             Filter::Float => {
                 text.bytes().all(|b| b"-.0123456789".contains(&b)) && text.parse::<f64>().is_ok()
             }
+            Filter::Own | Filter::Re | Filter::Rest => unreachable!("they are not tried here"),
         };
         let after = after.strip_prefix(tail).filter(|_| fits)?;
         let mut all = vec![text];
@@ -463,7 +470,7 @@ fn rules_mean_what_bottles_expressions_mean() {
             for middle in tails {
                 for last in ["", ".", "/1"] {
                     let text = format!("/<a:{first}>{middle}<b:{second}>{last}");
-                    let rule = Rule::parse(&text).unwrap();
+                    let rule = Rule::parse(&text, &Filters::default()).unwrap();
                     let pieces = [(first, middle), (second, last)];
                     for path in &paths {
                         let path = format!("/{path}");
@@ -490,7 +497,7 @@ fn rules_mean_what_bottles_expressions_mean() {
 fn no_path_makes_a_rule_slow() {
     // Backtracking would need 4,000 to the power of six steps here.
     let text: String = ('a'..='f').map(|name| format!("<{name}:path>-")).collect();
-    let rule = Rule::parse(&format!("/{text}end-<g>.<h>-<i>!")).unwrap();
+    let rule = Rule::parse(&format!("/{text}end-<g>.<h>-<i>!"), &Filters::default()).unwrap();
     let path = format!("/{}!", "-".repeat(4_000));
     assert!(!rule.matches(&path, &mut Vec::new()));
 }
