@@ -201,9 +201,12 @@ fn too_large() -> HttpError {
     HttpError::new(413, "the form is too large")
 }
 
-/// The form of a request, once it was read; or why it cannot be.
+/// The form of a request, once it was read; or why it cannot be. As small as a pointer, as most
+/// requests carry it for nothing.
 #[derive(Default)]
-pub(crate) struct FormCell(OnceCell<Result<Box<FormData>, (StatusCode, String)>>);
+pub(crate) struct FormCell(OnceCell<Box<Outcome>>);
+
+type Outcome = Result<FormData, (StatusCode, String)>;
 
 impl FormCell {
     /// The form, which is read from `body` the first time.
@@ -215,20 +218,22 @@ impl FormCell {
         limits: &Limits,
     ) -> Result<&FormData, HttpError> {
         if self.0.get().is_none() {
-            match FormData::read(body, content_type, empty, limits) {
-                Ok(data) => {
-                    // Nothing has filled it meanwhile: the body cannot be read twice.
-                    let _ = self.0.set(Ok(Box::new(data)));
-                }
+            let read = FormData::read(body, content_type, empty, limits);
+            let (outcome, failure) = match read {
+                Ok(data) => (Ok(data), None),
+                // What is left of the body is no form, so the next call must fail, too.
                 Err(error) => {
-                    // What is left of the body is no form, so the next call must fail, too.
                     let again = (error.status(), error.message().to_owned());
-                    let _ = self.0.set(Err(again));
-                    return Err(error);
+                    (Err(again), Some(error))
                 }
+            };
+            // Another green thread may have filled it meanwhile, to whom this one is an intruder.
+            let _ = self.0.set(Box::new(outcome));
+            if let Some(error) = failure {
+                return Err(error);
             }
         }
-        match self.0.get() {
+        match self.0.get().map(|outcome| &**outcome) {
             Some(Ok(data)) => Ok(data),
             Some(Err((status, message))) => Err(HttpError::new(*status, message.clone())),
             None => Err(HttpError::new(500, "")),
