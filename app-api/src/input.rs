@@ -231,7 +231,7 @@ impl InputSource for Limited {
 }
 
 /// A body that cannot be read is the client's doing, unless the error says more.
-fn input_error(error: io::Error) -> HttpError {
+pub(crate) fn input_error(error: io::Error) -> HttpError {
     use io::ErrorKind as Kind;
     let (status, message) = match error.kind() {
         Kind::UnexpectedEof => (400, "the body ended early"),

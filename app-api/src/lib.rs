@@ -96,8 +96,14 @@ mod body;
 mod connection;
 mod environ;
 mod error;
+#[cfg(feature = "forms")]
+pub mod forms;
 mod header;
 mod input;
+mod limits;
+// Forms and JSON need a half of it each.
+#[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
+mod media_type;
 mod request;
 mod response;
 mod route;
@@ -113,7 +119,10 @@ pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
+#[cfg(feature = "forms")]
+pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
+pub use crate::limits::Limits;
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};

@@ -19,6 +19,7 @@
 
 mod connection;
 mod loopback;
+mod multipart;
 mod reference;
 mod replies;
 mod session;
@@ -111,6 +112,17 @@ pub fn connection(input: &[u8]) {
 /// When it finds a contradiction.
 pub fn websocket(input: &[u8]) {
     websocket::check(input);
+}
+
+/// Reads a multipart form with the boundary `b`, and compares with a second parser.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn multipart(input: &[u8]) {
+    let Some((cuts, body)) = split(input) else {
+        return;
+    };
+    multipart::check(cuts, body);
 }
 
 /// How a stream is cut into reads.

@@ -42,3 +42,8 @@ fn connections() {
 fn websockets() {
     replay("websocket", checks::websocket);
 }
+
+#[test]
+fn multipart_forms() {
+    replay("multipart", checks::multipart);
+}
