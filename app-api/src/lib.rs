@@ -98,8 +98,14 @@ mod environ;
 mod error;
 #[cfg(feature = "static-files")]
 mod files;
+#[cfg(feature = "forms")]
+pub mod forms;
 mod header;
 mod input;
+mod limits;
+// Forms and JSON need a half of it each.
+#[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
+mod media_type;
 mod request;
 mod response;
 mod route;
@@ -118,7 +124,10 @@ pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
 #[cfg(feature = "static-files")]
 pub use crate::files::{StaticFile, StaticFiles};
+#[cfg(feature = "forms")]
+pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
+pub use crate::limits::Limits;
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};

@@ -8,12 +8,15 @@
 //! here; text accessors never fail, because [`Request::new`] has refused what
 //! they could fail on.
 
+mod body;
 pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
 mod place;
 mod unblock;
+mod query;
+mod typed;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -25,14 +28,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use self::head::{Head, Span};
 use self::params::Matched;
+#[cfg(feature = "forms")]
+use crate::forms::FormCell;
 use crate::route::Route;
 use crate::route::rule::Filter;
-use crate::{ConnectionInfo, Environ, HttpError, Input};
+use crate::{ConnectionInfo, Environ, HttpError, Input, Limits};
 
 /// One request.
 ///
@@ -62,6 +66,10 @@ struct Inner {
     environ: OnceCell<Box<Environ>>,
     extensions: Extensions,
     peer: Option<Rc<dyn Peer>>,
+    /// Those that the application has set; most requests have the default ones.
+    limits: Option<Arc<Limits>>,
+    #[cfg(feature = "forms")]
+    form: FormCell,
 }
 
 impl Inner {
@@ -78,6 +86,9 @@ impl Inner {
             environ: OnceCell::new(),
             extensions: Extensions::new(),
             peer: None,
+            limits: None,
+            #[cfg(feature = "forms")]
+            form: FormCell::default(),
         }
     }
 }
@@ -262,21 +273,6 @@ impl Request {
             .map_or("", |span| self.inner.head.text(span))
     }
 
-    /// The first value of `name` in the query string, decoded: `+` is a space,
-    /// and what is not UTF-8 becomes U+FFFD.
-    #[must_use]
-    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.query_pairs()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
-    }
-
-    /// All pairs of the query string in their order, decoded as by
-    /// [`query`](Request::query).
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        form_urlencoded::parse(self.query_string().as_bytes())
-    }
-
     /// The first header of this name, in any case; `None` if it is absent or not
     /// UTF-8. Builds no map.
     #[must_use]
@@ -395,39 +391,6 @@ impl Request {
             .get_or_init(|| Box::new(Environ::of(self)))
     }
 
-    /// The body, to be read here: `wsgi.input`.
-    pub fn input(&mut self) -> &mut Input {
-        self.inner.input.get_mut()
-    }
-
-    /// The body, to be read elsewhere (in a response stream); leaves an empty
-    /// one.
-    pub fn take_input(&mut self) -> Input {
-        self.inner.input.replace(Input::empty())
-    }
-
-    /// The whole body, or what is left of it; `limit` in bytes.
-    ///
-    /// ```
-    /// use greenway_app::{Bytes, HttpError, Request, testing::Client};
-    ///
-    /// fn echo(request: Request) -> Result<Bytes, HttpError> {
-    ///     request.body(1024)
-    /// }
-    ///
-    /// let client = Client::new(echo);
-    /// assert_eq!(client.post("/").body("hi").send().text(), "hi");
-    /// assert_eq!(client.post("/").body(vec![0; 2000]).send().status(), 413);
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// 413 beyond `limit`, 400 if the client stopped early or left, 408 if it
-    /// took too long.
-    pub fn body(&self, limit: usize) -> Result<Bytes, HttpError> {
-        self.inner.input.borrow_mut().read_all(limit)
-    }
-
     /// The connection that the request came in on.
     #[must_use]
     pub fn connection(&self) -> &Arc<ConnectionInfo> {
@@ -514,20 +477,6 @@ mod tests {
     }
 
     #[test]
-    fn queries() {
-        let request = request("/?a=1&b=x+y%26z&a=2&c&=d&%C3%A9=%ff", &[]).unwrap();
-        assert_eq!(request.query("a").as_deref(), Some("1"));
-        assert_eq!(request.query("b").as_deref(), Some("x y&z"));
-        assert_eq!(request.query("c").as_deref(), Some(""));
-        assert_eq!(request.query("").as_deref(), Some("d"));
-        assert_eq!(request.query("é").as_deref(), Some("\u{fffd}"));
-        assert_eq!(request.query("z"), None);
-        assert_eq!(request.query_pairs().count(), 6);
-        let none = self::request("/", &[]).unwrap();
-        assert_eq!((none.query_string(), none.query("a")), ("", None));
-    }
-
-    #[test]
     fn headers_with_and_without_a_map() {
         let fields: [(&str, &[u8]); 4] = [
             ("Accept", b"*/*"),
@@ -575,28 +524,5 @@ mod tests {
     #[should_panic(expected = "did not come through a route")]
     fn params_need_a_route() {
         let _ = request("/", &[]).unwrap().param("name");
-    }
-
-    #[test]
-    fn the_input_can_be_taken() {
-        let head = Head::build(Method::POST, "/", Version::HTTP_11, std::iter::empty());
-        let mut request = Request::new(head, Input::full("abc"), Arc::default()).unwrap();
-        assert_eq!(request.input().length(), Some(3));
-        assert_eq!(request.take_input().read_all(9).unwrap(), "abc");
-        assert_eq!(request.body(9).unwrap(), "");
-        assert_eq!(request.params().count(), 0);
-        assert!(request.route().is_none());
-    }
-
-    #[test]
-    fn the_body_can_be_read_while_the_head_is_looked_at() {
-        let mut app = crate::App::new();
-        app.post("/<name>", |request: Request| {
-            let (name, path) = (request.param("name"), request.path());
-            let body = request.body(9)?;
-            Ok::<_, HttpError>(format!("{name} {path} {}", body.len()))
-        });
-        let client = crate::testing::Client::new(app);
-        assert_eq!(client.post("/x").body("abc").send().text(), "x /x 3");
     }
 }

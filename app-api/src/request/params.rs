@@ -11,11 +11,11 @@ pub(crate) struct Matched {
     pub(crate) app: Arc<AppInfo>,
     /// The place of the route among the application's; `None` before it is known, and where there
     /// is none.
-    pub(crate) at: Option<usize>,
+    pub(crate) at: Option<u32>,
     /// One per wildcard of the rule, in its order.
-    pub(crate) captures: Vec<Capture>,
+    pub(crate) captures: Box<[Capture]>,
     /// How much of the request's script name leads to this application, in bytes.
-    pub(crate) script: usize,
+    pub(crate) script: u32,
     /// The application that this one is mounted in.
     pub(crate) outer: Option<Box<Matched>>,
 }
@@ -39,7 +39,7 @@ impl Capture {
 
 impl Matched {
     pub(super) fn route(&self) -> Option<&Route> {
-        self.app.routes.get(self.at?)
+        self.app.routes.get(self.at? as usize)
     }
 
     /// This application and those that it is mounted in, from the inside out.

@@ -89,7 +89,11 @@ impl Request {
         let places = self.inner.matched.iter().flat_map(Matched::and_outer);
         for place in places {
             if let Some(url) = place.app.url(name, values) {
-                return Ok(format!("{}{}", self.raw_script(place.script), url?));
+                return Ok(format!(
+                    "{}{}",
+                    self.raw_script(place.script as usize),
+                    url?
+                ));
             }
         }
         Err(UrlError::unknown(name))
@@ -183,29 +187,40 @@ impl Request {
 
     /// Lets the request be in this application, whatever its route will be.
     pub(crate) fn enter(&mut self, app: &Arc<AppInfo>) {
-        let script = self.inner.script.as_ref().map_or(0, |script| script.len());
         let outer = self.inner.matched.take().map(Box::new);
-        self.inner.matched = Some(Matched {
+        self.inner.matched = Some(self.place_in(app, outer));
+    }
+
+    fn place_in(&self, app: &Arc<AppInfo>, outer: Option<Box<Matched>>) -> Matched {
+        let script = self.inner.script.as_ref();
+        Matched {
             app: Arc::clone(app),
             at: None,
-            captures: Vec::new(),
-            script,
+            captures: Box::default(),
+            // It is a part of the path, and offsets in a head have 32 bits.
+            script: script.map_or(0, |script| script.len() as u32),
             outer,
-        });
+        }
     }
 
     /// Notes the route that the request has found in an application.
-    pub(crate) fn set_route(&mut self, app: &Arc<AppInfo>, at: usize, captures: Vec<Capture>) {
+    pub(crate) fn set_route(&mut self, app: &Arc<AppInfo>, at: u32, captures: Box<[Capture]>) {
         let entered = |matched: &Matched| matched.at.is_none() && Arc::ptr_eq(&matched.app, app);
-        if !self.inner.matched.as_ref().is_some_and(entered) {
-            self.enter(app);
+        let mut matched = match self.inner.matched.take() {
+            None => self.place_in(app, None),
+            Some(matched) if entered(&matched) => matched,
+            Some(outer) => self.place_in(app, Some(Box::new(outer))),
+        };
+        matched.at = Some(at);
+        matched.captures = captures;
+        let Some(route) = self.inner.matched.insert(matched).route() else {
+            return;
+        };
+        if let Some(limit) = route.body_limit {
+            self.inner.input.get_mut().limit(limit);
         }
-        if let Some(matched) = &mut self.inner.matched {
-            matched.at = Some(at);
-            matched.captures = captures;
-            if let (Some(peer), Some(route)) = (&self.inner.peer, matched.route()) {
-                peer.routed(route);
-            }
+        if let Some(peer) = &self.inner.peer {
+            peer.routed(route);
         }
     }
 

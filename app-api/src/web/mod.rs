@@ -24,7 +24,7 @@ use self::router::Router;
 pub use self::routes::RouteBuilder;
 use crate::request::params::Capture;
 use crate::request::path::{self, ENCODED_SLASH};
-use crate::route::rule::{Filters, Rule};
+use crate::route::rule::{Filters, Found, Rule};
 use crate::route::{AppInfo, Route};
 use crate::{Application, HttpError, IntoResponse, Request, Response, Span};
 
@@ -190,15 +190,16 @@ impl App {
     /// Adds a route and its endpoint; gives their place.
     fn put_in(&mut self, route: Route, endpoint: Endpoint) -> usize {
         let at = self.endpoints.len();
+        let place = u32::try_from(at).expect("each route takes more than a byte of memory");
         let each = route.methods.iter().cloned().map(Some);
         let all = route.methods.is_empty().then_some(None);
         for method in each.chain(all) {
-            if let Err(problem) = self.router.add(method, &route.rule, at) {
+            if let Err(problem) = self.router.add(method, &route.rule, place) {
                 refuse(route.rule(), &problem);
             }
         }
         if let Some(below) = &endpoint.below
-            && let Err(problem) = self.router.add(None, below, at)
+            && let Err(problem) = self.router.add(None, below, place)
         {
             refuse(route.rule(), &problem);
         }
@@ -224,7 +225,7 @@ impl App {
     /// The endpoint for a request, which learns what it has matched. `None` if no route wants it.
     #[inline(never)] // a handler's green thread keeps what lies below it: this need not be there
     fn matched(&self, request: &mut Request) -> Option<&Endpoint> {
-        let mut found = Vec::new();
+        let mut found = Found::new();
         let path = path::decode_for_match(routed_path(request))?;
         let at = self
             .router
@@ -232,7 +233,7 @@ impl App {
             .endpoint;
         let captures = captures(request, &path, &found);
         request.set_route(&self.info, at, captures);
-        self.endpoints.get(at)
+        self.endpoints.get(at as usize)
     }
 
     /// The answer to a request that no route wants.
@@ -283,9 +284,9 @@ fn routed_path(request: &Request) -> &str {
 }
 
 /// The texts of the wildcards; those of a path without escapes stay in the head.
-fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Vec<Capture> {
+fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Box<[Capture]> {
     if found.is_empty() {
-        return Vec::new();
+        return Box::default();
     }
     let span = request.path_span();
     let borrowed = path.len() == span.len();

@@ -14,13 +14,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use http::Method;
 use rustc_hash::FxHashMap;
 
-use crate::route::rule::{Rule, Segment};
+use crate::route::rule::{Found, Rule, Segment};
 
 /// The table of an [`App`](super::App).
 #[derive(Default)]
@@ -48,7 +47,7 @@ pub(super) struct Route {
     rule: Arc<Rule>,
     method: Option<Method>,
     /// Its place among the application's endpoints.
-    pub(super) endpoint: usize,
+    pub(super) endpoint: u32,
 }
 
 impl fmt::Debug for Route {
@@ -64,7 +63,7 @@ impl Router {
         &mut self,
         method: Option<Method>,
         rule: &Arc<Rule>,
-        endpoint: usize,
+        endpoint: u32,
     ) -> Result<(), String> {
         let route = Route {
             rule: Arc::clone(rule),
@@ -91,12 +90,7 @@ impl Router {
 
     /// The route for a request. `path` is decoded but for encoded slashes;
     /// `found`, which is empty, receives where the wildcards stand in it.
-    pub(super) fn find(
-        &self,
-        method: &Method,
-        path: &str,
-        found: &mut Vec<Range<usize>>,
-    ) -> Option<&Route> {
+    pub(super) fn find(&self, method: &Method, path: &str, found: &mut Found) -> Option<&Route> {
         let fixed = self.statics.get(path).map_or(&[][..], Vec::as_slice);
         let mut find = |wanted: Option<&Method>| {
             let serves = |route: &Route| route.method.as_ref() == wanted;
@@ -114,11 +108,11 @@ impl Router {
     fn first(
         &self,
         path: &str,
-        found: &mut Vec<Range<usize>>,
+        found: &mut Found,
         wanted: impl Fn(&Route) -> bool,
     ) -> Option<&Route> {
         let mut best = self.dynamics.len();
-        let mut scratch = Vec::new();
+        let mut scratch = Found::new();
         self.tree.walk(path, &mut |positions| {
             for &at in positions.iter().take_while(|&&at| at < best) {
                 let route = &self.dynamics[at];
@@ -136,7 +130,7 @@ impl Router {
     /// `None` if there are none. Sorted; with HEAD where there is GET, and
     /// OPTIONS, which is always answered.
     pub(super) fn allowed(&self, path: &str) -> Option<String> {
-        let mut scratch = Vec::new();
+        let mut scratch = Found::new();
         let fixed = self.statics.get(path).into_iter().flatten();
         let mut matching = Vec::new();
         self.tree.walk(path, &mut |positions| {
@@ -181,8 +175,8 @@ impl Node {
             return give(&self.here);
         };
         give(&self.rest);
-        let (segment, rest) = match segments.split_once('/') {
-            Some((segment, rest)) => (segment, Some(rest)),
+        let (segment, rest) = match memchr::memchr(b'/', segments.as_bytes()) {
+            Some(at) => (&segments[..at], Some(&segments[at + 1..])),
             None => (segments, None),
         };
         if let Some(node) = self.fixed.get(segment) {

@@ -3,13 +3,14 @@
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 
 use super::App;
 use super::middleware::{Layer, Skipped};
-use crate::{Application, Middleware};
+use crate::{Application, HttpError, IntoResponse, Middleware, Request};
 
 /// The route that was just added to an [`App`], to be told more about.
 ///
@@ -77,8 +78,8 @@ impl<'a> RouteBuilder<'a> {
         self
     }
 
-    /// How long the handler may take, instead of what the server allows (`--timeout`). A server
-    /// that cannot limit it leaves this aside.
+    /// How long the handler may take from when its route is found, instead of what the server allows
+    /// (`--timeout`). A server that cannot limit it leaves this aside.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.app.info_mut().routes[self.at].timeout = Some(timeout);
         self
@@ -89,6 +90,16 @@ impl<'a> RouteBuilder<'a> {
     /// server's own limit holds in any case.
     pub fn body_limit(self, bytes: u64) -> Self {
         self.app.info_mut().routes[self.at].body_limit = Some(bytes);
+        let endpoint = &mut self.app.endpoints[self.at];
+        let handler = Arc::clone(&endpoint.handler);
+        endpoint.handler = Arc::new(move |mut request: Request| {
+            let length = request.input().length();
+            if length.is_some_and(|length| length > bytes) {
+                let message = format!("the body exceeds {bytes} bytes");
+                return HttpError::new(413, message).into_response();
+            }
+            handler.call(request)
+        });
         self
     }
 

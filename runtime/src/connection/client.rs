@@ -172,6 +172,9 @@ impl<T: Transport> Peer for ClientHandle<T> {
     fn routed(&self, route: &Route) {
         if let Some(io) = self.0.upgrade() {
             io.context.set_route(route.shared_rule());
+            if let Some(timeout) = route.timeout() {
+                io.move_handlers_clock(timeout);
+            }
         }
     }
 

@@ -20,6 +20,7 @@
 
 mod connection;
 mod loopback;
+mod multipart;
 mod ranges;
 mod reference;
 mod replies;
@@ -121,6 +122,17 @@ pub fn websocket(input: &[u8]) {
 /// When it finds a contradiction.
 pub fn ranges(input: &[u8]) {
     ranges::check(input);
+}
+
+/// Reads a multipart form with the boundary `b`, and compares with a second parser.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn multipart(input: &[u8]) {
+    let Some((cuts, body)) = split(input) else {
+        return;
+    };
+    multipart::check(cuts, body);
 }
 
 /// How a stream is cut into reads.

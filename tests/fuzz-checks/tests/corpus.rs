@@ -47,3 +47,8 @@ fn websockets() {
 fn range_headers() {
     replay("ranges", checks::ranges);
 }
+
+#[test]
+fn multipart_forms() {
+    replay("multipart", checks::multipart);
+}

@@ -9,12 +9,17 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::{End, Filter, Rule, Wild};
+
+/// Where wildcards stand in a path. Few rules have more than two.
+pub(crate) type Found = SmallVec<[Range<usize>; 2]>;
 
 impl Rule {
     /// Matches a whole path and notes where the wildcards stand in it. `found`
     /// holds rubbish after a failure.
-    pub(crate) fn matches(&self, path: &str, found: &mut Vec<Range<usize>>) -> bool {
+    pub(crate) fn matches(&self, path: &str, found: &mut Found) -> bool {
         found.clear();
         if !path.starts_with(&*self.lead) {
             return false;
@@ -47,7 +52,7 @@ impl Rule {
     }
 
     /// The same for rules whose ends are not forced.
-    fn search(&self, path: &str, found: &mut Vec<Range<usize>>) -> bool {
+    fn search(&self, path: &str, found: &mut Found) -> bool {
         // Most paths that are not meant for this rule end here, without a table.
         let rest = &path[self.lead.len()..];
         if !self.wilds.iter().all(|wild| rest.contains(&*wild.tail)) {
@@ -87,12 +92,7 @@ impl Rule {
     }
 
     /// The same for rules with an expression of their own.
-    fn by_expression(
-        &self,
-        expression: &regex_lite::Regex,
-        path: &str,
-        found: &mut Vec<Range<usize>>,
-    ) -> bool {
+    fn by_expression(&self, expression: &regex_lite::Regex, path: &str, found: &mut Found) -> bool {
         let Some(captures) = expression.captures(path) else {
             return false;
         };

@@ -16,6 +16,7 @@ use regex_lite::Regex;
 
 use self::filter::OwnFilter;
 pub(crate) use self::filter::{Filter, Filters};
+pub(crate) use self::matching::Found;
 
 /// A parsed rule.
 #[derive(Debug)]

@@ -238,19 +238,58 @@ fn settings_are_seen() {
 }
 
 #[test]
+fn a_route_limits_its_bodies() {
+    let mut app = App::new();
+    app.post("/", |request: Request| request.body(100))
+        .body_limit(4)
+        .post("/other", |request: Request| request.body(100));
+    app.post("/read", |mut request: Request| {
+        let mut text = String::new();
+        let result = std::io::Read::read_to_string(request.input(), &mut text);
+        assert_eq!(text, "abcd", "all that is allowed is given");
+        result.map(|_| text).map_err(HttpError::from)
+    })
+    .body_limit(4);
+    let client = Client::new(app);
+    let too_large = "413 Payload Too Large: the body exceeds 4 bytes\n";
+    assert_eq!(client.post("/").body("abcd").send().text(), "abcd");
+    assert_eq!(client.post("/").body("abcde").send().text(), too_large);
+    assert_eq!(client.post("/other").body("abcde").send().text(), "abcde");
+    // A body that does not say how long it is.
+    struct Endless;
+    impl crate::InputSource for Endless {
+        fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+            Ok(b"abcdefgh")
+        }
+        fn consume(&mut self, _: usize) {}
+        fn length(&self) -> Option<u64> {
+            None
+        }
+    }
+    for path in ["/", "/read"] {
+        let input = crate::Input::new(Box::new(Endless));
+        assert_eq!(
+            client.post(path).input(input).send().text(),
+            too_large,
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn a_group_panics_as_the_rules_in_it_do() {
     let message = panic_message(|| {
         App::new().group("g", |_| {});
     });
     assert_eq!(message, "group \"g\": the prefix must start with a slash");
     let message = panic_message(|| {
-        App::new().group("/g/", |group| drop(group.get("/<a", way)));
+        App::new().group("/g/", |group| define(group.get("/<a", way)));
     });
     assert!(message.starts_with("route \"/g/<a\": "), "{message}");
     let message = panic_message(|| {
         let mut app = App::new();
         app.get("/g/x", way);
-        app.group("/g", |group| drop(group.get("/x", way)));
+        app.group("/g", |group| define(group.get("/x", way)));
     });
     assert_eq!(message, "route \"/g/x\": it is there already for GET");
 }

@@ -219,7 +219,7 @@ fn expressions() {
         assert_eq!(routed(&[rule], path), expected, "{rule} on {path}");
     }
     // Brackets cannot get out of their group, and the time is linear.
-    let message = panic_message(|| drop(App::new().get("/<x:re:a)(b>", show)));
+    let message = panic_message(|| define(App::new().get("/<x:re:a)(b>", show)));
     assert!(message.contains("the expression of `x`"), "{message}");
     let slow = format!("/{}", "a".repeat(8000));
     assert_eq!(routed(&["/<x:re:(a+)+>b"], &slow), "404");
@@ -234,7 +234,7 @@ fn own_filters() {
     });
     app.get("/<x:odd>", show).get("/<x:odd>/<y:odd>.txt", show);
     app.get("/<x:odd>-<y:re:[a-z]+>", show);
-    app.group("/g", |group| drop(group.get("/<x:odd>", show)));
+    app.group("/g", |group| define(group.get("/<x:odd>", show)));
     let client = Client::new(app);
     for (path, expected) in [
         ("/abc", "/<x:odd> x=abc"),
@@ -265,7 +265,7 @@ fn own_filters() {
             "unknown filter `other` (str, int, float, path, re:EXPRESSION, own exist)",
         ),
     ] {
-        let message = panic_message(|| drop(App::new().filter(name, |_| true).get(rule, show)));
+        let message = panic_message(|| define(App::new().filter(name, |_| true).get(rule, show)));
         assert!(message.ends_with(problem), "{message}");
     }
 }
@@ -347,7 +347,7 @@ fn state_is_found_in_handlers_middleware_and_outer_applications() {
     assert_eq!(client.get("/404").send().header("x-seen"), Some("app"));
     assert_eq!(client.get("/none").send().text(), "true");
     let message = panic_message(std::panic::AssertUnwindSafe(|| {
-        drop(client.get("/no").send())
+        define(client.get("/no").send());
     }));
     assert_eq!(
         message,
@@ -380,7 +380,7 @@ fn hosts() {
         assert_eq!(reply.text(), expected, "{host}");
     }
     for pattern in ["", "*", "a/b", "a:80", "a.*.b", "*a"] {
-        let message = panic_message(|| drop(App::new().host(pattern, name("x")).get("/", show)));
+        let message = panic_message(|| define(App::new().host(pattern, name("x")).get("/", show)));
         assert!(
             message.starts_with(&format!("host {pattern:?}: ")),
             "{message}"
@@ -441,30 +441,30 @@ fn a_request_keeps_its_place_on_another_thread() {
 fn mistakes_are_told_at_once() {
     for (message, expected) in [
         (
-            panic_message(|| drop(App::new().mount("x", place))),
+            panic_message(|| define(App::new().mount("x", place))),
             "route \"x\": it must start with a slash",
         ),
         (
-            panic_message(|| drop(App::new().mount("/<x>", place))),
+            panic_message(|| define(App::new().mount("/<x>", place))),
             "route \"/<x>\": a prefix to mount at has no wildcards",
         ),
         (
-            panic_message(|| drop(App::new().mount("/a", place).mount("/a/", place))),
+            panic_message(|| define(App::new().mount("/a", place).mount("/a/", place))),
             "route \"/a\": it is there already for any method",
         ),
         (
-            panic_message(|| drop(App::new().mount("/", place).mount("", place))),
+            panic_message(|| define(App::new().mount("/", place).mount("", place))),
             "route \"/\": it is there already for any method",
         ),
         (
             panic_message(|| {
-                drop(
+                define(
                     App::new()
                         .get("/a", show)
                         .name("x")
                         .get("/b", show)
                         .name("x"),
-                )
+                );
             }),
             "two routes are named \"x\"",
         ),

@@ -143,6 +143,9 @@ fn numbers_are_parsed() {
     assert_eq!(Client::new(app).get("/-2/0.5").send().text(), "-1.5");
 }
 
+/// Does nothing more with a route that is defined.
+fn define<T>(_: T) {}
+
 fn panic_message(f: impl FnOnce() + std::panic::UnwindSafe) -> String {
     let payload = catch_unwind(f).unwrap_err();
     payload
@@ -463,7 +466,7 @@ fn rules_mean_what_bottles_expressions_mean() {
     let paths = strings(&['1', '-', '.', '/', 'é'], 5);
     let filters = [Filter::Str, Filter::Int, Filter::Float, Filter::Path];
     let tails = ["", "-", ".", "/", "1", "-/", "é", "/."];
-    let mut found = Vec::new();
+    let mut found = Found::new();
     let mut matched = BTreeMap::new();
     for first in filters {
         for second in filters {
@@ -499,5 +502,5 @@ fn no_path_makes_a_rule_slow() {
     let text: String = ('a'..='f').map(|name| format!("<{name}:path>-")).collect();
     let rule = Rule::parse(&format!("/{text}end-<g>.<h>-<i>!"), &Filters::default()).unwrap();
     let path = format!("/{}!", "-".repeat(4_000));
-    assert!(!rule.matches(&path, &mut Vec::new()));
+    assert!(!rule.matches(&path, &mut Found::new()));
 }
