@@ -118,7 +118,7 @@ pub use bytes::Bytes;
 pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 pub use crate::application::Application;
-pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
+pub use crate::body::{Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};

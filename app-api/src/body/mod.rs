@@ -18,6 +18,7 @@
 //!   connection.
 
 mod chunk;
+mod encode;
 mod error;
 mod into;
 pub(crate) mod reader;
@@ -31,6 +32,7 @@ use std::io::Read;
 use bytes::Bytes;
 
 pub use self::chunk::IntoChunk;
+pub use self::encode::BodyEncoder;
 pub use self::error::{BodyError, Gone};
 pub use self::into::IntoBody;
 pub use self::sink::{Out, Sink};
@@ -206,8 +208,8 @@ impl Body {
     }
 
     /// A body whose chunks pass through `f` on their way: for middleware that
-    /// compresses or counts. Its length is unknown, and chunks that `f` empties
-    /// are not sent.
+    /// counts or replaces. Its length is unknown, and chunks that `f` empties
+    /// are not sent. What has something to add at the end is an [`encode`](Body::encode)r.
     ///
     /// ```
     /// use greenway_app::{Body, Bytes, Request, testing::Client};

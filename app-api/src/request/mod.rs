@@ -14,9 +14,9 @@ pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
 mod place;
-mod unblock;
 mod query;
 mod typed;
+mod unblock;
 
 use std::any::Any;
 use std::borrow::Cow;
