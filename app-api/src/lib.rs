@@ -106,9 +106,15 @@ mod limits;
 // Forms and JSON need a half of it each.
 #[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
 mod media_type;
+pub mod middleware;
 mod request;
 mod response;
 mod route;
+// Static files and compression need a half of it each.
+#[cfg_attr(
+    not(all(feature = "static-files", feature = "compression")),
+    allow(dead_code)
+)]
 mod semantics;
 pub mod sse;
 pub mod testing;

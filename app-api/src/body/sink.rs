@@ -144,7 +144,7 @@ impl<'a> Out<'a> {
     ///
     /// For streams that would go on for ever, whose clients come again by
     /// themselves: server-sent events, long polls. A later call replaces the
-    /// farewell. It does not pass through
+    /// farewell. It passes through an [`encode`](super::Body::encode)r that knows how, and not through
     /// [`map_chunks`](super::Body::map_chunks), since what maps the chunks has
     /// been unwound by then: such a body ends without it.
     ///

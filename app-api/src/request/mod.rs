@@ -118,6 +118,10 @@ pub trait Peer {
     /// have a time limit of its own.
     fn routed(&self, _route: &Route) {}
 
+    /// The handler may take so long from now on. Default: no effect, for a server that cannot limit
+    /// it.
+    fn limit_time(&self, _time: Duration) {}
+
     /// Calls `call`, which may block in the kernel, and returns when that is done; see
     /// [`Request::unblock`]. Default: calls it here, which is right on an OS thread.
     fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
@@ -221,6 +225,15 @@ impl Request {
             .peer
             .as_ref()
             .is_some_and(|client| client.wait_until_left(timeout))
+    }
+
+    /// From now on the handler and its body may take so long, instead of what the server allows
+    /// (`--timeout`) or the route ([`timeout`](crate::RouteBuilder::timeout)). No effect where the
+    /// server cannot limit it.
+    pub fn limit_time(&self, time: Duration) {
+        if let Some(peer) = &self.inner.peer {
+            peer.limit_time(time);
+        }
     }
 
     /// The method.

@@ -178,6 +178,12 @@ impl<T: Transport> Peer for ClientHandle<T> {
         }
     }
 
+    fn limit_time(&self, time: Duration) {
+        if let Some(io) = self.0.upgrade() {
+            io.move_handlers_clock(time);
+        }
+    }
+
     fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
         unblock(call);
     }
