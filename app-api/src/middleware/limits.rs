@@ -51,7 +51,7 @@ impl Middleware for BodyLimit {
 }
 
 /// How long handlers and their bodies may take from here on, instead of what the server allows
-/// (`--timeout`). What happens then is the server's: before the head is sent the client gets a 503,
+/// (`--timeout`). What happens then is the server's: before the head is sent the client gets a 504,
 /// afterwards it is cut off. A server that cannot limit it leaves this aside.
 ///
 /// A route with a [`timeout`](crate::RouteBuilder::timeout) of its own keeps that.
