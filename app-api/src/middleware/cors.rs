@@ -392,6 +392,25 @@ mod tests {
     }
 
     #[test]
+    fn a_mounted_application_answers_its_own() {
+        let mut api = App::new();
+        api.install(Cors::new().origin(SHOP))
+            .put("/", |_: Request| "put");
+        let mut app = App::new();
+        app.mount("/api", api).get("/", |_: Request| "home");
+        let client = Client::new(app);
+        let ask = |path| {
+            let ask = client.options(path).header("origin", SHOP);
+            ask.header("access-control-request-method", "PUT").send()
+        };
+        assert_eq!(
+            ask("/api/").header("access-control-allow-origin"),
+            Some(SHOP)
+        );
+        assert_eq!(ask("/").header("access-control-allow-origin"), None);
+    }
+
+    #[test]
     fn what_is_not_allowed_is_named() {
         let client = client(Cors::new().origin(SHOP).methods([Method::PUT]));
         for (origin, method, headers, status, message) in [
