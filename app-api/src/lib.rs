@@ -96,6 +96,8 @@ mod body;
 mod connection;
 mod environ;
 mod error;
+#[cfg(feature = "static-files")]
+mod files;
 #[cfg(feature = "forms")]
 pub mod forms;
 mod header;
@@ -107,6 +109,7 @@ mod media_type;
 mod request;
 mod response;
 mod route;
+mod semantics;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -119,6 +122,8 @@ pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
+#[cfg(feature = "static-files")]
+pub use crate::files::{StaticFile, StaticFiles};
 #[cfg(feature = "forms")]
 pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
@@ -128,6 +133,7 @@ pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::route::{Route, UrlError};
+pub use crate::semantics::ranges::{Ranges, parse_range_header};
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.
