@@ -36,7 +36,7 @@ impl Request {
     }
 
     /// The script name as sent, with so many bytes of the part that mounts make.
-    fn raw_script(&self, mounts: usize) -> Cow<'_, str> {
+    pub(super) fn raw_script(&self, mounts: usize) -> Cow<'_, str> {
         let mounted = self.inner.script.as_deref().unwrap_or_default();
         // Mounts end where they ended when the length was noted.
         let mounted = mounted.get(..mounts).unwrap_or(mounted);

@@ -1,6 +1,5 @@
 //! What an error looks like to the client, and what of it is for the log.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,7 +36,7 @@ impl IntoResponse for HttpError {
 }
 
 /// Why a response is a 5xx: the error that it was made of, with its source. Shown, it is one
-/// line: the status, the message, and all causes.
+/// line: the status, the message, all causes, and where `?` took the error, if that is known.
 ///
 /// [`HttpError::into_response`](IntoResponse::into_response) puts it into the response's
 /// extensions, and whoever serves logs it; to log it there would be without the request, and
@@ -71,7 +70,10 @@ impl fmt::Display for Failure {
             write!(f, ": {cause}")?;
             next = cause.source();
         }
-        Ok(())
+        match self.0.place() {
+            Some(place) => write!(f, " (at {place})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -86,6 +88,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::StatusError;
 
     fn text(error: HttpError) -> (u16, String) {
         let (parts, body) = error.into_response().into_parts();
@@ -112,9 +115,9 @@ mod tests {
     fn odd_statuses() {
         for (given, expected, body) in [
             (404, 404, "404 Not Found: m\n"),
-            (0, 500, "500 Internal Server Error: m\n"),
-            (99, 500, "500 Internal Server Error: m\n"),
-            (1000, 500, "500 Internal Server Error: m\n"),
+            (0, 500, "500 Internal Server Error\n"),
+            (99, 500, "500 Internal Server Error\n"),
+            (1000, 500, "500 Internal Server Error\n"),
             (799, 799, "799: m\n"),
             (204, 204, ""),
             (304, 304, ""),
@@ -151,7 +154,7 @@ mod tests {
         };
         let inner = HttpError::new(502, "peer").with_source("refused");
         assert_eq!(
-            failure(HttpError::new(500, "").with_source(inner)).unwrap(),
+            failure(HttpError::new(500, "").with_source(StatusError::from(inner))).unwrap(),
             "500 Internal Server Error: 502 Bad Gateway: peer: refused"
         );
         assert_eq!(failure(HttpError::new(500, "said already")), None);

@@ -116,14 +116,6 @@ pub fn websocket(input: &[u8]) {
     websocket::check(input);
 }
 
-/// Reads a Range header for a length, and compares with a second reader.
-///
-/// # Panics
-/// When it finds a contradiction.
-pub fn ranges(input: &[u8]) {
-    ranges::check(input);
-}
-
 /// Reads a multipart form with the boundary `b`, and compares with a second parser.
 ///
 /// # Panics
@@ -133,6 +125,14 @@ pub fn multipart(input: &[u8]) {
         return;
     };
     multipart::check(cuts, body);
+}
+
+/// Reads a Range header for a length, and compares with a second reader.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn ranges(input: &[u8]) {
+    ranges::check(input);
 }
 
 /// How a stream is cut into reads.

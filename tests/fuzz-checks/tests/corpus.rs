@@ -44,11 +44,11 @@ fn websockets() {
 }
 
 #[test]
-fn range_headers() {
-    replay("ranges", checks::ranges);
+fn multipart_forms() {
+    replay("multipart", checks::multipart);
 }
 
 #[test]
-fn multipart_forms() {
-    replay("multipart", checks::multipart);
+fn range_headers() {
+    replay("ranges", checks::ranges);
 }
