@@ -43,6 +43,10 @@ pub struct Flags {
     /// Seconds that each throughput cell counts [default: by mode]
     #[arg(long, value_name = "SECONDS")]
     pub window: Option<f64>,
+    /// Another build of the benchmark subject, whose engines take part beside ours: what a change
+    /// has cost, in one run
+    #[arg(long, value_name = "PROGRAM")]
+    pub beside: Option<PathBuf>,
     /// Compare with the raw JSON of an earlier run
     #[arg(long, value_name = "JSON")]
     pub compare: Option<PathBuf>,
@@ -125,6 +129,10 @@ impl Flags {
             .partition(|contender| contender.is_ours());
         if let Some(named) = &self.engines {
             engines = named.iter().copied().map(Contender::Engine).collect();
+        }
+        if self.beside.is_some() {
+            let ours = engines.iter().filter_map(|each| each.engine());
+            engines.extend(ours.map(Contender::Other).collect::<Vec<_>>());
         }
         if let Some(named) = &self.peers {
             peers = named.iter().copied().map(Contender::Peer).collect();
@@ -261,6 +269,15 @@ mod tests {
             choice("--peers --engines green").unwrap().contenders.len(),
             1
         );
+        let beside = choice("--engines green,threads --peers --beside x").unwrap();
+        let names: Vec<_> = beside.contenders.iter().map(|each| each.name()).collect();
+        let both = [
+            "greenway green",
+            "greenway threads",
+            "other green",
+            "other threads",
+        ];
+        assert_eq!(names, both);
         for bad in [
             "--only fast",
             "--peers --engines",

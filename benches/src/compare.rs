@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::contender::Contender;
 use crate::results::{FORMAT, Metric, Results, Summary};
 
 /// How a figure moved.
@@ -95,6 +96,33 @@ pub fn changes(old: &Value, new: &Results) -> Vec<Change> {
     changes
 }
 
+/// The engines of this build against those of the other one that took part.
+#[must_use]
+pub fn with_other(results: &Results) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for table in &results.tables {
+        let row = |contender| table.rows.iter().find(|row| row.contender == contender);
+        for ours in &table.rows {
+            let Contender::Engine(engine) = ours.contender else {
+                continue;
+            };
+            for &metric in table.scenario.metrics() {
+                let other = row(Contender::Other(engine)).and_then(|row| row.summary(metric));
+                if let (Some(old), Some(new)) = (other, ours.summary(metric)) {
+                    changes.push(Change {
+                        scenario: table.scenario.id(),
+                        contender: ours.contender.name(),
+                        metric,
+                        old,
+                        new,
+                    });
+                }
+            }
+        }
+    }
+    changes
+}
+
 fn summary(report: &Value, scenario: &str, contender: &str, metric: Metric) -> Option<Summary> {
     let table = report["scenarios"]
         .as_array()?
@@ -142,7 +170,7 @@ pub fn text(changes: &[Change]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contender::{Contender, Peer};
+    use crate::contender::{Engine, Peer};
     use crate::results::{Row, Sample, Table};
     use crate::scenario::Scenario;
 
@@ -181,6 +209,26 @@ mod tests {
             assert_eq!(changes.len(), 1);
             assert_eq!(changes[0].judged(), wanted, "{new:?}");
         }
+    }
+
+    #[test]
+    fn another_build_is_compared_within_the_run() {
+        let mut results = run(&[10.0]);
+        let row = |contender, us| Row {
+            contender,
+            version: String::new(),
+            rounds: vec![Ok(Sample::from([(Metric::CpuPerRequest, us)]))],
+            skipped: None,
+        };
+        results.tables[0].rows.extend([
+            row(Contender::Engine(Engine::Green), 6.0),
+            row(Contender::Engine(Engine::Threads), 9.0),
+            row(Contender::Other(Engine::Green), 8.0),
+        ]);
+        let changes = with_other(&results);
+        assert_eq!(changes.len(), 1, "the other has no engine of threads");
+        assert_eq!(changes[0].judged(), Move::Better);
+        assert_eq!(changes[0].percent(), -25.0);
     }
 
     #[test]

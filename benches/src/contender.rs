@@ -13,6 +13,8 @@ pub const POOL: usize = 20;
 pub enum Contender {
     /// Greenway with one of its engines.
     Engine(Engine),
+    /// The same of another build, which `--beside` names: before and after in one run.
+    Other(Engine),
     /// Somebody else's server.
     Peer(Peer),
 }
@@ -60,6 +62,8 @@ pub enum Peer {
 pub enum Source {
     /// A package of Greenway's workspace.
     Workspace,
+    /// A program that is there already.
+    Given,
     /// A package of the peers' workspace, and the crate whose version is told.
     Peers(Option<&'static str>),
     /// What `benches/peers/prepare` makes of the system's, or Python's, packages.
@@ -104,14 +108,26 @@ impl Contender {
             Self::Engine(Engine::Green) => "greenway green",
             Self::Engine(Engine::Threads) => "greenway threads",
             Self::Engine(Engine::MiniHttp) => "greenway minihttp",
+            Self::Other(Engine::Green) => "other green",
+            Self::Other(Engine::Threads) => "other threads",
+            Self::Other(Engine::MiniHttp) => "other minihttp",
             Self::Peer(peer) => peer.facts().0,
+        }
+    }
+
+    /// Which engine of Greenway this is, of whatever build; `None` for somebody else's server.
+    #[must_use]
+    pub fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Engine(engine) | Self::Other(engine) => Some(engine),
+            Self::Peer(_) => None,
         }
     }
 
     /// Whether this is Greenway itself.
     #[must_use]
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Engine(_))
+        self.engine().is_some()
     }
 
     /// The binary, or what `benches/peers/prepare` calls it.
@@ -119,6 +135,7 @@ impl Contender {
     pub fn program(self) -> &'static str {
         match self {
             Self::Engine(_) => "subject",
+            Self::Other(_) => "other",
             Self::Peer(peer) => peer.facts().1,
         }
     }
@@ -128,6 +145,7 @@ impl Contender {
     pub fn source(self) -> Source {
         match self {
             Self::Engine(_) => Source::Workspace,
+            Self::Other(_) => Source::Given,
             Self::Peer(peer) => peer.facts().2,
         }
     }
@@ -140,14 +158,14 @@ impl Contender {
         let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
         add("--cores", cores.to_string());
         add("--threads", POOL.to_string());
-        if let Self::Engine(engine) = self {
+        if let Some(engine) = self.engine() {
             add("--engine", engine.flag().to_owned());
             // gunicorn's default of two seconds would close what is held idle here.
             add("--keep-alive", "600".to_owned());
         }
         if let Some(clock) = clock {
             match self {
-                Self::Engine(_) => {
+                Self::Engine(_) | Self::Other(_) => {
                     let seconds = clock.as_secs_f64().to_string();
                     add("--header-timeout", seconds.clone());
                     add("--body-timeout", seconds.clone());
@@ -167,7 +185,7 @@ impl Contender {
         match self {
             Self::Peer(Peer::Nginx | Peer::Gthread) => 1 + cores,
             Self::Peer(Peer::Gevent) => cores,
-            Self::Engine(_) | Self::Peer(_) => 1,
+            Self::Engine(_) | Self::Other(_) | Self::Peer(_) => 1,
         }
     }
 
@@ -175,9 +193,9 @@ impl Contender {
     #[must_use]
     pub fn waiting_handlers(self) -> Option<usize> {
         match self {
-            Self::Engine(Engine::Threads) | Self::Peer(Peer::Tiny | Peer::Gthread) => Some(POOL),
+            Self::Peer(Peer::Tiny | Peer::Gthread) => Some(POOL),
             Self::Peer(Peer::Floor) => Some(0),
-            Self::Engine(Engine::Green | Engine::MiniHttp) | Self::Peer(_) => None,
+            _ => (self.engine() == Some(Engine::Threads)).then_some(POOL),
         }
     }
 }

@@ -45,7 +45,7 @@ fn run(flags: &Flags) -> Result<ExitCode, String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("."));
-    let programs = Programs::build(workspace, &choice.contenders);
+    let programs = Programs::build(workspace, &choice.contenders, flags.beside.as_deref());
     let files = Files::create().map_err(|error| format!("no files to be served: {error}"))?;
     let logs = flags.out.join("logs");
     let setting = Setting {
@@ -71,6 +71,10 @@ fn run(flags: &Flags) -> Result<ExitCode, String> {
         tables,
     };
     print!("{}", report::text(&results));
+    if flags.beside.is_some() {
+        let changes = compare::with_other(&results);
+        println!("\nAgainst the other build\n{}", compare::text(&changes));
+    }
     let changes = old.map(|old| compare::changes(&old, &results));
     if let Some(changes) = &changes {
         println!("\nAgainst the earlier run\n{}", compare::text(changes));

@@ -28,10 +28,10 @@ pub struct Programs(BTreeMap<&'static str, Result<Program, String>>);
 
 impl Programs {
     /// Builds the programs of `contenders`: ours in the profile `fast`, the peers in the release
-    /// profile of their own workspace. What fails is told
-    /// by [`Programs::get`]; the others run nevertheless.
+    /// profile of their own workspace; `other` is there already. What fails is told by
+    /// [`Programs::get`], and the others run nevertheless.
     #[must_use]
-    pub fn build(workspace: &Path, contenders: &[Contender]) -> Self {
+    pub fn build(workspace: &Path, contenders: &[Contender], other: Option<&Path>) -> Self {
         let mut found = BTreeMap::new();
         let peers = workspace.join("benches/peers");
         for contender in contenders {
@@ -39,6 +39,7 @@ impl Programs {
             found.entry(name).or_insert_with(|| {
                 eprintln!("building {name} ...");
                 match contender.source() {
+                    Source::Given => given(other),
                     Source::Workspace => {
                         cargo(workspace, "fast", "greenway-bench-subject", name, None)
                     }
@@ -61,6 +62,21 @@ impl Programs {
             None => Err("was not built".to_owned()),
         }
     }
+}
+
+/// The other build of our own subject, beside which this one runs.
+fn given(other: Option<&Path>) -> Result<Program, String> {
+    let path = other.ok_or("no other build was named")?;
+    if !path.is_file() {
+        return Err(format!("{} is no file", path.display()));
+    }
+    // Relative to here, and not to wherever the program will be started.
+    let path = fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Program {
+        version: "other build".to_owned(),
+        binary: Some(path.clone()),
+        path,
+    })
 }
 
 /// Builds a binary of a workspace; its version is that of the crate `measured`, or ours.

@@ -77,9 +77,9 @@ pub(super) fn plots(results: &Results) -> Vec<Plot> {
 
 fn colour(contender: Contender) -> &'static str {
     match contender {
-        Contender::Engine(Engine::Green) => "var(--green)",
-        Contender::Engine(Engine::Threads) => "var(--threads)",
-        Contender::Engine(Engine::MiniHttp) => "var(--hosted)",
+        Contender::Engine(Engine::Green) | Contender::Other(Engine::Green) => "var(--green)",
+        Contender::Engine(Engine::Threads) | Contender::Other(Engine::Threads) => "var(--threads)",
+        Contender::Engine(Engine::MiniHttp) | Contender::Other(Engine::MiniHttp) => "var(--hosted)",
         Contender::Peer(Peer::Floor) => "var(--floor)",
         Contender::Peer(_) => "var(--peer)",
     }

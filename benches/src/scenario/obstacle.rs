@@ -75,7 +75,9 @@ impl Scenario {
                 );
                 (!hello && !files).then_some("has no handlers of its own, only answers and files")
             }
-            Contender::Engine(Engine::MiniHttp) | Contender::Peer(Peer::MiniHttp) => match self {
+            Contender::Engine(Engine::MiniHttp)
+            | Contender::Other(Engine::MiniHttp)
+            | Contender::Peer(Peer::MiniHttp) => match self {
                 Self::ChunkedIn => Some("may_minihttp reads no chunked bodies"),
                 Self::Stream | Self::FirstByte => Some("may_minihttp cannot stream"),
                 Self::Static(_) => Some("may_minihttp has no bodies but those in memory"),
@@ -84,7 +86,7 @@ impl Scenario {
                 _ => None,
             },
             Contender::Peer(peer) => self.missing_in(peer),
-            Contender::Engine(Engine::Green | Engine::Threads) => None,
+            Contender::Engine(_) | Contender::Other(_) => None,
         }
     }
 
