@@ -66,7 +66,7 @@ impl HttpError {
     /// # Panics
     ///
     /// When name or value cannot stand in a header; see
-    /// [`Response::with_header`].
+    /// [`Response::with_header`](crate::Response::with_header).
     #[must_use]
     pub fn with_header<N, V>(mut self, name: N, value: V) -> HttpError
     where
@@ -80,7 +80,7 @@ impl HttpError {
         self
     }
 
-    /// Keeps the cause for the log, if the status is a 5xx (see [`Failure`]). Clients never see
+    /// Keeps the cause for the log, if the status is a 5xx (see [`Failure`](crate::Failure)). Clients never see
     /// it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> HttpError {

@@ -94,6 +94,7 @@ compile_error!(
 mod application;
 mod body;
 mod connection;
+pub mod cookies;
 mod environ;
 mod error;
 #[cfg(feature = "forms")]
@@ -107,6 +108,8 @@ mod media_type;
 mod request;
 mod response;
 mod route;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -117,6 +120,9 @@ pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCod
 pub use crate::application::Application;
 pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
+#[cfg(feature = "cookies")]
+pub use crate::cookies::Keys;
+pub use crate::cookies::{Cookie, SameSite};
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
 #[cfg(feature = "forms")]
