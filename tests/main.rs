@@ -24,6 +24,8 @@ mod environ;
 mod files;
 #[path = "suite/input.rs"]
 mod input;
+#[path = "suite/static_files.rs"]
+mod static_files;
 // The life of a connection, and of a server.
 #[path = "suite/churn.rs"]
 mod churn;

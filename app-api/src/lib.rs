@@ -97,6 +97,8 @@ mod connection;
 pub mod cookies;
 mod environ;
 mod error;
+#[cfg(feature = "static-files")]
+mod files;
 #[cfg(feature = "forms")]
 pub mod forms;
 mod header;
@@ -108,6 +110,7 @@ mod media_type;
 mod request;
 mod response;
 mod route;
+mod semantics;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 pub mod sse;
@@ -125,6 +128,8 @@ pub use crate::cookies::Keys;
 pub use crate::cookies::{Cookie, SameSite};
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, abort, catch_abort};
+#[cfg(feature = "static-files")]
+pub use crate::files::{StaticFile, StaticFiles};
 #[cfg(feature = "forms")]
 pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
@@ -134,6 +139,7 @@ pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::route::{Route, UrlError};
+pub use crate::semantics::ranges::{Ranges, parse_range_header};
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.

@@ -64,6 +64,23 @@ impl TestServer {
         self.running.connections()
     }
 
+    /// The value of a sample of its metrics, named with its labels; 0 if there is none.
+    ///
+    /// # Panics
+    /// When it does not show its metrics (`Server::metrics_bind`).
+    #[track_caller]
+    #[must_use]
+    pub fn metric(&self, sample: &str) -> f64 {
+        let addr = self.running.metrics_addr().expect("it shows metrics");
+        let text = Client::connect(addr)
+            .send(request::get("/metrics"))
+            .reply()
+            .text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a sample has a number"))
+    }
+
     /// Stops it, now.
     ///
     /// # Panics

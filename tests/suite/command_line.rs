@@ -109,7 +109,7 @@ fn the_start_line_says_what_runs() {
             &["--engine", "threads", "--threads", "7"],
             "engine threads, 7 threads",
         ),
-        (&["--worker-connections", "100"], "room for 100 connections"),
+        (&["--worker-connections", "100"], "at most 100 connections"),
         (&["--cores", "1"], "engine green, 1 worker)"),
     ];
     for (args, part) in cases {

@@ -1,7 +1,7 @@
 //! What holds a thread of the pool, and what does not. On the threads engine alone: on the other,
 //! a slow client holds nothing but its own stack.
 
-use greenway::green::sleep;
+use greenway::green::{Awaited, TaskInfo, TaskState, green_threads, sleep};
 use greenway::{Body, Engine, Request, Server};
 use greenway_tests::request::{get, with};
 use greenway_tests::{Client, Gate, TestServer, until};
@@ -214,4 +214,81 @@ fn a_queued_request_whose_client_has_left_is_not_run() {
     assert_eq!(first.reply().text(), "served");
     assert_eq!(last.reply().text(), "served");
     assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+/// A pool of one thread that is held, and so many requests behind it.
+fn long_queue(requests: usize) -> (TestServer, Client, Vec<Client>, Gate) {
+    let (entered, gate) = (Gate::new(), Gate::new());
+    let (arrived, there) = (entered.clone(), gate.clone());
+    let app = move |request: Request| {
+        if request.path() == "/wait" {
+            arrived.open();
+            there.pass();
+        }
+        request.path().to_owned()
+    };
+    let server = patient(app).threads(1).metrics_bind("127.0.0.1:0");
+    let server = TestServer::start(server);
+    let mut first = server.connect();
+    first.send(get("/wait"));
+    entered.pass();
+    let mut others: Vec<_> = (0..requests).map(|_| server.connect()).collect();
+    for (number, client) in others.iter_mut().enumerate() {
+        client.send(get(&format!("/{number}")));
+    }
+    until("all are in the queue", || {
+        server.metric("greenway_connections{state=\"queued\"}") == requests as f64
+    });
+    (server, first, others, gate)
+}
+
+#[test]
+fn in_a_long_queue_no_stack_waits_and_nothing_is_lost() {
+    let (server, mut first, mut others, gate) = long_queue(200);
+    // The first few in the queue have a stack, and other tests may have some.
+    let waits = |task: &TaskInfo| task.state == TaskState::Waiting(Awaited::Job);
+    let stacks = green_threads().into_iter().filter(waits).count();
+    assert!(stacks < 50, "{stacks} stacks wait for a thread");
+    gate.open();
+    assert_eq!(first.reply().text(), "/wait");
+    for (number, client) in others.iter_mut().enumerate() {
+        assert_eq!(client.reply().text(), format!("/{number}"));
+        assert_eq!(client.send(get("/again")).reply().text(), "/again");
+    }
+    assert_eq!(server.connections(), 201);
+}
+
+#[test]
+fn a_stop_serves_what_is_in_a_long_queue() {
+    let (server, mut first, mut others, gate) = long_queue(50);
+    let mut idle = server.connect();
+    let stopped = std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop_within(LONG));
+        idle.end(); // so the stop has begun
+        gate.open();
+        stopping.join().expect("stopping does not panic")
+    });
+    assert_eq!(stopped.cut, 0);
+    first.reply();
+    for (number, client) in others.iter_mut().enumerate() {
+        assert_eq!(client.reply().text(), format!("/{number}"));
+        client.end();
+    }
+}
+
+#[test]
+fn at_the_end_of_a_stop_a_long_queue_is_told_so() {
+    let (server, mut first, mut others, gate) = long_queue(50);
+    let stopped = std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop_within(Duration::ZERO));
+        // The gate waits as green threads do, and so the stop ends its handler.
+        assert_eq!(first.reply().status(), 503);
+        stopping.join().expect("stopping does not panic")
+    });
+    drop(gate);
+    assert!(stopped.cut > 0);
+    for client in &mut others {
+        assert_eq!(client.reply().status(), 503);
+        client.end();
+    }
 }

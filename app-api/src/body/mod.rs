@@ -20,7 +20,7 @@
 mod chunk;
 mod error;
 mod into;
-mod reader;
+pub(crate) mod reader;
 mod sink;
 #[cfg(test)]
 mod tests;

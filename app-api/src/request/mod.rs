@@ -16,6 +16,7 @@ pub(crate) mod path;
 mod place;
 mod query;
 mod typed;
+mod unblock;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -116,6 +117,12 @@ pub trait Peer {
     /// Notes which route the request has found: the operator is to see what it is about, and it may
     /// have a time limit of its own.
     fn routed(&self, _route: &Route) {}
+
+    /// Calls `call`, which may block in the kernel, and returns when that is done; see
+    /// [`Request::unblock`]. Default: calls it here, which is right on an OS thread.
+    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
+        call();
+    }
 }
 
 impl Request {

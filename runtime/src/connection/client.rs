@@ -8,6 +8,7 @@ use super::transport::Transport;
 use crate::green::embed::{
     Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
 };
+use crate::green::unblock;
 use crate::service::config::HalfClose;
 use greenway_app::{Peer, Route};
 use greenway_proto::http1::{self, exchange::Exchange};
@@ -175,6 +176,10 @@ impl<T: Transport> Peer for ClientHandle<T> {
                 io.move_handlers_clock(timeout);
             }
         }
+    }
+
+    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
+        unblock(call);
     }
 
     fn early_hints(&self, headers: &HeaderMap) -> io::Result<()> {

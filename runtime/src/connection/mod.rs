@@ -41,7 +41,7 @@ pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
 pub(crate) use transport::Transport;
 
-use crate::green::embed::{BeforeBlock, deadline_in};
+use crate::green::embed::{BeforeBlock, Thread, deadline_in};
 use crate::service::{ConnContext, ConnState, Service, date};
 use client::ClientHandle;
 use departure::Client;
@@ -51,6 +51,7 @@ use greenway_proto::http1::{self, Reject, RequestHead};
 use io::BufferedIo;
 use response::Progress;
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -59,17 +60,36 @@ use std::time::{Duration, Instant};
 
 /// Which thread runs an engine's handlers.
 pub(crate) trait Handlers<T: Transport> {
+    /// A connection that waits for a thread, and needs none of its own for that.
+    type Queued;
+
     /// Calls the application for a request and sends its response, in
-    /// [`Connection::exchange`]. Gives the connection back, unless it has ended.
-    fn exchange(&self, connection: Connection<T>, request: RequestHead) -> Option<Connection<T>>;
+    /// [`Connection::exchange`].
+    fn exchange(
+        &self,
+        connection: Connection<T>,
+        request: RequestHead,
+    ) -> Exchanged<T, Self::Queued>;
+}
+
+/// What has become of a connection that was given to [`Handlers::exchange`].
+pub(crate) enum Exchanged<T: Transport, Q> {
+    /// It comes back, with or without a use for another request.
+    Back(Connection<T>),
+    /// It has ended.
+    Closed,
+    /// It will come back later.
+    Queued(Q),
 }
 
 /// How [`Connection::serve`] has ended.
-pub(crate) enum Served<T: Transport> {
+pub(crate) enum Served<T: Transport, Q> {
     /// The connection is closed.
     Closed,
     /// It is idle: the next request may come until then, and no thread is needed for that.
     Idle(Connection<T>, Option<Instant>),
+    /// Its request waits for a thread to run on.
+    Queued(Q),
 }
 
 /// What has come of waiting for a request.
@@ -166,8 +186,13 @@ impl<T: Transport> Connection<T> {
         })
     }
 
-    /// Serves the connection until it is closed, or has been idle for `patience`.
-    pub(crate) fn serve(mut self, handlers: &impl Handlers<T>, patience: Duration) -> Served<T> {
+    /// Serves the connection until it is closed, has been idle for `patience`, or has to wait for
+    /// the thread of a handler.
+    pub(crate) fn serve<H: Handlers<T>>(
+        mut self,
+        handlers: &H,
+        patience: Duration,
+    ) -> Served<T, H::Queued> {
         loop {
             // Read: the head of the next request.
             let request = match self.next_request(patience) {
@@ -181,16 +206,27 @@ impl<T: Transport> Connection<T> {
             };
             // Call the application, and write its response.
             match handlers.exchange(self, request) {
-                Some(connection) => self = connection,
-                None => return Served::Closed,
+                Exchanged::Back(connection) => self = connection,
+                Exchanged::Closed => return Served::Closed,
+                Exchanged::Queued(queued) => return Served::Queued(queued),
             }
             // Use the connection again, or close it.
-            self.drain_rest();
-            if self.io.exchange.get().state() != State::Idle {
-                break self.io.close();
+            if !self.finish_exchange() {
+                break;
             }
         }
         Served::Closed
+    }
+
+    /// Does what is left to do after an exchange. Whether the connection can be used again; if
+    /// not, it is closed.
+    pub(crate) fn finish_exchange(&self) -> bool {
+        self.drain_rest();
+        let again = self.io.exchange.get().state() == State::Idle;
+        if !again {
+            self.io.close();
+        }
+        again
     }
 
     /// Waits for a request.
@@ -336,8 +372,8 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Lets the connection do its part whenever this thread is about to block.
-    fn hook(&self) -> BeforeBlock {
-        BeforeBlock::new(self.before_block.clone())
+    fn hook(&self) -> BeforeBlock<&Thread> {
+        BeforeBlock::on(&self.io.context.thread, self.before_block.clone())
     }
 }
 
@@ -354,8 +390,14 @@ impl<T: Transport> std::fmt::Debug for Connection<T> {
 pub(crate) struct Here;
 
 impl<T: Transport> Handlers<T> for Here {
-    fn exchange(&self, connection: Connection<T>, request: RequestHead) -> Option<Connection<T>> {
+    type Queued = Infallible;
+
+    fn exchange(
+        &self,
+        connection: Connection<T>,
+        request: RequestHead,
+    ) -> Exchanged<T, Infallible> {
         connection.exchange(request, false);
-        Some(connection)
+        Exchanged::Back(connection)
     }
 }

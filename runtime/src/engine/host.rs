@@ -32,10 +32,21 @@ pub(super) struct Host<H: HandlerThreads> {
 }
 
 /// A connection without a green thread.
-struct Idle<H: HandlerThreads> {
+struct Parked {
     connection: Detached<Stream>,
     admission: Admission,
+}
+
+/// One that waits for its next request.
+struct Idle<H: HandlerThreads> {
+    parked: Parked,
     counted: Counted<H>,
+}
+
+/// One whose request waits for the thread of a handler, or has had it.
+struct Queued<H: HandlerThreads> {
+    parked: Parked,
+    host: Arc<Host<H>>,
 }
 
 /// Counts an idle connection.
@@ -78,9 +89,31 @@ impl<H: HandlerThreads> Host<H> {
 
     // The parameters in this order, so that the socket is closed before the admission ends.
     fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Stream>) {
-        if let Served::Idle(connection, until) = connection.serve(&self.handlers, PATIENCE) {
-            self.wait_idle(admission, connection, until);
+        match connection.serve(&self.handlers, PATIENCE) {
+            Served::Closed => {}
+            Served::Idle(connection, until) => self.wait_idle(admission, connection, until),
+            Served::Queued(queued) => self.wait_queued(admission, queued),
         }
+    }
+
+    /// Gives the green thread up while the request waits for its handler's thread.
+    #[inline(never)]
+    fn wait_queued(self: &Arc<Self>, mut admission: Admission, queued: H::Queued) {
+        admission.detach();
+        let host = self.clone();
+        let worker = current_worker().unwrap_or_else(least_loaded);
+        let go_on = move |connection: Option<Detached<Stream>>| {
+            let Some(connection) = connection else {
+                return;
+            };
+            let parked = Parked {
+                connection,
+                admission,
+            };
+            let queued = Box::new(Queued { parked, host });
+            spawn_on(worker, move || queued.go_on());
+        };
+        self.handlers.when_back(queued, Box::new(go_on));
     }
 
     #[inline(never)]
@@ -95,8 +128,10 @@ impl<H: HandlerThreads> Host<H> {
         };
         admission.detach();
         let idle = Box::new(Idle {
-            connection,
-            admission,
+            parked: Parked {
+                connection,
+                admission,
+            },
             counted: Counted::new(self.clone()),
         });
         let here = current_worker().and_then(|here| self.idle.get()?.get(here.index()));
@@ -115,6 +150,21 @@ impl<H: HandlerThreads> Host<H> {
     }
 }
 
+impl Parked {
+    /// Gives it to the green thread that calls.
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+        let Self {
+            connection,
+            mut admission,
+        } = self;
+        connection.io.stream.came_back();
+        let context = ConnContext::new(ConnState::Busy);
+        admission.attach(context.clone());
+        let connection = Connection::attach(connection, service.clone(), context);
+        (admission, connection)
+    }
+}
+
 impl<H: HandlerThreads> Idle<H> {
     /// Goes on with the connection, on the green thread that calls.
     fn go_on(self: Box<Self>) {
@@ -124,23 +174,33 @@ impl<H: HandlerThreads> Idle<H> {
 
     #[inline(never)]
     fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
-        let Self {
-            connection,
-            mut admission,
-            counted,
-        } = *self;
+        let Self { parked, counted } = *self;
         let host = counted.0.clone();
-        connection.io.stream.came_back();
-        let context = ConnContext::new(ConnState::Busy);
-        admission.attach(context.clone());
-        let connection = Connection::attach(connection, host.service.clone(), context);
+        let (admission, connection) = parked.attach(&host.service);
+        (host, admission, connection)
+    }
+}
+
+impl<H: HandlerThreads> Queued<H> {
+    /// Goes on with the connection after its request, on the green thread that calls.
+    fn go_on(self: Box<Self>) {
+        let (host, admission, connection) = self.attach();
+        if connection.finish_exchange() {
+            host.serve(admission, connection);
+        }
+    }
+
+    #[inline(never)]
+    fn attach(self: Box<Self>) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+        let Self { parked, host } = *self;
+        let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
     }
 }
 
 impl<H: HandlerThreads> AsFd for Idle<H> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.connection.io.stream.std().as_fd()
+        self.parked.connection.io.stream.std().as_fd()
     }
 }
 

@@ -12,9 +12,10 @@ mod minihttp;
 mod threads;
 mod workers;
 
-use crate::connection::{Handlers, Here};
+use crate::connection::{Detached, Handlers, Here};
 use crate::green::embed::Stream;
 use crate::service::{Service, config};
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -33,11 +34,22 @@ pub(crate) trait Engine: Send {
 
 /// Where the handlers of connections on the workers run.
 pub(crate) trait HandlerThreads: Handlers<Stream> + Send + Sync + 'static {
+    /// Has `go_on` called, on any thread, when a connection has had its handler; with `None` if it
+    /// has ended.
+    fn when_back(&self, queued: Self::Queued, go_on: GoOn);
+
     /// Waits for those of its threads that have nothing more to do. No connection is left.
     fn stop(&self);
 }
 
+/// What is done with a connection that comes back from its handler.
+pub(crate) type GoOn = Box<dyn FnOnce(Option<Detached<Stream>>) + Send>;
+
 impl HandlerThreads for Here {
+    fn when_back(&self, queued: Infallible, _: GoOn) {
+        match queued {}
+    }
+
     fn stop(&self) {}
 }
 

@@ -121,7 +121,7 @@ fn address_space_in_use() -> u64 {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "room for {}", Count(self.connections, "connection"))?;
+        write!(f, "at most {}", Count(self.connections, "connection"))?;
         match self.why {
             Why::Descriptors(limit) => write!(f, " (ulimit -n is {limit})"),
             Why::Maps(limit) => write!(f, " (vm.max_map_count is {limit})"),
@@ -149,29 +149,29 @@ mod tests {
         };
         assert_eq!(
             of(Engine::Green, None, 20_000, 65_530),
-            "room for 18936 connections (ulimit -n is 20000)"
+            "at most 18936 connections (ulimit -n is 20000)"
         );
         assert_eq!(
             of(Engine::Green, None, 1_000_000, 65_530),
-            "room for 29484 connections (vm.max_map_count is 65530)"
+            "at most 29484 connections (vm.max_map_count is 65530)"
         );
         assert_eq!(
             of(Engine::Threads, None, 1_000_000, 65_530),
-            "room for 949936 connections (ulimit -n is 1000000)",
+            "at most 949936 connections (ulimit -n is 1000000)",
             "a connection of the pool has no stack"
         );
         assert_eq!(
             of(Engine::Green, Some(1000), 20_000, 65_530),
-            "room for 1000 connections (--worker-connections)"
+            "at most 1000 connections (--worker-connections)"
         );
         assert_eq!(
             of(Engine::Green, Some(100_000), 1024, 65_530),
-            "room for 909 connections (ulimit -n is 1024)",
+            "at most 909 connections (ulimit -n is 1024)",
             "more than there is cannot be had"
         );
         assert_eq!(
             of(Engine::Green, None, 64, 65_530),
-            "room for 32 connections (ulimit -n is 64)"
+            "at most 32 connections (ulimit -n is 64)"
         );
         let limits = Limits {
             descriptors: 20_000,
@@ -182,7 +182,7 @@ mod tests {
         };
         assert_eq!(
             Budget::compute(Engine::Green, None, limits).to_string(),
-            "room for 99 connections (ulimit -v is 512000)"
+            "at most 99 connections (ulimit -v is 512000)"
         );
     }
 }

@@ -7,7 +7,7 @@
 use super::budget;
 use crate::green::embed::Count;
 use crate::lock::lock;
-use crate::service::config::{Config, Engine};
+use crate::service::config::Config;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 const DESCRIPTORS_OF_WORKER: usize = 10;
 /// Descriptors for signals, logs, bells of OS threads, the reserve and the first connections.
 const DESCRIPTORS: usize = 24;
-/// OS threads beside workers and pool: timers, monitor, watcher, metrics, counts, and two that a
-/// handler may need.
+/// OS threads beside the workers: timers, monitor, watcher, metrics, counts, and two that a handler
+/// may need. The pool says itself what it lacks.
 const THREADS: usize = 7;
 
 /// Stacks that the scheduler makes when it starts.
@@ -36,18 +36,12 @@ pub(super) fn check(config: &Config) -> io::Result<()> {
         return Ok(());
     }
     let workers = config.green.workers.max(1);
-    let pool = match config.engine {
-        Engine::Threads => config.threads,
-        Engine::Green => 0,
-        #[cfg(feature = "minihttp")]
-        Engine::MiniHttp => 0,
-    };
     check_address_space(config)?;
     try_descriptors(DESCRIPTORS + workers.saturating_mul(DESCRIPTORS_OF_WORKER))?;
     // The allocator reserves 64 MiB of address space for each thread that has ever used it, which
     // would be missing where that is limited.
     if budget::address_space_left().is_none() {
-        try_threads(workers.saturating_add(pool).saturating_add(THREADS))?;
+        try_threads(workers.saturating_add(THREADS))?;
     }
     HAD.get_or_init(|| ());
     Ok(())

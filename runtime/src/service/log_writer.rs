@@ -15,13 +15,14 @@
 use super::LogFile;
 use super::service_thread::ServiceThread;
 use crate::green::embed::Count;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Messages that may wait to be written.
+/// Messages that may wait to be written, and one more for each thread that writes just then. A
+/// bounded channel would hold half a megabyte from the start.
 const MESSAGES: usize = 16 * 1024;
 /// Bytes that may wait to be written.
 const BYTES: usize = 16 * 1024 * 1024;
@@ -67,7 +68,7 @@ impl LogWriter {
     /// # Errors
     /// When the process can have no more threads.
     pub(crate) fn start(name: &'static str, file: LogFile, troubles: Troubles) -> io::Result<Self> {
-        let (messages, queue) = bounded(MESSAGES);
+        let (messages, queue) = unbounded();
         let shared = Arc::new(Shared::default());
         let mut writing = Writing {
             name,
@@ -87,8 +88,8 @@ impl LogWriter {
     pub(crate) fn write(&self, text: String) {
         let length = text.len();
         let before = self.shared.bytes.fetch_add(length, Relaxed);
-        let fits = before.saturating_add(length) <= BYTES;
-        if !fits || self.messages.try_send(ToWriter::Text(text)).is_err() {
+        let fits = before.saturating_add(length) <= BYTES && self.messages.len() < MESSAGES;
+        if !fits || self.messages.send(ToWriter::Text(text)).is_err() {
             self.shared.bytes.fetch_sub(length, Relaxed);
             self.shared.dropped.fetch_add(1, Relaxed);
         }
@@ -96,9 +97,9 @@ impl LogWriter {
 
     /// Opens the file anew, before the next line is written.
     pub(crate) fn reopen(&self) {
-        self.shared.reopen.store(true, Relaxed);
-        // If there is no room for it, the writer is awake.
-        let _ = self.messages.try_send(ToWriter::Wake);
+        if !self.shared.reopen.swap(true, Relaxed) {
+            let _the_writer_lives = self.messages.send(ToWriter::Wake);
+        }
     }
 
     /// Waits until all lines so far are written, or the deadline has come. False if lines may be
@@ -106,7 +107,7 @@ impl LogWriter {
     pub(crate) fn flush(&self, deadline: Instant) -> bool {
         let (done, wait) = bounded(1);
         let flush = ToWriter::Flush(done);
-        self.messages.send_deadline(flush, deadline).is_ok() && wait.recv_deadline(deadline).is_ok()
+        self.messages.send(flush).is_ok() && wait.recv_deadline(deadline).is_ok()
     }
 
     /// Messages that are not written yet.

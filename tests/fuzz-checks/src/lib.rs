@@ -13,13 +13,15 @@
 //!
 //! The first byte of an input is not part of the stream: it says how the stream is cut. Reads
 //! bring `1 + high nibble` and `1 + low nibble` bytes by turns; 0xff means all at once. For
-//! WebSockets the second byte says who we are and what was agreed on.
+//! WebSockets the second byte says who we are and what was agreed on. A Range header is no stream:
+//! three bytes before it are the length of what it is a range of.
 
 #![forbid(unsafe_code)]
 
 mod connection;
 mod loopback;
 mod multipart;
+mod ranges;
 mod reference;
 mod replies;
 mod session;
@@ -123,6 +125,14 @@ pub fn multipart(input: &[u8]) {
         return;
     };
     multipart::check(cuts, body);
+}
+
+/// Reads a Range header for a length, and compares with a second reader.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn ranges(input: &[u8]) {
+    ranges::check(input);
 }
 
 /// How a stream is cut into reads.

@@ -47,3 +47,8 @@ fn websockets() {
 fn multipart_forms() {
     replay("multipart", checks::multipart);
 }
+
+#[test]
+fn range_headers() {
+    replay("ranges", checks::ranges);
+}

@@ -21,10 +21,16 @@ pub struct Config {
     pub stack_marks: bool,
 }
 
+/// Cores that this process may use. Asked once: the answer is read from half a dozen files.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            workers: cores(),
             stack_size: if cfg!(debug_assertions) {
                 1024 * 1024
             } else {

@@ -47,8 +47,10 @@ pub fn take_turn() {
     if std::thread::panicking() {
         return;
     }
-    checkpoint();
-    let enough = with_current(|me| me.home().is_some() && me.tick());
+    let enough = with_current(|me| match me.over() {
+        None => me.home().is_some() && me.tick(),
+        Some(_) => true,
+    });
     if enough {
         yield_now();
     }

@@ -41,10 +41,12 @@ fn a_hook_whose_guard_is_forgotten_is_not_dropped_elsewhere() {
     }
     let thread = std::thread::spawn(|| {
         let loud = Loud(std::thread::current().id());
-        std::mem::forget(BeforeBlock::new(Rc::new(move || {
+        let me = current().handle();
+        let hook = Rc::new(move || {
             let _ = &loud;
-        })));
-        current().handle()
+        });
+        std::mem::forget(BeforeBlock::on(&me, hook));
+        me
     });
     let control = thread.join().unwrap();
     assert_eq!(Arc::strong_count(&control), 1);

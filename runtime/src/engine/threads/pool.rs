@@ -1,9 +1,9 @@
 //! The pool, and the way of a connection to it and back.
 
-use super::super::HandlerThreads;
+use super::super::{GoOn, HandlerThreads};
 use super::early::{Early, EarlyThreads};
-use crate::connection::{Connection, Detached, Handlers};
-use crate::green::embed::{Awaited, Io, Stream, Thread, current, discard, wait_for};
+use crate::connection::{Connection, Detached, Exchanged, Handlers};
+use crate::green::embed::{Awaited, Count, Io, Stream, Thread, current, discard, wait_for};
 use crate::service::{ConnContext, ConnState, Service};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use greenway_proto::http1::RequestHead;
@@ -15,6 +15,11 @@ use std::time::{Duration, Instant};
 
 /// After so long in the queue it is worth a system call to ask whether the client is still there.
 const LONG_WAIT: Duration = Duration::from_millis(10);
+
+/// With so many requests in the queue for each thread, one more gives its green thread up instead
+/// of waiting on it: its turn is far off, and its stack would be memory. With fewer a new green
+/// thread for each request would cost more than it saves.
+const LONG_QUEUE: usize = 4;
 
 /// A request for the pool, and the connection that it came on.
 struct Job {
@@ -35,11 +40,22 @@ struct Reply {
     thread: Arc<Thread>,
 }
 
-#[derive(Debug)]
 enum ReplyState {
     Awaited,
+    /// The green thread has ended; this is to be called when the job is over.
+    Left(GoOn),
     /// The job is over; with the connection, if it is not closed.
     Over(Option<Box<Detached<Stream>>>),
+}
+
+impl std::fmt::Debug for ReplyState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Awaited => "Awaited",
+            Self::Left(_) => "Left",
+            Self::Over(_) => "Over",
+        })
+    }
 }
 
 impl Reply {
@@ -51,19 +67,66 @@ impl Reply {
 
 impl Back {
     fn give(self, connection: Option<Detached<Stream>>) {
-        *self.0.lock() = ReplyState::Over(connection.map(Box::new));
+        self.0.over(connection);
     }
 }
 
 impl Drop for Back {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if matches!(*state, ReplyState::Awaited) {
-            *state = ReplyState::Over(None);
-        }
-        drop(state);
-        self.0.thread.wake();
+        self.0.over(None); // unless it was given
     }
+}
+
+impl Reply {
+    /// Says that the job is over, to whoever has to know. Only the first call counts.
+    fn over(&self, connection: Option<Detached<Stream>>) {
+        let mut state = self.lock();
+        let former = match &*state {
+            ReplyState::Over(_) => return,
+            _ => std::mem::replace(&mut *state, ReplyState::Over(None)),
+        };
+        match former {
+            ReplyState::Left(go_on) => {
+                drop(state);
+                go_on(connection);
+            }
+            _ => {
+                *state = ReplyState::Over(connection.map(Box::new));
+                drop(state);
+                self.thread.wake();
+            }
+        }
+    }
+
+    /// Waits until the job is over.
+    fn wait(&self) -> Option<Detached<Stream>> {
+        let result = wait_for(Awaited::Job, None, Io::None, |_, _| {
+            match &mut *self.lock() {
+                ReplyState::Over(connection) => Some(connection.take().map(|boxed| *boxed)),
+                ReplyState::Awaited | ReplyState::Left(_) => None,
+            }
+        });
+        result.ok().flatten()
+    }
+
+    /// Has `go_on` called when the job is over: here and now, if it is.
+    fn when_over(&self, go_on: GoOn) {
+        let mut state = self.lock();
+        match &mut *state {
+            ReplyState::Over(connection) => {
+                let connection = connection.take();
+                drop(state);
+                go_on(connection.map(|boxed| *boxed));
+            }
+            ReplyState::Awaited | ReplyState::Left(_) => *state = ReplyState::Left(go_on),
+        }
+    }
+}
+
+/// A request in the queue whose green thread has ended.
+pub(in crate::engine) struct Queued {
+    reply: Arc<Reply>,
+    early: Option<Early>,
 }
 
 /// The fixed pool of OS threads on which handlers run.
@@ -88,7 +151,14 @@ impl Pool {
         for number in 1..=count {
             let (service, work) = (service.clone(), work.clone());
             let builder = std::thread::Builder::new().name(format!("greenway-pool-{number}"));
-            threads.push(builder.spawn(move || serve_jobs(&service, &work))?);
+            let started = builder.spawn(move || serve_jobs(&service, &work));
+            threads.push(started.map_err(|error| {
+                let why = format!(
+                    "no room for the {} of the pool: {error}",
+                    Count(count, "thread")
+                );
+                io::Error::new(error.kind(), why)
+            })?);
         }
         Ok(Self {
             service: service.clone(),
@@ -98,8 +168,8 @@ impl Pool {
         })
     }
 
-    /// Hands a request over, and waits until the pool is done with it.
-    fn run(&self, connection: Detached<Stream>, request: RequestHead) -> Option<Detached<Stream>> {
+    /// Hands a request over. Whether there are many before it, too.
+    fn hand_over(&self, connection: Detached<Stream>, request: RequestHead) -> (Arc<Reply>, bool) {
         let reply = Arc::new(Reply {
             state: Mutex::new(ReplyState::Awaited),
             thread: current().handle(),
@@ -112,42 +182,55 @@ impl Pool {
         });
         let sender = lock(&self.jobs).clone();
         // Without a pool the job is dropped, which tells the reply that the connection is closed.
-        let _given = sender.map(|jobs| jobs.send(job));
-        let result = wait_for(
-            Awaited::Job,
-            None,
-            Io::None,
-            |_, _| match std::mem::replace(&mut *reply.lock(), ReplyState::Awaited) {
-                ReplyState::Awaited => None,
-                ReplyState::Over(connection) => Some(connection.map(|connection| *connection)),
-            },
-        );
-        result.ok().flatten()
+        let waiting = sender.map_or(0, |jobs| {
+            let _given = jobs.send(job);
+            jobs.len()
+        });
+        let threads = self.service.config.threads.max(1);
+        (reply, waiting > threads.saturating_mul(LONG_QUEUE))
     }
 }
 
 impl Handlers<Stream> for Pool {
+    type Queued = Queued;
+
     fn exchange(
         &self,
         connection: Connection<Stream>,
         request: RequestHead,
-    ) -> Option<Connection<Stream>> {
+    ) -> Exchanged<Stream, Queued> {
         let clocks = &self.service.config.clocks;
         let early: Option<Early> = self.early.ready(&connection, &request, clocks.body);
         let context = connection.context().clone();
-        let detached = connection.detach()?;
+        let Some(detached) = connection.detach() else {
+            return Exchanged::Closed;
+        };
         // A stop interrupts the thread that has the request, not the one that waits for it.
         context.set(ConnState::Pooled);
-        let back = self.run(detached, request);
+        let (reply, queue_is_long) = self.hand_over(detached, request);
+        if queue_is_long {
+            return Exchanged::Queued(Queued { reply, early });
+        }
+        let back = reply.wait();
         context.set(ConnState::Busy);
         drop(early);
-        let detached = back?;
+        let Some(detached) = back else {
+            return Exchanged::Closed;
+        };
         detached.io.stream.came_back();
-        Some(Connection::attach(detached, self.service.clone(), context))
+        Exchanged::Back(Connection::attach(detached, self.service.clone(), context))
     }
 }
 
 impl HandlerThreads for Pool {
+    fn when_back(&self, queued: Queued, go_on: GoOn) {
+        let Queued { reply, early } = queued;
+        reply.when_over(Box::new(move |connection| {
+            drop(early);
+            go_on(connection);
+        }));
+    }
+
     fn stop(&self) {
         *lock(&self.jobs) = None;
         let threads = std::mem::take(&mut *lock(&self.threads));

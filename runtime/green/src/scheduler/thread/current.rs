@@ -55,7 +55,8 @@ pub fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
         let me = cell.borrow_mut().insert(adopt()).clone();
         look(&me)
     };
-    if is_coroutine() {
+    // A worker's own stack, outside of its coroutines, has a cell of `CURRENT` of its own.
+    if worker::current().is_some() {
         CURRENT.with(look)
     } else {
         OF_OS_THREAD.with(look)
@@ -184,7 +185,7 @@ impl<M: Deref<Target = Thread>> Current<M> {
     }
 
     /// What ought to end the thread.
-    pub(super) fn over(&self) -> Option<Unwind> {
+    pub(crate) fn over(&self) -> Option<Unwind> {
         self.over_at(Instant::now)
     }
 

@@ -167,28 +167,44 @@ impl Drop for Standstill {
 /// connection sends finished responses then, which it has kept to send several in one write.
 ///
 /// While there are two of them the later one counts; the former counts again afterwards.
-pub struct BeforeBlock {
+pub struct BeforeBlock<M: Deref<Target = Thread> = Arc<Thread>> {
+    me: Current<M>,
     former: Option<Rc<dyn Fn()>>,
 }
 
 impl BeforeBlock {
     /// Has `hook` called on this thread before each of its waits that blocks.
     pub fn new(hook: Rc<dyn Fn()>) -> Self {
-        Self {
-            former: with_current(|me| me.own().before_block.replace(Some(hook))),
-        }
+        Self::begin(current(), hook)
     }
 }
 
-impl Drop for BeforeBlock {
+impl<'a> BeforeBlock<&'a Thread> {
+    /// As [`new`](BeforeBlock::new), for a caller that knows which thread it is on.
+    ///
+    /// # Panics
+    /// When it is mistaken.
+    pub fn on(me: &'a Thread, hook: Rc<dyn Fn()>) -> Self {
+        Self::begin(me.here(), hook)
+    }
+}
+
+impl<M: Deref<Target = Thread>> BeforeBlock<M> {
+    fn begin(me: Current<M>, hook: Rc<dyn Fn()>) -> Self {
+        let former = me.own().before_block.replace(Some(hook));
+        Self { me, former }
+    }
+}
+
+impl<M: Deref<Target = Thread>> Drop for BeforeBlock<M> {
     fn drop(&mut self) {
         let former = self.former.take();
-        let hook = with_current(|me| me.own().before_block.replace(former));
+        let hook = self.me.own().before_block.replace(former);
         drop(hook); // what it holds may have a destructor that looks at the thread
     }
 }
 
-impl std::fmt::Debug for BeforeBlock {
+impl<M: Deref<Target = Thread>> std::fmt::Debug for BeforeBlock<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("BeforeBlock")
     }

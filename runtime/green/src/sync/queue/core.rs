@@ -149,6 +149,29 @@ impl<S: Store> State<S> {
         item
     }
 
+    /// Puts an item if there is a place. `Some(false)` if there never will be.
+    fn put_now(&mut self, item: &mut Option<S::Item>) -> Option<bool> {
+        if self.closed {
+            return Some(false);
+        }
+        if !self.is_reachable() || !self.has_room() {
+            return None;
+        }
+        self.put(item);
+        Some(true)
+    }
+
+    /// Takes the next item if there is one. `Some(None)` if there never will be.
+    fn get_now(&mut self) -> Option<Option<Option<S::Item>>> {
+        if !self.is_reachable() {
+            return None;
+        }
+        if self.has_item() {
+            return Some(Some(self.get()));
+        }
+        self.is_over().then_some(None)
+    }
+
     fn promise_items(&mut self) {
         while self.has_item() && self.getters.grant() {}
         self.watchers.wake_all();
@@ -231,6 +254,11 @@ impl<S: Store> Core<S> {
         deadline: Option<Instant>,
     ) -> Result<(), PutError<S::Item>> {
         let mut item = Some(item);
+        // What can be done at once needs no place in the line, nor who it is that asks.
+        let now = lock(&self.0).put_now(&mut item);
+        if let Some(put) = now {
+            return self.finish_put(put, item);
+        }
         let mut place = Place::new(self, Side::Put);
         let put = wait_for(Awaited::QueuePut, deadline, Io::None, |me, _| {
             let mut state = lock(&self.0);
@@ -245,11 +273,18 @@ impl<S: Store> Core<S> {
         });
         drop(place);
         match (put, item) {
-            (Ok(_), None) => Ok(()),
-            (Ok(true), Some(item)) => self.push_apart(item),
-            (Ok(false), Some(item)) => Err(PutError::Closed(item)),
+            (Ok(put), item) => self.finish_put(put, item),
             (Err(TimedOut), Some(item)) => Err(PutError::Full(item)),
             (Err(TimedOut), None) => unreachable!("the item is taken only when the put is done"),
+        }
+    }
+
+    /// After [`State::put`], or, if `put` is false, when the queue is closed.
+    fn finish_put(&self, put: bool, item: Option<S::Item>) -> Result<(), PutError<S::Item>> {
+        match item {
+            None => Ok(()),
+            Some(item) if put => self.push_apart(item),
+            Some(item) => Err(PutError::Closed(item)),
         }
     }
 
@@ -283,18 +318,23 @@ impl<S: Store> Core<S> {
     }
 
     pub(super) fn get_until(&self, deadline: Option<Instant>) -> Result<Option<S::Item>, TimedOut> {
-        let mut place = Place::new(self, Side::Get);
-        let got = wait_for(Awaited::QueueGet, deadline, Io::None, |me, _| {
-            let mut state = lock(&self.0);
-            if !place.is_reachable(&mut state, me) {
-                return None;
+        let now = lock(&self.0).get_now(); // as for a put
+        let got = match now {
+            Some(got) => got,
+            None => {
+                let mut place = Place::new(self, Side::Get);
+                wait_for(Awaited::QueueGet, deadline, Io::None, |me, _| {
+                    let mut state = lock(&self.0);
+                    if !place.is_reachable(&mut state, me) {
+                        return None;
+                    }
+                    if place.has_turn(&mut state, me) {
+                        return Some(Some(state.get()));
+                    }
+                    state.is_over().then_some(None)
+                })?
             }
-            if place.has_turn(&mut state, me) {
-                return Some(Some(state.get()));
-            }
-            state.is_over().then_some(None)
-        })?;
-        drop(place);
+        };
         match got {
             Some(None) if S::COMPARES => self.pop_apart(),
             Some(item) => Ok(item),
