@@ -10,6 +10,7 @@ mod book;
 mod builder;
 mod events;
 mod flags;
+mod forms;
 mod green;
 
 // The listings as modules, those of the tour within it. Their `main`s are left over here.
