@@ -22,6 +22,8 @@ mod drops;
 mod environ;
 #[path = "suite/files.rs"]
 mod files;
+#[path = "suite/forms.rs"]
+mod forms;
 #[path = "suite/input.rs"]
 mod input;
 #[path = "suite/middleware.rs"]

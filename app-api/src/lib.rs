@@ -94,6 +94,7 @@ compile_error!(
 mod application;
 mod body;
 mod connection;
+pub mod cookies;
 mod environ;
 mod error;
 #[cfg(feature = "static-files")]
@@ -116,6 +117,8 @@ mod route;
     allow(dead_code)
 )]
 mod semantics;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -126,6 +129,9 @@ pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCod
 pub use crate::application::Application;
 pub use crate::body::{Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
+#[cfg(feature = "cookies")]
+pub use crate::cookies::Keys;
+pub use crate::cookies::{Cookie, SameSite};
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, OrStatus, StatusError, abort, catch_abort};
 #[cfg(feature = "static-files")]

@@ -177,11 +177,12 @@ impl RequestBuilder<'_> {
             .map(|(name, value)| (name.as_str(), value.as_bytes()));
         let head = Head::build(self.method, &self.target, self.version, fields);
         let request = Request::new(head, self.input, Arc::clone(&self.client.connection));
-        let response = match request {
+        let mut response = match request {
             Ok(request) => catch_abort(|| self.client.app.call(request))
                 .unwrap_or_else(IntoResponse::into_response),
             Err(error) => error.into_response(),
         };
+        response.fit_to(&self.client.connection);
         Reply::drive(response, head_only, self.patience)
     }
 }

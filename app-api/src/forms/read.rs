@@ -1,6 +1,8 @@
 //! The forms of a request.
 
 use super::{FileUpload, FormData, Multipart};
+#[cfg(feature = "sessions")]
+use crate::media_type::MediaType;
 use crate::{HttpError, Request};
 use std::io::{self, Read};
 
@@ -33,6 +35,13 @@ impl Request {
         let content_type = self.content_type();
         self.form_cell()
             .get_or_read(SharedBody(self), content_type, empty, self.limits())
+    }
+
+    /// Whether the Content-Type is that of a form.
+    #[cfg(feature = "sessions")]
+    pub(crate) fn is_form(&self) -> bool {
+        let media_type = MediaType::parse(self.content_type().unwrap_or(""));
+        media_type.is("multipart/form-data") || media_type.is("application/x-www-form-urlencoded")
     }
 
     /// The files of the form. A field in which the user has chosen no file has none.

@@ -11,6 +11,7 @@ mod builder;
 mod events;
 mod files;
 mod flags;
+mod forms;
 mod green;
 mod middleware;
 

@@ -52,3 +52,8 @@ fn multipart_forms() {
 fn range_headers() {
     replay("ranges", checks::ranges);
 }
+
+#[test]
+fn cookies() {
+    replay("cookies", checks::cookies);
+}

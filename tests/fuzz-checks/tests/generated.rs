@@ -1,7 +1,7 @@
 //! Generated streams on a real connection. Over memory, with many more of them and with cuts that
 //! are kept to the byte, the server's own tests do the same.
 
-use greenway_fuzz_checks::{Cuts, check_connection, serve};
+use greenway_fuzz_checks::{Cuts, check_connection, cookies, serve};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -51,6 +51,33 @@ const RANGES: &[&str] = &[
     "\u{661}",
 ];
 
+/// Pieces of Cookie headers.
+const COOKIES: &[&str] = &[
+    "a",
+    "=",
+    "; ",
+    ";",
+    "\"",
+    "\"1\"",
+    " ",
+    "\t",
+    "%",
+    "%41",
+    "%C3%A9",
+    "%ff",
+    "%0d%0a",
+    "é",
+    ",",
+    "\\",
+    "__Host-",
+    "__Secure-",
+    "$Path",
+    "\n",
+    "b=2",
+    "(",
+    "+",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100,
@@ -75,5 +102,16 @@ proptest! {
         let value = format!("bytes={}", pieces.concat());
         greenway_fuzz_checks::ranges(&[&length[..], value.as_bytes()].concat());
         greenway_fuzz_checks::ranges(&[&length[..], pieces.concat().as_bytes()].concat());
+    }
+
+    /// Read as a second reader does, and set as a browser would keep them.
+    #[test]
+    fn cookies_go_round(pieces in vec(select(COOKIES), 0..20)) {
+        cookies(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn any_bytes_are_cookies(bytes in vec(any::<u8>(), 0..60)) {
+        cookies(&bytes);
     }
 }
