@@ -96,6 +96,7 @@ mod body;
 mod connection;
 mod environ;
 mod error;
+mod error_page;
 #[cfg(feature = "static-files")]
 mod files;
 #[cfg(feature = "forms")]
@@ -122,6 +123,7 @@ pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, OrStatus, StatusError, abort, catch_abort};
+pub use crate::error_page::error_response;
 #[cfg(feature = "static-files")]
 pub use crate::files::{StaticFile, StaticFiles};
 #[cfg(feature = "forms")]
