@@ -97,6 +97,7 @@ mod connection;
 pub mod cookies;
 mod environ;
 mod error;
+mod error_page;
 #[cfg(feature = "static-files")]
 mod files;
 #[cfg(feature = "forms")]
@@ -134,6 +135,7 @@ pub use crate::cookies::Keys;
 pub use crate::cookies::{Cookie, SameSite};
 pub use crate::environ::Environ;
 pub use crate::error::{HttpError, OrStatus, StatusError, abort, catch_abort};
+pub use crate::error_page::error_response;
 #[cfg(feature = "static-files")]
 pub use crate::files::{StaticFile, StaticFiles};
 #[cfg(feature = "forms")]

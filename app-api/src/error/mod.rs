@@ -140,6 +140,11 @@ impl HttpError {
         Some(source as &(dyn Error + 'static))
     }
 
+    /// Its source, that one's source, and so on.
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        std::iter::successors(self.source(), |&cause| cause.source())
+    }
+
     /// Where in the program another error became this one: the place of the `?`.
     #[must_use]
     pub fn place(&self) -> Option<&'static Location<'static>> {

@@ -180,6 +180,25 @@ impl Request {
         self.repath();
     }
 
+    /// The request without its body, and without what was attached to it: for whoever makes a page
+    /// for an error, when the request itself is gone.
+    #[cold]
+    pub(crate) fn head_only(&self) -> Request {
+        let own = &*self.inner;
+        let head = own.head.clone();
+        let connection = Arc::clone(&own.connection);
+        let inner = super::Inner {
+            path: own.path,
+            decoded: own.decoded.clone(),
+            script: own.script.clone(),
+            matched: own.matched.clone(),
+            ..super::Inner::new(head, crate::Input::empty(), connection)
+        };
+        Request {
+            inner: Box::new(inner),
+        }
+    }
+
     /// Where the path stands in the head.
     pub(crate) fn path_span(&self) -> Span {
         self.inner.path

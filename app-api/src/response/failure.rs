@@ -10,29 +10,36 @@ use super::{IntoResponse, Response};
 use crate::{Body, HttpError};
 
 impl IntoResponse for HttpError {
-    /// The plain text answer. A 5xx with a source has its [`Failure`] in the
-    /// extensions, for the server's log.
-    fn into_response(mut self) -> Response {
+    /// The plain text answer, for which a server sends the application's
+    /// [page](crate::App::error). A 5xx with a source has its [`Failure`] in the extensions, for
+    /// the server's log.
+    fn into_response(self) -> Response {
         let status = self.status();
         let mut response = Response::empty(status);
-        // RFC 9110, 15: these have no content, whatever the author wrote.
-        let bodiless = status.is_informational()
-            || status == StatusCode::NO_CONTENT
-            || status == StatusCode::NOT_MODIFIED;
-        if !bodiless {
-            *response.body_mut() = Body::full(format!("{self}\n"));
+        if !has_no_content(status) {
             response
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, content_type::TEXT);
         }
-        let headers = std::mem::take(self.headers_mut());
-        response.headers_mut().extend(headers);
-        if status.is_server_error() && self.source().is_some() {
-            let failure = Failure(Arc::new(self));
-            response.extensions_mut().insert(failure);
+        response.headers_mut().extend(self.headers().clone());
+        let error = Arc::new(self);
+        if status.is_server_error() && error.source().is_some() {
+            response
+                .extensions_mut()
+                .insert(Failure(Arc::clone(&error)));
+        }
+        if !has_no_content(status) {
+            *response.body_mut() = Body::of_error(error);
         }
         response
     }
+}
+
+/// RFC 9110, 15: these have no content, whatever the author wrote.
+fn has_no_content(status: StatusCode) -> bool {
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
 }
 
 /// Why a response is a 5xx: the error that it was made of, with its source. Shown, it is one
@@ -65,10 +72,8 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(cause) = next {
+        for cause in self.0.causes() {
             write!(f, ": {cause}")?;
-            next = cause.source();
         }
         match self.0.place() {
             Some(place) => write!(f, " (at {place})"),

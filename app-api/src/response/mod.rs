@@ -23,6 +23,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 pub use self::failure::Failure;
+pub(crate) use self::into::content_type;
 pub use self::into::{Html, IntoResponse};
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -190,6 +191,14 @@ impl Response {
     /// The extensions, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
+    }
+
+    /// The error that the response was made of, if it was, and if its body is still that of the
+    /// error. Such a response is not final: whoever serves the application asks it for the
+    /// [page](crate::App::error) whose body is sent instead. With another body it is.
+    #[must_use]
+    pub fn error(&self) -> Option<&HttpError> {
+        self.body.error()
     }
 
     /// Takes the body off.

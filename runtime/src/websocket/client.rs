@@ -229,7 +229,8 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         static ANSWERS: LazyLock<[StatusError; 2]> = LazyLock::new(|| {
-            [504, 502].map(|status| HttpError::new(status, "another server cannot be reached").into())
+            [504, 502]
+                .map(|status| HttpError::new(status, "another server cannot be reached").into())
         });
         match self {
             Self::Url(_) => None,

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How WebSockets are accepted, and what holds for them. Made once, used for each request.
 ///
 /// ```
-/// use greenway::websocket::{Options, WebSocketError};
+/// use greenway::websocket::Options;
 /// use greenway::{App, HttpError, Request, abort};
 /// use std::time::Duration;
 ///

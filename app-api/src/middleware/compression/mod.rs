@@ -41,7 +41,8 @@ const AT_ONCE: usize = 64 * 1024;
 /// - bodies below 1,024 bytes ([`min_size`](Compression::min_size)): a packet is a packet;
 /// - media types that are compressed already (pictures, films, archives) or unknown;
 /// - what has a Content-Encoding, be it `identity`, or `Cache-Control: no-transform`;
-/// - parts of a representation (206, Content-Range), and statuses without a body;
+/// - parts of a representation (206, Content-Range), statuses without a body, and errors, whose
+///   pages are made after all middleware;
 /// - server-sent events, unless [asked for](Compression::event_streams).
 ///
 /// What comes from a stream is sent chunk by chunk as without compression: each chunk is flushed,
@@ -123,6 +124,10 @@ impl Compression {
             return false;
         }
         let length = response.body().length();
+        // The server may put a page in the place of this text, further out than any middleware.
+        if response.error().is_some() {
+            return false;
+        }
         if response.body().is_empty() || length.is_some_and(|length| length < self.least) {
             return false;
         }

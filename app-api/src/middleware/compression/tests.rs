@@ -302,3 +302,17 @@ fn an_error_before_the_first_chunk_is_a_plain_answer() {
     assert_eq!(reply.header("content-encoding"), None);
     assert_eq!(reply.text(), "500 Internal Server Error\n");
 }
+
+/// Pages of errors take the place of their texts when all middleware is done.
+#[test]
+fn the_page_of_an_error_is_no_gzip() {
+    let fails = || crate::HttpError::new(409, "so many words ".repeat(100));
+    let client = served(Compression::new(), fails);
+    for accept in ["text/html", "application/json", "text/plain"] {
+        let ask = client.get("/").header("accept-encoding", "gzip");
+        let reply = ask.header("accept", accept).send();
+        assert_eq!(reply.status(), 409);
+        assert_eq!(reply.header("content-encoding"), None);
+        assert!(reply.text().contains("so many words"), "{accept}");
+    }
+}
