@@ -222,7 +222,7 @@ const LONGEST_TEXT: usize = 500;
 const LONGEST_POST: usize = 8 * 1024;
 
 /// `POST /chat/messages` with `{"name": …, "text": …}`.
-fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
+fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
     // A page of another site can post forms and plain text without being asked, but not this.
     let json = req
         .content_type()

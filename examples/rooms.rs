@@ -170,7 +170,7 @@ fn field(json: &[u8], name: &str) -> Result<String, HttpError> {
 // ANCHOR_END: helpers
 
 /// `POST /rooms/say` with `{"name": …, "text": …}`.
-fn post(room: &Room, mut req: Request) -> Result<Response, HttpError> {
+fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
     // A page of another site can post forms and plain text without being asked, but not this.
     let json = req
         .content_type()

@@ -22,8 +22,14 @@ mod drops;
 mod environ;
 #[path = "suite/files.rs"]
 mod files;
+#[path = "suite/forms.rs"]
+mod forms;
 #[path = "suite/input.rs"]
 mod input;
+#[path = "suite/middleware.rs"]
+mod middleware;
+#[path = "suite/static_files.rs"]
+mod static_files;
 // The life of a connection, and of a server.
 #[path = "suite/churn.rs"]
 mod churn;

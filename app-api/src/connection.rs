@@ -4,6 +4,7 @@
 //! so that a request costs a reference count and no copying of addresses.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Facts of the connection that a request came in on.
 ///
@@ -40,6 +41,9 @@ pub struct ConnectionInfo {
     /// [`scheme`](ConnectionInfo::scheme) of a request are then what it says.
     /// `false` by default.
     pub trusted_proxy: bool,
+    /// What a trusted proxy has taken off the front of the path (`X-Forwarded-Prefix`),
+    /// percent-encoded: it starts with a slash and does not end with one. `None` by default.
+    pub prefix: Option<Arc<str>>,
 }
 
 impl ConnectionInfo {
@@ -54,6 +58,7 @@ impl ConnectionInfo {
             engine: "none",
             multithread: false,
             trusted_proxy: false,
+            prefix: None,
         }
     }
 
@@ -89,6 +94,16 @@ impl ConnectionInfo {
     #[must_use]
     pub fn with_trusted_proxy(mut self, trusted: bool) -> Self {
         self.trusted_proxy = trusted;
+        self
+    }
+
+    /// Sets [`prefix`](ConnectionInfo::prefix), without slashes at its end; an empty one is none.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        let prefix = prefix.trim_end_matches('/');
+        self.prefix = Some(prefix)
+            .filter(|prefix| !prefix.is_empty())
+            .map(Arc::from);
         self
     }
 }

@@ -20,8 +20,7 @@ use crate::Request;
 /// | key | value |
 /// |---|---|
 /// | `REQUEST_METHOD`, `QUERY_STRING`, `SERVER_PROTOCOL` | as sent |
-/// | `SCRIPT_NAME` | empty |
-/// | `PATH_INFO` | the decoded path |
+/// | `SCRIPT_NAME`, `PATH_INFO` | [`Request::script_name`], [`Request::path`] |
 /// | `RAW_URI` | the request-target as sent |
 /// | `CONTENT_TYPE`, `CONTENT_LENGTH` | the headers; absent if they are |
 /// | `SERVER_NAME`, `SERVER_PORT` | of the Host, else of the local address |
@@ -68,7 +67,7 @@ impl Environ {
         let mut map: BTreeMap<Cow<'static, str>, String> = BTreeMap::new();
         for (key, value) in [
             ("REQUEST_METHOD", request.method().to_string()),
-            ("SCRIPT_NAME", String::new()),
+            ("SCRIPT_NAME", request.script_name().into_owned()),
             ("PATH_INFO", request.path().to_owned()),
             ("QUERY_STRING", request.query_string().to_owned()),
             ("RAW_URI", request.target().to_owned()),

@@ -103,6 +103,30 @@ impl Input {
         }
     }
 
+    /// From here on it fails with a 413 once it would give more than `bytes`. One that is known to
+    /// have more left gives none of it.
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        let known = match &self.kind {
+            Kind::Empty => return,
+            Kind::Full(full) => Some(full.len() as u64),
+            Kind::Source(_) => self.length,
+        };
+        let source = match std::mem::take(&mut self.kind) {
+            Kind::Source(source) => source,
+            Kind::Empty => Box::new(Memory(Bytes::new())),
+            Kind::Full(full) => Box::new(Memory(full)),
+        };
+        self.kind = Kind::Source(Box::new(Limited {
+            source,
+            most: bytes,
+            left: if known.is_some_and(|known| known > bytes) {
+                0
+            } else {
+                bytes
+            },
+        }));
+    }
+
     /// Length of the whole body in bytes, however much of it has been read;
     /// `None` when the client did not say (chunked transfer coding).
     #[must_use]
@@ -158,8 +182,56 @@ impl Input {
     }
 }
 
+/// A body that is in memory, for [`Limited`].
+struct Memory(Bytes);
+
+impl InputSource for Memory {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(&self.0)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.0.advance(n.min(self.0.len()));
+    }
+
+    fn length(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A source that gives so many bytes and no more.
+struct Limited {
+    source: Box<dyn InputSource>,
+    most: u64,
+    left: u64,
+}
+
+impl InputSource for Limited {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let chunk = self.source.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(chunk);
+        }
+        if self.left == 0 {
+            let message = format!("the body exceeds {} bytes", self.most);
+            return Err(HttpError::new(413, message).into());
+        }
+        let given = usize::try_from(self.left).map_or(chunk.len(), |left| chunk.len().min(left));
+        Ok(&chunk[..given])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.left = self.left.saturating_sub(n as u64);
+        self.source.consume(n);
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.source.length()
+    }
+}
+
 /// A body that cannot be read is the client's doing, unless the error says more.
-fn input_error(error: io::Error) -> HttpError {
+pub(crate) fn input_error(error: io::Error) -> HttpError {
     use io::ErrorKind as Kind;
     let (status, message) = match error.kind() {
         Kind::UnexpectedEof => (400, "the body ended early"),
@@ -171,7 +243,7 @@ fn input_error(error: io::Error) -> HttpError {
     };
     if error
         .get_ref()
-        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<HttpError>)
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<crate::StatusError>)
     {
         return HttpError::from(error);
     }
@@ -334,7 +406,7 @@ mod tests {
             ),
             (vec![Err(io::ErrorKind::TimedOut.into())], Some(4), Err(408)),
             (
-                vec![Err(io::Error::other(HttpError::new(422, "odd")))],
+                vec![Err(HttpError::new(422, "odd").into())],
                 Some(4),
                 Err(422),
             ),
@@ -358,7 +430,10 @@ mod tests {
 
     #[test]
     fn a_timeout_that_carries_its_answer_keeps_it() {
-        let inner = io::Error::new(io::ErrorKind::TimedOut, HttpError::new(503, "draining"));
+        let inner = io::Error::new(
+            io::ErrorKind::TimedOut,
+            crate::StatusError::from(HttpError::new(503, "draining")),
+        );
         assert_eq!(
             script(vec![Err(inner)], None)
                 .read_all(9)

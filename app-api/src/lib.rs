@@ -23,7 +23,7 @@
 //!     })
 //! }
 //!
-//! fn add(mut request: Request) -> Result<(u16, String), HttpError> {
+//! fn add(request: Request) -> Result<(u16, String), HttpError> {
 //!     let body = request.body(1024)?;
 //!     if body.is_empty() {
 //!         abort(400, "what shall be added?");
@@ -94,11 +94,32 @@ compile_error!(
 mod application;
 mod body;
 mod connection;
+pub mod cookies;
 mod environ;
 mod error;
+mod error_page;
+#[cfg(feature = "static-files")]
+mod files;
+#[cfg(feature = "forms")]
+pub mod forms;
+mod header;
 mod input;
+mod limits;
+// Forms and JSON need a half of it each.
+#[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
+mod media_type;
+pub mod middleware;
 mod request;
 mod response;
+mod route;
+// Static files and compression need a half of it each.
+#[cfg_attr(
+    not(all(feature = "static-files", feature = "compression")),
+    allow(dead_code)
+)]
+mod semantics;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 pub mod sse;
 pub mod testing;
 mod web;
@@ -107,16 +128,29 @@ pub use bytes::Bytes;
 pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 pub use crate::application::Application;
-pub use crate::body::{Body, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
+pub use crate::body::{Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
 pub use crate::connection::ConnectionInfo;
+#[cfg(feature = "cookies")]
+pub use crate::cookies::Keys;
+pub use crate::cookies::{Cookie, SameSite};
 pub use crate::environ::Environ;
-pub use crate::error::{Failure, HttpError, abort, catch_abort};
+pub use crate::error::{HttpError, OrStatus, StatusError, abort, catch_abort};
+pub use crate::error_page::error_response;
+#[cfg(feature = "static-files")]
+pub use crate::files::{StaticFile, StaticFiles};
+#[cfg(feature = "forms")]
+pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
+pub use crate::limits::Limits;
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
-pub use crate::response::{Html, IntoResponse, Response, ResponseParts, WireResponse};
-pub use crate::web::App;
+#[cfg(feature = "json")]
+pub use crate::response::Json;
+pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
+pub use crate::route::{Route, UrlError};
+pub use crate::semantics::ranges::{Ranges, parse_range_header};
+pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.
 #[cfg(doctest)]

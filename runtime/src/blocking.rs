@@ -40,7 +40,7 @@ const CHUNKS: usize = 4;
 /// ```no_run
 /// use greenway::{App, HttpError, Request, blocking};
 ///
-/// fn thumbnail(mut req: Request) -> Result<Vec<u8>, HttpError> {
+/// fn thumbnail(req: Request) -> Result<Vec<u8>, HttpError> {
 ///     let picture = req.body(1024 * 1024)?;
 ///     Ok(picture.iter().rev().copied().collect()) // for a second, say
 /// }

@@ -28,7 +28,7 @@
 //! For those who write handlers (most of it is the contract of [`greenway_app`], whose items are
 //! all here as well):
 //!
-//! - the application: [`App`], [`Application`];
+//! - the application: [`App`], [`Application`], [`RouteBuilder`], [`Route`], [`Middleware`], [`Next`];
 //! - a request: [`Request`], [`Input`], [`Environ`], [`Peer`], [`ConnectionInfo`], [`Detached`];
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];

@@ -193,6 +193,15 @@ impl Client {
     /// When none comes, or something else.
     #[track_caller]
     pub fn chunk(&mut self) -> String {
+        String::from_utf8(self.chunk_bytes()).expect("the tests send text in chunks")
+    }
+
+    /// As [`chunk`](Self::chunk), for what is no text.
+    ///
+    /// # Panics
+    /// As [`chunk`](Self::chunk).
+    #[track_caller]
+    pub fn chunk_bytes(&mut self) -> Vec<u8> {
         let at = loop {
             if let Some(at) = find(&self.unread, b"\r\n") {
                 break at;
@@ -205,7 +214,7 @@ impl Client {
         let data = self.take(size);
         let end = self.take(2);
         assert_eq!(end, b"\r\n", "the end of a chunk");
-        String::from_utf8(data).expect("the tests send text in chunks")
+        data
     }
 
     /// Reads a whole response.
@@ -242,11 +251,11 @@ impl Client {
             );
             let mut body = Vec::new();
             loop {
-                let chunk = self.chunk();
+                let chunk = self.chunk_bytes();
                 if chunk.is_empty() {
                     break body;
                 }
-                body.extend_from_slice(chunk.as_bytes());
+                body.extend(chunk);
             }
         } else if let Some(length) = head.content_length() {
             self.take(length)

@@ -61,7 +61,7 @@ fn it_sees_its_request_and_gives_its_response(engine: Engine) {
     let mut app = App::new();
     app.post(
         "/put/<name>/<n:int>",
-        blocking(|mut request: Request| {
+        blocking(|request: Request| {
             let body = request.body(100)?;
             let text = String::from_utf8_lossy(&body).into_owned();
             let seen = format!("{} {} {text}", request.param("name"), request.int("n"));
@@ -242,7 +242,7 @@ impl Small {
             })
         };
         app.get("/stream", blocking(handler).pool(&pool));
-        let handler = |mut request: Request| request.body(1000);
+        let handler = |request: Request| request.body(1000);
         app.post("/body", blocking(handler).pool(&pool).body_limit(10));
         Self {
             server: TestServer::start(Server::new(app).timeout(timeout)),

@@ -47,7 +47,7 @@ impl Site {
             let news = polls.poll(request.param("name"), since, PATIENCE)?;
             Ok::<_, HttpError>(listed(&news))
         });
-        app.post("/say", move |mut request: Request| {
+        app.post("/say", move |request: Request| {
             let body = request.body(1000)?;
             let text = String::from_utf8_lossy(&body).into_owned();
             Ok::<_, HttpError>(says.publish(text).to_string())

@@ -34,6 +34,14 @@ const RESIDENT_MARGIN: usize = 1024;
 /// Mappings by which the allocator may split or join its arenas.
 const MAPS_MARGIN: usize = 8;
 
+/// A line of a process's status.
+fn kib(status: &str, name: &str) -> usize {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|value| value.trim().strip_suffix(" kB"))
+        .and_then(|value| value.parse().ok())
+        .expect("every process has resident memory")
+}
+
 /// What a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -53,17 +61,21 @@ impl Held {
         let descriptors = std::fs::read_dir(&folder)
             .unwrap_or_else(|error| panic!("{folder}: {error}"))
             .count();
-        let status = read("status");
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|value| value.trim().strip_suffix(" kB"))
-            .and_then(|value| value.parse().ok());
         Self {
             descriptors,
             maps: read("maps").lines().count(),
-            resident: resident.expect("every process has resident memory"),
+            resident: kib(&read("status"), "VmRSS:"),
         }
+    }
+
+    /// The most memory that a process has had at once, in KiB.
+    pub(crate) fn most_by(pid: u32) -> usize {
+        let path = format!("/proc/{pid}/status");
+        let status = std::fs::read_to_string(&path);
+        kib(
+            &status.unwrap_or_else(|error| panic!("{path}: {error}")),
+            "VmHWM:",
+        )
     }
 
     /// What it has once the number of its descriptors no longer changes: connections that the

@@ -109,7 +109,7 @@ fn a_head_after_a_response_has_its_own_clock(engine: Engine) {
 }
 
 fn half_a_body_is_answered_with_408(engine: Engine) {
-    let app = |mut request: Request| request.body(1024);
+    let app = |request: Request| request.body(1024);
     let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
     for (fields, half) in [
         ("Content-Length: 10\r\n", "12345"),
@@ -123,7 +123,7 @@ fn half_a_body_is_answered_with_408(engine: Engine) {
 
 /// No pause is too long, but altogether it is slower than 500 bytes a second.
 fn a_body_that_drips_is_answered_with_408(engine: Engine) {
-    let app = |mut request: Request| request.body(1024);
+    let app = |request: Request| request.body(1024);
     let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
     let mut client = server.connect();
     client.send(with("POST", "/", "Content-Length: 1000\r\n", ""));
@@ -298,7 +298,7 @@ fn a_slow_reader_does_not_use_up_the_handlers_time(engine: Engine) {
 }
 
 fn a_slow_upload_does_not_use_up_the_handlers_time(engine: Engine) {
-    let app = |mut request: Request| request.body(1024);
+    let app = |request: Request| request.body(1024);
     let server = TestServer::start(patient(engine, app).timeout(SHORT * 2));
     let mut client = server.connect();
     client.send(with("POST", "/", "Content-Length: 10\r\n", "12345"));
@@ -309,7 +309,7 @@ fn a_slow_upload_does_not_use_up_the_handlers_time(engine: Engine) {
 
 /// What came in the first moment is worth no more than the pause that any client may make.
 fn a_body_that_was_quick_may_not_drip_afterwards(engine: Engine) {
-    let app = |mut request: Request| request.body(1024 * 1024);
+    let app = |request: Request| request.body(1024 * 1024);
     let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
     let mut client = server.connect();
     let quick = "x".repeat(100_000); // three minutes at the least rate
@@ -318,7 +318,7 @@ fn a_body_that_was_quick_may_not_drip_afterwards(engine: Engine) {
 }
 
 fn a_body_that_is_always_quick_enough_is_served(engine: Engine) {
-    let app = |mut request: Request| request.body(1024 * 1024);
+    let app = |request: Request| request.body(1024 * 1024);
     let server = TestServer::start(patient(engine, app).body_timeout(SHORT * 5));
     let mut client = server.connect();
     client.send(with("POST", "/", "Content-Length: 20000\r\n", ""));

@@ -210,7 +210,7 @@ const MESSAGE: usize = 100_000;
 
 fn send_all(
     ws: &greenway::websocket::WebSocket,
-) -> Result<(), greenway::websocket::WebSocketError> {
+) -> Result<(), greenway::websocket::SocketError> {
     (0..MESSAGES).try_for_each(|_| ws.send(vec![b'm'; MESSAGE]))
 }
 

@@ -21,7 +21,7 @@ impl Counting {
         let counter = calls.clone();
         let mut app = App::new();
         app.get("/", |_: Request| "fine");
-        app.post("/read", |mut request: Request| request.body(1 << 30));
+        app.post("/read", |request: Request| request.body(1 << 30));
         app.post("/unread", |_: Request| "unread");
         let app = move |request: Request| {
             counter.fetch_add(1, Ordering::SeqCst);

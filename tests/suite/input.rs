@@ -29,9 +29,7 @@ on_green_and_threads!(
 /// Everything that these tests ask for.
 fn serve(engine: Engine) -> TestServer {
     let mut app = App::new();
-    app.post("/echo", |mut request: Request| {
-        request.body(64 * 1024 * 1024)
-    });
+    app.post("/echo", |request: Request| request.body(64 * 1024 * 1024));
     app.post("/stream", |mut request: Request| {
         as_it_comes(request.take_input())
     });

@@ -186,7 +186,7 @@ fn a_finished_response_does_not_wait_for_half_a_request(engine: Engine) {
 }
 
 fn a_finished_response_does_not_wait_for_a_body(engine: Engine) {
-    let app = |mut request: Request| request.body(1024);
+    let app = |request: Request| request.body(1024);
     let server = TestServer::start(Server::new(app).engine(engine));
     let mut client = server.connect();
     let head = with("POST", "/", "Content-Length: 4\r\n", "");

@@ -136,16 +136,12 @@ fn an_input_in_a_thread_local_reads_nothing_of_the_next_request(engine: Engine) 
         KEPT.with_borrow_mut(|kept| kept.push(request.take_input()));
         "kept"
     });
-    app.post(
-        "/look",
-        |mut request: Request| -> Result<String, HttpError> {
-            let kept = KEPT.with_borrow_mut(Vec::pop);
-            let looked =
-                kept.map(|mut input| input.read(&mut [0; 16]).map_err(|error| error.kind()));
-            let body = request.body(100)?;
-            Ok(format!("{} {}", matches!(looked, Some(Err(_))), body.len()))
-        },
-    );
+    app.post("/look", |request: Request| -> Result<String, HttpError> {
+        let kept = KEPT.with_borrow_mut(Vec::pop);
+        let looked = kept.map(|mut input| input.read(&mut [0; 16]).map_err(|error| error.kind()));
+        let body = request.body(100)?;
+        Ok(format!("{} {}", matches!(looked, Some(Err(_))), body.len()))
+    });
     let server = TestServer::start(Server::new(app).engine(engine).threads(1));
     let mut client = server.connect();
     client.send(with(

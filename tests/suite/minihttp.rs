@@ -16,7 +16,7 @@ fn app() -> App {
     app.get("/hello/<name>", |request: Request| {
         format!("Hello {}!", request.param("name"))
     });
-    app.post("/echo", |mut request: Request| request.body(1 << 20));
+    app.post("/echo", |request: Request| request.body(1 << 20));
     app.get("/stream", |_: Request| Body::iter(["A", "B"]));
     app.get("/abort", |_: Request| -> &'static str {
         abort(409, "not now")

@@ -39,7 +39,7 @@ fn narrow_listener() -> (String, SocketAddr) {
 #[test]
 fn slow_posters_and_slow_readers_hold_no_thread() {
     const PAGE: usize = 100_000; // the kernel keeps some of it, the poller 64 KiB
-    let app = |mut request: Request| {
+    let app = |request: Request| {
         if request.path() == "/page" {
             return Ok(Body::full("x".repeat(PAGE)));
         }
@@ -90,7 +90,7 @@ fn slow_posters_and_slow_readers_hold_no_thread() {
 #[test]
 fn slow_uploads_of_other_kinds_hold_half_of_the_threads() {
     let server =
-        TestServer::start(patient(|mut request: Request| request.body(1024 * 1024)).threads(4));
+        TestServer::start(patient(|request: Request| request.body(1024 * 1024)).threads(4));
     let mut slow: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for (number, client) in slow.iter_mut().enumerate() {
         client.send(match number % 3 {
@@ -128,7 +128,7 @@ fn slow_uploads_of_other_kinds_hold_half_of_the_threads() {
 
 #[test]
 fn a_body_that_is_too_slow_reaches_the_handler_as_far_as_it_has_come() {
-    let app = |mut request: Request| match request.path() {
+    let app = |request: Request| match request.path() {
         "/unread" => Ok("unread".into()),
         _ => request.body(1024),
     };
@@ -142,7 +142,7 @@ fn a_body_that_is_too_slow_reaches_the_handler_as_far_as_it_has_come() {
 
 #[test]
 fn a_body_that_ends_early_reaches_the_handler() {
-    let server = TestServer::start(patient(|mut request: Request| request.body(1024)));
+    let server = TestServer::start(patient(|request: Request| request.body(1024)));
     let mut client = server.connect();
     client.send(with("POST", "/", "Content-Length: 10\r\n", "12345"));
     client.finish_sending();

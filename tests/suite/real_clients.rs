@@ -85,7 +85,7 @@ pub(crate) fn finish(program: Program) -> Ended {
 }
 
 /// `curl`, which never takes longer than a test may.
-fn curl(args: &[&str]) -> Command {
+pub(crate) fn curl(args: &[&str]) -> Command {
     let mut command = Command::new("curl");
     command
         .args(["--disable", "--silent", "--show-error", "--max-time", "15"])

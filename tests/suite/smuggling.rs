@@ -190,7 +190,7 @@ fn nothing_is_smuggled(engine: Engine) {
     let smuggled = Arc::new(AtomicUsize::new(0));
     let counter = smuggled.clone();
     let mut app = App::new();
-    app.post("/", |mut request: Request| request.body(1 << 20));
+    app.post("/", |request: Request| request.body(1 << 20));
     app.post("/unread", |_: Request| "");
     app.get("/", |_: Request| "");
     app.any("/smuggled", move |_: Request| {

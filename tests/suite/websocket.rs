@@ -3,7 +3,7 @@
 
 use greenway::green::{Queue, spawn};
 use greenway::websocket::{
-    self, CloseCode, ErrorKind, Message, Options, Origins, Upgrade, WebSocket, WebSocketError,
+    self, CloseCode, ErrorKind, Message, Options, Origins, Upgrade, WebSocket, SocketError,
 };
 use greenway::{App, Engine, HttpError, Request, Server, abort};
 use greenway_tests::websocket::{first, handshake, masked};
@@ -30,7 +30,7 @@ on_green_and_threads!(
     tungstenite_understands_it,
 );
 
-pub(crate) type Handled = Result<(), WebSocketError>;
+pub(crate) type Handled = Result<(), SocketError>;
 
 /// A server with one route, whose handler has a WebSocket.
 pub(crate) fn server(
@@ -187,7 +187,7 @@ pub(crate) fn reporting(engine: Engine, options: Options) -> (TestServer, Queue<
     (server, reports)
 }
 
-pub(crate) type Report = (Result<Option<Message>, WebSocketError>, Option<CloseCode>);
+pub(crate) type Report = (Result<Option<Message>, SocketError>, Option<CloseCode>);
 
 /// The end was told as `None` once, and then as an error with this code.
 #[track_caller]
@@ -369,7 +369,7 @@ fn a_client_talks_to_a_server(engine: Engine) {
         let sending = spawn(move || {
             sender.send(sent)?;
             sender.send("end")?;
-            Ok::<_, WebSocketError>(sender)
+            Ok::<_, SocketError>(sender)
         });
         let mut all = receiver.iter();
         assert!(all.next() == Some(big.into()), "what was sent comes back");

@@ -20,7 +20,7 @@ fn server(engine: Engine) -> Program {
 
 /// Where the script `test` has put something.
 #[track_caller]
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     // target/debug/sockets
     let target = Path::new(env!("CARGO_BIN_EXE_sockets")).ancestors().nth(2);
     let path = target.expect("it lies there").join("clients").join(path);

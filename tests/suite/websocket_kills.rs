@@ -5,7 +5,7 @@ use crate::websocket::{Report, connect, echo_handler, reporting, server};
 use crate::websocket_ends::stopping;
 use greenway::Engine;
 use greenway::green::{Greenlet, JoinError, Queue, spawn, spawn_local};
-use greenway::websocket::{self, CloseCode, ErrorKind, Options, WebSocketError};
+use greenway::websocket::{self, CloseCode, ErrorKind, Options, SocketError};
 use greenway_tests::websocket::{first, masked};
 use greenway_tests::{Drops, Gate, TestServer, next, on_green_and_threads, raise_descriptor_limit};
 use std::rc::Rc;
@@ -70,7 +70,7 @@ fn who_is_killed_in_receive_takes_nothing_with_it() {
                 while let Some(message) = shared.receive()? {
                     shared.send(message)?;
                 }
-                Ok::<_, WebSocketError>(())
+                Ok::<_, SocketError>(())
             });
             let _ = given.put(echo);
             killed.pass();

@@ -3,7 +3,7 @@
 use crate::websocket::{MUCH, connect, echo_handler, server, server_with};
 use greenway::Engine;
 use greenway::green::{Queue, sleep, spawn};
-use greenway::websocket::{CloseCode, Encoded, ErrorKind, Options, WebSocketError};
+use greenway::websocket::{CloseCode, Encoded, ErrorKind, Options, SocketError};
 use greenway_tests::websocket::first;
 use greenway_tests::{Drops, Gate, next, on_green_and_threads, until};
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn sending_does_not_wait_for_receiving(engine: Engine) {
             sender.send(vec![7; MUCH])?;
             sender.send("behind it")?;
             ended.open();
-            Ok::<_, WebSocketError>(())
+            Ok::<_, SocketError>(())
         });
         echo_handler(ws)
     });
@@ -59,7 +59,7 @@ fn receiving_does_not_wait_for_sending(engine: Engine) {
             sender.send(vec![7; MUCH])?;
             sender.send("behind it")?; // waits until the first has left
             ended.open();
-            Ok::<_, WebSocketError>(())
+            Ok::<_, SocketError>(())
         });
         while let Some(message) = ws.receive()? {
             let _ = got.put(message);

@@ -1,12 +1,11 @@
-//! What may stand for a chunk, and what for a whole body.
-//!
-//! One list for both, so that what can be returned can also be sent.
+//! What may stand for a chunk. Whatever is in this list can be a whole body too (`into.rs`), so that
+//! what can be sent can also be returned.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Body, BodyError};
+use super::error::BodyError;
 
 /// Something that can be sent as one chunk: text, bytes, or a result of one.
 pub trait IntoChunk {
@@ -18,23 +17,11 @@ pub trait IntoChunk {
     fn into_chunk(self) -> Result<Bytes, BodyError>;
 }
 
-/// Something that can be the body of a [`Response`](crate::Response).
-pub trait IntoBody {
-    /// The body.
-    fn into_body(self) -> Body;
-}
-
 macro_rules! bytes_like {
     ($($type:ty => $convert:expr;)*) => {$(
         impl IntoChunk for $type {
             fn into_chunk(self) -> Result<Bytes, BodyError> {
                 Ok($convert(self))
-            }
-        }
-
-        impl IntoBody for $type {
-            fn into_body(self) -> Body {
-                Body::full($convert(self))
             }
         }
     )*};
@@ -59,26 +46,8 @@ impl<const N: usize> IntoChunk for &'static [u8; N] {
     }
 }
 
-impl<const N: usize> IntoBody for &'static [u8; N] {
-    fn into_body(self) -> Body {
-        Body::full(Bytes::from_static(self))
-    }
-}
-
 impl<T: IntoChunk, E: Into<BodyError>> IntoChunk for Result<T, E> {
     fn into_chunk(self) -> Result<Bytes, BodyError> {
         self.map_err(Into::into)?.into_chunk()
-    }
-}
-
-impl IntoBody for Body {
-    fn into_body(self) -> Body {
-        self
-    }
-}
-
-impl IntoBody for () {
-    fn into_body(self) -> Body {
-        Body::empty()
     }
 }

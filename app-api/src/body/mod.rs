@@ -18,20 +18,26 @@
 //!   connection.
 
 mod chunk;
+mod encode;
 mod error;
-mod reader;
+mod into;
+pub(crate) mod reader;
 mod sink;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::chunk::{IntoBody, IntoChunk};
+pub use self::chunk::IntoChunk;
+pub use self::encode::BodyEncoder;
 pub use self::error::{BodyError, Gone};
+pub use self::into::IntoBody;
 pub use self::sink::{Out, Sink};
+use crate::HttpError;
 
 /// What feeds a stream. `FnOnce`, so that calling it consumes and drops it.
 type Producer = Box<dyn FnOnce(&mut Out<'_>) -> Result<(), BodyError>>;
@@ -68,6 +74,8 @@ enum Kind {
     Empty,
     /// Never empty: that is `Empty`.
     Full(Bytes),
+    /// The text of an error, in whose place a page may be sent. Never empty.
+    Error(Bytes, Arc<HttpError>),
     Stream {
         producer: Producer,
         length: Option<u64>,
@@ -90,6 +98,19 @@ impl Body {
         } else {
             Kind::Full(bytes)
         })
+    }
+
+    /// What an error is by itself: a line of text.
+    pub(crate) fn of_error(error: Arc<HttpError>) -> Self {
+        Self(Kind::Error(format!("{error}\n").into(), error))
+    }
+
+    /// The error whose text this is.
+    pub(crate) fn error(&self) -> Option<&HttpError> {
+        match &self.0 {
+            Kind::Error(_, error) => Some(error),
+            Kind::Empty | Kind::Full(_) | Kind::Stream { .. } => None,
+        }
     }
 
     /// One chunk per item, each sent before the next is asked for. Items may be
@@ -186,7 +207,7 @@ impl Body {
     pub fn length(&self) -> Option<u64> {
         match &self.0 {
             Kind::Empty => Some(0),
-            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => Some(bytes.len() as u64),
             Kind::Stream { length, .. } => *length,
         }
     }
@@ -204,8 +225,8 @@ impl Body {
     }
 
     /// A body whose chunks pass through `f` on their way: for middleware that
-    /// compresses or counts. Its length is unknown, and chunks that `f` empties
-    /// are not sent.
+    /// counts or replaces. Its length is unknown, and chunks that `f` empties
+    /// are not sent. What has something to add at the end is an [`encode`](Body::encode)r.
     ///
     /// ```
     /// use greenway_app::{Body, Bytes, Request, testing::Client};
@@ -238,7 +259,7 @@ impl Body {
             first(out)?;
             match self.0 {
                 Kind::Empty => Ok(()),
-                Kind::Full(bytes) => out.send(bytes),
+                Kind::Full(bytes) | Kind::Error(bytes, _) => out.send(bytes),
                 Kind::Stream { producer, .. } => producer(out),
             }
         })
@@ -257,7 +278,7 @@ impl Body {
     pub fn send_to(self, sink: &mut dyn Sink) -> Result<(), BodyError> {
         match self.0 {
             Kind::Empty => Ok(()),
-            Kind::Full(bytes) => sink.send(bytes),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => sink.send(bytes),
             Kind::Stream { producer, .. } => {
                 let mut out = Out::new(sink);
                 let result = producer(&mut out);
@@ -275,7 +296,7 @@ impl Body {
     pub fn into_full(self) -> Result<Bytes, Body> {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
-            Kind::Full(bytes) => Ok(bytes),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => Ok(bytes),
             Kind::Stream { .. } => Err(self),
         }
     }
@@ -285,7 +306,7 @@ impl Body {
     pub fn take_full(&mut self) -> Option<Bytes> {
         match &mut self.0 {
             Kind::Empty => Some(Bytes::new()),
-            Kind::Full(bytes) => {
+            Kind::Full(bytes) | Kind::Error(bytes, _) => {
                 let bytes = std::mem::take(bytes);
                 self.0 = Kind::Empty;
                 Some(bytes)
@@ -299,7 +320,9 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Empty => f.write_str("Body::Empty"),
-            Kind::Full(bytes) => write!(f, "Body::Full({} bytes)", bytes.len()),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => {
+                write!(f, "Body::Full({} bytes)", bytes.len())
+            }
             Kind::Stream {
                 length: Some(length),
                 ..

@@ -10,7 +10,8 @@ use std::io::{self, Read};
 
 use bytes::BytesMut;
 
-use super::{BodyError, Out};
+use super::error::BodyError;
+use super::sink::Out;
 
 /// Largest chunk, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -24,14 +25,41 @@ pub(super) fn copy(
     length: Option<u64>,
     out: &mut Out<'_>,
 ) -> Result<(), BodyError> {
+    match (&reader as &dyn Any).downcast_ref::<File>() {
+        Some(file) => copy_file(file, length, out),
+        None => copy_chunks(length, out, |_, buf| reader.read(buf), |_, _| Ok(0)),
+    }
+}
+
+/// Copies `length` bytes (or all) of a file, from its position on.
+pub(crate) fn copy_file(
+    file: &File,
+    length: Option<u64>,
+    out: &mut Out<'_>,
+) -> Result<(), BodyError> {
+    copy_chunks(
+        length,
+        out,
+        |out, buf| out.read_file(file, buf),
+        |out, rest| out.send_file(file, rest),
+    )
+}
+
+/// Copies what `read` gives. Where more than a chunk is left, `send` may have sent some of it in
+/// another way.
+fn copy_chunks(
+    length: Option<u64>,
+    out: &mut Out<'_>,
+    mut read: impl FnMut(&mut Out<'_>, &mut [u8]) -> io::Result<usize>,
+    mut send: impl FnMut(&mut Out<'_>, u64) -> Result<u64, BodyError>,
+) -> Result<(), BodyError> {
     let mut left = length;
     let mut buf = BytesMut::new();
     while left != Some(0) {
         if let Some(rest) = left
             && rest > CHUNK as u64
-            && let Some(file) = (&reader as &dyn Any).downcast_ref::<File>()
         {
-            let sent = out.send_file(file, rest)?;
+            let sent = send(out, rest)?;
             left = Some(rest.saturating_sub(sent));
             if sent >= rest {
                 break;
@@ -49,7 +77,7 @@ pub(super) fn copy(
             buf.resize(want, 0);
         }
         let room = buf.len().min(want);
-        let n = match reader.read(&mut buf[..room]) {
+        let n = match read(out, &mut buf[..room]) {
             Ok(0) if left.is_some() => {
                 let message = "the reader ended before the declared length";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message).into());

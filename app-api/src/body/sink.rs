@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::{BodyError, Gone, IntoChunk};
+use super::chunk::IntoChunk;
+use super::error::{BodyError, Gone};
 
 /// Where a server receives the chunks of a body.
 pub trait Sink {
@@ -54,6 +55,17 @@ pub trait Sink {
     fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
         let _no_use_for_it = (file, length);
         Ok(0)
+    }
+
+    /// Reads from a file as [`Read`](io::Read) does, for a chunk that is sent next. A server whose
+    /// threads are not to wait for a disk reads elsewhere; any other leaves this as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`File`]'s.
+    fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
+        let mut file = file;
+        file.read(buf)
     }
 
     /// See [`Out::end_at_stop`]. A server that cannot do it leaves this as it
@@ -132,7 +144,7 @@ impl<'a> Out<'a> {
     ///
     /// For streams that would go on for ever, whose clients come again by
     /// themselves: server-sent events, long polls. A later call replaces the
-    /// farewell. It does not pass through
+    /// farewell. It passes through an [`encode`](super::Body::encode)r that knows how, and not through
     /// [`map_chunks`](super::Body::map_chunks), since what maps the chunks has
     /// been unwound by then: such a body ends without it.
     ///
@@ -166,6 +178,11 @@ impl<'a> Out<'a> {
         self.verdict()?;
         let result = self.sink.send_file(file, length);
         self.note(result)
+    }
+
+    /// As [`Sink::read_file`].
+    pub(super) fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
+        self.sink.read_file(file, buf)
     }
 
     fn note<T>(&mut self, result: Result<T, BodyError>) -> Result<T, BodyError> {
@@ -236,6 +253,10 @@ impl<F: FnMut(Bytes) -> Bytes> Sink for Mapped<'_, '_, F> {
 
     fn start(&mut self) -> Result<(), BodyError> {
         self.out.start()
+    }
+
+    fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
+        self.out.read_file(file, buf)
     }
 
     fn end_at_stop(&mut self, _: Bytes) {

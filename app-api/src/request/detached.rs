@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Extensions;
 
-use super::head::Head;
+use super::head::{Head, Span};
 use super::params::Matched;
 use super::{Inner, Request};
 use crate::{ConnectionInfo, HttpError, Input};
@@ -19,7 +19,9 @@ use crate::{ConnectionInfo, HttpError, Input};
 /// thread, where [`attach`](Detached::attach) makes a [`Request`] of it again.
 pub struct Detached {
     head: Box<Head>,
+    path: Span,
     decoded: Option<Box<str>>,
+    script: Option<Box<str>>,
     matched: Option<Matched>,
     body: Bytes,
     connection: Arc<ConnectionInfo>,
@@ -36,7 +38,7 @@ impl Request {
     /// fn shout(request: Request) -> Result<String, HttpError> {
     ///     let detached = request.detach(1024)?;
     ///     let shouted = std::thread::spawn(move || {
-    ///         let mut request = detached.attach();
+    ///         let request = detached.attach();
     ///         let body = request.body(1024)?;
     ///         Ok(String::from_utf8_lossy(&body).to_uppercase())
     ///     });
@@ -49,11 +51,13 @@ impl Request {
     /// # Errors
     ///
     /// As [`body`](Request::body).
-    pub fn detach(mut self, limit: usize) -> Result<Detached, HttpError> {
+    pub fn detach(self, limit: usize) -> Result<Detached, HttpError> {
         let body = self.body(limit)?;
         let Inner {
             head,
+            path,
             decoded,
+            script,
             matched,
             connection,
             extensions,
@@ -61,7 +65,9 @@ impl Request {
         } = *self.inner;
         Ok(Detached {
             head,
+            path,
             decoded,
+            script,
             matched,
             body,
             connection,
@@ -76,7 +82,9 @@ impl Detached {
     #[must_use]
     pub fn attach(self) -> Request {
         let inner = Inner {
+            path: self.path,
             decoded: self.decoded,
+            script: self.script,
             matched: self.matched,
             extensions: self.extensions,
             ..Inner::new(self.head, Input::full(self.body), self.connection)
@@ -115,7 +123,7 @@ mod tests {
             request.extensions_mut().insert(User("ann"));
             let detached = request.detach(100)?;
             assert!(format!("{detached:?}").contains("4 bytes"));
-            let mut request = sendable(detached).attach();
+            let request = sendable(detached).attach();
             let body = request.body(100)?;
             assert!(!request.disconnected());
             Ok::<_, HttpError>(format!(

@@ -8,14 +8,20 @@
 //! here; text accessors never fail, because [`Request::new`] has refused what
 //! they could fail on.
 
+mod body;
 pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
+mod place;
+mod query;
+mod redirect;
+mod typed;
+mod unblock;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -23,13 +29,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use self::head::Head;
+use self::head::{Head, Span};
 use self::params::Matched;
-use crate::web::rule::Filter;
-use crate::{ConnectionInfo, Environ, HttpError, Input};
+#[cfg(feature = "forms")]
+use crate::forms::FormCell;
+use crate::route::Route;
+use crate::route::rule::Filter;
+use crate::{ConnectionInfo, Environ, HttpError, Input, Limits};
 
 /// One request.
 ///
@@ -44,29 +52,44 @@ pub struct Request {
 /// green thread's stack would be memory that the thread keeps.
 struct Inner {
     head: Box<Head>,
-    /// The decoded path, where it differs from the one in the head.
+    /// Where the path stands in the head: what is behind the script name.
+    path: Span,
+    /// The decoded path, where it differs from that.
     decoded: Option<Box<str>>,
+    /// What of the path leads to the application, as sent.
+    script: Option<Box<str>>,
     matched: Option<Matched>,
-    input: Input,
+    /// In a cell, as the body can be read while a part of the request is looked at. Nobody holds
+    /// it borrowed beyond one read, so no two borrows meet.
+    input: RefCell<Input>,
     connection: Arc<ConnectionInfo>,
     headers: OnceCell<Box<HeaderMap>>,
     environ: OnceCell<Box<Environ>>,
     extensions: Extensions,
     peer: Option<Rc<dyn Peer>>,
+    /// Those that the application has set; most requests have the default ones.
+    limits: Option<Arc<Limits>>,
+    #[cfg(feature = "forms")]
+    form: FormCell,
 }
 
 impl Inner {
     fn new(head: Box<Head>, input: Input, connection: Arc<ConnectionInfo>) -> Self {
         Self {
+            path: head.path,
             head,
             decoded: None,
+            script: None,
             matched: None,
-            input,
+            input: RefCell::new(input),
             connection,
             headers: OnceCell::new(),
             environ: OnceCell::new(),
             extensions: Extensions::new(),
             peer: None,
+            limits: None,
+            #[cfg(feature = "forms")]
+            form: FormCell::default(),
         }
     }
 }
@@ -92,9 +115,19 @@ pub trait Peer {
         None
     }
 
-    /// Notes which route the request has found, by its rule, so that the
-    /// operator sees what it is about.
-    fn routed(&self, _rule: &Arc<str>) {}
+    /// Notes which route the request has found: the operator is to see what it is about, and it may
+    /// have a time limit of its own.
+    fn routed(&self, _route: &Route) {}
+
+    /// The handler may take so long from now on. Default: no effect, for a server that cannot limit
+    /// it.
+    fn limit_time(&self, _time: Duration) {}
+
+    /// Calls `call`, which may block in the kernel, and returns when that is done; see
+    /// [`Request::unblock`]. Default: calls it here, which is right on an OS thread.
+    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
+        call();
+    }
 }
 
 impl Request {
@@ -195,6 +228,15 @@ impl Request {
             .is_some_and(|client| client.wait_until_left(timeout))
     }
 
+    /// From now on the handler and its body may take so long, instead of what the server allows
+    /// (`--timeout`) or the route ([`timeout`](crate::RouteBuilder::timeout)). No effect where the
+    /// server cannot limit it.
+    pub fn limit_time(&self, time: Duration) {
+        if let Some(peer) = &self.inner.peer {
+            peer.limit_time(time);
+        }
+    }
+
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {
@@ -220,7 +262,8 @@ impl Request {
     }
 
     /// The path, percent-decoded: `PATH_INFO`. An encoded slash looks like any
-    /// other here; routes tell them apart.
+    /// other here; routes tell them apart. In an application that is [mounted](crate::App::mount)
+    /// it is what is behind the prefix, and may be empty.
     #[must_use]
     pub fn path(&self) -> &str {
         self.inner
@@ -229,10 +272,10 @@ impl Request {
             .unwrap_or_else(|| self.raw_path())
     }
 
-    /// The path as sent.
+    /// The path as sent, without what leads to the application.
     #[must_use]
     pub fn raw_path(&self) -> &str {
-        self.inner.head.text(self.inner.head.path)
+        self.inner.head.text(self.inner.path)
     }
 
     /// What follows the `?`, as sent; empty when there is none.
@@ -242,21 +285,6 @@ impl Request {
             .head
             .query
             .map_or("", |span| self.inner.head.text(span))
-    }
-
-    /// The first value of `name` in the query string, decoded: `+` is a space,
-    /// and what is not UTF-8 becomes U+FFFD.
-    #[must_use]
-    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.query_pairs()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
-    }
-
-    /// All pairs of the query string in their order, decoded as by
-    /// [`query`](Request::query).
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        form_urlencoded::parse(self.query_string().as_bytes())
     }
 
     /// The first header of this name, in any case; `None` if it is absent or not
@@ -363,13 +391,10 @@ impl Request {
         text.parse().expect("<:float> matched a number")
     }
 
-    /// The rule that matched, as it was registered: `"/hello/<name>"`.
+    /// The route that the request has found: its rule, its name and what is set for it.
     #[must_use]
-    pub fn route(&self) -> Option<&str> {
-        self.inner
-            .matched
-            .as_ref()
-            .map(|matched| matched.rule.text())
+    pub fn route(&self) -> Option<&Route> {
+        self.inner.matched.as_ref()?.route()
     }
 
     /// The CGI environment of PEP 3333, built on first use.
@@ -378,39 +403,6 @@ impl Request {
         self.inner
             .environ
             .get_or_init(|| Box::new(Environ::of(self)))
-    }
-
-    /// The body, to be read here: `wsgi.input`.
-    pub fn input(&mut self) -> &mut Input {
-        &mut self.inner.input
-    }
-
-    /// The body, to be read elsewhere (in a response stream); leaves an empty
-    /// one.
-    pub fn take_input(&mut self) -> Input {
-        std::mem::replace(&mut self.inner.input, Input::empty())
-    }
-
-    /// The whole body, or what is left of it; `limit` in bytes.
-    ///
-    /// ```
-    /// use greenway_app::{Bytes, HttpError, Request, testing::Client};
-    ///
-    /// fn echo(mut request: Request) -> Result<Bytes, HttpError> {
-    ///     request.body(1024)
-    /// }
-    ///
-    /// let client = Client::new(echo);
-    /// assert_eq!(client.post("/").body("hi").send().text(), "hi");
-    /// assert_eq!(client.post("/").body(vec![0; 2000]).send().status(), 413);
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// 413 beyond `limit`, 400 if the client stopped early or left, 408 if it
-    /// took too long.
-    pub fn body(&mut self, limit: usize) -> Result<Bytes, HttpError> {
-        self.inner.input.read_all(limit)
     }
 
     /// The connection that the request came in on.
@@ -440,13 +432,6 @@ impl Request {
     /// The extensions, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.inner.extensions
-    }
-
-    pub(crate) fn set_matched(&mut self, matched: Matched) {
-        if let Some(peer) = &self.inner.peer {
-            peer.routed(matched.rule.shared_text());
-        }
-        self.inner.matched = Some(matched);
     }
 }
 
@@ -506,20 +491,6 @@ mod tests {
     }
 
     #[test]
-    fn queries() {
-        let request = request("/?a=1&b=x+y%26z&a=2&c&=d&%C3%A9=%ff", &[]).unwrap();
-        assert_eq!(request.query("a").as_deref(), Some("1"));
-        assert_eq!(request.query("b").as_deref(), Some("x y&z"));
-        assert_eq!(request.query("c").as_deref(), Some(""));
-        assert_eq!(request.query("").as_deref(), Some("d"));
-        assert_eq!(request.query("é").as_deref(), Some("\u{fffd}"));
-        assert_eq!(request.query("z"), None);
-        assert_eq!(request.query_pairs().count(), 6);
-        let none = self::request("/", &[]).unwrap();
-        assert_eq!((none.query_string(), none.query("a")), ("", None));
-    }
-
-    #[test]
     fn headers_with_and_without_a_map() {
         let fields: [(&str, &[u8]); 4] = [
             ("Accept", b"*/*"),
@@ -567,16 +538,5 @@ mod tests {
     #[should_panic(expected = "did not come through a route")]
     fn params_need_a_route() {
         let _ = request("/", &[]).unwrap().param("name");
-    }
-
-    #[test]
-    fn the_input_can_be_taken() {
-        let head = Head::build(Method::POST, "/", Version::HTTP_11, std::iter::empty());
-        let mut request = Request::new(head, Input::full("abc"), Arc::default()).unwrap();
-        assert_eq!(request.input().length(), Some(3));
-        assert_eq!(request.take_input().read_all(9).unwrap(), "abc");
-        assert_eq!(request.body(9).unwrap(), "");
-        assert_eq!(request.params().count(), 0);
-        assert_eq!(request.route(), None);
     }
 }

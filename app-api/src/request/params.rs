@@ -3,19 +3,27 @@
 use std::sync::Arc;
 
 use super::head::{Head, Span};
-use crate::web::rule::{Filter, Rule};
+use crate::route::rule::Filter;
+use crate::route::{AppInfo, Route};
 
-/// The rule that matched, and the text of each of its wildcards.
-#[derive(Debug)]
+/// The route that a request has found, and the text of each wildcard of its rule.
+#[derive(Clone)]
 pub(crate) struct Matched {
-    pub(crate) rule: Arc<Rule>,
+    pub(crate) app: Arc<AppInfo>,
+    /// The place of the route among the application's; `None` before it is known, and where there
+    /// is none.
+    pub(crate) at: Option<u32>,
     /// One per wildcard of the rule, in its order.
-    pub(crate) captures: Vec<Capture>,
+    pub(crate) captures: Box<[Capture]>,
+    /// How much of the request's script name leads to this application, in bytes.
+    pub(crate) script: u32,
+    /// The application that this one is mounted in.
+    pub(crate) outer: Option<Box<Matched>>,
 }
 
 /// The text of one wildcard. Where nothing had to be decoded it stays in the
 /// head.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Capture {
     Wire(Span),
     Decoded(Box<str>),
@@ -31,8 +39,18 @@ impl Capture {
 }
 
 impl Matched {
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.app.routes.get(self.at? as usize)
+    }
+
+    /// This application and those that it is mounted in, from the inside out.
+    pub(super) fn and_outer(&self) -> impl Iterator<Item = &Matched> {
+        std::iter::successors(Some(self), |matched| matched.outer.as_deref())
+    }
+
     pub(super) fn iter<'a>(&'a self, head: &'a Head) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let names = self.rule.wilds().map(|(name, _)| name);
+        let wilds = self.route().map(|route| route.rule.wilds());
+        let names = wilds.into_iter().flatten().map(|(name, _)| name);
         names.zip(self.captures.iter().map(|capture| capture.text(head)))
     }
 }
@@ -47,10 +65,10 @@ pub(super) fn find<'a>(
     name: &str,
     filter: Option<Filter>,
 ) -> &'a str {
-    let Some(matched) = matched else {
+    let route = matched.and_then(|matched| Some((matched, matched.route()?)));
+    let Some((matched, Route { rule, .. })) = route else {
         panic!("no wildcard <{name}>: the request did not come through a route");
     };
-    let rule = &matched.rule;
     let Some(at) = rule.wilds().position(|(wild, _)| wild == name) else {
         let names: Vec<String> = rule.wilds().map(|(name, _)| format!("<{name}>")).collect();
         let has = if names.is_empty() {
@@ -71,6 +89,9 @@ pub(super) fn find<'a>(
             rule.text()
         );
     }
-    // The router makes one capture per wildcard, so `at` is within.
-    matched.captures[at].text(head)
+    // The router makes one capture per wildcard.
+    matched
+        .captures
+        .get(at)
+        .map_or("", |capture| capture.text(head))
 }

@@ -4,8 +4,12 @@
 //! rule, never a surprise in production; a request costs no allocation to route
 //! unless it has wildcards or escapes.
 
+mod around;
+mod compose;
+mod errors;
+mod middleware;
 mod router;
-pub(crate) mod rule;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +19,16 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 
+use self::errors::ErrorPages;
+use self::middleware::{Endpoint, Layer, answer};
+pub use self::middleware::{Middleware, Next};
 use self::router::Router;
-use self::rule::Rule;
-use crate::request::params::{Capture, Matched};
+pub use self::routes::RouteBuilder;
+use crate::request::params::Capture;
 use crate::request::path::{self, ENCODED_SLASH};
-use crate::{Application, HttpError, IntoResponse, Request, Response, Span, catch_abort};
+use crate::route::rule::{Filters, Found, Rule};
+use crate::route::{AppInfo, Route};
+use crate::{Application, HttpError, IntoResponse, Request, Response, Span};
 
 /// An application made of routes.
 ///
@@ -34,6 +43,8 @@ use crate::{Application, HttpError, IntoResponse, Request, Response, Span, catch
 /// | `<name:int>` | `-?[0-9]+` that fits an `i64`; see [`Request::int`] |
 /// | `<name:float>` | `-?[0-9.]+` that is a number; see [`Request::float`] |
 /// | `<name:path>` | anything with slashes, as little as possible |
+/// | `<name:re:[a-z]+>` | what the expression matches (the syntax of [`regex_lite`]; write `\>` for `>`) |
+/// | `<name:yours>` | a segment that your function accepts: [`App::filter`] |
 ///
 /// (Numbers have 32 characters at most.) Rules are written and matched decoded:
 /// `/a b` is the rule for `GET /a%20b`. An encoded slash (`%2F`) is data and
@@ -71,8 +82,22 @@ use crate::{Application, HttpError, IntoResponse, Request, Response, Span, catch
 /// that method.
 #[derive(Default)]
 pub struct App {
+    info: Arc<AppInfo>,
+    /// One for each route of `info`, in the same place.
+    endpoints: Vec<Endpoint>,
     router: Router,
+    installed: Vec<Layer>,
+    before: Vec<BeforeRequest>,
+    after: Vec<AfterRequest>,
+    hosts: Vec<(Box<str>, Endpoint)>,
+    filters: Filters,
+    errors: ErrorPages,
+    /// What the rules of a group start with.
+    prefix: String,
 }
+
+type BeforeRequest = Arc<dyn Fn(&mut Request) + Send + Sync>;
+type AfterRequest = Arc<dyn Fn(&mut Response) + Send + Sync>;
 
 impl App {
     /// An application that answers 404 to everything.
@@ -86,7 +111,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn get(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn get(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::GET], rule, handler)
     }
 
@@ -95,7 +120,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn post(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn post(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::POST], rule, handler)
     }
 
@@ -104,7 +129,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn put(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn put(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::PUT], rule, handler)
     }
 
@@ -113,7 +138,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn patch(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn patch(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::PATCH], rule, handler)
     }
 
@@ -122,7 +147,7 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn delete(&mut self, rule: &str, handler: impl Application) -> &mut Self {
+    pub fn delete(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
         self.route(&[Method::DELETE], rule, handler)
     }
 
@@ -136,9 +161,9 @@ impl App {
         methods: &[Method],
         rule: &str,
         handler: impl Application,
-    ) -> &mut Self {
+    ) -> RouteBuilder<'_> {
         assert!(!methods.is_empty(), "route \"{rule}\": no methods given");
-        self.add(methods.iter().cloned().map(Some), rule, &shared(handler))
+        self.add(methods, rule, Arc::new(handler))
     }
 
     /// Routes all methods that have no route of their own.
@@ -146,45 +171,79 @@ impl App {
     /// # Panics
     ///
     /// See [`App`](App#panics).
-    pub fn any(&mut self, rule: &str, handler: impl Application) -> &mut Self {
-        self.add([None].into_iter(), rule, &shared(handler))
+    pub fn any(&mut self, rule: &str, handler: impl Application) -> RouteBuilder<'_> {
+        self.add(&[], rule, Arc::new(handler))
     }
 
+    /// Adds a route for these methods, or for all if there are none.
     fn add(
         &mut self,
-        methods: impl Iterator<Item = Option<Method>>,
+        methods: &[Method],
         rule: &str,
-        handler: &Arc<dyn Application>,
-    ) -> &mut Self {
-        let refuse = |problem: String| -> ! { panic!("route \"{rule}\": {problem}") };
-        let parsed = Arc::new(Rule::parse(rule).unwrap_or_else(|problem| refuse(problem)));
-        for method in methods {
-            if let Err(problem) = self.router.add(method, &parsed, Arc::clone(handler)) {
-                refuse(problem);
-            }
-        }
-        self
+        handler: Arc<dyn Application>,
+    ) -> RouteBuilder<'_> {
+        let text = format!("{}{rule}", self.prefix);
+        let rule =
+            Rule::parse(&text, &self.filters).unwrap_or_else(|problem| refuse(&text, &problem));
+        let route = Route::new(Arc::new(rule), methods.to_vec());
+        let at = self.put_in(route, Endpoint::new(handler));
+        RouteBuilder::new(self, at)
     }
 
-    /// The handler for a request, which learns what it has matched. `None` if no route wants it.
+    /// Adds a route and its endpoint; gives their place.
+    fn put_in(&mut self, route: Route, endpoint: Endpoint) -> usize {
+        let at = self.endpoints.len();
+        let place = u32::try_from(at).expect("each route takes more than a byte of memory");
+        let each = route.methods.iter().cloned().map(Some);
+        let all = route.methods.is_empty().then_some(None);
+        for method in each.chain(all) {
+            if let Err(problem) = self.router.add(method, &route.rule, place) {
+                refuse(route.rule(), &problem);
+            }
+        }
+        if let Some(below) = &endpoint.below
+            && let Err(problem) = self.router.add(None, below, place)
+        {
+            refuse(route.rule(), &problem);
+        }
+        if let Some(name) = route.name.clone() {
+            self.name(name, at);
+        }
+        self.info_mut().routes.push(route);
+        self.endpoints.push(endpoint);
+        at
+    }
+
+    fn name(&mut self, name: Arc<str>, at: usize) {
+        let taken = self.info.names.get(&name).is_some_and(|other| *other != at);
+        assert!(!taken, "two routes are named {name:?}");
+        self.info_mut().names.insert(name, at);
+    }
+
+    /// What requests know, to be changed. Those that are under way keep what they have.
+    fn info_mut(&mut self) -> &mut AppInfo {
+        Arc::make_mut(&mut self.info)
+    }
+
+    /// The endpoint for a request, which learns what it has matched. `None` if no route wants it.
     #[inline(never)] // a handler's green thread keeps what lies below it: this need not be there
-    fn matched(&self, request: &mut Request) -> Option<&dyn Application> {
-        let mut found = Vec::new();
-        let path = path::decode_for_match(request.raw_path())?;
-        let route = self.router.find(request.method(), &path, &mut found)?;
+    fn matched(&self, request: &mut Request) -> Option<&Endpoint> {
+        let mut found = Found::new();
+        let path = path::decode_for_match(routed_path(request))?;
+        let at = self
+            .router
+            .find(request.method(), &path, &mut found)?
+            .endpoint;
         let captures = captures(request, &path, &found);
-        request.set_matched(Matched {
-            rule: Arc::clone(&route.rule),
-            captures,
-        });
-        Some(&*route.handler)
+        request.set_route(&self.info, at, captures);
+        self.endpoints.get(at as usize)
     }
 
     /// The answer to a request that no route wants.
     #[cold]
     #[inline(never)] // as above
     fn unrouted(&self, request: &Request) -> Response {
-        let Some(path) = path::decode_for_match(request.raw_path()) else {
+        let Some(path) = path::decode_for_match(routed_path(request)) else {
             // `Request::new` has decoded this path without complaint.
             return HttpError::new(400, "the path is malformed").into_response();
         };
@@ -205,26 +264,40 @@ impl App {
 
 impl Application for App {
     fn call(&self, mut request: Request) -> Response {
-        match self.matched(&mut request) {
-            Some(handler) => {
-                catch_abort(|| handler.call(request)).unwrap_or_else(IntoResponse::into_response)
-            }
-            None => self.unrouted(&request),
+        if !self.is_plain() {
+            return self.call_around(request);
         }
+        match self.matched(&mut request) {
+            Some(endpoint) if endpoint.layers.is_empty() => answer(&*endpoint.handler, request),
+            endpoint => Next::new(self, endpoint).run(request),
+        }
+    }
+
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        self.error_page(request, error)
     }
 }
 
-fn shared(handler: impl Application) -> Arc<dyn Application> {
-    Arc::new(handler)
+fn refuse(rule: &str, problem: &str) -> ! {
+    panic!("route \"{rule}\": {problem}")
+}
+
+/// What is looked up: the path as sent, and a slash for nothing, as after the prefix of a mount.
+fn routed_path(request: &Request) -> &str {
+    match request.raw_path() {
+        "" => "/",
+        path => path,
+    }
 }
 
 /// The texts of the wildcards; those of a path without escapes stay in the head.
-fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Vec<Capture> {
+fn captures(request: &Request, path: &str, found: &[Range<usize>]) -> Box<[Capture]> {
     if found.is_empty() {
-        return Vec::new();
+        return Box::default();
     }
-    let borrowed = path.len() == request.head().path.len();
-    let base = request.head().path.start;
+    let span = request.path_span();
+    let borrowed = path.len() == span.len();
+    let base = span.start;
     found
         .iter()
         .map(|range| {
@@ -248,6 +321,6 @@ fn options_answer(allow: &str) -> Response {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.router.routes()).finish()
+        f.debug_set().entries(&self.info.routes).finish()
     }
 }

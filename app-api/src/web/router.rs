@@ -6,22 +6,20 @@
 //!
 //! # Implementation
 //!
-//! Static rules are a hash table by path. Rules with wildcards are indexed by
-//! their static text up to its last slash: a path looks up each of its own
-//! prefixes (as many as it has slashes, bounded by the deepest rule) and tries
-//! only the rules found there. A thousand routes cost as much as the few that
-//! share a prefix.
+//! Static rules are a hash table by path. Rules with wildcards hang in a tree of segments: from each
+//! node one way for each text that rules have there (a hash table), and one for all that have a
+//! wildcard there. A path goes down the ways that fit, and asks only the rules at whose end it
+//! arrives; of those that match, the earliest is taken. A thousand routes cost as much as the few
+//! that look alike.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use http::Method;
 use rustc_hash::FxHashMap;
 
-use super::rule::Rule;
-use crate::Application;
+use crate::route::rule::{Found, Rule, Segment};
 
 /// The table of an [`App`](super::App).
 #[derive(Default)]
@@ -30,17 +28,26 @@ pub(super) struct Router {
     statics: FxHashMap<Box<str>, Vec<Route>>,
     /// In the order of definition.
     dynamics: Vec<Route>,
-    /// Positions in `dynamics`, ascending, by [`Rule::prefix`].
-    index: FxHashMap<Box<str>, Vec<usize>>,
-    /// Length of the longest key in `index`.
-    deepest: usize,
+    tree: Node,
 }
 
-/// One handler for one method, or for any.
+/// Where the rules are whose segments begin alike; positions in `dynamics`, ascending.
+#[derive(Default)]
+struct Node {
+    fixed: FxHashMap<Box<str>, Node>,
+    any: Option<Box<Node>>,
+    /// Rules that end here.
+    here: Vec<usize>,
+    /// Rules that take all the rest.
+    rest: Vec<usize>,
+}
+
+/// One endpoint for one method, or for any.
 pub(super) struct Route {
-    pub(super) rule: Arc<Rule>,
+    rule: Arc<Rule>,
     method: Option<Method>,
-    pub(super) handler: Arc<dyn Application>,
+    /// Its place among the application's endpoints.
+    pub(super) endpoint: u32,
 }
 
 impl fmt::Debug for Route {
@@ -56,12 +63,12 @@ impl Router {
         &mut self,
         method: Option<Method>,
         rule: &Arc<Rule>,
-        handler: Arc<dyn Application>,
+        endpoint: u32,
     ) -> Result<(), String> {
         let route = Route {
             rule: Arc::clone(rule),
             method,
-            handler,
+            endpoint,
         };
         let same = |old: &Route| old.rule.text() == rule.text() && old.method == route.method;
         if rule.is_static() {
@@ -72,25 +79,18 @@ impl Router {
             routes.push(route);
             return Ok(());
         }
-        let prefix = rule.prefix();
-        let indexed = self.index.entry(prefix.into()).or_default();
-        if indexed.iter().any(|&at| same(&self.dynamics[at])) {
+        let positions = self.tree.place(rule);
+        if positions.iter().any(|&at| same(&self.dynamics[at])) {
             return Err(twice(&route));
         }
-        indexed.push(self.dynamics.len());
-        self.deepest = self.deepest.max(prefix.len());
+        positions.push(self.dynamics.len());
         self.dynamics.push(route);
         Ok(())
     }
 
     /// The route for a request. `path` is decoded but for encoded slashes;
     /// `found`, which is empty, receives where the wildcards stand in it.
-    pub(super) fn find(
-        &self,
-        method: &Method,
-        path: &str,
-        found: &mut Vec<Range<usize>>,
-    ) -> Option<&Route> {
+    pub(super) fn find(&self, method: &Method, path: &str, found: &mut Found) -> Option<&Route> {
         let fixed = self.statics.get(path).map_or(&[][..], Vec::as_slice);
         let mut find = |wanted: Option<&Method>| {
             let serves = |route: &Route| route.method.as_ref() == wanted;
@@ -108,12 +108,12 @@ impl Router {
     fn first(
         &self,
         path: &str,
-        found: &mut Vec<Range<usize>>,
+        found: &mut Found,
         wanted: impl Fn(&Route) -> bool,
     ) -> Option<&Route> {
         let mut best = self.dynamics.len();
-        let mut scratch = Vec::new();
-        for positions in self.candidates(path) {
+        let mut scratch = Found::new();
+        self.tree.walk(path, &mut |positions| {
             for &at in positions.iter().take_while(|&&at| at < best) {
                 let route = &self.dynamics[at];
                 if wanted(route) && route.rule.matches(path, &mut scratch) {
@@ -122,31 +122,21 @@ impl Router {
                     break;
                 }
             }
-        }
+        });
         self.dynamics.get(best)
-    }
-
-    /// The lists of rules whose static prefix is a prefix of the path; the
-    /// longest first, since a match there spares the later ones of the others.
-    fn candidates<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a [usize]> {
-        let reach = path.len().min(self.deepest);
-        memchr::memchr_iter(b'/', &path.as_bytes()[..reach])
-            .rev()
-            .filter_map(|slash| self.index.get(&path[..=slash]))
-            .map(Vec::as_slice)
     }
 
     /// The methods that a path has routes for, as an Allow header names them;
     /// `None` if there are none. Sorted; with HEAD where there is GET, and
     /// OPTIONS, which is always answered.
     pub(super) fn allowed(&self, path: &str) -> Option<String> {
-        let mut scratch = Vec::new();
+        let mut scratch = Found::new();
         let fixed = self.statics.get(path).into_iter().flatten();
-        let matching = self
-            .candidates(path)
-            .flatten()
-            .map(|&at| &self.dynamics[at])
-            .filter(|route| route.rule.matches(path, &mut scratch));
+        let mut matching = Vec::new();
+        self.tree.walk(path, &mut |positions| {
+            let routes = positions.iter().map(|&at| &self.dynamics[at]);
+            matching.extend(routes.filter(|route| route.rule.matches(path, &mut scratch)));
+        });
         allow(fixed.chain(matching))
     }
 
@@ -155,10 +145,48 @@ impl Router {
         let all = self.statics.values().flatten().chain(&self.dynamics);
         allow(all).unwrap_or_else(|| Method::OPTIONS.to_string())
     }
+}
 
-    /// All routes, static ones first.
-    pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.statics.values().flatten().chain(&self.dynamics)
+impl Node {
+    /// The list that a rule belongs to.
+    fn place(&mut self, rule: &Rule) -> &mut Vec<usize> {
+        let mut node = self;
+        for segment in rule.segments() {
+            node = match segment {
+                Segment::Fixed(text) => node.fixed.entry(text.into()).or_default(),
+                Segment::Any => node.any.get_or_insert_default(),
+                Segment::Rest => return &mut node.rest,
+            };
+        }
+        &mut node.here
+    }
+
+    /// Gives the lists of rules that a path may match.
+    fn walk<'a>(&'a self, path: &str, give: &mut dyn FnMut(&'a [usize])) {
+        // What is no path, such as `*`, matches no rule.
+        if let Some(segments) = path.strip_prefix('/') {
+            self.down(Some(segments), give);
+        }
+    }
+
+    /// As [`walk`](Node::walk), for what is left of the path; `None` at its end.
+    fn down<'a>(&'a self, segments: Option<&str>, give: &mut dyn FnMut(&'a [usize])) {
+        let Some(segments) = segments else {
+            return give(&self.here);
+        };
+        give(&self.rest);
+        let (segment, rest) = match memchr::memchr(b'/', segments.as_bytes()) {
+            Some(at) => (&segments[..at], Some(&segments[at + 1..])),
+            None => (segments, None),
+        };
+        if let Some(node) = self.fixed.get(segment) {
+            node.down(rest, give);
+        }
+        if let Some(node) = &self.any
+            && !segment.is_empty()
+        {
+            node.down(rest, give);
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub const BENCHES: &[Bench] = &[
     bench("call-routed", 1_000, |n| {
         call(&["/r00/7/ada", "/r50/7/ada", "/r99/7/ada", "/r25/7/ada"], n);
     }),
+    // A thousand routes, and what axum's router takes to find the same paths among the same routes:
+    // without the call that the first has around it, which is `call-plain`.
+    bench("call-routed-1000", 1_000, call_among_1000),
+    bench("matchit-1000", 1_000, matchit_among_1000),
     bench("queue-put-get", 4_000, |n| {
         let queue = Queue::new(16);
         for turn in 0..n {
@@ -115,6 +119,49 @@ fn call(targets: &[&str], n: usize) {
     for turn in 0..n {
         let reply = client.get(targets[turn % targets.len()]).send();
         assert_eq!(reply.status(), 200);
+    }
+}
+
+/// Rules that share their beginnings, as those of large interfaces do.
+fn rules(open: char, close: char) -> impl Iterator<Item = String> {
+    let wild = move |name: &str| format!("{open}{name}{close}");
+    (0..250).flat_map(move |n| {
+        [
+            format!("/api/v1/thing{n}"),
+            format!("/api/v1/thing{n}/{}", wild("id")),
+            format!("/users/{}/thing{n}", wild("user")),
+            format!("/users/{}/thing{n}/{}", wild("user"), wild("id")),
+        ]
+    })
+}
+
+const AMONG_1000: [&str; 4] = [
+    "/api/v1/thing7",
+    "/api/v1/thing99/123",
+    "/users/ada/thing200",
+    "/users/ada/thing249/123",
+];
+
+fn call_among_1000(n: usize) {
+    let mut app = App::new();
+    for rule in rules('<', '>') {
+        app.get(&rule, |_: Request| "Hello, World!");
+    }
+    let client = Client::new(app);
+    for turn in 0..n {
+        let reply = client.get(AMONG_1000[turn % AMONG_1000.len()]).send();
+        assert_eq!(reply.status(), 200);
+    }
+}
+
+fn matchit_among_1000(n: usize) {
+    let mut router = matchit::Router::new();
+    for rule in rules('{', '}') {
+        router.insert(rule, ()).expect("the rules differ");
+    }
+    for turn in 0..n {
+        let found = router.at(AMONG_1000[turn % AMONG_1000.len()]);
+        black_box(found.expect("it is there").params.len());
     }
 }
 

@@ -9,8 +9,7 @@
 
 mod sockets;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -40,7 +39,7 @@ fn main() {
         green::sleep(Duration::from_millis(ms).min(MAX_SLEEP));
         Ok::<_, HttpError>("Hello, World!")
     });
-    app.post("/echo", |mut request: Request| {
+    app.post("/echo", |request: Request| {
         let body = request.body(MAX_ECHO)?;
         Ok::<_, HttpError>(octets(Body::full(body)))
     });
@@ -61,10 +60,8 @@ fn main() {
             Ok(())
         })))
     });
-    let files = PathBuf::from(std::env::var_os("BENCH_FILES").unwrap_or_default());
-    app.get("/file/<name>", move |request: Request| {
-        file(&files, request.param("name"))
-    });
+    let files = std::env::var_os("BENCH_FILES").unwrap_or_default();
+    app.static_files("/file", PathBuf::from(files));
     app.get("/large", |_: Request| {
         octets(Body::full(Bytes::from_static(&LARGE)))
     });
@@ -99,16 +96,6 @@ fn tick() -> String {
     // Before 1970 the figures would be wrong, and nothing else.
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     format!("t={:<29}\n", now.as_nanos())
-}
-
-/// A file, read in the worker's own thread while it is sent: right for what the kernel has in
-/// its cache.
-fn file(folder: &Path, name: &str) -> Result<Response, HttpError> {
-    let missing = |_| HttpError::new(404, "no such file");
-    // A parameter of the route has no slash in it.
-    let file = File::open(folder.join(name)).map_err(missing)?;
-    let length = file.metadata().map_err(missing)?.len();
-    Ok(octets(Body::from_reader(file, Some(length))))
 }
 
 #[derive(Serialize)]

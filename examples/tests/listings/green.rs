@@ -41,7 +41,7 @@ fn a_closure_runs_on_an_os_thread() {
     use greenway::green::unblock;
     use greenway::{HttpError, Request};
 
-    fn digest(mut req: Request) -> Result<String, HttpError> {
+    fn digest(req: Request) -> Result<String, HttpError> {
         let upload = req.body(1024 * 1024)?;
         // Long enough to hold up the worker. Here, the worker runs others meanwhile.
         let sum = unblock(move || upload.iter().map(|&byte| u64::from(byte)).sum::<u64>());

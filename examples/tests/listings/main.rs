@@ -9,8 +9,11 @@ mod answers;
 mod book;
 mod builder;
 mod events;
+mod files;
 mod flags;
+mod forms;
 mod green;
+mod middleware;
 
 // The listings as modules, those of the tour within it. Their `main`s are left over here.
 #[allow(dead_code)]

@@ -10,6 +10,7 @@
 //! | what holds for a thread for a while | [`LimitGuard`], [`Standstill`], [`BeforeBlock`], [`end_of_work`] |
 //! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`Held`] |
 //! | sockets of a worker | [`Stream`], [`Handle`], [`Listener`], [`Accepted`], [`accept_now`], [`IdlePoller`] |
+//! | files | [`read_file`], [`prepare_file`] |
 //! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`] |
 //! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
 //! | stacks | [`Measure`], [`trim`] |
@@ -21,6 +22,7 @@ pub use crate::monitor::Held;
 pub use crate::net::handle::Handle;
 pub use crate::net::idle_poller::IdlePoller;
 pub use crate::net::{Accepted, Listener, Stream, accept_now};
+pub use crate::os::fs::cached::{prepare as prepare_file, read_from as read_file};
 pub use crate::runtime::{least_loaded, workers};
 pub use crate::scheduler::coroutines::is_starting;
 pub use crate::scheduler::discard::discard;

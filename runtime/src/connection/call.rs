@@ -147,10 +147,11 @@ impl<T: Transport> Connection<T> {
         let result = {
             let _noted = panics::Noted::new(&self.io.context.thread);
             catch_unwind(AssertUnwindSafe(|| {
-                let response = service.app.call(request);
+                let mut response = service.app.call(request);
                 if self.io.exchange.get().is_upgraded() {
                     return self.unsent(response);
                 }
+                response.fit_to(info);
                 writer.send(response)
             }))
         };

@@ -8,8 +8,9 @@ use super::transport::Transport;
 use crate::green::embed::{
     Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
 };
+use crate::green::unblock;
 use crate::service::config::HalfClose;
-use greenway_app::Peer;
+use greenway_app::{Peer, Route};
 use greenway_proto::http1::{self, exchange::Exchange};
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
@@ -17,7 +18,6 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The use of a connection's I/O for one request. It may outlive the request, in a body or in
@@ -173,10 +173,23 @@ impl<T: Transport> Peer for ClientHandle<T> {
         !matches!(result, Err(TimedOut))
     }
 
-    fn routed(&self, rule: &Arc<str>) {
+    fn routed(&self, route: &Route) {
         if let Some(io) = self.0.upgrade() {
-            io.context.set_route(rule);
+            io.context.set_route(route.shared_rule());
+            if let Some(timeout) = route.timeout() {
+                io.move_handlers_clock(timeout);
+            }
         }
+    }
+
+    fn limit_time(&self, time: Duration) {
+        if let Some(io) = self.0.upgrade() {
+            io.move_handlers_clock(time);
+        }
+    }
+
+    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
+        unblock(call);
     }
 
     fn early_hints(&self, headers: &HeaderMap) -> io::Result<()> {

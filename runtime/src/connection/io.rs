@@ -10,7 +10,7 @@ use super::pace::{Patience, WritePace};
 use super::protocol::Upgraded;
 use super::transport::Transport;
 use super::users::Users;
-use crate::green::embed::{LimitNumber, Standstill, take_turn};
+use crate::green::embed::{LimitGuard, LimitNumber, Standstill, take_turn};
 use crate::service::{ConnContext, ConnState, Service};
 use bytes::BytesMut;
 use greenway_proto::http1::exchange::{Exchange, Input};
@@ -475,6 +475,14 @@ impl<T: Transport> BufferedIo<T> {
     /// Lets the clock of the handler that is served stand still, until the value is dropped.
     pub(super) fn stop_handlers_clock(&self) -> Option<Standstill> {
         self.handlers_limit.get().and_then(Standstill::new)
+    }
+
+    /// The handler that is served may take so long from now on.
+    pub(super) fn move_handlers_clock(&self, timeout: Duration) {
+        let end = Instant::now().checked_add(timeout);
+        if let (Some(number), Some(end)) = (self.handlers_limit.get(), end) {
+            LimitGuard::move_to(number, end);
+        }
     }
 
     /// From here on the handler's clock is this one.

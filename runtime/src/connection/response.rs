@@ -3,7 +3,9 @@
 use super::Connection;
 use super::io::BufferedIo;
 use super::transport::Transport;
-use crate::green::embed::{Interrupt, LimitGuard, LimitNumber, Thread, Unwind, current};
+use crate::green::embed::{
+    Interrupt, LimitGuard, LimitNumber, Thread, Unwind, current, prepare_file, read_file,
+};
 use crate::green::{take_turn, yield_now};
 use crate::service::date;
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use log::Level;
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
@@ -456,6 +459,8 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
         let mut sent = 0;
         take_turn();
         while sent < length {
+            // Sending from a file waits for the disk in the kernel, with all of this worker.
+            prepare_file(file, (length - sent).min(PIECE_BYTES) as usize); // which fits
             let mut piece = 0;
             self.undisturbed(|stream| {
                 piece = stream.writer.send_piece(file, length - sent)?;
@@ -468,6 +473,10 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
             yield_now();
         }
         Ok(sent)
+    }
+
+    fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
+        read_file(file, buf)
     }
 
     fn end_at_stop(&mut self, final_chunk: Bytes) {

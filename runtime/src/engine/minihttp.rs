@@ -101,10 +101,11 @@ impl HttpService for Host {
         let _admission = self.service.lifecycle.admit();
         let is_head = request.method() == "HEAD";
         let line = format!("{} {}", request.method(), request.path());
-        let response = match self.read(request) {
+        let mut response = match self.read(request) {
             Ok(request) => call_catching(&self.service, request, &line),
             Err(error) => error.into_response(),
         };
+        response.fit_to(&self.info);
         let error_log = &self.service.error_log;
         error_log.failure(&response, || {
             let kind = line.split('?').next().unwrap_or(&line);

@@ -8,7 +8,7 @@ use super::members::{Presence, RoomFull, Via};
 use super::post::Message;
 use super::socket_queue::SocketQueue;
 use crate::lock::lock;
-use crate::websocket::{CloseCode, ErrorKind, Sender, WebSocketError};
+use crate::websocket::{CloseCode, ErrorKind, Sender, SocketError};
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl fmt::Debug for SocketMember {
 }
 
 /// Sends a message, waiting if need be.
-fn send(sender: &Sender, message: &Message) -> Result<(), WebSocketError> {
+fn send(sender: &Sender, message: &Message) -> Result<(), SocketError> {
     match sender.try_send(message.encoded()) {
         Err(error) if error.kind() == ErrorKind::Full => {
             sender.send(message.encoded().message().clone())

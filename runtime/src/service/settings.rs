@@ -552,7 +552,7 @@ pub(crate) static SETTINGS: [Setting; 31] = [
         "forwarded-allow-ips",
         "LIST",
         |all| &mut all.server.forwarded_allow,
-        "Proxies whose X-Forwarded-For, -Proto, -Host and Forwarded fields are believed: addresses \
+        "Proxies whose X-Forwarded-For, -Proto, -Host, -Prefix and Forwarded fields are believed: addresses \
          and networks, with commas between them; * for everybody.",
     )
     .env("FORWARDED_ALLOW_IPS"),

@@ -1,6 +1,6 @@
 //! What all who use a WebSocket share: its outbox, what has come, and its clocks.
 
-use super::error::{ErrorKind, WebSocketError};
+use super::error::{ErrorKind, SocketError};
 use super::frame_buffer;
 use super::heartbeat::{self, Heartbeat};
 use super::options::Options;
@@ -196,10 +196,10 @@ impl SocketCore {
         self: &Arc<Self>,
         link: &dyn Link,
         deadline: Option<Instant>,
-    ) -> Result<Option<Message>, WebSocketError> {
+    ) -> Result<Option<Message>, SocketError> {
         let mut receiving = Receiving::begin(link);
         take_turn(); // a peer that sends as fast as we can is not to keep a worker to itself
-        let timed_out = |TimedOut| WebSocketError::timed_out();
+        let timed_out = |TimedOut| SocketError::timed_out();
         let mut inbound = self.inbound.lock_until(deadline).map_err(timed_out)?;
         let mut come = Vec::new();
         loop {
@@ -296,7 +296,7 @@ impl SocketCore {
     }
 
     /// The end, as `receive` gives it.
-    fn report_end(&self, inbound: &mut Inbound) -> Result<Option<Message>, WebSocketError> {
+    fn report_end(&self, inbound: &mut Inbound) -> Result<Option<Message>, SocketError> {
         let state = self.outbox.lock();
         if let Some(fault) = state.fault() {
             return Err(fault.clone());

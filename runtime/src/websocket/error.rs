@@ -1,22 +1,23 @@
 //! What can end a WebSocket, or keep a call from doing what it should.
 
 use super::{CloseCode, CloseFrame};
-use greenway_app::HttpError;
+use greenway_app::{HttpError, StatusError};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Why nothing was received or sent.
 ///
 /// As an answer of a handler it is of no consequence: after an upgrade nobody reads a response.
 /// So a handler may use `?` on it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WebSocketError {
+pub struct SocketError {
     kind: ErrorKind,
     code: CloseCode,
     reason: Cow<'static, str>,
 }
 
-/// What kind of trouble a [`WebSocketError`] is.
+/// What kind of trouble a [`SocketError`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -38,7 +39,7 @@ pub enum ErrorKind {
     Full,
 }
 
-impl WebSocketError {
+impl SocketError {
     pub(super) fn new(
         kind: ErrorKind,
         code: CloseCode,
@@ -91,7 +92,7 @@ impl WebSocketError {
     }
 }
 
-impl fmt::Display for WebSocketError {
+impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             ErrorKind::Closed => "the WebSocket is closed",
@@ -110,28 +111,18 @@ impl fmt::Display for WebSocketError {
     }
 }
 
-impl fmt::Debug for WebSocketError {
+impl fmt::Debug for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebSocketError({self})")
+        write!(f, "SocketError({self})")
     }
 }
 
-impl std::error::Error for WebSocketError {}
-
-impl From<WebSocketError> for HttpError {
-    /// For the log only: a WebSocket that has ended is no fault of the handler's, so it is not
-    /// noted as one; a time that is over or a full queue is.
-    fn from(error: WebSocketError) -> Self {
-        if error.is_open() {
-            Self::new(500, "the handler has given up").with_source(error)
-        } else {
-            Self::new(400, error.to_string())
-        }
-    }
-}
-
-impl greenway_app::IntoResponse for WebSocketError {
-    fn into_response(self) -> greenway_app::Response {
-        HttpError::from(self).into_response()
+/// As an answer of a handler it is for the log only: a WebSocket that has ended is no fault of the
+/// handler's (400), so it is not noted as one; a time that is over or a full queue is (500).
+impl std::error::Error for SocketError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        static OVER: LazyLock<StatusError> =
+            LazyLock::new(|| HttpError::new(400, "the WebSocket is over").into());
+        if self.is_open() { None } else { Some(&*OVER) }
     }
 }

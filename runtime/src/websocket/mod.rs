@@ -14,7 +14,12 @@ mod socket;
 
 pub use self::client::{ConnectError, connect};
 pub use self::encoded::Encoded;
-pub use self::error::{ErrorKind, WebSocketError};
+pub use self::error::{ErrorKind, SocketError};
+
+/// What the handler of a WebSocket may return as its error: `?` makes it of a [`SocketError`], as of
+/// any other. The name of 0.1, whose handlers returned the socket's own error.
+pub type WebSocketError = greenway_app::HttpError;
+
 pub use self::options::{Options, Upgrade};
 pub use self::sender::{Pieces, Sender, ToSend};
 pub use self::socket::{Messages, Receiver, WebSocket};

@@ -14,7 +14,7 @@
 //! - What can be queued is bounded: one frame of those who wait for their turn (of whom there is
 //!   one at a time), the posts up to [`Bounds`], one pong, one close frame.
 
-use super::error::{ErrorKind, WebSocketError};
+use super::error::{ErrorKind, SocketError};
 use super::{CloseCode, CloseFrame};
 use crate::connection::{Transport, WritePace};
 use crate::green::embed::{
@@ -83,7 +83,7 @@ struct End {
     /// The close frame that we have sent, and that of the peer.
     ours: Option<CloseFrame>,
     theirs: Option<CloseFrame>,
-    fault: Option<WebSocketError>,
+    fault: Option<SocketError>,
     /// The connection is over and cannot be reached any more.
     gone: bool,
 }
@@ -131,7 +131,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the WebSocket is closed or lost; `TimedOut` at the deadline.
-    pub(super) fn wait_turn(&self, deadline: Option<Instant>) -> Result<(), WebSocketError> {
+    pub(super) fn wait_turn(&self, deadline: Option<Instant>) -> Result<(), SocketError> {
         let state = self.lock();
         state.check_open()?;
         if state.queue.is_empty() {
@@ -143,7 +143,7 @@ impl Outbox {
             Err(error) => Some(Err(error)),
             Ok(()) => (state.written >= before_me).then_some(Ok(())),
         })
-        .unwrap_or_else(|TimedOut| Err(WebSocketError::timed_out()))
+        .unwrap_or_else(|TimedOut| Err(SocketError::timed_out()))
     }
 
     /// Waits until all has left for the kernel, or nothing more can. The drainer bounds it.
@@ -187,7 +187,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the WebSocket is closed or lost.
-    pub(super) fn send(self: &Arc<Self>, frames: &[u8]) -> Result<(), WebSocketError> {
+    pub(super) fn send(self: &Arc<Self>, frames: &[u8]) -> Result<(), SocketError> {
         let state = self.lock();
         state.check_open()?;
         self.push(state, frames, |from| {
@@ -219,14 +219,14 @@ impl Outbox {
     ///
     /// # Errors
     /// When the WebSocket is closed or lost; `Full` if there is too much already.
-    pub(super) fn post(self: &Arc<Self>, frame: Bytes) -> Result<(), WebSocketError> {
+    pub(super) fn post(self: &Arc<Self>, frame: Bytes) -> Result<(), SocketError> {
         let mut state = self.lock();
         state.check_open()?;
         let waiting = state.queue.len() + state.posts.len();
         let full = waiting >= self.bounds.messages
             || state.queued.saturating_add(frame.len()) > self.bounds.bytes;
         if waiting > 0 && full {
-            return Err(WebSocketError::full());
+            return Err(SocketError::full());
         }
         if state.in_pieces {
             state.queued += frame.len();
@@ -241,11 +241,11 @@ impl Outbox {
     ///
     /// # Errors
     /// As [`post`](Self::post).
-    pub(super) fn ping(self: &Arc<Self>, payload: &[u8]) -> Result<(), WebSocketError> {
+    pub(super) fn ping(self: &Arc<Self>, payload: &[u8]) -> Result<(), SocketError> {
         let mut state = self.lock();
         state.check_open()?;
         if state.queue.len() >= self.bounds.messages {
-            return Err(WebSocketError::full());
+            return Err(SocketError::full());
         }
         let mut frame = Vec::new();
         state.control.ping(payload, &mut frame);
@@ -320,12 +320,12 @@ impl Outbox {
     /// The peer has broken the protocol: it is sent the reason, and that is the end.
     pub(super) fn peer_failed(self: &Arc<Self>, code: CloseCode, reason: &'static str) {
         self.close(CloseFrame::new(code, reason));
-        self.note_fault(WebSocketError::new(ErrorKind::Protocol, code, reason));
+        self.note_fault(SocketError::new(ErrorKind::Protocol, code, reason));
     }
 
     /// The connection is lost, by whatever was noticed first.
     pub(super) fn lost(&self, kind: ErrorKind, reason: &'static str) {
-        self.note_fault(WebSocketError::new(kind, CloseCode::ABNORMAL, reason));
+        self.note_fault(SocketError::new(kind, CloseCode::ABNORMAL, reason));
         self.lock().clear();
         // Ends the waits of those who read and write. What the kernel has is thrown away.
         self.handle.with(|fd| {
@@ -335,7 +335,7 @@ impl Outbox {
         });
     }
 
-    fn note_fault(&self, fault: WebSocketError) {
+    fn note_fault(&self, fault: SocketError) {
         let mut state = self.lock();
         state.end().fault.get_or_insert(fault);
         state.wake_all();
@@ -482,16 +482,16 @@ fn write_some(stream: &Stream, batch: &[Bytes], deadline: Option<Instant>) -> io
 
 impl End {
     #[cold]
-    fn check_open(&self) -> Result<(), WebSocketError> {
+    fn check_open(&self) -> Result<(), SocketError> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
         // The peer's word says why; ours was the application's own.
         if let Some(frame) = self.theirs.as_ref().or(self.ours.as_ref()) {
-            return Err(WebSocketError::closed(frame));
+            return Err(SocketError::closed(frame));
         }
         if self.gone {
-            return Err(WebSocketError::new(
+            return Err(SocketError::new(
                 ErrorKind::Closed,
                 CloseCode::NORMAL,
                 "the handler is over",
@@ -516,7 +516,7 @@ impl OutboxState {
         self.end.as_ref()?.theirs.as_ref()
     }
 
-    pub(super) fn fault(&self) -> Option<&WebSocketError> {
+    pub(super) fn fault(&self) -> Option<&SocketError> {
         self.end.as_ref()?.fault.as_ref()
     }
 
@@ -525,7 +525,7 @@ impl OutboxState {
     }
 
     /// Whether data may still be sent.
-    pub(super) fn check_open(&self) -> Result<(), WebSocketError> {
+    pub(super) fn check_open(&self) -> Result<(), SocketError> {
         self.end.as_ref().map_or(Ok(()), |end| end.check_open())
     }
 

@@ -1,7 +1,7 @@
 //! Sending, from anywhere.
 
 use super::core::SocketCore;
-use super::error::WebSocketError;
+use super::error::SocketError;
 use super::frame_buffer;
 use super::{CloseCode, CloseFrame, Encoded, Message};
 use crate::green::LockGuard;
@@ -53,7 +53,7 @@ impl Sender {
     ///
     /// # Errors
     /// When the WebSocket is closed or lost. That it was sent does not mean that it has come.
-    pub fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SocketError> {
         self.send_until(&message.into(), None)
     }
 
@@ -66,15 +66,11 @@ impl Sender {
         &self,
         message: impl Into<Message>,
         timeout: Duration,
-    ) -> Result<(), WebSocketError> {
+    ) -> Result<(), SocketError> {
         self.send_until(&message.into(), deadline_in(timeout))
     }
 
-    fn send_until(
-        &self,
-        message: &Message,
-        deadline: Option<Instant>,
-    ) -> Result<(), WebSocketError> {
+    fn send_until(&self, message: &Message, deadline: Option<Instant>) -> Result<(), SocketError> {
         let mut encoder = self.turn(deadline)?;
         with_buffer(|buffer| {
             encoder.message(message, buffer);
@@ -85,8 +81,8 @@ impl Sender {
     }
 
     /// Waits for the turn to send data.
-    fn turn(&self, deadline: Option<Instant>) -> Result<LockGuard<'_, Encoder>, WebSocketError> {
-        let timed_out = |TimedOut| WebSocketError::timed_out();
+    fn turn(&self, deadline: Option<Instant>) -> Result<LockGuard<'_, Encoder>, SocketError> {
+        let timed_out = |TimedOut| SocketError::timed_out();
         let encoder = self.shared.turn.lock_until(deadline).map_err(timed_out)?;
         self.shared.outbox.wait_turn(deadline)?;
         Ok(encoder)
@@ -100,7 +96,7 @@ impl Sender {
     /// [`ErrorKind::Full`](super::ErrorKind::Full) when more is queued than
     /// [`Options::queue`](super::Options::queue) allows: the peer is too slow; as
     /// [`send`](Self::send) otherwise.
-    pub fn try_send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), WebSocketError> {
+    pub fn try_send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SocketError> {
         let shared = &self.shared;
         match message.into().0 {
             Inner::Encoded(message) if shared.role == Role::Server => {
@@ -115,7 +111,7 @@ impl Sender {
         Ok(())
     }
 
-    fn post_alone(&self, message: &Message) -> Result<(), WebSocketError> {
+    fn post_alone(&self, message: &Message) -> Result<(), SocketError> {
         let mut frame = Vec::new();
         // Not with the encoder of those who wait for their turn: it is theirs. Compressed alone,
         // a message would not fit a context that goes from one to the next.
@@ -126,7 +122,7 @@ impl Sender {
     /// Begins a message that is sent in pieces, when its turn comes. Others wait for its end.
     ///
     /// ```no_run
-    /// # fn f(sender: greenway::websocket::Sender) -> Result<(), greenway::websocket::WebSocketError> {
+    /// # fn f(sender: greenway::websocket::Sender) -> Result<(), greenway::websocket::SocketError> {
     /// let mut text = sender.begin_text()?;
     /// for line in 0..1000 {
     ///     text.send(format!("{line}\n"))?;
@@ -137,7 +133,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn begin_text(&self) -> Result<Pieces<'_>, WebSocketError> {
+    pub fn begin_text(&self) -> Result<Pieces<'_>, SocketError> {
         self.begin(MessageKind::Text)
     }
 
@@ -145,11 +141,11 @@ impl Sender {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn begin_binary(&self) -> Result<Pieces<'_>, WebSocketError> {
+    pub fn begin_binary(&self) -> Result<Pieces<'_>, SocketError> {
         self.begin(MessageKind::Binary)
     }
 
-    fn begin(&self, kind: MessageKind) -> Result<Pieces<'_>, WebSocketError> {
+    fn begin(&self, kind: MessageKind) -> Result<Pieces<'_>, SocketError> {
         let mut encoder = self.turn(None)?;
         self.shared.outbox.in_pieces(true);
         encoder.begin(kind);
@@ -168,7 +164,7 @@ impl Sender {
     ///
     /// # Panics
     /// When `payload` is longer.
-    pub fn ping(&self, payload: &[u8]) -> Result<(), WebSocketError> {
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SocketError> {
         self.shared.outbox.ping(payload)
     }
 
@@ -267,7 +263,7 @@ impl Pieces<'_> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub fn send(&mut self, piece: impl AsRef<[u8]>) -> Result<(), WebSocketError> {
+    pub fn send(&mut self, piece: impl AsRef<[u8]>) -> Result<(), SocketError> {
         self.piece(piece.as_ref(), false)
     }
 
@@ -275,14 +271,14 @@ impl Pieces<'_> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub fn finish(mut self) -> Result<(), WebSocketError> {
+    pub fn finish(mut self) -> Result<(), SocketError> {
         self.piece(b"", true)?;
         self.finished = true;
         self.sender.count();
         Ok(())
     }
 
-    fn piece(&mut self, piece: &[u8], last: bool) -> Result<(), WebSocketError> {
+    fn piece(&mut self, piece: &[u8], last: bool) -> Result<(), SocketError> {
         let outbox = &self.sender.shared.outbox;
         outbox.wait_turn(None)?;
         with_buffer(|buffer| {

@@ -1,7 +1,7 @@
 //! [`WebSocket`]: what a handler has in its hands.
 
 use super::core::SocketCore;
-use super::error::WebSocketError;
+use super::error::SocketError;
 use super::options::Options;
 use super::sender::Sender;
 use super::{CloseCode, Message, Pieces, ToSend};
@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 /// when the connection is lost, an error with the close code. So this is the right loop:
 ///
 /// ```no_run
-/// # use greenway::websocket::{WebSocket, WebSocketError};
-/// # fn f(ws: WebSocket) -> Result<(), WebSocketError> {
+/// # use greenway::websocket::{WebSocket, SocketError};
+/// # fn f(ws: WebSocket) -> Result<(), SocketError> {
 /// while let Some(message) = ws.receive()? {
 ///     ws.send(message)?;
 /// }
@@ -71,8 +71,8 @@ impl WebSocket {
     /// The next message; waits for it. `None` once, when the WebSocket was closed in good order.
     ///
     /// # Errors
-    /// When it has ended: see [`WebSocketError::kind`].
-    pub fn receive(&self) -> Result<Option<Message>, WebSocketError> {
+    /// When it has ended: see [`SocketError::kind`].
+    pub fn receive(&self) -> Result<Option<Message>, SocketError> {
         self.receive_until(None)
     }
 
@@ -81,11 +81,11 @@ impl WebSocket {
     /// # Errors
     /// As [`receive`](Self::receive); [`ErrorKind::TimedOut`](super::ErrorKind::TimedOut) when no
     /// message has come. A part of one is kept.
-    pub fn receive_timeout(&self, timeout: Duration) -> Result<Option<Message>, WebSocketError> {
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<Option<Message>, SocketError> {
         self.receive_until(deadline_in(timeout))
     }
 
-    fn receive_until(&self, deadline: Option<Instant>) -> Result<Option<Message>, WebSocketError> {
+    fn receive_until(&self, deadline: Option<Instant>) -> Result<Option<Message>, SocketError> {
         self.shared.receive(&*self.link, deadline)
     }
 
@@ -98,7 +98,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// As there.
-    pub fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SocketError> {
         self.sender.send(message)
     }
 
@@ -110,7 +110,7 @@ impl WebSocket {
         &self,
         message: impl Into<Message>,
         timeout: Duration,
-    ) -> Result<(), WebSocketError> {
+    ) -> Result<(), SocketError> {
         self.sender.send_timeout(message, timeout)
     }
 
@@ -118,7 +118,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// As there.
-    pub fn try_send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), WebSocketError> {
+    pub fn try_send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SocketError> {
         self.sender.try_send(message)
     }
 
@@ -126,7 +126,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// As there.
-    pub fn begin_text(&self) -> Result<Pieces<'_>, WebSocketError> {
+    pub fn begin_text(&self) -> Result<Pieces<'_>, SocketError> {
         self.sender.begin_text()
     }
 
@@ -134,7 +134,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// As there.
-    pub fn begin_binary(&self) -> Result<Pieces<'_>, WebSocketError> {
+    pub fn begin_binary(&self) -> Result<Pieces<'_>, SocketError> {
         self.sender.begin_binary()
     }
 
@@ -145,7 +145,7 @@ impl WebSocket {
     ///
     /// # Panics
     /// As there.
-    pub fn ping(&self, payload: &[u8]) -> Result<(), WebSocketError> {
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SocketError> {
         self.sender.ping(payload)
     }
 
@@ -218,7 +218,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As there.
-    pub fn receive(&self) -> Result<Option<Message>, WebSocketError> {
+    pub fn receive(&self) -> Result<Option<Message>, SocketError> {
         self.0.receive()
     }
 
@@ -226,7 +226,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As there.
-    pub fn receive_timeout(&self, timeout: Duration) -> Result<Option<Message>, WebSocketError> {
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<Option<Message>, SocketError> {
         self.0.receive_timeout(timeout)
     }
 

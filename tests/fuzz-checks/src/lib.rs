@@ -13,12 +13,16 @@
 //!
 //! The first byte of an input is not part of the stream: it says how the stream is cut. Reads
 //! bring `1 + high nibble` and `1 + low nibble` bytes by turns; 0xff means all at once. For
-//! WebSockets the second byte says who we are and what was agreed on.
+//! WebSockets the second byte says who we are and what was agreed on. Cookies have no such byte. A Range header is no stream:
+//! three bytes before it are the length of what it is a range of.
 
 #![forbid(unsafe_code)]
 
 mod connection;
+mod cookies;
 mod loopback;
+mod multipart;
+mod ranges;
 mod reference;
 mod replies;
 mod session;
@@ -111,6 +115,34 @@ pub fn connection(input: &[u8]) {
 /// When it finds a contradiction.
 pub fn websocket(input: &[u8]) {
     websocket::check(input);
+}
+
+/// Reads a multipart form with the boundary `b`, and compares with a second parser.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn multipart(input: &[u8]) {
+    let Some((cuts, body)) = split(input) else {
+        return;
+    };
+    multipart::check(cuts, body);
+}
+
+/// Reads a Range header for a length, and compares with a second reader.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn ranges(input: &[u8]) {
+    ranges::check(input);
+}
+
+/// Reads Cookie headers, one a line, compares with a second reader, and sets what it found once
+/// more. Nothing is cut here: a head is whole before it is read.
+///
+/// # Panics
+/// When it finds a contradiction.
+pub fn cookies(input: &[u8]) {
+    cookies::check(input);
 }
 
 /// How a stream is cut into reads.

@@ -67,7 +67,7 @@ pub fn application(count: impl Fn(&Request) -> usize + Send + Sync + 'static) ->
 fn app() -> App {
     let mut app = App::new();
     app.any("/", |_: Request| "unread");
-    app.any("/echo", |mut request: Request| request.body(1024 * 1024));
+    app.any("/echo", |request: Request| request.body(1024 * 1024));
     app.any("/stream", |mut request: Request| {
         let mut input = request.take_input();
         Body::stream(move |out| {

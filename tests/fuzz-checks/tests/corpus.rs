@@ -42,3 +42,18 @@ fn connections() {
 fn websockets() {
     replay("websocket", checks::websocket);
 }
+
+#[test]
+fn multipart_forms() {
+    replay("multipart", checks::multipart);
+}
+
+#[test]
+fn range_headers() {
+    replay("ranges", checks::ranges);
+}
+
+#[test]
+fn cookies() {
+    replay("cookies", checks::cookies);
+}

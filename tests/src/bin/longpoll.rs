@@ -32,7 +32,7 @@
 
 use greenway::green::subprocess::Command;
 use greenway::green::{Lock, Queue, sleep};
-use greenway::websocket::{Upgrade, WebSocketError};
+use greenway::websocket::Upgrade;
 use greenway::{App, Body, HttpError, Request, Response, abort};
 use std::fs::File;
 use std::io::Read;
@@ -174,7 +174,7 @@ fn plain(app: &mut App) {
                 _ => ws.send(message)?,
             }
         }
-        Ok::<_, WebSocketError>(())
+        Ok(())
     });
     app.get("/fail/<n>", |request: Request| -> &'static str {
         panic!("failure {}", request.param("n"))
@@ -251,7 +251,7 @@ fn main() {
     app.get("/until/<n:int>", move |request: Request| {
         here.until(request.int("n"));
     });
-    app.post("/publish", move |mut request: Request| {
+    app.post("/publish", move |request: Request| {
         let message = request.body(1024)?;
         Ok::<_, HttpError>(
             board

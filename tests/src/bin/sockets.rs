@@ -17,7 +17,7 @@
 
 use greenway::green::sleep;
 use greenway::room::{Room, Since};
-use greenway::websocket::{CloseCode, Deflate, Options, WebSocket, WebSocketError};
+use greenway::websocket::{CloseCode, Deflate, Options, WebSocket, SocketError};
 use greenway::{App, Html, HttpError, Request, abort, sse};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ fn main() {
     let deflate = plain.clone().deflate(Some(Deflate::default()));
     for (path, options) in [("/echo", plain), ("/deflate", deflate)] {
         app.get(path, move |request: Request| {
-            echo(&accept(&options, &request))
+            Ok(echo(&accept(&options, &request))?)
         });
     }
     app.get("/bye", |request: Request| {
@@ -43,7 +43,7 @@ fn main() {
         ws.receive()?;
         ws.close(CloseCode::from(4000), "bye");
         while ws.receive()?.is_some() {}
-        Ok::<_, WebSocketError>(())
+        Ok(())
     });
     in_room(&mut app);
     app.get("/pid", |_: Request| std::process::id().to_string());
@@ -58,7 +58,7 @@ fn accept(options: &Options, request: &Request) -> WebSocket {
     }
 }
 
-fn echo(ws: &WebSocket) -> Result<(), WebSocketError> {
+fn echo(ws: &WebSocket) -> Result<(), SocketError> {
     while let Some(message) = ws.receive()? {
         ws.send(message)?;
     }
@@ -102,7 +102,7 @@ fn in_room(app: &mut App) {
         let since = Since::seen(sse::last_event_id(&request));
         Ok::<_, HttpError>(streams.join("stream", since)?.into_events())
     });
-    app.post("/say", move |mut request: Request| {
+    app.post("/say", move |request: Request| {
         let text = request.body(64 * 1024)?;
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok::<_, HttpError>(says.publish(text).to_string())

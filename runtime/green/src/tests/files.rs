@@ -182,3 +182,41 @@ fn a_call_that_waits_for_the_pool_can_be_given_up_without_effect() {
     }
     assert!(!path.exists());
 }
+
+#[test]
+fn files_of_std_are_read_with_and_without_the_cache() {
+    use crate::embed::{prepare_file, read_file};
+    everywhere(|| {
+        let dir = Dir::new();
+        let bytes: Vec<u8> = (0..300_000_usize).map(|at| (at / 251 + at) as u8).collect();
+        std::fs::write(dir.at("a"), &bytes).unwrap();
+        let mut file = std::fs::File::open(dir.at("a")).unwrap();
+        file.sync_all().unwrap();
+        for cached in [true, false] {
+            if !cached {
+                let forget = rustix::fs::Advice::DontNeed;
+                rustix::fs::fadvise(&file, 0, None, forget).unwrap();
+            }
+            file.seek(SeekFrom::Start(0)).unwrap();
+            prepare_file(&file, 200_000);
+            assert_eq!(file.stream_position().unwrap(), 0);
+            let mut read = Vec::new();
+            let mut piece = [0; 70_000];
+            loop {
+                let n = read_file(&file, &mut piece).unwrap();
+                if n == 0 {
+                    break;
+                }
+                read.extend_from_slice(&piece[..n]);
+            }
+            assert!(read == bytes, "cached: {cached}");
+        }
+        // There is nothing to prepare: behind the end, of no length, of what is no file.
+        prepare_file(&file, 1000);
+        prepare_file(&file, 0);
+        prepare_file(&std::fs::File::open(&dir.0).unwrap(), 1000);
+        let directory = std::fs::File::open(&dir.0).unwrap();
+        let error = read_file(&directory, &mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IsADirectory);
+    });
+}

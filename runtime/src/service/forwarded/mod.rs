@@ -1,4 +1,4 @@
-//! What trusted proxies say of the client: `X-Forwarded-For`, `-Proto` and `-Host`, and
+//! What trusted proxies say of the client: `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`, and
 //! `Forwarded` (RFC 7239).
 //!
 //! Each proxy appends who has connected to it, so the list reads from the right: the last entry
@@ -28,6 +28,8 @@ struct Forwarded {
     scheme: Option<&'static str>,
     /// The host that the client has asked for, as a part of the head.
     host: Option<Span>,
+    /// What the proxy has taken off the front of the path, as a part of the head.
+    prefix: Option<Span>,
 }
 
 const CONTRADICTION: &str = "the forwarding fields contradict one another";
@@ -56,12 +58,16 @@ pub(crate) fn apply(
     if forwarded.host.is_some() {
         head.authority = forwarded.host;
     }
-    if forwarded.client.is_none() && forwarded.scheme.is_none() {
+    let prefix = forwarded.prefix.map(|prefix| head.text(prefix));
+    if forwarded.client.is_none() && forwarded.scheme.is_none() && prefix.is_none() {
         return Ok(None);
     }
     let mut info = ConnectionInfo::clone(info);
     info.peer = forwarded.client.or(info.peer);
     info.scheme = forwarded.scheme.unwrap_or(info.scheme);
+    if let Some(prefix) = prefix {
+        info = info.with_prefix(prefix);
+    }
     Ok(Some(Arc::new(info)))
 }
 
@@ -77,8 +83,15 @@ fn read(head: &Head, trust: &Trust) -> Result<Forwarded, &'static str> {
         client: agree(ours.client, standard.client, |client| client.ip())?,
         scheme: agree(ours.scheme, standard.scheme, |scheme| scheme)?,
         host: agree(ours.host, standard.host, |host| head.text(host))?,
+        prefix: ours.prefix, // RFC 7239 knows none
     };
     if forwarded.host.is_some_and(|host| !is_host(head.text(host))) {
+        return Err(MALFORMED);
+    }
+    if forwarded
+        .prefix
+        .is_some_and(|prefix| !is_prefix(head.text(prefix)))
+    {
         return Err(MALFORMED);
     }
     Ok(forwarded)
@@ -100,6 +113,18 @@ fn agree<T: Copy, K: PartialEq>(
 fn is_host(text: &str) -> bool {
     text.parse::<Authority>()
         .is_ok_and(|authority| !authority.host().is_empty() && !text.contains('@'))
+}
+
+/// What can stand before a path: `/` and then segments. Two slashes in front would make a host of
+/// what links begin with.
+fn is_prefix(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+=:@%".contains(&byte);
+    text.starts_with('/')
+        && !text.contains("//")
+        && text.bytes().all(allowed)
+        && !text
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
 }
 
 /// Goes from the right as far as the proxies are trusted, and gives the client and how many
@@ -146,6 +171,7 @@ fn by_x_forwarded(head: &Head, trust: &Trust) -> Result<Forwarded, &'static str>
         client,
         scheme: agree(scheme, by_ssl, |scheme| scheme)?,
         host: at_hop(&list(head, "x-forwarded-host"), hop),
+        prefix: at_hop(&list(head, "x-forwarded-prefix"), hop),
     })
 }
 

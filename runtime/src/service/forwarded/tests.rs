@@ -70,6 +70,42 @@ fn the_rightmost_hop_that_is_not_trusted_is_the_client() {
 }
 
 #[test]
+fn a_prefix_is_believed_and_checked() {
+    let trust: Trust = "10.0.0.0/8".parse().unwrap();
+    let prefix = |peer: &str, fields: &[(&str, &str)]| {
+        let told = apply(&mut head(fields), &info(peer, &trust), &trust)?;
+        Ok(told.and_then(|info| info.prefix.as_deref().map(str::to_owned)))
+    };
+    for (value, expected) in [
+        ("/app", Ok(Some("/app"))),
+        ("/app/", Ok(Some("/app"))),
+        ("/a/b%20c", Ok(Some("/a/b%20c"))),
+        ("/", Ok(None)),
+        ("", Ok(None)),
+        ("app", Err(MALFORMED)),
+        ("//evil.example", Err(MALFORMED)),
+        ("/a//b", Err(MALFORMED)),
+        ("/a/../b", Err(MALFORMED)),
+        ("/a?b", Err(MALFORMED)),
+        ("/a\"b", Err(MALFORMED)),
+        ("/\\evil.example", Err(MALFORMED)),
+        // Of the hop that the client came in by.
+        ("/evil, /app", Ok(Some("/app"))),
+    ] {
+        let got = prefix("10.0.0.1:99", &[("X-Forwarded-Prefix", value)]);
+        assert_eq!(
+            got,
+            expected.map(|text| text.map(str::to_owned)),
+            "{value:?}"
+        );
+    }
+    assert_eq!(
+        prefix("192.0.2.1:9", &[("X-Forwarded-Prefix", "/app")]),
+        Ok(None)
+    );
+}
+
+#[test]
 fn scheme_and_host_belong_to_the_clients_hop() {
     for (fields, expected) in [
         (&[(PROTO, "https")][..], "https://inner 10.0.0.1:99"),

@@ -28,6 +28,7 @@
 //! A call costs about 20 microseconds more than std's. Reading a [`File`] that is in the kernel's
 //! cache does not: that is tried first, without the pool.
 
+pub(crate) mod cached;
 mod file;
 
 pub use file::File;

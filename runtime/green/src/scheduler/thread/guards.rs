@@ -23,6 +23,11 @@ impl LimitGuard {
         Self::begin(current(), at)
     }
 
+    /// Moves a limit of this thread, by its number. No effect if it is over.
+    pub fn move_to(number: LimitNumber, at: Instant) {
+        with_current(|me| replace(me, number, |_| Some(at)));
+    }
+
     /// Takes a limit of this thread back, by its number; the guard then guards nothing. Nor will
     /// the thread be woken at a time that was set for what it has done before: the next wait
     /// sets its own.

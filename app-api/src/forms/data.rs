@@ -1,0 +1,242 @@
+//! A whole form, of either kind.
+
+use super::multipart::{Multipart, Part};
+use super::spool::{Spool, Stored};
+use super::upload::FileUpload;
+use crate::input::input_error;
+use crate::media_type::MediaType;
+use crate::{HttpError, Limits};
+use http::StatusCode;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::io::{BufRead, Read};
+
+/// The fields and files of a form, in the order in which they were sent.
+///
+/// ```
+/// use greenway_app::{HttpError, Request, testing::Client};
+///
+/// fn order(request: Request) -> Result<String, HttpError> {
+///     let form = request.form()?;
+///     let dish = form.get("dish").unwrap_or("soup");
+///     let extra: Vec<&str> = form.get_all("extra").collect();
+///     Ok(format!("{dish} with {}", extra.join(" and ")))
+/// }
+///
+/// let client = Client::new(order);
+/// let post = client.post("/").header("content-type", "application/x-www-form-urlencoded");
+/// let reply = post.body("dish=fish+pie&extra=salt&extra=ice").send();
+/// assert_eq!(reply.text(), "fish pie with salt and ice");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct FormData {
+    fields: Vec<(String, String)>,
+    files: Vec<FileUpload>,
+}
+
+impl FormData {
+    /// The first value of a text field.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All values of a text field.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter()
+            .filter(move |(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All text fields, as names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The first file of a field.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&FileUpload> {
+        self.files.iter().find(|file| file.name() == name)
+    }
+
+    /// All files. A field for a file in which the user has chosen none is not among them.
+    #[must_use]
+    pub fn files(&self) -> &[FileUpload] {
+        &self.files
+    }
+
+    /// How many text fields and files there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len() + self.files.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads a form that is sent with this Content-Type. `empty` says that there is no body.
+    fn read(
+        mut body: impl Read,
+        content_type: Option<&str>,
+        empty: bool,
+        limits: &Limits,
+    ) -> Result<Self, HttpError> {
+        let Some(content_type) = content_type else {
+            return match empty {
+                true => Ok(Self::default()),
+                false => Err(not_a_form()),
+            };
+        };
+        let media_type = MediaType::parse(content_type);
+        if media_type.is("multipart/form-data") {
+            Self::multipart(Multipart::new(body, content_type, limits)?, limits)
+        } else if media_type.is("application/x-www-form-urlencoded") {
+            let mut text = Vec::new();
+            let most = limits.memory as u64 + 1;
+            let mut body = body.by_ref().take(most);
+            body.read_to_end(&mut text).map_err(input_error)?;
+            if text.len() > limits.memory {
+                return Err(too_large());
+            }
+            Self::urlencoded(&text, limits)
+        } else {
+            Err(not_a_form())
+        }
+    }
+
+    fn urlencoded(text: &[u8], limits: &Limits) -> Result<Self, HttpError> {
+        let pairs = form_urlencoded::parse(text);
+        let owned =
+            |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
+        let fields: Vec<_> = pairs.map(owned).take(limits.parts + 1).collect();
+        if fields.len() > limits.parts {
+            return Err(HttpError::new(413, "the form has too many fields"));
+        }
+        Ok(Self {
+            fields,
+            files: Vec::new(),
+        })
+    }
+
+    fn multipart(mut form: Multipart<impl Read>, limits: &Limits) -> Result<Self, HttpError> {
+        let mut data = Self::default();
+        let mut spool = Spool::default();
+        let mut memory = limits.memory;
+        while let Some(mut part) = form.next_part()? {
+            let name = part.name().to_owned();
+            let raw_filename = part.raw_filename().map(str::to_owned);
+            let content_type = part.content_type().map(str::to_owned);
+            let words = [Some(&name), raw_filename.as_ref(), content_type.as_ref()];
+            let length: usize = words.into_iter().flatten().map(String::len).sum();
+            memory = memory.checked_sub(length).ok_or_else(too_large)?;
+            let Some(raw_filename) = raw_filename else {
+                let value = part.text(memory)?;
+                memory = memory.checked_sub(value.len()).ok_or_else(too_large)?;
+                data.fields.push((name, value));
+                continue;
+            };
+            let stored = store(&mut part, &mut spool, memory.min(limits.file_memory))?;
+            if raw_filename.is_empty() && stored.length() == 0 {
+                continue; // what browsers send where no file was chosen
+            }
+            if let Stored::Memory(bytes) = &stored {
+                memory -= bytes.len();
+            }
+            data.files.push(FileUpload {
+                name,
+                raw_filename,
+                content_type,
+                stored,
+            });
+        }
+        Ok(data)
+    }
+}
+
+/// Takes in a file: into `memory` bytes of memory if that is enough, else into the spool.
+fn store(
+    part: &mut Part<'_, impl Read>,
+    spool: &mut Spool,
+    memory: usize,
+) -> Result<Stored, HttpError> {
+    let mut start = Vec::new();
+    loop {
+        let chunk = part.fill_buf().map_err(input_error)?;
+        if chunk.is_empty() {
+            return Ok(Stored::Memory(start.into()));
+        }
+        if chunk.len() > memory - start.len() {
+            break;
+        }
+        start.extend_from_slice(chunk);
+        let taken = chunk.len();
+        part.consume(taken);
+    }
+    let from = spool.length();
+    spool.write(&start)?;
+    drop(start);
+    loop {
+        let chunk = part.fill_buf().map_err(input_error)?;
+        if chunk.is_empty() {
+            return Ok(spool.since(from));
+        }
+        spool.write(chunk)?;
+        let taken = chunk.len();
+        part.consume(taken);
+    }
+}
+
+fn not_a_form() -> HttpError {
+    HttpError::new(415, "a form is expected")
+}
+
+fn too_large() -> HttpError {
+    HttpError::new(413, "the form is too large")
+}
+
+/// The form of a request, once it was read; or why it cannot be. As small as a pointer, as most
+/// requests carry it for nothing.
+#[derive(Default)]
+pub(crate) struct FormCell(OnceCell<Box<Outcome>>);
+
+type Outcome = Result<FormData, (StatusCode, String)>;
+
+impl FormCell {
+    /// The form, which is read from `body` the first time.
+    pub(super) fn get_or_read(
+        &self,
+        body: impl Read,
+        content_type: Option<&str>,
+        empty: bool,
+        limits: &Limits,
+    ) -> Result<&FormData, HttpError> {
+        if self.0.get().is_none() {
+            let read = FormData::read(body, content_type, empty, limits);
+            let (outcome, failure) = match read {
+                Ok(data) => (Ok(data), None),
+                // What is left of the body is no form, so the next call must fail, too.
+                Err(error) => {
+                    let again = (error.status(), error.message().to_owned());
+                    (Err(again), Some(error))
+                }
+            };
+            // Another green thread may have filled it meanwhile, to whom this one is an intruder.
+            let _ = self.0.set(Box::new(outcome));
+            if let Some(error) = failure {
+                return Err(error);
+            }
+        }
+        match self.0.get().map(|outcome| &**outcome) {
+            Some(Ok(data)) => Ok(data),
+            Some(Err((status, message))) => Err(HttpError::new(*status, message.clone())),
+            None => Err(HttpError::new(500, "")),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Fuzzes the reader and the writer of cookies; see `greenway_fuzz_checks`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| greenway_fuzz_checks::cookies(input));
