@@ -10,8 +10,8 @@
 #![forbid(unsafe_code)]
 
 // ANCHOR: program
-use greenway::websocket::{Upgrade, WebSocketError};
-use greenway::{App, Html, Request, Response, abort};
+use greenway::websocket::Upgrade;
+use greenway::{App, Html, HttpError, Request, Response, abort};
 
 pub(crate) fn routes(app: &mut App) {
     app.get("/websocket", handle_websocket);
@@ -21,7 +21,7 @@ pub(crate) fn routes(app: &mut App) {
 }
 
 // ANCHOR: websocket
-fn handle_websocket(request: Request) -> Result<(), WebSocketError> {
+fn handle_websocket(request: Request) -> Result<(), HttpError> {
     let Some(ws) = request.websocket() else {
         abort(400, "Expected WebSocket request.");
     };

@@ -4,12 +4,12 @@
 //! [`Response`] and may block while it does". Functions, closures,
 //! [`App`](crate::App) and middleware all are that, so they stack in any order.
 //!
-//! What must stay true: the trait has one method, takes `&self`, and never
+//! What must stay true: the trait has one method that must be there, takes `&self`, and never
 //! mentions an engine. A handler cannot tell what runs it.
 
 use std::sync::Arc;
 
-use crate::{IntoResponse, Request, Response};
+use crate::{HttpError, IntoResponse, Request, Response};
 
 /// Answers requests: PEP 3333's "application object".
 ///
@@ -54,6 +54,17 @@ pub trait Application: Send + Sync + 'static {
     /// [`abort`](crate::abort) is a panic with a response inside; servers and
     /// [`App`](crate::App) catch it with [`catch_abort`](crate::catch_abort).
     fn call(&self, request: Request) -> Response;
+
+    /// The response to be sent for an error: for a response that was [made of
+    /// one](Response::error), for a request that the server has refused, for a panic. Of the
+    /// request there is the head, as far as it could be read, and what belongs to it; the body is
+    /// empty, and what middleware has attached is not there. `None` for a page of Greenway's own.
+    ///
+    /// Servers do not call this themselves, but [`error_response`](crate::error_response). One who
+    /// wraps an application passes the call on.
+    fn answer_error(&self, _request: &Request, _error: &HttpError) -> Option<Response> {
+        None
+    }
 }
 
 impl<F, R> Application for F
@@ -70,6 +81,10 @@ where
 impl<A: Application + ?Sized> Application for Arc<A> {
     fn call(&self, request: Request) -> Response {
         (**self).call(request)
+    }
+
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        (**self).answer_error(request, error)
     }
 }
 

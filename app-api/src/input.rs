@@ -214,7 +214,7 @@ impl InputSource for Limited {
         }
         if self.left == 0 {
             let message = format!("the body exceeds {} bytes", self.most);
-            return Err(io::Error::other(HttpError::new(413, message)));
+            return Err(HttpError::new(413, message).into());
         }
         let given = usize::try_from(self.left).map_or(chunk.len(), |left| chunk.len().min(left));
         Ok(&chunk[..given])
@@ -243,7 +243,7 @@ pub(crate) fn input_error(error: io::Error) -> HttpError {
     };
     if error
         .get_ref()
-        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<HttpError>)
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<crate::StatusError>)
     {
         return HttpError::from(error);
     }
@@ -406,7 +406,7 @@ mod tests {
             ),
             (vec![Err(io::ErrorKind::TimedOut.into())], Some(4), Err(408)),
             (
-                vec![Err(io::Error::other(HttpError::new(422, "odd")))],
+                vec![Err(HttpError::new(422, "odd").into())],
                 Some(4),
                 Err(422),
             ),
@@ -430,7 +430,10 @@ mod tests {
 
     #[test]
     fn a_timeout_that_carries_its_answer_keeps_it() {
-        let inner = io::Error::new(io::ErrorKind::TimedOut, HttpError::new(503, "draining"));
+        let inner = io::Error::new(
+            io::ErrorKind::TimedOut,
+            crate::StatusError::from(HttpError::new(503, "draining")),
+        );
         assert_eq!(
             script(vec![Err(inner)], None)
                 .read_all(9)

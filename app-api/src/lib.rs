@@ -97,6 +97,7 @@ mod connection;
 pub mod cookies;
 mod environ;
 mod error;
+mod error_page;
 #[cfg(feature = "static-files")]
 mod files;
 #[cfg(feature = "forms")]
@@ -127,7 +128,8 @@ pub use crate::connection::ConnectionInfo;
 pub use crate::cookies::Keys;
 pub use crate::cookies::{Cookie, SameSite};
 pub use crate::environ::Environ;
-pub use crate::error::{HttpError, abort, catch_abort};
+pub use crate::error::{HttpError, OrStatus, StatusError, abort, catch_abort};
+pub use crate::error_page::error_response;
 #[cfg(feature = "static-files")]
 pub use crate::files::{StaticFile, StaticFiles};
 #[cfg(feature = "forms")]
@@ -137,6 +139,8 @@ pub use crate::limits::Limits;
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
+#[cfg(feature = "json")]
+pub use crate::response::Json;
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::route::{Route, UrlError};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};

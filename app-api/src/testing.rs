@@ -5,10 +5,12 @@
 //! leaves the body out where HTTP has none. So a test sees chunk boundaries and
 //! errors that a client over a socket would have to guess.
 //!
-//! A panic that is not an [`abort`](crate::abort) passes through to the test; the
-//! [`Failure`] behind a 5xx is logged.
+//! A panic that is not an [`abort`](crate::abort) becomes the 500 that users would see, and
+//! [`Reply::panic`] has its message; the [`Failure`] behind a 5xx is logged.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use crate::header::checked_header;
 use crate::{
     Application, BodyError, ConnectionInfo, Failure, Head, HttpError, Input, IntoResponse, Request,
-    Response, Sink, catch_abort,
+    Response, Sink, catch_abort, error_response,
 };
 
 /// Calls an application.
@@ -150,10 +152,6 @@ impl RequestBuilder<'_> {
     }
 
     /// Calls the application and takes its whole answer.
-    ///
-    /// # Panics
-    ///
-    /// When the application panics.
     pub fn send(self) -> Reply {
         let head_only = self.method == Method::HEAD;
         let mut headers = self.headers;
@@ -177,19 +175,73 @@ impl RequestBuilder<'_> {
             .map(|(name, value)| (name.as_str(), value.as_bytes()));
         let head = Head::build(self.method, &self.target, self.version, fields);
         let request = Request::new(head, self.input, Arc::clone(&self.client.connection));
-        let mut response = match request {
-            Ok(request) => catch_abort(|| self.client.app.call(request))
-                .unwrap_or_else(IntoResponse::into_response),
+        let server = Server {
+            app: &*self.client.app,
+            asked: match &request {
+                Ok(request) => request.head_only(),
+                Err(_) => unreadable(),
+            },
+        };
+        let mut panic = None;
+        let response = match request {
+            Ok(request) => caught(&mut panic, || server.app.call(request)),
             Err(error) => error.into_response(),
         };
-        response.fit_to(&self.client.connection);
-        Reply::drive(response, head_only, self.patience)
+        let mut reply = Reply::drive(
+            server.paged(response, &mut panic),
+            head_only,
+            self.patience,
+            &server,
+        );
+        reply.panic = reply.panic.or(panic);
+        reply
+    }
+}
+
+/// What is left of a request where the server could not read it.
+fn unreadable() -> Request {
+    let head = Head::build(Method::GET, "*", Version::HTTP_11, std::iter::empty());
+    Request::new(head, Input::empty(), Arc::default()).expect("`*` is a target")
+}
+
+/// What `f` gives; for an abort and for a panic, the answer that a server gives.
+fn caught(panic: &mut Option<String>, f: impl FnOnce() -> Response) -> Response {
+    match catch_unwind(AssertUnwindSafe(|| catch_abort(f))) {
+        Ok(Ok(response)) => response,
+        Ok(Err(aborted)) => aborted.into_response(),
+        Err(payload) => {
+            *panic = Some(text_of(&*payload));
+            HttpError::new(500, "the handler failed").into_response()
+        }
+    }
+}
+
+/// What was given to `panic!`.
+fn text_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("(no text)").to_owned()
+}
+
+/// The server's part in errors.
+struct Server<'a> {
+    app: &'a dyn Application,
+    asked: Request,
+}
+
+impl Server<'_> {
+    /// The response, or what is sent instead.
+    fn paged(&self, response: Response, panic: &mut Option<String>) -> Response {
+        let mut response = caught(panic, || error_response(self.app, &self.asked, response));
+        response.fit_to(self.asked.connection());
+        response
     }
 }
 
 /// What came back.
 #[derive(Debug)]
 pub struct Reply {
+    panic: Option<String>,
     status: StatusCode,
     headers: HeaderMap,
     chunks: Vec<Bytes>,
@@ -197,12 +249,18 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn drive(response: Response, head_only: bool, patience: Option<usize>) -> Self {
+    fn drive(
+        response: Response,
+        head_only: bool,
+        patience: Option<usize>,
+        server: &Server<'_>,
+    ) -> Self {
         let (parts, body) = response.into_parts();
         if let Some(failure) = parts.extensions.get::<Failure>() {
             log::error!("{failure}");
         }
         let mut reply = Self {
+            panic: None,
             status: parts.status,
             headers: parts.headers,
             chunks: Vec::new(),
@@ -217,13 +275,19 @@ impl Reply {
             started: false,
             patience,
         };
-        let result = catch_abort(|| body.send_to(&mut wire))
-            .unwrap_or_else(|aborted| Err(BodyError::from(aborted)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            catch_abort(|| body.send_to(&mut wire))
+                .unwrap_or_else(|aborted| Err(BodyError::from(aborted)))
+        }));
+        let result = result.unwrap_or_else(|payload| {
+            reply.panic = Some(text_of(&*payload));
+            Err(HttpError::new(500, "the handler failed").into())
+        });
         let begun = wire.started;
         reply.chunks = wire.chunks;
         if let Err(error) = result {
             if !begun && !error.is_gone() {
-                return Self::failed(error);
+                return Self::failed(error, reply.panic, server);
             }
             reply.error = Some(error);
         }
@@ -231,7 +295,7 @@ impl Reply {
     }
 
     /// An error before the head went out is a clean answer.
-    fn failed(error: BodyError) -> Self {
+    fn failed(error: BodyError, mut panic: Option<String>, server: &Server<'_>) -> Self {
         let answer = match error.http_error() {
             Some(own) => {
                 let mut answer = HttpError::new(own.status(), own.message().to_owned());
@@ -240,8 +304,10 @@ impl Reply {
             }
             None => HttpError::new(500, ""),
         };
-        let mut reply = Self::drive(answer.into_response(), false, None);
+        let response = server.paged(answer.into_response(), &mut panic);
+        let mut reply = Self::drive(response, false, None, server);
         reply.error = Some(error);
+        reply.panic = reply.panic.or(panic);
         reply
     }
 
@@ -279,6 +345,13 @@ impl Reply {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// What the application's panic said, if it has panicked: the client of a server gets a 500, or
+    /// a response that is cut off, and the message is in the log.
+    #[must_use]
+    pub fn panic(&self) -> Option<&str> {
+        self.panic.as_deref()
     }
 
     /// What ended the body before its end, if anything did.
@@ -448,10 +521,28 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "boom")]
-    fn panics_pass_through() {
-        let _ = Client::new(|_: Request| -> () { panic!("boom") })
-            .get("/")
-            .send();
+    fn a_panic_is_the_500_that_users_see() {
+        let client = Client::new(|request: Request| -> Body {
+            match request.path() {
+                "/handler" => panic!("boom"),
+                "/body" => Body::stream(|_| panic!("{}", "boom")),
+                _ => Body::stream(|out| {
+                    out.send("a")?;
+                    panic!("boom")
+                }),
+            }
+        });
+        for path in ["/handler", "/body"] {
+            let reply = client.get(path).send();
+            assert_eq!(
+                reply.text(),
+                "500 Internal Server Error: the handler failed\n"
+            );
+            assert_eq!(reply.panic(), Some("boom"));
+        }
+        let cut = client.get("/late").send();
+        assert_eq!((cut.status().as_u16(), cut.text().as_str()), (200, "a"));
+        assert_eq!(cut.panic(), Some("boom"));
+        assert!(cut.error().is_some());
     }
 }

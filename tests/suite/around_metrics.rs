@@ -1,7 +1,7 @@
 //! What `--metrics-bind` shows.
 
 use super::Served;
-use greenway::websocket::{Upgrade, WebSocketError};
+use greenway::websocket::Upgrade;
 use greenway::{App, Body, Engine, Request, Server, green};
 use greenway_tests::request::{get, post, with};
 use greenway_tests::{Client, Gate, Program, RawSocket, Signal, on_green_and_threads};
@@ -63,7 +63,7 @@ fn websockets_are_counted(engine: Engine) {
         while let Some(message) = ws.receive()? {
             ws.send(message)?;
         }
-        Ok::<_, WebSocketError>(())
+        Ok(())
     });
     let served = serve(engine, app);
     let mut socket = RawSocket::connect(served.addr(), "/");

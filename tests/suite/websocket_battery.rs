@@ -4,7 +4,7 @@
 
 use self::cases::{CONTENTS, Case, End, OFFERS, Reply};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
-use greenway::websocket::{Deflate, Options, WebSocketError};
+use greenway::websocket::{Deflate, Options};
 use greenway::{App, Engine, Request, Server};
 use greenway_tests::websocket::{Frame, RawSocket, handshake};
 use greenway_tests::{TestServer, on_green_and_threads};
@@ -69,7 +69,7 @@ fn serve(engine: Engine, all: Vec<Options>) -> TestServer {
             while let Some(message) = socket.receive()? {
                 socket.send(message)?;
             }
-            Ok::<_, WebSocketError>(())
+            Ok(())
         });
     }
     TestServer::start(Server::new(app).engine(engine))

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::HttpError;
+use crate::{HttpError, StatusError};
 
 /// The client has left: nobody is there to read.
 ///
@@ -88,7 +88,8 @@ impl BodyError {
                 .get_ref()?
                 .downcast_ref()
         };
-        self.0.downcast_ref().or_else(within_io)
+        let own: Option<&StatusError> = self.0.downcast_ref().or_else(within_io);
+        own.map(StatusError::get_ref)
     }
 
     /// The error inside.
@@ -112,20 +113,6 @@ impl BodyError {
 impl<E: Error + Send + Sync + 'static> From<E> for BodyError {
     fn from(error: E) -> Self {
         Self(Box::new(error))
-    }
-}
-
-/// The `HttpError` inside, directly or within an [`io::Error`]; otherwise 500
-/// with the error as its source.
-impl From<BodyError> for HttpError {
-    fn from(error: BodyError) -> Self {
-        match error.into_inner().downcast::<HttpError>() {
-            Ok(own) => *own,
-            Err(other) => match other.downcast::<io::Error>() {
-                Ok(error) => HttpError::from(*error),
-                Err(other) => HttpError::new(500, "").with_source(other),
-            },
-        }
     }
 }
 
@@ -179,7 +166,7 @@ mod tests {
         assert_eq!(error.to_string(), "odd");
         assert_eq!(format!("{error:?}"), "BodyError(\"odd\")");
         assert_eq!(BodyError::gone().downcast_ref::<Gone>(), Some(&Gone));
-        let within = BodyError::from(io::Error::other(HttpError::new(413, "big")));
+        let within = BodyError::from(io::Error::from(HttpError::new(413, "big")));
         assert_eq!(within.http_error().unwrap().status(), 413);
         assert_eq!(
             BodyError::from(HttpError::new(413, ""))
@@ -197,11 +184,11 @@ mod tests {
 
     #[test]
     fn an_error_survives_its_journeys() {
-        let io = io::Error::other(HttpError::new(408, "slow"));
+        let io = io::Error::from(HttpError::new(408, "slow"));
         assert_eq!(HttpError::from(io).status(), 408);
         let body = BodyError::from(HttpError::new(413, "big"));
         assert_eq!(HttpError::from(body).status(), 413);
-        let both = BodyError::from(io::Error::other(HttpError::new(413, "big")));
+        let both = BodyError::from(io::Error::from(HttpError::new(413, "big")));
         assert_eq!(HttpError::from(both).status(), 413);
         assert_eq!(HttpError::from(BodyError::new("x")).status(), 500);
     }

@@ -6,15 +6,23 @@ use bytes::Bytes;
 
 use super::Body;
 
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+
 /// Something that can be the body of a [`Response`](crate::Response).
 pub trait IntoBody {
+    /// What it is (RFC 9110, 8.3), as far as its type tells.
+    const CONTENT_TYPE: Option<&'static str> = None;
+
     /// The body.
     fn into_body(self) -> Body;
 }
 
 macro_rules! bytes_like {
-    ($($type:ty),*) => {$(
+    ($content_type:ident: $($type:ty),*) => {$(
         impl IntoBody for $type {
+            const CONTENT_TYPE: Option<&'static str> = Some($content_type);
+
             fn into_body(self) -> Body {
                 Body::full(self)
             }
@@ -22,9 +30,12 @@ macro_rules! bytes_like {
     )*};
 }
 
-bytes_like!(Bytes, &'static str, String, Vec<u8>, &'static [u8]);
+bytes_like!(TEXT: &'static str, String);
+bytes_like!(BYTES: Bytes, Vec<u8>, &'static [u8]);
 
 impl IntoBody for Cow<'static, str> {
+    const CONTENT_TYPE: Option<&'static str> = Some(TEXT);
+
     fn into_body(self) -> Body {
         match self {
             Cow::Borrowed(text) => text.into_body(),
@@ -34,6 +45,8 @@ impl IntoBody for Cow<'static, str> {
 }
 
 impl<const N: usize> IntoBody for &'static [u8; N] {
+    const CONTENT_TYPE: Option<&'static str> = Some(BYTES);
+
     fn into_body(self) -> Body {
         Body::full(Bytes::from_static(self))
     }

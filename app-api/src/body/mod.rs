@@ -27,6 +27,7 @@ mod tests;
 
 use std::fmt;
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -34,6 +35,7 @@ pub use self::chunk::IntoChunk;
 pub use self::error::{BodyError, Gone};
 pub use self::into::IntoBody;
 pub use self::sink::{Out, Sink};
+use crate::HttpError;
 
 /// What feeds a stream. `FnOnce`, so that calling it consumes and drops it.
 type Producer = Box<dyn FnOnce(&mut Out<'_>) -> Result<(), BodyError>>;
@@ -70,6 +72,8 @@ enum Kind {
     Empty,
     /// Never empty: that is `Empty`.
     Full(Bytes),
+    /// The text of an error, in whose place a page may be sent. Never empty.
+    Error(Bytes, Arc<HttpError>),
     Stream {
         producer: Producer,
         length: Option<u64>,
@@ -92,6 +96,19 @@ impl Body {
         } else {
             Kind::Full(bytes)
         })
+    }
+
+    /// What an error is by itself: a line of text.
+    pub(crate) fn of_error(error: Arc<HttpError>) -> Self {
+        Self(Kind::Error(format!("{error}\n").into(), error))
+    }
+
+    /// The error whose text this is.
+    pub(crate) fn error(&self) -> Option<&HttpError> {
+        match &self.0 {
+            Kind::Error(_, error) => Some(error),
+            Kind::Empty | Kind::Full(_) | Kind::Stream { .. } => None,
+        }
     }
 
     /// One chunk per item, each sent before the next is asked for. Items may be
@@ -188,7 +205,7 @@ impl Body {
     pub fn length(&self) -> Option<u64> {
         match &self.0 {
             Kind::Empty => Some(0),
-            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => Some(bytes.len() as u64),
             Kind::Stream { length, .. } => *length,
         }
     }
@@ -240,7 +257,7 @@ impl Body {
             first(out)?;
             match self.0 {
                 Kind::Empty => Ok(()),
-                Kind::Full(bytes) => out.send(bytes),
+                Kind::Full(bytes) | Kind::Error(bytes, _) => out.send(bytes),
                 Kind::Stream { producer, .. } => producer(out),
             }
         })
@@ -259,7 +276,7 @@ impl Body {
     pub fn send_to(self, sink: &mut dyn Sink) -> Result<(), BodyError> {
         match self.0 {
             Kind::Empty => Ok(()),
-            Kind::Full(bytes) => sink.send(bytes),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => sink.send(bytes),
             Kind::Stream { producer, .. } => {
                 let mut out = Out::new(sink);
                 let result = producer(&mut out);
@@ -277,7 +294,7 @@ impl Body {
     pub fn into_full(self) -> Result<Bytes, Body> {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
-            Kind::Full(bytes) => Ok(bytes),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => Ok(bytes),
             Kind::Stream { .. } => Err(self),
         }
     }
@@ -287,7 +304,7 @@ impl Body {
     pub fn take_full(&mut self) -> Option<Bytes> {
         match &mut self.0 {
             Kind::Empty => Some(Bytes::new()),
-            Kind::Full(bytes) => {
+            Kind::Full(bytes) | Kind::Error(bytes, _) => {
                 let bytes = std::mem::take(bytes);
                 self.0 = Kind::Empty;
                 Some(bytes)
@@ -301,7 +318,9 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Empty => f.write_str("Body::Empty"),
-            Kind::Full(bytes) => write!(f, "Body::Full({} bytes)", bytes.len()),
+            Kind::Full(bytes) | Kind::Error(bytes, _) => {
+                write!(f, "Body::Full({} bytes)", bytes.len())
+            }
             Kind::Stream {
                 length: Some(length),
                 ..

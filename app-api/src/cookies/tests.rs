@@ -2,7 +2,6 @@
 
 use crate::testing::Client;
 use crate::{ConnectionInfo, Cookie, IntoResponse, Request, Response, SameSite};
-use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 /// What of a Cookie header is read.

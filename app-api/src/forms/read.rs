@@ -98,6 +98,6 @@ struct SharedBody<'a>(&'a Request);
 
 impl Read for SharedBody<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.0.borrow_input().map_err(io::Error::other)?.read(out)
+        self.0.borrow_input()?.read(out)
     }
 }

@@ -277,7 +277,7 @@ fn a_client_that_stops_is_told_so() {
     impl InputSource for Late {
         fn fill_buf(&mut self) -> io::Result<&[u8]> {
             if self.0.is_empty() {
-                return Err(io::Error::other(HttpError::new(408, "too slow")));
+                return Err(HttpError::new(408, "too slow").into());
             }
             Ok(self.0)
         }

@@ -15,6 +15,7 @@ pub(crate) mod params;
 pub(crate) mod path;
 mod place;
 mod query;
+mod redirect;
 mod typed;
 mod unblock;
 

@@ -7,6 +7,7 @@ use crate::route::rule::Filter;
 use crate::route::{AppInfo, Route};
 
 /// The route that a request has found, and the text of each wildcard of its rule.
+#[derive(Clone)]
 pub(crate) struct Matched {
     pub(crate) app: Arc<AppInfo>,
     /// The place of the route among the application's; `None` before it is known, and where there
@@ -22,7 +23,7 @@ pub(crate) struct Matched {
 
 /// The text of one wildcard. Where nothing had to be decoded it stays in the
 /// head.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Capture {
     Wire(Span),
     Decoded(Box<str>),

@@ -36,7 +36,7 @@ impl Request {
     }
 
     /// The script name as sent, with so many bytes of the part that mounts make.
-    fn raw_script(&self, mounts: usize) -> Cow<'_, str> {
+    pub(super) fn raw_script(&self, mounts: usize) -> Cow<'_, str> {
         let mounted = self.inner.script.as_deref().unwrap_or_default();
         // Mounts end where they ended when the length was noted.
         let mounted = mounted.get(..mounts).unwrap_or(mounted);
@@ -178,6 +178,25 @@ impl Request {
         self.inner.path = Span::new(offset(start), offset(bytes.len()));
         self.inner.head.bytes = bytes.into();
         self.repath();
+    }
+
+    /// The request without its body, and without what was attached to it: for whoever makes a page
+    /// for an error, when the request itself is gone.
+    #[cold]
+    pub(crate) fn head_only(&self) -> Request {
+        let own = &*self.inner;
+        let head = own.head.clone();
+        let connection = Arc::clone(&own.connection);
+        let inner = super::Inner {
+            path: own.path,
+            decoded: own.decoded.clone(),
+            script: own.script.clone(),
+            matched: own.matched.clone(),
+            ..super::Inner::new(head, crate::Input::empty(), connection)
+        };
+        Request {
+            inner: Box::new(inner),
+        }
     }
 
     /// Where the path stands in the head.

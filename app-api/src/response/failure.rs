@@ -1,6 +1,5 @@
 //! What an error looks like to the client, and what of it is for the log.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,33 +10,40 @@ use super::{IntoResponse, Response};
 use crate::{Body, HttpError};
 
 impl IntoResponse for HttpError {
-    /// The plain text answer. A 5xx with a source has its [`Failure`] in the
-    /// extensions, for the server's log.
-    fn into_response(mut self) -> Response {
+    /// The plain text answer, for which a server sends the application's
+    /// [page](crate::App::error). A 5xx with a source has its [`Failure`] in the extensions, for
+    /// the server's log.
+    fn into_response(self) -> Response {
         let status = self.status();
         let mut response = Response::empty(status);
-        // RFC 9110, 15: these have no content, whatever the author wrote.
-        let bodiless = status.is_informational()
-            || status == StatusCode::NO_CONTENT
-            || status == StatusCode::NOT_MODIFIED;
-        if !bodiless {
-            *response.body_mut() = Body::full(format!("{self}\n"));
+        if !has_no_content(status) {
             response
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, content_type::TEXT);
         }
-        let headers = std::mem::take(self.headers_mut());
-        response.headers_mut().extend(headers);
-        if status.is_server_error() && self.source().is_some() {
-            let failure = Failure(Arc::new(self));
-            response.extensions_mut().insert(failure);
+        response.headers_mut().extend(self.headers().clone());
+        let error = Arc::new(self);
+        if status.is_server_error() && error.source().is_some() {
+            response
+                .extensions_mut()
+                .insert(Failure(Arc::clone(&error)));
+        }
+        if !has_no_content(status) {
+            *response.body_mut() = Body::of_error(error);
         }
         response
     }
 }
 
+/// RFC 9110, 15: these have no content, whatever the author wrote.
+fn has_no_content(status: StatusCode) -> bool {
+    status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+}
+
 /// Why a response is a 5xx: the error that it was made of, with its source. Shown, it is one
-/// line: the status, the message, and all causes.
+/// line: the status, the message, all causes, and where `?` took the error, if that is known.
 ///
 /// [`HttpError::into_response`](IntoResponse::into_response) puts it into the response's
 /// extensions, and whoever serves logs it; to log it there would be without the request, and
@@ -66,12 +72,13 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(cause) = next {
+        for cause in self.0.causes() {
             write!(f, ": {cause}")?;
-            next = cause.source();
         }
-        Ok(())
+        match self.0.place() {
+            Some(place) => write!(f, " (at {place})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -86,6 +93,7 @@ mod tests {
     use std::io;
 
     use super::*;
+    use crate::StatusError;
 
     fn text(error: HttpError) -> (u16, String) {
         let (parts, body) = error.into_response().into_parts();
@@ -112,9 +120,9 @@ mod tests {
     fn odd_statuses() {
         for (given, expected, body) in [
             (404, 404, "404 Not Found: m\n"),
-            (0, 500, "500 Internal Server Error: m\n"),
-            (99, 500, "500 Internal Server Error: m\n"),
-            (1000, 500, "500 Internal Server Error: m\n"),
+            (0, 500, "500 Internal Server Error\n"),
+            (99, 500, "500 Internal Server Error\n"),
+            (1000, 500, "500 Internal Server Error\n"),
             (799, 799, "799: m\n"),
             (204, 204, ""),
             (304, 304, ""),
@@ -151,7 +159,7 @@ mod tests {
         };
         let inner = HttpError::new(502, "peer").with_source("refused");
         assert_eq!(
-            failure(HttpError::new(500, "").with_source(inner)).unwrap(),
+            failure(HttpError::new(500, "").with_source(StatusError::from(inner))).unwrap(),
             "500 Internal Server Error: 502 Bad Gateway: peer: refused"
         );
         assert_eq!(failure(HttpError::new(500, "said already")), None);

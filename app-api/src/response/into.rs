@@ -1,9 +1,10 @@
 //! What a handler may return: Bottle's `_cast`, as a trait.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Response;
 use crate::{Body, HttpError, IntoBody};
@@ -13,7 +14,7 @@ pub(crate) mod content_type {
     use super::HeaderValue;
 
     pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-    pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+    pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
     pub(super) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 }
 
@@ -29,11 +30,40 @@ pub(crate) mod content_type {
 /// | `()`, an empty [`Body`] | 200 | none |
 /// | [`StatusCode`] | itself | none |
 /// | [`HttpError`] | its own | `text/plain; charset=utf-8` |
+/// | [`Json`](crate::Json) | 200 | `application/json` |
 /// | `(StatusCode, T)`, `(u16, T)` | the first | as `T` |
-/// | `Result<T, E>` | as `T` or `E` | as `T` or `E` |
+/// | `(StatusCode, [(name, value); N], T)`, `(u16, [(name, value); N], T)` | the first | as `T`, unless among the headers |
+/// | `Result<T, HttpError>` | as `T` or the error | as `T` or the error |
+///
+/// A handler whose calls may fail returns `Result<T, HttpError>`: `?` makes an [`HttpError`] of any
+/// error. In closures nobody needs to write that type down, since there is no other:
+///
+/// ```
+/// use greenway_app::{App, Request, testing::Client};
+///
+/// let mut app = App::new();
+/// app.get("/half/<number>", |request: Request| {
+///     let number: i32 = request.param_as("number")?;
+///     let text = String::from_utf8((number / 2).to_string().into_bytes())?;
+///     Ok(text)
+/// });
+/// assert_eq!(Client::new(app).get("/half/8").send().text(), "4");
+/// ```
 ///
 /// Strings are plain text (Bottle says HTML): a handler that echoes its input is
 /// not a cross-site scripting hole until its author writes [`Html`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no response: a handler cannot return it",
+    label = "this returns `{Self}`",
+    note = "a handler returns text, `Html(text)`, `Json(value)`, bytes, a `Body`, a `Response`, \
+            `(status, response)`, or `Result<_, HttpError>` of one of these",
+    note = "if it is a future: Greenway's handlers are plain functions that may block; leave out \
+            `async` and `.await`",
+    note = "if it can be serialized (`serde::Serialize`): wrap it in `Json(...)`",
+    note = "if it is a `Result` with another error: let the handler return `Result<_, HttpError>`; \
+            `?` makes an `HttpError` of any error, and `.or_status(404, \"...\")` says which \
+            answer it is"
+)]
 pub trait IntoResponse {
     /// The response.
     fn into_response(self) -> Response;
@@ -113,16 +143,46 @@ impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
 /// A number that is no status code (100 to 999) is answered with 500 and logged.
 impl<T: IntoResponse> IntoResponse for (u16, T) {
     fn into_response(self) -> Response {
+        self.1.into_response().with_status(self.0)
+    }
+}
+
+impl<N, V, const K: usize, T> IntoResponse for (StatusCode, [(N, V); K], T)
+where
+    N: TryInto<HeaderName, Error: fmt::Display>,
+    V: TryInto<HeaderValue, Error: fmt::Display>,
+    T: IntoResponse,
+{
+    /// What cannot stand in a header makes a 500, whose cause is in the log.
+    fn into_response(self) -> Response {
+        let (status, headers, value) = self;
+        let response = Ok(value.into_response().with_status(status));
+        headers
+            .into_iter()
+            .fold(response, |response, (name, value)| {
+                response?.try_with_header(name, value)
+            })
+            .into_response()
+    }
+}
+
+impl<N, V, const K: usize, T> IntoResponse for (u16, [(N, V); K], T)
+where
+    N: TryInto<HeaderName, Error: fmt::Display>,
+    V: TryInto<HeaderValue, Error: fmt::Display>,
+    T: IntoResponse,
+{
+    /// As with a [`StatusCode`]; a number that is none makes a 500 as well.
+    fn into_response(self) -> Response {
         match StatusCode::from_u16(self.0) {
-            Ok(status) => (status, self.1).into_response(),
-            Err(_) => HttpError::new(500, "")
-                .with_source(format!("a handler returned {} as a status", self.0))
-                .into_response(),
+            Ok(status) => (status, self.1, self.2).into_response(),
+            Err(_) => HttpError::bad_status().into_response(),
         }
     }
 }
 
-impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+/// The only one for a `Result`, so that the error's type need not be written in closures.
+impl<T: IntoResponse> IntoResponse for Result<T, HttpError> {
     fn into_response(self) -> Response {
         match self {
             Ok(value) => value.into_response(),
@@ -179,7 +239,15 @@ mod tests {
             (facts((2020, "abc")), 500, TEXT, Some(26)),
             (facts(Ok::<_, HttpError>("abc")), 200, TEXT, Some(3)),
             (facts(Err::<&str, _>(not_found())), 404, TEXT, Some(17)),
-            (facts(Err::<(), _>((409, "abc"))), 409, TEXT, Some(3)),
+            (facts((201, [("x-a", "1")], "abc")), 201, TEXT, Some(3)),
+            (
+                facts((StatusCode::OK, [("content-type", "text/csv")], "abc")),
+                200,
+                Some("text/csv"),
+                Some(3),
+            ),
+            (facts((200, [("x-a", "1\n")], "abc")), 500, TEXT, Some(26)),
+            (facts((20, [("x-a", "1")], "abc")), 500, TEXT, Some(26)),
         ];
         for (i, (got, status, content_type, length)) in rows.into_iter().enumerate() {
             assert_eq!(

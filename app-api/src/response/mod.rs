@@ -6,11 +6,15 @@
 //!
 //! What must stay true: a header with CR, LF or NUL cannot be built, so a
 //! handler that puts user input into a header cannot be made to write a second
-//! header or a second response (CWE-113); and only [`IntoResponse`] chooses a
-//! Content-Type, a response built by hand is left alone.
+//! header or a second response (CWE-113); text has a Content-Type whichever way a
+//! response is made of it; and a status that is none is a 500 with its cause in
+//! the log, never a panic in one place and something else in another.
 
 mod failure;
 mod into;
+#[cfg(feature = "json")]
+mod json;
+mod said;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -19,7 +23,10 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 pub use self::failure::Failure;
+pub(crate) use self::into::content_type;
 pub use self::into::{Html, IntoResponse};
+#[cfg(feature = "json")]
+pub use self::json::Json;
 use crate::header::checked_header;
 use crate::{Body, HttpError, IntoBody};
 
@@ -74,11 +81,19 @@ pub struct WireResponse {
 }
 
 impl Response {
-    /// A 200 with this body and no headers.
+    /// A 200 with this body. Text and bytes have the Content-Type that they have as what a handler
+    /// returns ([`IntoResponse`]), unless there are none; a [`Body`] has none.
     #[must_use]
-    pub fn new(body: impl IntoBody) -> Self {
+    pub fn new<B: IntoBody>(body: B) -> Self {
+        let body = body.into_body();
+        let content_type = if body.is_empty() {
+            None
+        } else {
+            B::CONTENT_TYPE.map(HeaderValue::from_static)
+        };
         Self {
-            body: body.into_body(),
+            content_type,
+            body,
             ..Self::default()
         }
     }
@@ -107,15 +122,14 @@ impl Response {
     /// assert_eq!(response.headers()["location"], "/hello/Zo%C3%AB");
     /// ```
     ///
-    /// # Panics
-    ///
-    /// When `code` is not between 300 and 399.
+    /// See [`Request::redirect`](crate::Request::redirect) for one that knows where the application
+    /// is mounted. A `code` that is not between 300 and 399 makes a 500, whose cause is in the log.
     #[must_use]
+    #[track_caller]
     pub fn redirect(location: impl AsRef<str>, code: u16) -> Self {
-        assert!(
-            (300..400).contains(&code),
-            "Response::redirect: {code} is not a redirect"
-        );
+        if !(300..400).contains(&code) {
+            return HttpError::from(format!("{code} is no status of a redirect")).into_response();
+        }
         let location = utf8_percent_encode(location.as_ref(), NOT_IN_URI).to_string();
         Self::default()
             .with_status(code)
@@ -152,7 +166,8 @@ impl Response {
     pub(crate) fn typed(body: impl IntoBody, content_type: HeaderValue) -> Self {
         Self {
             content_type: Some(content_type),
-            ..Self::new(body)
+            body: body.into_body(),
+            ..Self::default()
         }
     }
 
@@ -176,6 +191,14 @@ impl Response {
     /// The extensions, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
+    }
+
+    /// The error that the response was made of, if it was, and if its body is still that of the
+    /// error. Such a response is not final: whoever serves the application asks it for the
+    /// [page](crate::App::error) whose body is sent instead. With another body it is.
+    #[must_use]
+    pub fn error(&self) -> Option<&HttpError> {
+        self.body.error()
     }
 
     /// Takes the body off.
@@ -228,16 +251,14 @@ impl Response {
         }
     }
 
-    /// Sets the status.
-    ///
-    /// # Panics
-    ///
-    /// When it is no status code (100 to 999).
+    /// Sets the status. What is no status code (100 to 999) makes a 500 of the response, whose
+    /// cause is in the log.
     #[must_use]
+    #[track_caller]
     pub fn with_status(mut self, status: impl TryInto<StatusCode>) -> Self {
         self.status = match status.try_into() {
             Ok(status) => status,
-            Err(_) => panic!("Response::with_status: a status is a number from 100 to 999"),
+            Err(_) => return HttpError::bad_status().into_response(),
         };
         self
     }
@@ -315,12 +336,12 @@ mod tests {
                 .try_with_header("x-name", bad)
                 .unwrap_err();
             assert_eq!(error.status(), 500);
-            let source = std::error::Error::source(&error).unwrap().to_string();
+            let source = error.source().unwrap().to_string();
             assert!(source.contains("header `x-name`"), "{source}");
         }
         for bad in ["", "a b", "a:b", "a\r\nb", "ä"] {
             let error = Response::default().try_with_header(bad, "v").unwrap_err();
-            let source = std::error::Error::source(&error).unwrap().to_string();
+            let source = error.source().unwrap().to_string();
             assert!(source.contains("the header name is refused"), "{source}");
         }
     }
@@ -338,15 +359,20 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a number from 100 to 999")]
-    fn a_bad_status_panics() {
-        let _ = Response::default().with_status(42);
-    }
-
-    #[test]
-    #[should_panic(expected = "200 is not a redirect")]
-    fn redirects_redirect() {
-        let _ = Response::redirect("/", 200);
+    fn a_bad_status_is_a_500_wherever_it_is_given() {
+        for response in [
+            Response::new("a secret").with_status(42),
+            Response::redirect("/", 200),
+            HttpError::new(42, "a secret").into_response(),
+            (2020, "a secret").into_response(),
+            Err::<(), _>(HttpError::new(1000, "a secret")).into_response(),
+        ] {
+            assert_eq!(response.status(), 500);
+            let failure = response.extensions().get::<Failure>().unwrap().to_string();
+            assert!(failure.contains("status"), "{failure}");
+            let body = response.into_parts().1.into_full().unwrap();
+            assert_eq!(body, "500 Internal Server Error\n");
+        }
     }
 
     #[test]
@@ -416,8 +442,19 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_means_no_content_type() {
-        assert!(Response::new("x").headers().is_empty());
-        assert!(Response::new("x").into_response().headers().is_empty());
+    fn what_is_made_by_hand_has_the_content_type_of_its_kind() {
+        let content_type = |response: Response| response.headers().get("content-type").cloned();
+        assert_eq!(content_type(Response::new("x")), Some(content_type::TEXT));
+        assert_eq!(
+            content_type(Response::new(String::from("x"))),
+            Some(content_type::TEXT)
+        );
+        let bytes = Response::new(vec![1_u8]).into_response();
+        assert_eq!(content_type(bytes).unwrap(), "application/octet-stream");
+        assert_eq!(content_type(Response::new("")), None);
+        assert_eq!(content_type(Response::new(())), None);
+        assert_eq!(content_type(Response::new(Body::full("x"))), None);
+        let own = Response::new("x").with_header("content-type", "text/csv");
+        assert_eq!(content_type(own).unwrap(), "text/csv");
     }
 }

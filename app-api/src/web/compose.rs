@@ -8,7 +8,7 @@ use super::middleware::{Endpoint, Layer, Next};
 use super::{AfterRequest, App, BeforeRequest, refuse};
 use crate::route::Route;
 use crate::route::rule::Rule;
-use crate::{Application, Middleware, Request, Response, RouteBuilder, UrlError};
+use crate::{Application, HttpError, Middleware, Request, Response, RouteBuilder, UrlError};
 
 impl App {
     /// Routes that have something in common: how their rules start, and middleware. What the
@@ -60,7 +60,7 @@ impl App {
     }
 
     /// Takes the routes of another application over, as if they had been defined here: with their
-    /// names and settings, and with the middleware and hooks that were around all of them, now
+    /// names, settings and error pages, and with the middleware and hooks that were around all of them, now
     /// further in than those of this application.
     ///
     /// ```
@@ -99,6 +99,7 @@ impl App {
         moved.before = other.before;
         moved.after = other.after;
         moved.hosts = other.hosts;
+        moved.errors = other.errors;
         self.absorb(moved);
         self
     }
@@ -131,6 +132,7 @@ impl App {
         }
         around.extend(other.installed);
         self.info_mut().shared.add_missing(&other.info.shared);
+        self.errors.add_missing(other.errors);
         for (route, mut endpoint) in other.info.routes.iter().zip(other.endpoints) {
             endpoint.layers.splice(0..0, around.iter().cloned());
             self.put_in(route.clone(), endpoint);
@@ -307,6 +309,14 @@ impl<A: Application> Application for Mounted<A> {
         let prefix = rule.trim_end_matches('/').len();
         request.shift(prefix);
         self.0.call(request)
+    }
+
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        let mut request = request.head_only();
+        let rule = request.route().map_or("", Route::rule);
+        let prefix = rule.trim_end_matches('/').len();
+        request.shift(prefix);
+        self.0.answer_error(&request, error)
     }
 }
 

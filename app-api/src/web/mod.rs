@@ -6,6 +6,7 @@
 
 mod around;
 mod compose;
+mod errors;
 mod middleware;
 mod router;
 mod routes;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 
+use self::errors::ErrorPages;
 use self::middleware::{Endpoint, Layer, answer};
 pub use self::middleware::{Middleware, Next};
 use self::router::Router;
@@ -89,6 +91,7 @@ pub struct App {
     after: Vec<AfterRequest>,
     hosts: Vec<(Box<str>, Endpoint)>,
     filters: Filters,
+    errors: ErrorPages,
     /// What the rules of a group start with.
     prefix: String,
 }
@@ -268,6 +271,10 @@ impl Application for App {
             Some(endpoint) if endpoint.layers.is_empty() => answer(&*endpoint.handler, request),
             endpoint => Next::new(self, endpoint).run(request),
         }
+    }
+
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        self.error_page(request, error)
     }
 }
 

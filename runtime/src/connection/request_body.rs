@@ -6,7 +6,7 @@ use super::transport::Transport;
 use crate::green::embed::take_turn;
 use crate::service::Lifecycle;
 use bytes::Bytes;
-use greenway_app::{HttpError, InputSource};
+use greenway_app::{HttpError, InputSource, StatusError};
 use greenway_proto::http1::{self, Step};
 use http::StatusCode;
 use std::io;
@@ -163,7 +163,7 @@ fn truncated() -> io::Error {
 
 /// An error that also says which response it is: `HttpError::from` finds it inside.
 fn error_for(kind: io::ErrorKind, status: StatusCode, reason: &'static str) -> io::Error {
-    io::Error::new(kind, HttpError::new(status, reason))
+    io::Error::new(kind, StatusError::from(HttpError::new(status, reason)))
 }
 
 impl<T: Transport> Drop for RequestBody<T> {

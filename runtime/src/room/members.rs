@@ -8,10 +8,11 @@
 //! both; no lock is held while a hook runs, so the hook may use the room.
 
 use crate::lock::lock;
+use greenway_app::{HttpError, StatusError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 /// How a member gets its messages.
@@ -57,12 +58,15 @@ impl fmt::Display for RoomFull {
     }
 }
 
-impl Error for RoomFull {}
-
-/// 503 with Retry-After.
-impl From<RoomFull> for greenway_app::HttpError {
-    fn from(full: RoomFull) -> Self {
-        Self::new(503, full.to_string()).with_header("retry-after", "5")
+/// As an answer of a handler it is a 503 with Retry-After.
+impl Error for RoomFull {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        static ANSWER: LazyLock<StatusError> = LazyLock::new(|| {
+            HttpError::new(503, "the room is full")
+                .with_header("retry-after", "5")
+                .into()
+        });
+        Some(&*ANSWER)
     }
 }
 

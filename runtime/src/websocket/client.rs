@@ -7,14 +7,14 @@ use crate::connection::protocol::Link;
 use crate::green::embed::deadline_in;
 use crate::green::net::{Stream, TcpStream};
 use bytes::BytesMut;
-use greenway_app::HttpError;
+use greenway_app::{HttpError, StatusError};
 use greenway_proto::websocket::Role;
 use greenway_proto::websocket::handshake::client::{Handshake, Refused};
 use http::{StatusCode, Uri};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// How long a client's peer may take to accept a piece of what is sent.
@@ -23,11 +23,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connects to a WebSocket server, with the default [`Options`]. Usable in green and OS threads.
 ///
 /// ```
-/// use greenway::websocket::{self, Upgrade, WebSocketError};
+/// use greenway::websocket::{self, Upgrade};
 /// use greenway::{App, Request, Server, abort};
 ///
 /// let mut app = App::new();
-/// app.get("/echo", |request: Request| -> Result<(), WebSocketError> {
+/// app.get("/echo", |request: Request| {
 ///     let Some(ws) = request.websocket() else { abort(400, "Expected a WebSocket request.") };
 ///     while let Some(message) = ws.receive()? {
 ///         ws.send(message)?;
@@ -224,11 +224,19 @@ impl fmt::Display for ConnectError {
     }
 }
 
+/// As an answer of a handler: 504 if it took too long; 502, since the fault is the other server's;
+/// 500 if the URL is bad.
 impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        static ANSWERS: LazyLock<[StatusError; 2]> = LazyLock::new(|| {
+            [504, 502]
+                .map(|status| HttpError::new(status, "another server cannot be reached").into())
+        });
         match self {
-            Self::Io(error) => Some(error),
-            Self::Url(_) | Self::Refused(_) | Self::Handshake(_) => None,
+            Self::Url(_) => None,
+            Self::Io(error) if error.kind() == io::ErrorKind::TimedOut => Some(&ANSWERS[0]),
+            // The error itself is a part of what is shown.
+            Self::Io(_) | Self::Refused(_) | Self::Handshake(_) => Some(&ANSWERS[1]),
         }
     }
 }
@@ -236,18 +244,6 @@ impl std::error::Error for ConnectError {
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
-    }
-}
-
-impl From<ConnectError> for HttpError {
-    /// 504 if it took too long; 502, since the fault is the other server's; 500 if the URL is bad.
-    fn from(error: ConnectError) -> Self {
-        let status = match &error {
-            ConnectError::Url(_) => 500,
-            ConnectError::Io(error) if error.kind() == io::ErrorKind::TimedOut => 504,
-            ConnectError::Io(_) | ConnectError::Refused(_) | ConnectError::Handshake(_) => 502,
-        };
-        Self::new(status, "another server cannot be reached").with_source(error)
     }
 }
 

@@ -1,9 +1,10 @@
 //! What can end a WebSocket, or keep a call from doing what it should.
 
 use super::{CloseCode, CloseFrame};
-use greenway_app::HttpError;
+use greenway_app::{HttpError, StatusError};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Why nothing was received or sent.
 ///
@@ -116,22 +117,12 @@ impl fmt::Debug for WebSocketError {
     }
 }
 
-impl std::error::Error for WebSocketError {}
-
-impl From<WebSocketError> for HttpError {
-    /// For the log only: a WebSocket that has ended is no fault of the handler's, so it is not
-    /// noted as one; a time that is over or a full queue is.
-    fn from(error: WebSocketError) -> Self {
-        if error.is_open() {
-            Self::new(500, "the handler has given up").with_source(error)
-        } else {
-            Self::new(400, error.to_string())
-        }
-    }
-}
-
-impl greenway_app::IntoResponse for WebSocketError {
-    fn into_response(self) -> greenway_app::Response {
-        HttpError::from(self).into_response()
+/// As an answer of a handler it is for the log only: a WebSocket that has ended is no fault of the
+/// handler's (400), so it is not noted as one; a time that is over or a full queue is (500).
+impl std::error::Error for WebSocketError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        static OVER: LazyLock<StatusError> =
+            LazyLock::new(|| HttpError::new(400, "the WebSocket is over").into());
+        if self.is_open() { None } else { Some(&*OVER) }
     }
 }

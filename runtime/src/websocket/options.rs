@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How WebSockets are accepted, and what holds for them. Made once, used for each request.
 ///
 /// ```
-/// use greenway::websocket::{Options, WebSocketError};
+/// use greenway::websocket::Options;
 /// use greenway::{App, HttpError, Request, abort};
 /// use std::time::Duration;
 ///
@@ -254,11 +254,11 @@ pub trait Upgrade {
     /// request. gevent-websocket's `environ.get('wsgi.websocket')`.
     ///
     /// ```
-    /// use greenway::websocket::{Upgrade, WebSocketError};
+    /// use greenway::websocket::Upgrade;
     /// use greenway::{App, Request, abort};
     ///
     /// let mut app = App::new();
-    /// app.get("/echo", |request: Request| -> Result<(), WebSocketError> {
+    /// app.get("/echo", |request: Request| {
     ///     let Some(ws) = request.websocket() else {
     ///         abort(400, "Expected a WebSocket request.");
     ///     };

@@ -31,7 +31,7 @@
 
 use greenway::green::Queue;
 use greenway::green::subprocess::Command;
-use greenway::websocket::{Upgrade, WebSocketError};
+use greenway::websocket::Upgrade;
 use greenway::{App, Body, HttpError, Request, Response, abort};
 use std::fs::File;
 use std::io::Read;
@@ -163,7 +163,7 @@ fn plain(app: &mut App) {
                 _ => ws.send(message)?,
             }
         }
-        Ok::<_, WebSocketError>(())
+        Ok(())
     });
     app.get("/fail/<n>", |request: Request| -> &'static str {
         panic!("failure {}", request.param("n"))

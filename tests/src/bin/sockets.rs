@@ -35,7 +35,7 @@ fn main() {
     let deflate = plain.clone().deflate(Some(Deflate::default()));
     for (path, options) in [("/echo", plain), ("/deflate", deflate)] {
         app.get(path, move |request: Request| {
-            echo(&accept(&options, &request))
+            Ok(echo(&accept(&options, &request))?)
         });
     }
     app.get("/bye", |request: Request| {
@@ -43,7 +43,7 @@ fn main() {
         ws.receive()?;
         ws.close(CloseCode::from(4000), "bye");
         while ws.receive()?.is_some() {}
-        Ok::<_, WebSocketError>(())
+        Ok(())
     });
     in_room(&mut app);
     app.get("/pid", |_: Request| std::process::id().to_string());

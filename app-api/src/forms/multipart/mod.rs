@@ -130,7 +130,7 @@ impl<R: Read> Multipart<R> {
             match self.parser.next() {
                 Ok(Step::NeedMore) => self.fill()?,
                 Ok(step) => return Ok(step),
-                Err(refusal) => return Err(io::Error::other(HttpError::from(refusal))),
+                Err(refusal) => return Err(HttpError::from(refusal).into()),
             };
         }
     }

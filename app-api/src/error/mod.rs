@@ -7,21 +7,31 @@
 //! What must stay true: the client sees the status and the message that the
 //! author wrote, and never the source, which may name paths, queries and hosts.
 
+mod convert;
+mod or_status;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+pub use self::convert::StatusError;
+pub use self::or_status::OrStatus;
 use crate::header::checked_header;
 
 /// An error that knows how the client is to be answered.
 ///
 /// The answer is `text/plain`: `404 Not Found: no such page`. It is as small as
 /// a pointer, so `Result<T, HttpError>` costs nothing on the good path.
+///
+/// `?` makes one of any error: of I/O, of a database, of JSON, of a `Box<dyn Error + Send + Sync>`,
+/// of an `anyhow::Error`, of a `String`. The client is told `500 Internal Server Error` and no more;
+/// the error, its causes and the place of the `?` are for the log.
+/// [`or_status`](OrStatus::or_status) says something else than 500. That is why it is, as
+/// `anyhow::Error`, no [`std::error::Error`] itself: [`StatusError`] is one that holds it.
 ///
 /// ```
 /// use greenway_app::{HttpError, Request, testing::Client};
@@ -42,23 +52,51 @@ struct Inner {
     message: Cow<'static, str>,
     headers: HeaderMap,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// Where another error became this one.
+    place: Option<&'static Location<'static>>,
 }
 
 impl HttpError {
     /// An error with a status and a message for the client; the message may be
-    /// empty. A number that is no status code (100 to 999) becomes 500.
+    /// empty. A number that is no status code (100 to 999) makes a 500 without a message, whose
+    /// cause is in the log.
+    #[track_caller]
     pub fn new(
         status: impl TryInto<StatusCode>,
         message: impl Into<Cow<'static, str>>,
     ) -> HttpError {
+        let message = message.into();
+        match status.try_into() {
+            Ok(status) => HttpError::bare(status, message),
+            Err(_) => HttpError::bad_status(),
+        }
+    }
+
+    fn bare(status: StatusCode, message: Cow<'static, str>) -> HttpError {
         HttpError(Box::new(Inner {
-            status: status
-                .try_into()
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            message: message.into(),
+            status,
+            message,
             headers: HeaderMap::new(),
             source: None,
+            place: None,
         }))
+    }
+
+    /// What becomes of a status that is none, wherever somebody gives one.
+    #[cold]
+    #[track_caller]
+    pub(crate) fn bad_status() -> HttpError {
+        HttpError::caused("a status is a number from 100 to 999".into())
+    }
+
+    /// A 500 that keeps its cause, and where that became known, for the log.
+    #[cold]
+    #[track_caller]
+    fn caused(source: Box<dyn Error + Send + Sync>) -> HttpError {
+        let mut error = HttpError::bare(StatusCode::INTERNAL_SERVER_ERROR, Cow::Borrowed(""));
+        error.0.source = Some(source);
+        error.0.place = Some(Location::caller());
+        error
     }
 
     /// Sets a header of the answer, replacing any of that name.
@@ -92,6 +130,25 @@ impl HttpError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// What it comes from, with all of its own causes: for logs, and to treat errors of one type
+    /// alike (`error.source()?.downcast_ref::<io::Error>()`).
+    #[must_use]
+    pub fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source as &(dyn Error + 'static))
+    }
+
+    /// Its source, that one's source, and so on.
+    pub fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        std::iter::successors(self.source(), |&cause| cause.source())
+    }
+
+    /// Where in the program another error became this one: the place of the `?`.
+    #[must_use]
+    pub fn place(&self) -> Option<&'static Location<'static>> {
+        self.0.place
     }
 
     /// What the client is told.
@@ -136,27 +193,6 @@ impl fmt::Debug for HttpError {
     }
 }
 
-impl Error for HttpError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
-    }
-}
-
-/// 500 with the I/O error as its source. An `HttpError` that travelled inside an
-/// [`io::Error`] comes out as itself: a server's input can say 408 through
-/// [`Read`](io::Read).
-impl From<io::Error> for HttpError {
-    fn from(error: io::Error) -> Self {
-        match error.downcast::<HttpError>() {
-            Ok(own) => own,
-            Err(error) => HttpError::new(500, "").with_source(error),
-        }
-    }
-}
-
 /// Stops here and answers `status`, from any depth of calls: Bottle's `abort`.
 ///
 /// Unwinds the handler (destructors run, no panic message is printed) up to
@@ -182,6 +218,7 @@ impl From<io::Error> for HttpError {
 /// Always, by design. As any panic it ends the process when raised from a
 /// destructor that runs because of another panic, and it must not cross a
 /// `catch_unwind` that swallows what it does not know.
+#[track_caller]
 pub fn abort(status: u16, message: impl Into<Cow<'static, str>>) -> ! {
     resume_unwind(Box::new(HttpError::new(status, message)))
 }

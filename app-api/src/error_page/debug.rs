@@ -1,0 +1,46 @@
+//! The page for the author of an application that is being debugged.
+
+use std::fmt::Write;
+
+use super::accept::{Kind, kind};
+use super::{document, escaped};
+use crate::{Html, HttpError, IntoResponse, Request, Response};
+
+/// All that is known of an error: the request and its route, the causes, and where it happened.
+pub(crate) fn debug_page(request: &Request, error: &HttpError) -> Response {
+    let mut sections = vec![("Request", asked(request))];
+    let causes: Vec<String> = error.causes().map(ToString::to_string).collect();
+    if !causes.is_empty() {
+        sections.push(("Caused by", causes.join("\n\n")));
+    }
+    if let Some(place) = error.place() {
+        sections.push(("Where", place.to_string()));
+    }
+    let html = kind(request.header("accept").unwrap_or_default()) == Kind::Html;
+    let response = if html {
+        let mut content = String::new();
+        for (name, text) in &sections {
+            let _infallible = writeln!(content, "<h2>{name}</h2>\n<pre>{}</pre>", escaped(text));
+        }
+        content.push_str("<p>This page is here because the application is in debug mode.</p>\n");
+        Html(document(&escaped(&error.to_string()), &content)).into_response()
+    } else {
+        let mut text = format!("{error}\n");
+        for (name, section) in &sections {
+            let _infallible = write!(text, "\n{name}:\n{section}\n");
+        }
+        text.into_response()
+    };
+    response.with_status(error.status()).without_cache()
+}
+
+fn asked(request: &Request) -> String {
+    let mut text = format!("{} {}", request.method(), request.target());
+    if let Some(route) = request.route() {
+        let _infallible = write!(text, "\nroute: {route:?}");
+        for (name, value) in request.params() {
+            let _infallible = write!(text, "\n{name} = {value:?}");
+        }
+    }
+    text
+}

@@ -1,0 +1,169 @@
+//! What is sent for an error: the application's own page, or one of these.
+//!
+//! What must stay true: nothing of an error's source is on a page, but on those of an application
+//! that is being debugged; all that a client has sent is escaped; and the headers of an error are
+//! there whatever page is sent.
+
+mod accept;
+mod debug;
+
+use std::fmt::Write;
+
+use http::{HeaderValue, StatusCode, header};
+
+use self::accept::Kind;
+pub(crate) use self::debug::debug_page;
+use crate::response::content_type;
+use crate::{Application, Failure, Html, HttpError, IntoResponse, Request, Response, catch_abort};
+
+/// For servers: the response to be sent, where an application's response may have been
+/// [made of an error](Response::error). Then its body is that of a page: the application's own
+/// ([`answer_error`](Application::answer_error)), or else one that the client accepts: HTML, JSON
+/// (RFC 9457), or a line of text. The headers of the page come to those that the error and the
+/// middleware have set. The status is the error's, unless the application's page has another one
+/// than 200. The [`Failure`] in the extensions is for the log.
+///
+/// ```
+/// use greenway_app::{App, testing::Client};
+///
+/// let client = Client::new(App::new());
+/// let get = |accept: &'static str| client.get("/no").header("accept", accept).send();
+/// assert_eq!(get("*/*").text(), "404 Not Found: \"/no\"\n");
+/// assert!(get("text/html,*/*;q=0.8").text().contains("<h1>404 Not Found</h1>"));
+/// let problem = get("application/json");
+/// assert_eq!(problem.header("content-type"), Some("application/problem+json"));
+/// assert_eq!(problem.text(), r#"{"title":"Not Found","status":404,"detail":"\"/no\""}"#);
+/// ```
+///
+/// # Panics
+///
+/// When the application's page does, by other means than [`abort`](crate::abort).
+#[cold]
+pub fn error_response<A: Application + ?Sized>(
+    app: &A,
+    request: &Request,
+    mut response: Response,
+) -> Response {
+    let Some(error) = response.error() else {
+        return response;
+    };
+    let own = catch_abort(|| app.answer_error(request, error));
+    match own.unwrap_or_else(|aborted| Some(aborted.into_response())) {
+        None => {
+            if let Some(page) = default_page(request, &response, error) {
+                put_on(&mut response, page);
+            }
+        }
+        Some(page) => {
+            // A page that has failed itself says so by a page of ours.
+            let failed = page
+                .error()
+                .and_then(|error| default_page(request, &page, error));
+            if page.status() != StatusCode::OK {
+                *response.status_mut() = page.status();
+                response.extensions_mut().remove::<Failure>();
+            }
+            put_on(&mut response, page);
+            if let Some(failed) = failed {
+                put_on(&mut response, failed);
+            }
+        }
+    }
+    response
+}
+
+/// Gives a response the body of a page, and its headers in the place of those of the same name.
+fn put_on(response: &mut Response, page: Response) {
+    let (parts, body) = page.into_parts();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.extend(parts.headers);
+    if let Some(failure) = parts.extensions.get::<Failure>() {
+        response.extensions_mut().insert(failure.clone());
+    }
+    *response.body_mut() = body;
+}
+
+/// A page of ours, if not the text that is there already is what the client would like.
+fn default_page(request: &Request, response: &Response, error: &HttpError) -> Option<Response> {
+    if error.headers().contains_key(header::CONTENT_TYPE) {
+        return None; // the author has said what it is
+    }
+    let title = error.status().canonical_reason().unwrap_or("Error");
+    let mut page = match accept::kind(request.header("accept")?) {
+        Kind::Text => Response::typed(format!("{error}\n"), content_type::TEXT),
+        Kind::Html => html(error, title).into_response(),
+        Kind::Json => {
+            let content_type = HeaderValue::from_static("application/problem+json");
+            Response::typed(problem(error, title), content_type)
+        }
+    };
+    // The page's headers replace those of the same name.
+    for value in response.headers().get_all(header::VARY) {
+        page.headers_mut().append(header::VARY, value.clone());
+    }
+    let vary = HeaderValue::from_static("accept");
+    page.headers_mut().append(header::VARY, vary);
+    Some(page)
+}
+
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:4rem auto;\
+                     padding:0 1rem;color:#222;background:#fff}h1{font-size:1.5rem}\
+                     pre{overflow:auto;background:#f4f4f4;padding:1rem}\
+                     @media(prefers-color-scheme:dark){body{color:#ddd;background:#111}\
+                     pre{background:#222}}";
+
+fn html(error: &HttpError, title: &str) -> Html<String> {
+    let status = error.status().as_u16();
+    let message = match error.message() {
+        "" => String::new(),
+        message => format!("<p>{}</p>\n", escaped(message)),
+    };
+    Html(document(&format!("{status} {title}"), &message))
+}
+
+fn document(title: &str, content: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
+         <h1>{title}</h1>\n{content}</html>\n"
+    )
+}
+
+/// Text that may stand in HTML, between tags and in quoted attributes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// RFC 9457, 3; the type is left out, as it is `about:blank`.
+fn problem(error: &HttpError, title: &str) -> String {
+    let status = error.status().as_u16();
+    let mut out = format!("{{\"title\":\"{title}\",\"status\":{status}");
+    if !error.message().is_empty() {
+        out.push_str(",\"detail\":\"");
+        for c in error.message().chars() {
+            match c {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                c if c < ' ' => {
+                    let _infallible = write!(out, "\\u{:04x}", u32::from(c));
+                }
+                c => out.push(c),
+            }
+        }
+        out.push('"');
+    }
+    out.push('}');
+    out
+}

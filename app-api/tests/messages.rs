@@ -1,0 +1,100 @@
+//! What the compiler says of handlers that return the wrong thing.
+//!
+//! The sources below must not compile, and what is said of them must name the way out. They are
+//! compiled by `rustc` itself, against the library that was built for this very test: that takes a
+//! part of a second each.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The library beside this test's program, the newest if there are several.
+fn library() -> (PathBuf, PathBuf) {
+    let program = std::env::current_exe().expect("it runs");
+    let deps = program.parent().expect("it lies in a directory").to_owned();
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libgreenway_app-") && name.ends_with(".rlib")
+    };
+    let files = std::fs::read_dir(&deps).expect("it can be read");
+    let ours = files.flatten().map(|file| file.path()).filter(is_ours);
+    let newest = ours.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
+    (newest.expect("cargo has built the library"), deps)
+}
+
+/// What the compiler says of a program with this handler.
+fn complaint(name: &str, handler: &str) -> String {
+    let (library, deps) = library();
+    let source = std::env::temp_dir().join(format!("greenway-{name}-{}.rs", std::process::id()));
+    let program = format!(
+        "use greenway_app::*;\n{handler}\npub fn app() {{ App::new().get(\"/\", handler); }}\n"
+    );
+    std::fs::write(&source, program).expect("there is room");
+    let output = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+        .args([
+            "--edition",
+            "2024",
+            "--crate-type",
+            "lib",
+            "--emit",
+            "metadata",
+        ])
+        .arg("-o")
+        .arg(source.with_extension("rmeta"))
+        .arg("-L")
+        .arg(format!("dependency={}", deps.display()))
+        .arg("--extern")
+        .arg(format!("greenway_app={}", library.display()))
+        .arg(&source)
+        .output()
+        .expect("there is a compiler");
+    let _cleaned = std::fs::remove_file(&source);
+    let _cleaned = std::fs::remove_file(source.with_extension("rmeta"));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        text.is_empty() || !output.status.success(),
+        "warnings only: {text}"
+    );
+    text
+}
+
+#[test]
+fn a_handler_as_it_should_be_compiles() {
+    let good = "fn handler(_: Request) -> Result<&'static str, HttpError> { Ok(\"a\") }";
+    assert_eq!(complaint("good", good), "");
+}
+
+#[test]
+fn a_future_is_told_to_lose_its_async() {
+    let text = complaint(
+        "future",
+        "async fn handler(_: Request) -> &'static str { \"a\" }",
+    );
+    assert!(
+        text.contains("is no response: a handler cannot return it"),
+        "{text}"
+    );
+    assert!(text.contains("leave out `async` and `.await`"), "{text}");
+}
+
+#[test]
+fn a_value_is_told_of_json() {
+    let value = "#[derive(Debug)] pub struct Point(i32);
+                 pub fn handler(_: Request) -> Point { Point(1) }";
+    let text = complaint("value", value);
+    assert!(
+        text.contains("`Point` is no response: a handler cannot return it"),
+        "{text}"
+    );
+    assert!(text.contains("wrap it in `Json(...)`"), "{text}");
+}
+
+#[test]
+fn another_error_is_told_of_ours() {
+    let foreign = "fn handler(_: Request) -> std::io::Result<String> { Ok(String::new()) }";
+    let text = complaint("foreign", foreign);
+    assert!(
+        text.contains("let the handler return `Result<_, HttpError>`"),
+        "{text}"
+    );
+    assert!(text.contains(".or_status(404"), "{text}");
+}
