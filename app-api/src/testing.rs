@@ -177,10 +177,7 @@ impl RequestBuilder<'_> {
         let request = Request::new(head, self.input, Arc::clone(&self.client.connection));
         let server = Server {
             app: &*self.client.app,
-            asked: match &request {
-                Ok(request) => request.head_only(),
-                Err(_) => unreadable(),
-            },
+            asked: request.as_ref().ok().map(Request::head_only),
         };
         let mut panic = None;
         let response = match request {
@@ -196,12 +193,6 @@ impl RequestBuilder<'_> {
         reply.panic = reply.panic.or(panic);
         reply
     }
-}
-
-/// What is left of a request where the server could not read it.
-fn unreadable() -> Request {
-    let head = Head::build(Method::GET, "*", Version::HTTP_11, std::iter::empty());
-    Request::new(head, Input::empty(), Arc::default()).expect("`*` is a target")
 }
 
 /// What `f` gives; for an abort and for a panic, the answer that a server gives.
@@ -226,13 +217,15 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
 /// The server's part in errors.
 struct Server<'a> {
     app: &'a dyn Application,
-    asked: Request,
+    asked: Option<Request>,
 }
 
 impl Server<'_> {
     /// The response, or what is sent instead.
     fn paged(&self, response: Response, panic: &mut Option<String>) -> Response {
-        caught(panic, || error_response(self.app, &self.asked, response))
+        caught(panic, || {
+            error_response(self.app, self.asked.as_ref(), response)
+        })
     }
 }
 
