@@ -111,6 +111,8 @@ mod media_type;
 mod request;
 mod response;
 mod route;
+// Static files and middleware need most of it, whichever of them are there.
+#[cfg_attr(not(feature = "static-files"), allow(dead_code))]
 mod semantics;
 pub mod sse;
 pub mod testing;
