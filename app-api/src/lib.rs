@@ -105,12 +105,15 @@ pub mod forms;
 mod header;
 mod input;
 mod limits;
+mod lint;
 // Forms and JSON need a half of it each.
 #[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
 mod media_type;
 mod request;
 mod response;
 mod route;
+// Static files and middleware need most of it, whichever of them are there.
+#[cfg_attr(not(feature = "static-files"), allow(dead_code))]
 mod semantics;
 #[cfg(feature = "sessions")]
 pub mod sessions;
@@ -136,6 +139,7 @@ pub use crate::files::{StaticFile, StaticFiles};
 pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
 pub use crate::limits::Limits;
+pub use crate::lint::{Validated, validate};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};

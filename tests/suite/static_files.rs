@@ -1,6 +1,6 @@
 //! Static files as clients over sockets see them.
 
-use greenway::{App, Engine, Request, Server, StaticFiles};
+use greenway::{App, Engine, Server, StaticFiles};
 use greenway_tests::request::{get, with};
 use greenway_tests::{Client, DEADLINE, TestServer, on_green_and_threads};
 use rustix::fs::{Advice, FileType, Mode, fadvise, mknodat};

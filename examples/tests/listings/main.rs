@@ -8,10 +8,12 @@
 mod answers;
 mod book;
 mod builder;
+mod errors;
 mod events;
 mod flags;
 mod forms;
 mod green;
+mod testing;
 
 // The listings as modules, those of the tour within it. Their `main`s are left over here.
 #[allow(dead_code)]
