@@ -20,6 +20,8 @@ mod contract;
 mod drops;
 #[path = "suite/environ.rs"]
 mod environ;
+#[path = "suite/error_pages.rs"]
+mod error_pages;
 #[path = "suite/files.rs"]
 mod files;
 #[path = "suite/forms.rs"]

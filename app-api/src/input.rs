@@ -92,6 +92,15 @@ impl Input {
         }
     }
 
+    /// What is left of it, if that is in memory.
+    pub(crate) fn full_copy(&self) -> Option<Bytes> {
+        match &self.kind {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => Some(bytes.clone()),
+            Kind::Source(_) => None,
+        }
+    }
+
     /// A body that arrives while it is read.
     #[must_use]
     pub fn new(source: Box<dyn InputSource>) -> Self {

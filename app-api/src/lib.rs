@@ -105,6 +105,7 @@ pub mod forms;
 mod header;
 mod input;
 mod limits;
+mod lint;
 // Forms and JSON need a half of it each.
 #[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
 mod media_type;
@@ -142,6 +143,7 @@ pub use crate::files::{StaticFile, StaticFiles};
 pub use crate::forms::{FileUpload, FormData};
 pub use crate::input::{Input, InputSource};
 pub use crate::limits::Limits;
+pub use crate::lint::{Validated, validate};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};

@@ -31,10 +31,10 @@
 //! - the application: [`App`], [`Application`], [`RouteBuilder`], [`Route`], [`Middleware`], [`Next`];
 //! - a request: [`Request`], [`Input`], [`Environ`], [`Peer`], [`ConnectionInfo`], [`Detached`];
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
-//! - errors: [`HttpError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
+//! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
-//! - trying it without a socket: [`testing`].
+//! - trying it without a socket: [`testing`], [`validate`].
 //!
 //! For those who run the server:
 //!

@@ -2,13 +2,15 @@
 
 use super::Served;
 use greenway::websocket::Upgrade;
-use greenway::{App, Body, Engine, Request, Server, green};
+use greenway::{App, Body, Engine, IntoResponse, Next, Request, Response, Server, green};
 use greenway_tests::request::{get, post, with};
 use greenway_tests::{Client, Gate, Program, RawSocket, Signal, on_green_and_threads};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 on_green_and_threads!(
     requests_are_counted_by_status,
+    a_caught_panic_does_not_vanish,
     connections_are_counted_by_state,
     departed_clients_are_counted,
     bytes_are_counted,
@@ -54,6 +56,18 @@ fn requests_are_counted_by_status(engine: Engine) {
     );
     assert!(text.contains(&info), "{text}");
     assert_prometheus_can_read(&text);
+}
+
+fn a_caught_panic_does_not_vanish(engine: Engine) {
+    let mut app = App::new();
+    app.install(|request: Request, next: Next<'_>| -> Response {
+        catch_unwind(AssertUnwindSafe(|| next.run(request)))
+            .unwrap_or_else(|_| "never mind".into_response())
+    });
+    app.get("/", |_: Request| -> () { panic!("boom") });
+    let served = serve(engine, app);
+    assert_eq!(served.get("/").text(), "never mind");
+    served.until_metric("greenway_handler_panics_total", 1.0);
 }
 
 fn websockets_are_counted(engine: Engine) {

@@ -208,9 +208,7 @@ fn a_refused_proxy_header_is_an_end_and_no_reset(engine: Engine) {
 const MESSAGES: usize = 40;
 const MESSAGE: usize = 100_000;
 
-fn send_all(
-    ws: &greenway::websocket::WebSocket,
-) -> Result<(), greenway::websocket::SocketError> {
+fn send_all(ws: &greenway::websocket::WebSocket) -> Result<(), greenway::websocket::SocketError> {
     (0..MESSAGES).try_for_each(|_| ws.send(vec![b'm'; MESSAGE]))
 }
 

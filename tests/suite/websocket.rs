@@ -3,7 +3,7 @@
 
 use greenway::green::{Queue, spawn};
 use greenway::websocket::{
-    self, CloseCode, ErrorKind, Message, Options, Origins, Upgrade, WebSocket, SocketError,
+    self, CloseCode, ErrorKind, Message, Options, Origins, SocketError, Upgrade, WebSocket,
 };
 use greenway::{App, Engine, HttpError, Request, Server, abort};
 use greenway_tests::websocket::{first, handshake, masked};

@@ -8,13 +8,17 @@ mod accept;
 mod debug;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 
 use self::accept::Kind;
 pub(crate) use self::debug::debug_page;
 use crate::response::content_type;
-use crate::{Application, Failure, Html, HttpError, IntoResponse, Request, Response, catch_abort};
+use crate::{
+    Application, Failure, Head, Html, HttpError, Input, IntoResponse, Request, Response,
+    catch_abort,
+};
 
 /// For servers: the response to be sent, where an application's response may have been
 /// [made of an error](Response::error). Then its body is that of a page: the application's own
@@ -22,6 +26,9 @@ use crate::{Application, Failure, Html, HttpError, IntoResponse, Request, Respon
 /// (RFC 9457), or a line of text. The headers of the page come to those that the error and the
 /// middleware have set. The status is the error's, unless the application's page has another one
 /// than 200. The [`Failure`] in the extensions is for the log.
+///
+/// The request is the one that was answered, made anew without its body; `None` if it could not be
+/// read, for which the application sees a `GET *`.
 ///
 /// ```
 /// use greenway_app::{App, testing::Client};
@@ -41,11 +48,21 @@ use crate::{Application, Failure, Html, HttpError, IntoResponse, Request, Respon
 #[cold]
 pub fn error_response<A: Application + ?Sized>(
     app: &A,
-    request: &Request,
+    request: Option<&Request>,
     mut response: Response,
 ) -> Response {
     let Some(error) = response.error() else {
         return response;
+    };
+    let unreadable;
+    let request = match request {
+        Some(request) => request,
+        None => {
+            let head = Head::build(Method::GET, "*", Version::HTTP_11, std::iter::empty());
+            let request = Request::new(head, Input::empty(), Arc::default());
+            unreadable = request.expect("`*` is a target");
+            &unreadable
+        }
     };
     let own = catch_abort(|| app.answer_error(request, error));
     match own.unwrap_or_else(|aborted| Some(aborted.into_response())) {

@@ -8,12 +8,14 @@
 mod answers;
 mod book;
 mod builder;
+mod errors;
 mod events;
 mod files;
 mod flags;
 mod forms;
 mod green;
 mod middleware;
+mod testing;
 
 // The listings as modules, those of the tour within it. Their `main`s are left over here.
 #[allow(dead_code)]

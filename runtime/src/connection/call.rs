@@ -13,6 +13,7 @@ use greenway_proto::http1::{self, RequestHead, RequestInfo};
 use http::Method;
 use log::Level;
 use std::any::Any;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -152,6 +153,9 @@ impl<T: Transport> Connection<T> {
                     return self.unsent(response);
                 }
                 response.fit_to(info);
+                if response.error().is_some() {
+                    return writer.send(self.paged(response));
+                }
                 writer.send(response)
             }))
         };
@@ -159,7 +163,12 @@ impl<T: Transport> Connection<T> {
             writer.touch(); // destructors may have waited
         }
         match result {
-            Ok(Ok(())) if !self.io.exchange.get().is_upgraded() => Outcome::Sent,
+            Ok(Ok(())) if !self.io.exchange.get().is_upgraded() => {
+                if let Some(note) = self.io.context.thread.here().take_note() {
+                    self.report_caught(&*note);
+                }
+                Outcome::Sent
+            }
             other => self.conclude(HandlerEnd::of(other), writer),
         }
     }
@@ -185,6 +194,11 @@ impl<T: Transport> Connection<T> {
             return self.finish_upgraded(upgraded, end, writer, line);
         }
         let service = &*self.io.service;
+        if !matches!(end, HandlerEnd::Panicked(_))
+            && let Some(note) = current().take_note()
+        {
+            self.report_caught(&*note);
+        }
         match end {
             HandlerEnd::Returned => Outcome::Sent,
             HandlerEnd::ClientGone => {
@@ -228,8 +242,8 @@ impl<T: Transport> Connection<T> {
             }
             HandlerEnd::Aborted(error) => self.send_error(writer, *error),
             HandlerEnd::Panicked(payload) => {
-                self.report_panic(line, payload);
-                self.send_error(writer, HttpError::new(500, "the handler failed"))
+                let text = self.report_panic(line, payload);
+                self.send_instead(writer, self.panicked(text))
             }
         }
     }
@@ -260,8 +274,20 @@ impl<T: Transport> Connection<T> {
     /// Counts and logs the panic of this request's handler.
     #[cold]
     #[inline(never)]
-    pub(super) fn report_panic(&self, line: &RequestLine, payload: Box<dyn Any + Send>) {
-        panics::report(&self.io.service, &self.kind(), line, payload);
+    pub(super) fn report_panic(&self, line: &RequestLine, payload: Box<dyn Any + Send>) -> String {
+        panics::report(&self.io.service, &self.kind(), line, payload)
+    }
+
+    /// Counts and logs a panic that the application has caught itself: it must not vanish.
+    #[cold]
+    #[inline(never)]
+    fn report_caught(&self, note: &dyn fmt::Display) {
+        let service = &*self.io.service;
+        service.metrics.panicked();
+        let kind = format!("panics of {}", self.kind());
+        let line = self.io.context.line().unwrap_or_default();
+        let what = format_args!("{line}: the application has caught a panic: {note}");
+        service.error_log.error(&kind, what);
     }
 
     #[cold]
@@ -298,10 +324,17 @@ impl<T: Transport> Connection<T> {
     #[cold]
     #[inline(never)]
     fn send_error(&self, writer: &mut ResponseWriter<'_, T>, error: HttpError) -> Outcome {
+        self.send_instead(writer, error.into_response())
+    }
+
+    /// Sends a response that was made of an error, by the application's page.
+    #[cold]
+    #[inline(never)]
+    fn send_instead(&self, writer: &mut ResponseWriter<'_, T>, response: Response) -> Outcome {
         if writer.has_started() {
             return Outcome::Cut;
         }
-        match writer.send(error.into_response()) {
+        match writer.send(self.paged_in_any_case(response)) {
             Ok(()) => Outcome::Sent,
             Err(_) => Outcome::Cut,
         }

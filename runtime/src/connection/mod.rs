@@ -23,6 +23,7 @@
 mod call;
 mod client;
 mod departure;
+mod error_page;
 mod handler_end;
 mod io;
 mod linger;
@@ -36,6 +37,8 @@ mod transport;
 mod upgrade;
 mod users;
 
+#[cfg(feature = "minihttp")]
+pub(crate) use error_page::read_again;
 pub(crate) use io::{Incoming, IoParts};
 pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
@@ -47,7 +50,7 @@ use client::ClientHandle;
 use departure::Client;
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::exchange::State;
-use greenway_proto::http1::{self, Reject, RequestHead};
+use greenway_proto::http1::{Reject, RequestHead};
 use io::BufferedIo;
 use response::Progress;
 use std::cell::Cell;
@@ -347,8 +350,8 @@ impl<T: Transport> Connection<T> {
     /// Answers what cannot be served.
     pub(crate) fn reject(&self, reject: &Reject) {
         let date = date(Instant::now());
-        self.io
-            .queue(|out| http1::error_response(out, reject.status, reject.reason, None, &date));
+        let response = self.refusal(reject, &date);
+        self.io.queue(|out| out.extend_from_slice(&response));
         self.io.exchange(|exchange| exchange.close());
         self.io.service.access_bad(&self.info, reject.status);
     }

@@ -172,7 +172,7 @@ impl<T: Transport> Connection<T> {
                 End::Failed
             }
             HandlerEnd::Panicked(payload) => {
-                self.report_panic(line, payload);
+                let _in_the_log = self.report_panic(line, payload);
                 End::Failed
             }
         }

@@ -8,12 +8,14 @@
 //! not a server for a public port.
 
 use super::Engine;
+use crate::connection::read_again;
 use crate::green::embed::{current, end_of_work};
 use crate::lock::lock;
 use crate::service::{Service, panics};
 use bytes::{BufMut, Bytes, BytesMut};
 use greenway_app::{
     ConnectionInfo, HttpError, Input, IntoResponse, Request, Response, ResponseParts,
+    error_response,
 };
 use greenway_proto::http1::{BodyLength, HeadReader};
 use http::{HeaderMap, StatusCode};
@@ -101,11 +103,26 @@ impl HttpService for Host {
         let _admission = self.service.lifecycle.admit();
         let is_head = request.method() == "HEAD";
         let line = format!("{} {}", request.method(), request.path());
+        let service = &*self.service;
         let mut response = match self.read(request) {
-            Ok(request) => call_catching(&self.service, request, &line),
+            Ok(request) => call_catching(service, &line, || service.app.call(request)),
             Err(error) => error.into_response(),
         };
         response.fit_to(&self.info);
+        let response = match response.error() {
+            None => response,
+            Some(_) => {
+                let head = format!("{line} HTTP/1.1\r\n\r\n");
+                let asked = read_again(
+                    head.as_bytes(),
+                    &service.config.head_limits,
+                    self.info.clone(),
+                );
+                call_catching(service, &line, || {
+                    error_response(&*service.app, asked.as_ref(), response)
+                })
+            }
+        };
         let error_log = &self.service.error_log;
         error_log.failure(&response, || {
             let kind = line.split('?').next().unwrap_or(&line);
@@ -149,18 +166,18 @@ impl Host {
 }
 
 /// Asks the application for a response, and makes one of whatever unwinds out of it.
-fn call_catching(service: &Service, request: Request, line: &str) -> Response {
+fn call_catching(service: &Service, line: &str, call: impl FnOnce() -> Response) -> Response {
     let result = {
         let me = current();
         let _noted = panics::Noted::new(&me);
-        catch_unwind(AssertUnwindSafe(|| service.app.call(request)))
+        catch_unwind(AssertUnwindSafe(call))
     };
     end_of_work(&current());
     result.unwrap_or_else(|payload| match payload.downcast::<HttpError>() {
         Ok(error) => error.into_response(),
         Err(payload) => {
             let kind = line.split('?').next().unwrap_or(line);
-            panics::report(service, kind, &line, payload);
+            let _in_the_log = panics::report(service, kind, &line, payload);
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 HttpError::new(500, "the handler failed"),

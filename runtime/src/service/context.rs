@@ -162,6 +162,11 @@ impl ConnContext {
         lock(&self.request).line.clone()
     }
 
+    /// What a trusted proxy has told of the present request's connection.
+    pub(crate) fn proxied(&self) -> Option<Arc<ConnectionInfo>> {
+        lock(&self.request).proxied.clone()
+    }
+
     /// The request is over; gives its line.
     pub(crate) fn take_request(&self) -> Option<RequestLine> {
         let mut info = lock(&self.request);

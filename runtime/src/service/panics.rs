@@ -134,7 +134,8 @@ fn is_of_application(symbol: &str) -> bool {
 }
 
 /// Counts and logs the panic that has ended a handler of this thread. `kind` is what its like
-/// have in common, such as method and route; `line` the request.
+/// have in common, such as method and route; `line` the request. Gives the message, and where it
+/// was, as it is in the log.
 #[cold]
 #[inline(never)] // not to be part of the frame of those that do not panic
 pub(crate) fn report(
@@ -142,21 +143,17 @@ pub(crate) fn report(
     kind: &str,
     line: &dyn fmt::Display,
     payload: Box<dyn Any + Send>,
-) {
+) -> String {
     service.metrics.panicked();
     let kind = format!("panics of {kind}");
-    match current().take_note() {
-        Some(note) => {
-            let what = format_args!("{line}: the handler panicked: {note}");
-            service.error_log.error(&kind, what);
-        }
-        None => {
-            let text = panic_message(&*payload);
-            let what = format_args!("{line}: the handler panicked: {text}");
-            service.error_log.error(&kind, what);
-        }
-    }
+    let text = match current().take_note() {
+        Some(note) => note.to_string(),
+        None => panic_message(&*payload).to_string(),
+    };
+    let what = format_args!("{line}: the handler panicked: {text}");
+    service.error_log.error(&kind, what);
     discard(payload);
+    text
 }
 
 /// Puts our hook in front of the one that is in place. Handlers' panics are noted; those of other

@@ -18,6 +18,11 @@ impl RequestLine {
         Self { head, end }
     }
 
+    /// The whole head, as it stood on the wire.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Bytes of the whole head.
     pub(crate) fn head_len(&self) -> usize {
         self.head.len()

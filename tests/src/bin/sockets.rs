@@ -17,7 +17,7 @@
 
 use greenway::green::sleep;
 use greenway::room::{Room, Since};
-use greenway::websocket::{CloseCode, Deflate, Options, WebSocket, SocketError};
+use greenway::websocket::{CloseCode, Deflate, Options, SocketError, WebSocket};
 use greenway::{App, Html, HttpError, Request, abort, sse};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,14 +8,21 @@
 //! A panic that is not an [`abort`](crate::abort) becomes the 500 that users would see, and
 //! [`Reply::panic`] has its message; the [`Failure`] behind a 5xx is logged.
 
+mod content;
+mod events;
+mod jar;
+
 use std::any::Any;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
+pub use self::events::ReceivedEvent;
+use self::jar::Jar;
 use crate::header::checked_header;
 use crate::{
     Application, BodyError, ConnectionInfo, Failure, Head, HttpError, Input, IntoResponse, Request,
@@ -35,6 +42,7 @@ use crate::{
 pub struct Client {
     app: Arc<dyn Application>,
     connection: Arc<ConnectionInfo>,
+    jar: Option<Jar>,
 }
 
 macro_rules! methods {
@@ -53,6 +61,7 @@ impl Client {
         Self {
             app: Arc::new(app),
             connection: Arc::default(),
+            jar: None,
         }
     }
 
@@ -84,6 +93,8 @@ impl Client {
             headers: HeaderMap::new(),
             input: Input::empty(),
             patience: None,
+            parts: Vec::new(),
+            redirects: 0,
         }
     }
 }
@@ -107,7 +118,16 @@ pub struct RequestBuilder<'a> {
     headers: HeaderMap,
     input: Input,
     patience: Option<usize>,
+    /// Those of a form.
+    parts: Vec<u8>,
+    redirects: usize,
 }
+
+/// Redirects that are followed in a row.
+const REDIRECTS: usize = 10;
+
+/// What is done with each chunk.
+type OnChunk<'a> = &'a mut dyn FnMut(&Bytes) -> ControlFlow<()>;
 
 impl RequestBuilder<'_> {
     /// Adds a header. `Host: localhost` is there unless given.
@@ -151,13 +171,88 @@ impl RequestBuilder<'_> {
         self
     }
 
+    /// Follows redirects, up to 10 in a row, as browsers do: with GET, but for 307 and 308, which
+    /// repeat the request as it was. Those that lead to another host are not followed.
+    ///
+    /// ```
+    /// use greenway_app::{App, Request, testing::Client};
+    ///
+    /// let mut app = App::new();
+    /// app.post("/login", |request: Request| request.redirect("/home"));
+    /// app.get("/home", |_: Request| "welcome");
+    /// let client = Client::new(app);
+    /// assert_eq!(client.post("/login").send().status(), 303);
+    /// assert_eq!(client.post("/login").follow().send().text(), "welcome");
+    /// ```
+    pub fn follow(mut self) -> Self {
+        self.redirects = REDIRECTS;
+        self
+    }
+
     /// Calls the application and takes its whole answer.
     pub fn send(self) -> Reply {
+        self.send_each(|_| ControlFlow::Continue(()))
+    }
+
+    /// As [`send`](RequestBuilder::send), and looks at each chunk when it is sent, before the next
+    /// one is made. With [`ControlFlow::Break`] the client leaves: for streams that do not end by
+    /// themselves.
+    ///
+    /// ```
+    /// use greenway_app::{Body, Request, testing::Client};
+    /// use std::ops::ControlFlow;
+    ///
+    /// let client = Client::new(|_: Request| Body::iter((1..).map(|n| n.to_string())));
+    /// let reply = client.get("/").send_each(|chunk| match &chunk[..] {
+    ///     b"3" => ControlFlow::Break(()),
+    ///     _ => ControlFlow::Continue(()),
+    /// });
+    /// assert_eq!(reply.text(), "123");
+    /// assert!(reply.error().unwrap().is_gone());
+    /// ```
+    pub fn send_each(self, mut on_chunk: impl FnMut(&Bytes) -> ControlFlow<()>) -> Reply {
+        let mut request = self.with_parts();
+        loop {
+            let client = request.client;
+            let next = request.redirects.checked_sub(1).map(|left| {
+                let (method, headers) = (request.method.clone(), request.headers.clone());
+                let target = request.target.clone();
+                (left, method, headers, target, request.input.full_copy())
+            });
+            let reply = request.send_once(&mut on_chunk);
+            let Some((redirects, method, headers, target, body)) = next else {
+                return reply;
+            };
+            let Some(location) = redirect_of(&reply, &target) else {
+                return reply;
+            };
+            let same = matches!(reply.status.as_u16(), 307 | 308);
+            let get = !same && method != Method::HEAD;
+            request = client.request(if get { Method::GET } else { method }, &location);
+            request.redirects = redirects;
+            request.headers = headers;
+            if get {
+                request.headers.remove("content-type");
+            } else if let Some(body) = body {
+                request = request.body(body);
+            }
+        }
+    }
+
+    fn send_once(self, on_chunk: OnChunk<'_>) -> Reply {
         let head_only = self.method == Method::HEAD;
         let mut headers = self.headers;
         headers
             .entry("host")
             .or_insert(HeaderValue::from_static("localhost"));
+        let path = self.target.split('?').next().unwrap_or_default().to_owned();
+        if let Some(jar) = &self.client.jar
+            && !headers.contains_key("cookie")
+            && let Some(cookies) = jar.header(&path, self.client.connection.scheme == "https")
+            && let Ok(cookies) = HeaderValue::try_from(cookies)
+        {
+            headers.insert("cookie", cookies);
+        }
         match self.input.length() {
             // As clients do: no header for no body.
             Some(0) => {}
@@ -177,10 +272,7 @@ impl RequestBuilder<'_> {
         let request = Request::new(head, self.input, Arc::clone(&self.client.connection));
         let server = Server {
             app: &*self.client.app,
-            asked: match &request {
-                Ok(request) => request.head_only(),
-                Err(_) => unreadable(),
-            },
+            asked: request.as_ref().ok().map(Request::head_only),
         };
         let mut panic = None;
         let response = match request {
@@ -189,16 +281,35 @@ impl RequestBuilder<'_> {
         };
         let mut response = server.paged(response, &mut panic);
         response.fit_to(&self.client.connection);
-        let mut reply = Reply::drive(response, head_only, self.patience, &server);
+        let mut reply = Reply::drive(response, head_only, self.patience, &server, on_chunk);
         reply.panic = reply.panic.or(panic);
+        if let Some(jar) = &self.client.jar {
+            jar.keep(&path, &reply.headers);
+        }
         reply
     }
 }
 
-/// What is left of a request where the server could not read it.
-fn unreadable() -> Request {
-    let head = Head::build(Method::GET, "*", Version::HTTP_11, std::iter::empty());
-    Request::new(head, Input::empty(), Arc::default()).expect("`*` is a target")
+/// Where a reply sends the client, as a target on this host.
+fn redirect_of(reply: &Reply, asked: &str) -> Option<String> {
+    if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = reply.header("location")?.split('#').next()?;
+    if location.starts_with('/') {
+        return (!location.starts_with("//")).then(|| location.to_owned());
+    }
+    let local = ["http://localhost", "https://localhost"];
+    if let Some(rest) = local.iter().find_map(|host| location.strip_prefix(host)) {
+        let target = if rest.is_empty() { "/" } else { rest };
+        return target.starts_with('/').then(|| target.to_owned());
+    }
+    if location.contains(':') {
+        return None;
+    }
+    let path = asked.split('?').next()?;
+    let (directory, _) = path.rsplit_once('/')?;
+    Some(format!("{directory}/{location}"))
 }
 
 /// What `f` gives; for an abort and for a panic, the answer that a server gives.
@@ -223,13 +334,15 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
 /// The server's part in errors.
 struct Server<'a> {
     app: &'a dyn Application,
-    asked: Request,
+    asked: Option<Request>,
 }
 
 impl Server<'_> {
     /// The response, or what is sent instead.
     fn paged(&self, response: Response, panic: &mut Option<String>) -> Response {
-        caught(panic, || error_response(self.app, &self.asked, response))
+        caught(panic, || {
+            error_response(self.app, self.asked.as_ref(), response)
+        })
     }
 }
 
@@ -249,6 +362,7 @@ impl Reply {
         head_only: bool,
         patience: Option<usize>,
         server: &Server<'_>,
+        on_chunk: OnChunk<'_>,
     ) -> Self {
         let (parts, body) = response.into_parts();
         if let Some(failure) = parts.extensions.get::<Failure>() {
@@ -269,6 +383,7 @@ impl Reply {
             chunks: Vec::new(),
             started: false,
             patience,
+            on_chunk,
         };
         let result = catch_unwind(AssertUnwindSafe(|| {
             catch_abort(|| body.send_to(&mut wire))
@@ -291,6 +406,7 @@ impl Reply {
 
     /// An error before the head went out is a clean answer.
     fn failed(error: BodyError, mut panic: Option<String>, server: &Server<'_>) -> Self {
+        let mut ignored = |_: &Bytes| ControlFlow::Continue(());
         let answer = match error.http_error() {
             Some(own) => {
                 let mut answer = HttpError::new(own.status(), own.message().to_owned());
@@ -300,7 +416,7 @@ impl Reply {
             None => HttpError::new(500, ""),
         };
         let response = server.paged(answer.into_response(), &mut panic);
-        let mut reply = Self::drive(response, false, None, server);
+        let mut reply = Self::drive(response, false, None, server, &mut ignored);
         reply.error = Some(error);
         reply.panic = reply.panic.or(panic);
         reply
@@ -342,6 +458,25 @@ impl Reply {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is not the JSON of a `T`; the message shows the reply.
+    #[cfg(feature = "json")]
+    #[must_use]
+    #[track_caller]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        match serde_json::from_slice(&self.bytes()) {
+            Ok(value) => value,
+            Err(error) => panic!(
+                "the reply ({}) is not as expected: {error}: {}",
+                self.status,
+                self.text()
+            ),
+        }
+    }
+
     /// What the application's panic said, if it has panicked: the client of a server gets a 500, or
     /// a response that is cut off, and the message is in the log.
     #[must_use]
@@ -357,16 +492,21 @@ impl Reply {
 }
 
 /// The sink of a client that may lose patience.
-struct Wire {
+struct Wire<'a> {
     chunks: Vec<Bytes>,
     started: bool,
     patience: Option<usize>,
+    on_chunk: OnChunk<'a>,
 }
 
-impl Sink for Wire {
+impl Sink for Wire<'_> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
         self.start()?;
+        let flow = (self.on_chunk)(&chunk);
         self.chunks.push(chunk);
+        if flow.is_break() {
+            self.patience = Some(self.chunks.len());
+        }
         Ok(())
     }
 
@@ -539,5 +679,40 @@ mod tests {
         assert_eq!((cut.status().as_u16(), cut.text().as_str()), (200, "a"));
         assert_eq!(cut.panic(), Some("boom"));
         assert!(cut.error().is_some());
+    }
+
+    #[test]
+    fn redirects_are_followed_on_demand() {
+        let mut app = crate::App::new();
+        app.post("/303", |request: Request| request.redirect("/end?a"));
+        app.post("/307", |request: Request| {
+            request.redirect("/end").with_status(307)
+        });
+        app.get("/dir/relative", |_: Request| Response::redirect("end", 302));
+        app.get("/dir/end", |_: Request| "in the directory");
+        app.get("/loop", |request: Request| request.redirect("/loop"));
+        app.get("/away", |_: Request| {
+            Response::redirect("https://example.org/", 302)
+        });
+        app.get("/far", |_: Request| {
+            Response::redirect("//example.org/", 302)
+        });
+        app.any("/end", |request: Request| {
+            let body = request.body(99)?;
+            Ok(format!(
+                "{} {} {body:?}",
+                request.method(),
+                request.target()
+            ))
+        });
+        let client = Client::new(app);
+        let post = |path| client.post(path).body("x").follow().send().text();
+        assert_eq!(post("/303"), "GET /end?a b\"\"");
+        assert_eq!(post("/307"), "POST /end b\"x\"");
+        let get = |path| client.get(path).follow().send();
+        assert_eq!(get("/dir/relative").text(), "in the directory");
+        for (path, status) in [("/loop", 303), ("/away", 302), ("/far", 302)] {
+            assert_eq!(get(path).status(), status, "{path}");
+        }
     }
 }

@@ -1,0 +1,122 @@
+//! What is sent for an error: the application is asked for its page.
+//!
+//! What must stay true: all of this is kept out of the way of requests that go well, of their time
+//! and of their stack; and whatever a page does, there is a response.
+
+use super::Connection;
+use super::transport::Transport;
+use crate::green::embed::{Unwind, current};
+use crate::service::panics;
+use bytes::BytesMut;
+use greenway_app::{
+    ConnectionInfo, Failure, HttpError, Input, IntoResponse, Request, Response, Version,
+    error_response,
+};
+use greenway_proto::http1::{self, HeadLimits, HeadReader, Reject, RequestInfo};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What is said of a handler that has failed.
+const FAILED: &str = "the handler failed";
+
+impl<T: Transport> Connection<T> {
+    /// The response to be sent for one that was made of an error, within what catches a handler's
+    /// unwinding.
+    #[cold]
+    #[inline(never)] // not to be part of the frame of those below which handlers run
+    pub(super) fn paged(&self, response: Response) -> Response {
+        error_response(&*self.io.service.app, self.asked().as_ref(), response)
+    }
+
+    /// The same where nothing catches it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn paged_in_any_case(&self, response: Response) -> Response {
+        let status = response.status();
+        let service = &*self.io.service;
+        let asked = self.asked();
+        let result = {
+            let me = current();
+            let _noted = panics::Noted::new(&me);
+            // Unwind safety: as with a handler, the application is what is shared.
+            catch_unwind(AssertUnwindSafe(|| {
+                error_response(&*service.app, asked.as_ref(), response)
+            }))
+        };
+        result.unwrap_or_else(|payload| {
+            // One that was interrupted is not in the log: the reason for it is, or will be.
+            if Unwind::of(&*payload).is_none() {
+                let line = self.io.context.line().unwrap_or_default();
+                self.report_panic(&line, payload);
+            }
+            HttpError::new(status, "").into_response()
+        })
+    }
+
+    /// What a handler that has panicked is answered with. The panic is in the log already, so its
+    /// text is for a page of the application's author only.
+    #[cold]
+    pub(super) fn panicked(&self, text: String) -> Response {
+        let mut response = HttpError::new(500, FAILED)
+            .with_source(text)
+            .into_response();
+        response.extensions_mut().remove::<Failure>();
+        response
+    }
+
+    /// The response to what is no request, as it stands on the wire.
+    #[cold]
+    pub(super) fn refusal(&self, reject: &Reject, date: &http1::Date) -> Vec<u8> {
+        let refused = HttpError::new(reject.status, reject.reason).into_response();
+        let mut out = Vec::new();
+        let wire = self.paged_in_any_case(refused).into_wire();
+        let (status, headers) = (wire.status, wire.headers.as_deref());
+        let Ok(body) = wire.body.into_full() else {
+            http1::error_response(&mut out, reject.status, reject.reason, None, date);
+            return out;
+        };
+        let asked = RequestInfo {
+            head: false,
+            version: Version::HTTP_11,
+            keep_alive: false,
+        };
+        let plan = http1::plan(&asked, status, headers, Some(body.len() as u64));
+        let content_type = wire.content_type.as_ref();
+        http1::write_head(
+            &mut out,
+            asked.version,
+            status,
+            content_type,
+            headers,
+            &plan,
+            date,
+        );
+        if plan.send_body {
+            out.extend_from_slice(&body);
+        }
+        out
+    }
+
+    /// The present request without its body, read anew from its head, as the application has the
+    /// first one. `None` where it could not be read.
+    fn asked(&self) -> Option<Request> {
+        let line = self.io.context.line()?;
+        let info = self.io.context.proxied();
+        read_again(
+            line.head(),
+            &self.io.service.config.head_limits,
+            info.unwrap_or_else(|| self.info.clone()),
+        )
+    }
+}
+
+/// A request of this head, which a server has read before.
+#[cold]
+pub(crate) fn read_again(
+    head: &[u8],
+    limits: &HeadLimits,
+    info: Arc<ConnectionInfo>,
+) -> Option<Request> {
+    let read = HeadReader::default().read(&mut BytesMut::from(head), limits);
+    Request::new(read.ok().flatten()?.head, Input::empty(), info).ok()
+}
