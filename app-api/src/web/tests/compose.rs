@@ -1,7 +1,7 @@
 //! Applications within applications, names, filters, shared values, hosts.
 
 use super::*;
-use crate::{ConnectionInfo, HttpError, UrlError};
+use crate::{ConnectionInfo, UrlError};
 
 /// Where it is, as WSGI says it.
 #[allow(clippy::needless_pass_by_value)]
