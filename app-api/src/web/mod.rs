@@ -8,6 +8,7 @@ mod around;
 mod compose;
 mod errors;
 mod middleware;
+mod pages;
 mod router;
 mod routes;
 #[cfg(test)]
@@ -19,9 +20,9 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 
-use self::errors::ErrorPages;
 use self::middleware::{Endpoint, Layer, answer};
 pub use self::middleware::{Middleware, Next};
+use self::pages::ErrorPages;
 use self::router::Router;
 pub use self::routes::RouteBuilder;
 use crate::request::params::Capture;
