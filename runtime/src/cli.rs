@@ -6,7 +6,7 @@ use crate::server::{
     OnSignal, Server, SignalAction, catch_signals, inherited_sockets, reap_as_init,
 };
 use crate::service::log_writer::Troubles;
-use crate::service::settings::{SETTINGS, Setting, Settings};
+use crate::service::settings::{self, Setting, Settings};
 use crate::service::{LogFile, LogWriter, logger};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -83,7 +83,7 @@ fn command() -> Command {
         .about("A Greenway application")
         .version(crate::VERSION)
         .max_term_width(100)
-        .args(SETTINGS.iter().map(flag))
+        .args(settings::all().map(flag))
 }
 
 fn flag(setting: &'static Setting) -> Arg {
@@ -122,13 +122,13 @@ fn flag(setting: &'static Setting) -> Arg {
 }
 
 /// The settings of a command line that clap has accepted.
-fn settings(matches: &ArgMatches) -> Settings {
+fn read(matches: &ArgMatches) -> Settings {
     let mut settings = Settings::default();
     let given = |setting: &&Setting| {
         let source = matches.value_source(setting.flag);
         source.is_some_and(|source| source != ValueSource::DefaultValue)
     };
-    for setting in SETTINGS.iter().filter(given) {
+    for setting in settings::all().filter(given) {
         let values: Vec<String> = if setting.is_switch() {
             vec![matches.get_flag(setting.flag).to_string()]
         } else {
@@ -136,8 +136,8 @@ fn settings(matches: &ArgMatches) -> Settings {
             values.cloned().collect()
         };
         for value in values {
-            let read = setting.read(&mut settings, &value);
-            read.expect("clap has checked it with the same function");
+            let taken = setting.read(&mut settings, &value);
+            taken.expect("clap has checked it with the same function");
         }
     }
     let bind = &mut settings.server.bind;
@@ -192,7 +192,7 @@ pub fn serve(app: impl Application) -> ! {
         .into_owned();
     let mut operator = Operator::new();
     let matches = command().bin_name(name).try_get_matches();
-    let settings = settings(&matches.unwrap_or_else(|error| refuse_flags(&operator, &error)));
+    let settings = read(&matches.unwrap_or_else(|error| refuse_flags(&operator, &error)));
     open_error_log(&mut operator, &settings);
 
     let caught = catch_signals().unwrap_or_else(|error| no_signals(&operator, &error));
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn what_is_not_given_is_as_in_the_builder() {
         let matches = command().try_get_matches_from(["app"]).unwrap();
-        let mut settings = settings(&matches);
+        let mut settings = read(&matches);
         settings.server.bind.clear(); // $PORT may be set
         assert_eq!(
             format!("{settings:?}"),

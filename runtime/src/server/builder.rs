@@ -355,7 +355,7 @@ impl std::fmt::Debug for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::settings::{SETTINGS, Setting, Settings};
+    use crate::service::settings::{self, Setting, Settings};
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
@@ -412,9 +412,7 @@ mod tests {
     /// The settings that are a server's, and not the program's as a whole.
     fn servers() -> impl Iterator<Item = &'static Setting> {
         let of_the_program = ["error-logfile", "log-level"];
-        SETTINGS
-            .iter()
-            .filter(move |setting| !of_the_program.contains(&setting.flag))
+        settings::all().filter(move |setting| !of_the_program.contains(&setting.flag))
     }
 
     /// Methods have the names of flags. Those of the access log are spelt in words.

@@ -1,0 +1,237 @@
+//! Every setting once: its flag, where its value lies, and what people are told of it.
+//!
+//! The command line is made from [`all`], whose defaults are those of [`Config`]. The methods
+//! of [`Server`](crate::Server) and the table in the book are held against it by tests. Names are
+//! gunicorn's where gunicorn has the setting. Times are in seconds and sizes in bytes.
+
+mod clocks;
+mod limits;
+mod logs;
+mod proxies;
+mod serving;
+mod stacks;
+mod value;
+
+use self::clocks::CLOCKS;
+use self::limits::LIMITS;
+use self::logs::LOGS;
+use self::proxies::PROXIES;
+use self::serving::SERVING;
+use self::stacks::STACKS;
+use self::value::Value;
+use super::config::Config;
+use log::LevelFilter;
+
+/// What a command line decides: the server, and what belongs to the program as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) server: Config,
+    /// Where the server's own log goes; `-` is the standard error.
+    pub(crate) error_log: String,
+    pub(crate) log_level: LevelFilter,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            server: Config::default(),
+            error_log: "-".to_owned(),
+            log_level: LevelFilter::Info,
+        }
+    }
+}
+
+/// One setting.
+pub(crate) struct Setting {
+    /// The long flag, without its dashes.
+    pub(crate) flag: &'static str,
+    pub(crate) short: Option<char>,
+    /// Another name of the flag, which gunicorn has.
+    pub(crate) alias: Option<&'static str>,
+    /// The environment variable that stands in for the flag.
+    pub(crate) env: Option<&'static str>,
+    /// What the flag takes, with the unit: `SECONDS`, `BYTES`. Empty for a switch.
+    pub(crate) value: &'static str,
+    /// Its default in words, where the value itself says too little. Else the value is shown.
+    pub(crate) default: Option<&'static str>,
+    pub(crate) help: &'static str,
+    /// The largest number that makes sense.
+    most: usize,
+    /// 0 stands for no limit.
+    zero_is_none: bool,
+    at: fn(&mut Settings) -> &mut dyn Value,
+}
+
+impl Setting {
+    const fn new(
+        flag: &'static str,
+        value: &'static str,
+        at: fn(&mut Settings) -> &mut dyn Value,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            flag,
+            short: None,
+            alias: None,
+            env: None,
+            value,
+            default: None,
+            help,
+            most: usize::MAX,
+            zero_is_none: false,
+            at,
+        }
+    }
+
+    const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+
+    const fn alias(mut self, name: &'static str) -> Self {
+        self.alias = Some(name);
+        self
+    }
+
+    const fn env(mut self, name: &'static str) -> Self {
+        self.env = Some(name);
+        self
+    }
+
+    const fn default(mut self, words: &'static str) -> Self {
+        self.default = Some(words);
+        self
+    }
+
+    const fn most(mut self, number: usize) -> Self {
+        self.most = number;
+        self
+    }
+
+    const fn zero_is_none(mut self) -> Self {
+        self.zero_is_none = true;
+        self
+    }
+
+    /// Whether the flag takes no value.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.value.is_empty()
+    }
+
+    /// Whether the flag may be given several times.
+    pub(crate) fn is_list(&self) -> bool {
+        (self.at)(&mut Settings::default()).is_list()
+    }
+
+    /// Takes the value from `text`.
+    ///
+    /// # Errors
+    /// What would be right, for the one who gave it.
+    pub(crate) fn read(&self, settings: &mut Settings, text: &str) -> Result<(), String> {
+        let too_much = |number: usize| number > self.most;
+        if text.parse().is_ok_and(too_much) {
+            return Err(format!("a whole number from 1 to {}", self.most));
+        }
+        let place = (self.at)(settings);
+        if self.zero_is_none && text.parse() == Ok(0.0) {
+            place.lift();
+            return Ok(());
+        }
+        place.read(text)
+    }
+
+    /// The default as the flag would take it; `None` if it is described in words.
+    pub(crate) fn default_text(&self) -> Option<String> {
+        match self.default {
+            Some(_) => None,
+            None => Some((self.at)(&mut Settings::default()).show()),
+        }
+    }
+}
+
+/// All settings, in the order of `--help`.
+pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+    [SERVING, CLOCKS, LIMITS, STACKS, LOGS, PROXIES]
+        .into_iter()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::config::FOR_EVER;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    #[test]
+    fn a_default_that_is_shown_is_the_default_that_is_used() {
+        let expected = format!("{:?}", Settings::default());
+        let mut settings = Settings::default();
+        for setting in all() {
+            if let Some(text) = setting.default_text() {
+                let read = setting.read(&mut settings, &text);
+                assert_eq!(read, Ok(()), "--{} {text}", setting.flag);
+            }
+        }
+        assert_eq!(format!("{settings:?}"), expected);
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        let mut names = BTreeSet::new();
+        for setting in all() {
+            let short = setting.short.map(String::from);
+            let all = [Some(setting.flag), setting.alias, short.as_deref()];
+            for name in all.into_iter().flatten() {
+                assert!(names.insert(name.to_owned()), "--{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        let read = |flag: &str, text: &str| {
+            let setting = all().find(|setting| setting.flag == flag);
+            setting.expect(flag).read(&mut Settings::default(), text)
+        };
+        for (flag, good, bad) in [
+            ("threads", "1", "0"),
+            ("stack-size", "1073741824", "1073741825"),
+            ("timeout", "0.5", "-1"),
+            ("limit-request-body", "0", "-1"),
+            ("backlog", "0", "4294967296"),
+            ("websocket-stop-code", "1012", "1005"),
+            ("limit-request-fields", "500", "1073741825"),
+            ("limit-request-field-size", "131072", "1073741825"),
+            ("header-timeout", "1e19", "1e30"),
+            ("write-timeout", "0", "nan"),
+        ] {
+            assert_eq!(read(flag, good), Ok(()), "--{flag} {good}");
+            assert!(read(flag, bad).is_err(), "--{flag} {bad}");
+        }
+    }
+
+    #[test]
+    fn zero_is_no_limit_and_what_no_clock_sees_is_for_ever() {
+        let mut settings = Settings::default();
+        let mut read = |flag: &str, text: &str| {
+            let setting = all().find(|setting| setting.flag == flag);
+            setting.expect(flag).read(&mut settings, text).expect(text);
+        };
+        read("timeout", "0");
+        read("body-timeout", "0.0");
+        read("write-timeout", "1e19");
+        read("limit-request-line", "0");
+        read("keep-alive", "0");
+        read("graceful-timeout", "0");
+        let Config {
+            clocks,
+            head_limits,
+            graceful_timeout,
+            ..
+        } = settings.server;
+        assert_eq!([clocks.handler, clocks.body, clocks.write], [FOR_EVER; 3]);
+        assert_eq!(head_limits.line, usize::MAX);
+        assert_eq!([clocks.keep_alive, graceful_timeout], [Duration::ZERO; 2]);
+    }
+}
