@@ -74,6 +74,8 @@ mod rfc_target;
 // The third engine, and what is outside of any.
 #[path = "suite/command_line.rs"]
 mod command_line;
+#[path = "suite/config.rs"]
+mod config;
 #[path = "suite/minihttp.rs"]
 mod minihttp;
 // Green threads.

@@ -40,6 +40,9 @@ pub struct ConnectionInfo {
     /// [`scheme`](ConnectionInfo::scheme) of a request are then what it says.
     /// `false` by default.
     pub trusted_proxy: bool,
+    /// Whether the server runs for development (`--debug`): the application may
+    /// show its clients what goes wrong inside of it. `false` by default.
+    pub debug: bool,
 }
 
 impl ConnectionInfo {
@@ -54,6 +57,7 @@ impl ConnectionInfo {
             engine: "none",
             multithread: false,
             trusted_proxy: false,
+            debug: false,
         }
     }
 
@@ -89,6 +93,13 @@ impl ConnectionInfo {
     #[must_use]
     pub fn with_trusted_proxy(mut self, trusted: bool) -> Self {
         self.trusted_proxy = trusted;
+        self
+    }
+
+    /// Sets [`debug`](ConnectionInfo::debug).
+    #[must_use]
+    pub fn with_debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
         self
     }
 }

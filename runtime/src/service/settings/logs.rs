@@ -38,4 +38,12 @@ pub(super) static LOGS: &[Setting] = &[
         "Show metrics for Prometheus at /metrics on HOST:PORT.",
     )
     .default("nowhere"),
+    Setting::new(
+        "debug",
+        "",
+        |all| &mut all.server.debug,
+        "For development: the application may show its clients what goes wrong inside of it. Never \
+         on a public server.",
+    )
+    .default("off"),
 ];

@@ -2,7 +2,9 @@
 //!
 //! The command line is made from [`all`], whose defaults are those of [`Config`]. The methods
 //! of [`Server`](crate::Server) and the table in the book are held against it by tests. Names are
-//! gunicorn's where gunicorn has the setting. Times are in seconds and sizes in bytes.
+//! gunicorn's where gunicorn has the setting. Times are in seconds and sizes in bytes. Where a value
+//! comes from (a flag, the environment, a file, the program) is no matter of this table: all of them
+//! give text, which is read here.
 
 mod clocks;
 mod limits;
@@ -48,8 +50,8 @@ pub(crate) struct Setting {
     pub(crate) short: Option<char>,
     /// Another name of the flag, which gunicorn has.
     pub(crate) alias: Option<&'static str>,
-    /// The environment variable that stands in for the flag.
-    pub(crate) env: Option<&'static str>,
+    /// Another environment variable than [`variable`](Self::variable), which gunicorn has.
+    pub(crate) other_variable: Option<&'static str>,
     /// What the flag takes, with the unit: `SECONDS`, `BYTES`. Empty for a switch.
     pub(crate) value: &'static str,
     /// Its default in words, where the value itself says too little. Else the value is shown.
@@ -73,7 +75,7 @@ impl Setting {
             flag,
             short: None,
             alias: None,
-            env: None,
+            other_variable: None,
             value,
             default: None,
             help,
@@ -93,8 +95,8 @@ impl Setting {
         self
     }
 
-    const fn env(mut self, name: &'static str) -> Self {
-        self.env = Some(name);
+    const fn other_variable(mut self, name: &'static str) -> Self {
+        self.other_variable = Some(name);
         self
     }
 
@@ -118,9 +120,41 @@ impl Setting {
         self.value.is_empty()
     }
 
-    /// Whether the flag may be given several times.
+    /// Whether there may be several values.
     pub(crate) fn is_list(&self) -> bool {
         (self.at)(&mut Settings::default()).is_list()
+    }
+
+    /// Whether its values are numbers.
+    pub(crate) fn is_number(&self) -> bool {
+        ["N", "SECONDS", "BYTES", "CODE"].contains(&self.value)
+    }
+
+    /// Whether its value is itself a list, with commas, that may be empty.
+    pub(crate) fn is_comma_list(&self) -> bool {
+        self.value == "LIST"
+    }
+
+    /// The environment variable that stands in for the flag.
+    pub(crate) fn variable(&self) -> String {
+        format!("{VARIABLES}{}", self.flag.replace('-', "_").to_uppercase())
+    }
+
+    /// Puts `texts` in the place of the value that there is; several only if it is a list.
+    ///
+    /// # Errors
+    /// The text that is wrong, and what would be right.
+    pub(crate) fn replace<'a>(
+        &self,
+        settings: &mut Settings,
+        texts: &'a [String],
+    ) -> Result<(), (&'a str, String)> {
+        (self.at)(settings).clear();
+        for text in texts {
+            let taken = self.read(settings, text);
+            taken.map_err(|right| (text.as_str(), right))?;
+        }
+        Ok(())
     }
 
     /// Takes the value from `text`.
@@ -140,14 +174,38 @@ impl Setting {
         place.read(text)
     }
 
-    /// The default as the flag would take it; `None` if it is described in words.
-    pub(crate) fn default_text(&self) -> Option<String> {
-        match self.default {
-            Some(_) => None,
-            None => Some((self.at)(&mut Settings::default()).show()),
+    /// The value as the flag would take it; empty if there is none.
+    pub(crate) fn show(&self, settings: &Settings) -> String {
+        let mut settings = settings.clone();
+        let shown = (self.at)(&mut settings).show();
+        if self.zero_is_none {
+            (self.at)(&mut settings).lift();
+            if (self.at)(&mut settings).show() == shown {
+                return "0".to_owned();
+            }
         }
+        shown
+    }
+
+    /// Each of the values as the flag would take it.
+    pub(crate) fn show_each(&self, settings: &Settings) -> Vec<String> {
+        (self.at)(&mut settings.clone()).show_each()
+    }
+
+    /// Whether `settings` have another value than ours.
+    pub(crate) fn is_changed_in(&self, settings: &Settings) -> bool {
+        self.show(settings) != self.show(&Settings::default())
+    }
+
+    /// The default among `defaults` as the flag would take it; `None` if it is described in words.
+    pub(crate) fn default_text(&self, defaults: &Settings) -> Option<String> {
+        let in_words = self.default.is_some() && !self.is_changed_in(defaults);
+        (!in_words).then(|| self.show(defaults))
     }
 }
+
+/// What the names of all our environment variables begin with.
+pub(crate) const VARIABLES: &str = "GREENWAY_";
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
@@ -168,7 +226,7 @@ mod tests {
         let expected = format!("{:?}", Settings::default());
         let mut settings = Settings::default();
         for setting in all() {
-            if let Some(text) = setting.default_text() {
+            if let Some(text) = setting.default_text(&Settings::default()) {
                 let read = setting.read(&mut settings, &text);
                 assert_eq!(read, Ok(()), "--{} {text}", setting.flag);
             }

@@ -8,9 +8,9 @@ pub(super) static PROXIES: &[Setting] = &[
         "LIST",
         |all| &mut all.server.forwarded_allow,
         "Proxies whose X-Forwarded-For, -Proto, -Host and Forwarded fields are believed: addresses \
-         and networks, with commas between them; * for everybody.",
+         and networks, with commas between them; * for everybody. Also from $FORWARDED_ALLOW_IPS.",
     )
-    .env("FORWARDED_ALLOW_IPS"),
+    .other_variable("FORWARDED_ALLOW_IPS"),
     Setting::new(
         "proxy-protocol",
         "",

@@ -12,8 +12,7 @@ const ENGINES: &str = "Where handlers run: green (a green thread for each connec
 pub(super) static SERVING: &[Setting] = &[
     Setting::new("engine", "ENGINE", |all| &mut all.server.engine, ENGINES)
         .short('k')
-        .alias("worker-class")
-        .env("GREENWAY_ENGINE"),
+        .alias("worker-class"),
     Setting::new(
         "bind",
         "ADDRESS",
@@ -31,7 +30,6 @@ pub(super) static SERVING: &[Setting] = &[
         |all| &mut all.server.green.workers,
         "OS threads that run green threads.",
     )
-    .env("GREENWAY_CORES")
     .default("one for each core"),
     Setting::new(
         "threads",

@@ -21,6 +21,14 @@ pub(super) trait Value {
     fn is_list(&self) -> bool {
         false
     }
+
+    /// Makes a list empty.
+    fn clear(&mut self) {}
+
+    /// The items of a list; else the value.
+    fn show_each(&self) -> Vec<String> {
+        vec![self.show()]
+    }
 }
 
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
@@ -126,6 +134,14 @@ impl Value for Vec<String> {
     fn is_list(&self) -> bool {
         true
     }
+
+    fn clear(&mut self) {
+        Vec::clear(self);
+    }
+
+    fn show_each(&self) -> Vec<String> {
+        self.clone()
+    }
 }
 
 impl<T: Value + Default> Value for Option<T> {
@@ -183,7 +199,7 @@ impl Value for Format {
     }
 
     fn show(&self) -> String {
-        String::new() // its default is described in words
+        self.to_string()
     }
 }
 
