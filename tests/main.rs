@@ -92,6 +92,8 @@ mod migration;
 #[path = "suite/soundness.rs"]
 mod soundness;
 // What handlers use: docs/src/crates.md is the table.
+#[path = "suite/client.rs"]
+mod client;
 #[path = "suite/crates.rs"]
 mod crates;
 #[path = "suite/crates_blocking.rs"]

@@ -41,8 +41,9 @@ fn start(args: &[&str], variables: &[(&str, &str)]) -> Program {
 }
 
 fn status_of(program: &Program, length: usize) -> u16 {
-    let reply = program.connect().send(post("/length", &"x".repeat(length)));
-    reply.reply().status()
+    let mut client = program.connect();
+    client.send(post("/length", &"x".repeat(length)));
+    client.reply().status()
 }
 
 #[test]
