@@ -25,7 +25,11 @@ fn flags_of_help(help: &str) -> BTreeMap<String, Flag> {
             flags.extend(current.take());
             let (usage, meaning) = text.split_once("  ").unwrap_or((text, ""));
             let (_, long) = usage.split_once("--").expect("each has a long name");
-            let name = long.split([' ', '<', '[']).next().unwrap_or_default().to_owned();
+            let name = long
+                .split([' ', '<', '['])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             let flag = Flag {
                 usage: usage.to_owned(),
                 meaning: meaning.trim().to_owned(),
