@@ -71,7 +71,8 @@ fn handlers_ask_a_server_of_ours(engine: Engine) {
         }
     }
     let reply = server.get("/ask/nowhere");
-    assert_eq!((reply.status(), reply.text()), (502, "it says 404".into()));
+    assert_eq!(reply.status(), 502);
+    assert!(reply.text().contains("it says 404"), "{}", reply.text());
 }
 
 fn a_server_that_is_slow_is_given_up(engine: Engine) {

@@ -1,6 +1,6 @@
 //! How long each part of an exchange may take, and a stop.
 
-use super::Setting;
+use super::setting::Setting;
 
 pub(super) static CLOCKS: &[Setting] = &[
     Setting::new(

@@ -1,6 +1,6 @@
 //! How large the parts of a request may be.
 
-use super::Setting;
+use super::setting::Setting;
 
 /// No head as a whole may be larger, whatever was asked for.
 const LARGEST_HEAD: usize = 1 << 30;

@@ -1,6 +1,6 @@
 //! What is written where, and shown to whom.
 
-use super::Setting;
+use super::setting::Setting;
 
 pub(super) static LOGS: &[Setting] = &[
     Setting::new(

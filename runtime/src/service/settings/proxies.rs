@@ -1,6 +1,6 @@
 //! Whose word about the client is taken.
 
-use super::Setting;
+use super::setting::Setting;
 
 pub(super) static PROXIES: &[Setting] = &[
     Setting::new(

@@ -1,6 +1,6 @@
 //! Where handlers run, where the server listens, and how many it serves at once.
 
-use super::Setting;
+use super::setting::Setting;
 
 #[cfg(feature = "minihttp")]
 const ENGINES: &str = "Where handlers run: green (a green thread for each connection), threads (a \

@@ -1,6 +1,6 @@
 //! Green threads: their stacks, and who holds up a worker.
 
-use super::Setting;
+use super::setting::Setting;
 
 /// More address space than this for each stack is a slip, and cannot be had.
 const LARGEST_STACK: usize = 1 << 30;
