@@ -82,6 +82,8 @@ mod rfc_target;
 // The third engine, and what is outside of any.
 #[path = "suite/command_line.rs"]
 mod command_line;
+#[path = "suite/config.rs"]
+mod config;
 #[path = "suite/minihttp.rs"]
 mod minihttp;
 // Green threads.
@@ -98,6 +100,8 @@ mod migration;
 #[path = "suite/soundness.rs"]
 mod soundness;
 // What handlers use: docs/src/crates.md is the table.
+#[path = "suite/client.rs"]
+mod client;
 #[path = "suite/crates.rs"]
 mod crates;
 #[path = "suite/crates_blocking.rs"]

@@ -44,6 +44,9 @@ pub struct ConnectionInfo {
     /// What a trusted proxy has taken off the front of the path (`X-Forwarded-Prefix`),
     /// percent-encoded: it starts with a slash and does not end with one. `None` by default.
     pub prefix: Option<Arc<str>>,
+    /// Whether the server runs for development (`--debug`): the application may
+    /// show its clients what goes wrong inside of it. `false` by default.
+    pub debug: bool,
 }
 
 impl ConnectionInfo {
@@ -59,6 +62,7 @@ impl ConnectionInfo {
             multithread: false,
             trusted_proxy: false,
             prefix: None,
+            debug: false,
         }
     }
 
@@ -104,6 +108,13 @@ impl ConnectionInfo {
         self.prefix = Some(prefix)
             .filter(|prefix| !prefix.is_empty())
             .map(Arc::from);
+        self
+    }
+
+    /// Sets [`debug`](ConnectionInfo::debug).
+    #[must_use]
+    pub fn with_debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
         self
     }
 }

@@ -7,18 +7,20 @@
 //! # Implementation
 //!
 //! A request is tied to the thread of its connection, so what goes to the pool is a
-//! [`Detached`] one, with its whole body. The handler answers with pieces over a bounded queue:
+//! [`Detached`] one, with the beginning of its body. Of a longer one the handler asks for piece
+//! after piece, and the thread of the connection reads it. The handler answers with pieces over a bounded queue:
 //! the head first, and then the chunks of a body that is a stream, which is driven there. The
 //! thread of the connection waits for them, and puts them on the wire. If it is unwound (the client
 //! has left, the time is over), a guard takes the job back or closes the queue, so that the
 //! handler's next chunk fails.
 
 use crate::green::{Event, Job, JoinError, Queue, ThreadPool, is_green, with_fresh_locals};
+use bytes::Buf;
 use greenway_app::{
-    Application, Body, BodyError, Bytes, Detached, HeaderMap, HttpError, IntoResponse, Peer,
-    Request, Response, ResponseParts, Sink,
+    Application, Body, BodyError, Bytes, Detached, HeaderMap, HttpError, Input, InputSource,
+    IntoResponse, Peer, Request, Response, ResponseParts, Sink,
 };
-use std::io;
+use std::io::{self, BufRead};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -28,8 +30,11 @@ use std::time::Duration;
 /// threads engine.
 const DEFAULT_POOL: (usize, usize) = (20, 100);
 
-/// Bytes of a request's body.
-const DEFAULT_BODY: usize = 1024 * 1024;
+/// Bytes of a request's body that are read before the handler is called.
+const DEFAULT_AHEAD: usize = 1024 * 1024;
+
+/// Bytes of a request's body that are on their way to the handler at most.
+const MOST_AT_ONCE: usize = 64 * 1024;
 
 /// Chunks that may wait for the client.
 const CHUNKS: usize = 4;
@@ -53,8 +58,9 @@ const CHUNKS: usize = 4;
 ///
 /// What is different for the handler:
 ///
-/// - The request's body has been read when it is called, up to [`Blocking::body_limit`] (413
-///   beyond it).
+/// - A request's body of up to [`Blocking::read_ahead`] bytes has been read when it is called, so
+///   that a slow client holds no thread. A longer one it reads as it comes, as any handler does, in
+///   constant memory.
 /// - It cannot be ended: a client that has left, `--timeout` (504) and a stop of the server end
 ///   the wait for it, and not the handler. [`Request::disconnected`] tells it; sending a chunk of
 ///   a streamed body fails then. One that has not begun by then is not called.
@@ -74,7 +80,7 @@ pub fn blocking(handler: impl Application) -> Blocking {
     Blocking {
         handler: Arc::new(handler),
         pool: pool.clone(),
-        body_limit: DEFAULT_BODY,
+        read_ahead: DEFAULT_AHEAD,
     }
 }
 
@@ -82,7 +88,7 @@ pub fn blocking(handler: impl Application) -> Blocking {
 pub struct Blocking {
     handler: Arc<dyn Application>,
     pool: ThreadPool,
-    body_limit: usize,
+    read_ahead: usize,
 }
 
 impl Blocking {
@@ -93,34 +99,55 @@ impl Blocking {
         self
     }
 
-    /// Bytes of a request's body at most, which are in memory all at once. Default: 1 MiB.
+    /// Bytes of a request's body that are read, into memory, before the handler is called. It is
+    /// no limit: what is longer comes while the handler reads it. Default: 1 MiB.
     #[must_use]
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
+    pub fn read_ahead(mut self, bytes: usize) -> Self {
+        self.read_ahead = bytes;
         self
     }
 }
 
 impl Application for Blocking {
-    fn call(&self, request: Request) -> Response {
+    fn call(&self, mut request: Request) -> Response {
         if !is_green() {
             return self.handler.call(request);
         }
-        let request = match request.detach(self.body_limit) {
+        let mut input = request.take_input();
+        let length = input.length();
+        let begin = match read_ahead(&mut input, self.read_ahead) {
+            Ok(begin) => begin,
+            Err(error) => return error.into_response(),
+        };
+        let is_whole = input.is_empty() || length == Some(begin.len() as u64);
+        let request = match request.detach(0) {
             Ok(request) => request,
             Err(error) => return error.into_response(),
         };
         let link = Arc::new(Link {
             pieces: Queue::new(CHUNKS),
+            body: Queue::new(1),
             left: Event::new(),
         });
         let (handler, there) = (self.handler.clone(), link.clone());
-        let Ok(job) = self.pool.try_spawn(move || there.run(&*handler, request)) else {
+        let asks = link.clone();
+        let body = move || match is_whole {
+            true => Input::full(begin),
+            false => Input::new(Box::new(Rest {
+                link: asks,
+                here: begin,
+                length,
+            })),
+        };
+        let Ok(job) = self
+            .pool
+            .try_spawn(move || there.run(&*handler, request, body))
+        else {
             return HttpError::new(503, "too many requests at once")
                 .with_header("retry-after", "1")
                 .into_response();
         };
-        Call { link, job }.answer()
+        Call { link, job, input }.answer()
     }
 }
 
@@ -128,7 +155,7 @@ impl std::fmt::Debug for Blocking {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Blocking")
             .field("pool", &self.pool)
-            .field("body_limit", &self.body_limit)
+            .field("read_ahead", &self.read_ahead)
             .finish_non_exhaustive()
     }
 }
@@ -136,13 +163,16 @@ impl std::fmt::Debug for Blocking {
 /// What handler and connection have between them.
 struct Link {
     pieces: Queue<Piece>,
+    /// Of the request's body, each after the handler has asked for it; empty at its end.
+    body: Queue<io::Result<Bytes>>,
     /// Set when nobody waits for the handler any more.
     left: Event,
 }
 
 /// Of an answer, in this order: one head; then, if the body is a stream, starts and chunks, and
-/// how it ended.
+/// how it ended. In between the handler may ask for more of the request's body.
 enum Piece {
+    Ask,
     Head(ResponseParts, Content),
     Start,
     Chunk(Bytes),
@@ -157,11 +187,18 @@ enum Content {
 impl Link {
     /// The handler's side, on its OS thread. A panic of the handler closes the queue, and is the
     /// job's outcome.
-    fn run(self: Arc<Self>, handler: &dyn Application, request: Detached) {
+    fn run(
+        self: Arc<Self>,
+        handler: &dyn Application,
+        request: Detached,
+        body: impl FnOnce() -> Input,
+    ) {
         let pieces = self.pieces.feeder();
         let client = Rc::new(Client(self.clone()));
         with_fresh_locals(|| {
-            let response = handler.call(request.attach().with_peer(client));
+            let mut request = request.attach().with_peer(client);
+            *request.input() = body();
+            let response = handler.call(request);
             let (parts, body) = response.into_parts();
             // When nobody wants a piece any more, there is nothing to be done about it.
             let _ = match body.into_full() {
@@ -174,6 +211,71 @@ impl Link {
                 }
             };
         });
+    }
+}
+
+/// Reads the beginning of a body: more than `wanted` only if that much has come.
+///
+/// # Errors
+/// What a body that cannot be read is answered with.
+fn read_ahead(input: &mut Input, wanted: usize) -> Result<Bytes, HttpError> {
+    let mut begin = Vec::new();
+    while begin.len() < wanted {
+        match input.fill_buf() {
+            Ok([]) => break,
+            Ok(chunk) => {
+                let taken = chunk.len().min(MOST_AT_ONCE);
+                begin.extend_from_slice(&chunk[..taken]);
+                input.consume(taken);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Input::new(Box::new(Failed(Some(error)))).read_all(0);
+            }
+        }
+    }
+    Ok(begin.into())
+}
+
+/// A body that cannot be read.
+struct Failed(Option<io::Error>);
+
+impl InputSource for Failed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.take().map_or(Ok(&[]), Err)
+    }
+
+    fn consume(&mut self, _: usize) {}
+
+    fn length(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A body that is read on the thread of its connection.
+struct Rest {
+    link: Arc<Link>,
+    here: Bytes,
+    length: Option<u64>,
+}
+
+impl InputSource for Rest {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.here.is_empty() {
+            let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+            let asked = self.link.pieces.put(Piece::Ask);
+            asked.map_err(|_closed| gone())?;
+            self.here = self.link.body.get().ok_or_else(gone)??;
+        }
+        Ok(&self.here)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.here.advance(n.min(self.here.len()));
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.length
     }
 }
 
@@ -213,22 +315,45 @@ impl Peer for Client {
 struct Call {
     link: Arc<Link>,
     job: Job<()>,
+    input: Input,
 }
 
 impl Call {
-    fn answer(self) -> Response {
-        match self.link.pieces.get() {
+    /// The next piece of the answer. Meanwhile reads what the handler asks for.
+    fn next(&mut self) -> Option<Piece> {
+        loop {
+            match self.link.pieces.get() {
+                Some(Piece::Ask) => {
+                    let chunk = self.read();
+                    // There is room: one is asked for at a time. When the handler is gone, nobody
+                    // wants it.
+                    let _ = self.link.body.put(chunk);
+                }
+                piece => return piece,
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Bytes> {
+        let chunk = self.input.fill_buf()?;
+        let chunk = Bytes::copy_from_slice(&chunk[..chunk.len().min(MOST_AT_ONCE)]);
+        self.input.consume(chunk.len());
+        Ok(chunk)
+    }
+
+    fn answer(mut self) -> Response {
+        match self.next() {
             Some(Piece::Head(parts, Content::Full(bytes))) => {
                 Response::from_parts(parts, Body::full(bytes))
             }
             Some(Piece::Head(parts, Content::Stream { length })) => {
                 let body = Body::stream(move |out| {
                     loop {
-                        match self.link.pieces.get() {
+                        match self.next() {
                             Some(Piece::Start) => out.start()?,
                             Some(Piece::Chunk(chunk)) => out.send(chunk)?,
                             Some(Piece::End(end)) => return end,
-                            Some(Piece::Head(..)) | None => self.fail(),
+                            Some(Piece::Head(..) | Piece::Ask) | None => self.fail(),
                         }
                     }
                 });
@@ -255,6 +380,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         self.link.left.set();
         self.link.pieces.close();
+        self.link.body.close();
         self.job.kill(); // has an effect if it has not begun
     }
 }

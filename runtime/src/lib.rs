@@ -33,6 +33,7 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
+//! - other servers: `client`, with the feature of that name;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it without a socket: [`testing`], [`validate`].
 //!
@@ -50,6 +51,7 @@
 //!
 //! - `minihttp` (off): the engine [`Engine`]`::MiniHttp`, which hosts applications on the crate
 //!   `may_minihttp`, to compare with.
+//! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //!
 //! # Implementation
 //!
@@ -73,6 +75,8 @@ compile_error!(
 
 mod blocking;
 mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 mod connection;
 mod engine;
 mod lock;

@@ -4,6 +4,7 @@ use greenway::green::{Local, ThreadPool, is_green};
 use greenway::{App, Body, Engine, HttpError, Request, Response, Server, abort, blocking};
 use greenway_tests::request::{get, post, post_chunked, with};
 use greenway_tests::{DEADLINE, Drops, Gate, TestServer, on_green_and_threads, until};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -15,6 +16,8 @@ on_green_and_threads!(
     failures_are_answered_or_cut,
     head_drops_the_stream,
     values_do_not_leak_into_the_next_request,
+    a_long_body_is_read_as_it_comes,
+    a_client_that_leaves_ends_the_reading,
 );
 
 fn serve(engine: Engine, app: App) -> TestServer {
@@ -243,7 +246,7 @@ impl Small {
         };
         app.get("/stream", blocking(handler).pool(&pool));
         let handler = |request: Request| request.body(1000);
-        app.post("/body", blocking(handler).pool(&pool).body_limit(10));
+        app.post("/body", blocking(handler).pool(&pool).read_ahead(10));
         Self {
             server: TestServer::start(Server::new(app).timeout(timeout)),
             pool,
@@ -313,11 +316,82 @@ fn one_that_takes_too_long_is_answered_with_504_and_goes_on() {
     until("it has ended", || small.pool.stats().completed == 1);
 }
 
+/// A client that sends slowly holds no thread.
 #[test]
-fn the_body_is_read_before_the_call_up_to_a_limit() {
+fn a_short_body_is_read_before_the_call() {
     let small = Small::start(DEADLINE);
+    let mut slow = small.server.connect();
+    slow.send(with("POST", "/body", "Content-Length: 10\r\n", "12345"));
     let ask = |length: usize| small.server.ask(post("/body", &"x".repeat(length)));
     assert_eq!(ask(10).text(), "xxxxxxxxxx");
-    assert_eq!(ask(11).status(), 413);
-    assert_eq!(small.pool.stats().completed, 1);
+    assert_eq!(small.pool.stats().running, 0);
+    slow.send("67890");
+    assert_eq!(slow.reply().text(), "1234567890");
+    assert_eq!(ask(1001).status(), 413, "the handler's own limit");
+    assert_eq!(ask(1000).text().len(), 1000);
+}
+
+/// More than is read ahead, and than is in memory at once: the handler reads it as it comes, also
+/// while it sends its response.
+fn a_long_body_is_read_as_it_comes(engine: Engine) {
+    const PIECES: usize = 40;
+    let piece = "z".repeat(100_000);
+    let mut app = App::new();
+    app.post(
+        "/count",
+        blocking(|mut request: Request| {
+            let length = request.input().length();
+            let count = io::copy(request.input(), &mut io::sink())?;
+            Ok::<_, HttpError>(format!("{count} of {length:?}"))
+        }),
+    );
+    app.post(
+        "/echo",
+        blocking(|mut request: Request| {
+            let input = request.take_input();
+            Body::from_reader(input, None)
+        })
+        .read_ahead(10),
+    );
+    let server = serve(engine, app);
+    let long = piece.repeat(PIECES);
+    let reply = server.ask(post("/count", &long));
+    assert_eq!(reply.text(), format!("{0} of Some({0})", long.len()));
+    let reply = server.ask(post_chunked("/count", &vec![piece.as_str(); PIECES]));
+    assert_eq!(reply.text(), format!("{} of None", long.len()));
+
+    // Each piece comes back before the next one is sent.
+    let mut client = server.connect();
+    let length = format!("Content-Length: {}\r\n", PIECES * 20);
+    client.send(with("POST", "/echo", &length, &"a".repeat(20)));
+    assert!(client.head().is_chunked());
+    for _ in 1..PIECES {
+        assert_eq!(client.chunk(), "a".repeat(20));
+        client.send("a".repeat(20));
+    }
+    assert_eq!(client.chunk(), "a".repeat(20));
+    assert_eq!(client.chunk(), "");
+}
+
+/// Within the body of its request.
+fn a_client_that_leaves_ends_the_reading(engine: Engine) {
+    let (entered, noticed) = (Gate::new(), Gate::new());
+    let (enter, notice) = (entered.clone(), noticed.clone());
+    let mut app = App::new();
+    app.post(
+        "/",
+        blocking(move |mut request: Request| {
+            enter.open();
+            let read = io::copy(request.input(), &mut io::sink());
+            assert!(read.is_err());
+            notice.open();
+        })
+        .read_ahead(1),
+    );
+    let server = serve(engine, app);
+    let mut client = server.connect();
+    client.send(with("POST", "/", "Content-Length: 100\r\n", "12345"));
+    entered.pass();
+    client.reset();
+    noticed.pass();
 }

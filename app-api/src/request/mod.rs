@@ -411,6 +411,13 @@ impl Request {
         &self.inner.connection
     }
 
+    /// Whether the server runs for development (`--debug`): responses may then
+    /// tell what goes wrong inside of the application. Never for the public.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.inner.connection.debug
+    }
+
     /// The other end of the connection; a proxy's, if there is one.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {

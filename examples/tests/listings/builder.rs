@@ -45,3 +45,13 @@ fn listing() -> std::io::Result<(std::net::SocketAddr, greenway::Stopped)> {
     assert!(reply.ends_with("Hello Ada!\n"), "{reply}");
     Ok((address, stopped))
 }
+
+/// Compiled, and tried by the suite with a program of its own: it would not come back.
+#[allow(dead_code)]
+fn own_defaults(app: greenway::App) -> ! {
+    use greenway::Server;
+
+    // ANCHOR: defaults
+    Server::new(app).limit_request_body(32 << 20).run()
+    // ANCHOR_END: defaults
+}

@@ -8,6 +8,7 @@
 mod answers;
 mod book;
 mod builder;
+mod client;
 mod errors;
 mod events;
 mod files;

@@ -77,7 +77,7 @@ pub use monitor::{Blocked, on_blocked};
 pub use observe::{RunInfo, TaskInfo, TaskState, WorkerInfo, green_threads, run_info};
 pub use os::{
     Job, ThreadPool, ThreadPoolStats, at_exit, at_exit_within, fs, run_at_exit, signals,
-    subprocess, threadpool, unblock,
+    subprocess, threadpool, unblock, unblock_scoped,
 };
 pub use runtime::{config, start};
 pub use scheduler::giving_way::{is_green, sleep, take_turn, worker_index, yield_now};

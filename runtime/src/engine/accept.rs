@@ -75,7 +75,8 @@ pub(super) fn connection_info(
     let local = our_end.of_connection(&accepted.stream).map(canonical);
     let info = ConnectionInfo::new(local, accepted.peer.map(canonical))
         .with_engine(service.config.engine.name())
-        .with_multithread(true);
+        .with_multithread(true)
+        .with_debug(service.config.debug);
     let trusted = service.config.forwarded_allow.trusts_peer_of(&info);
     Arc::new(info.with_trusted_proxy(trusted))
 }

@@ -49,7 +49,8 @@ impl MiniHttpEngine {
             let info = Arc::new(
                 ConnectionInfo::new(Some(addr), None)
                     .with_engine(service.config.engine.name())
-                    .with_multithread(true),
+                    .with_multithread(true)
+                    .with_debug(service.config.debug),
             );
             let _runs_for_ever = Factory {
                 service: service.clone(),

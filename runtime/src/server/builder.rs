@@ -7,18 +7,23 @@ use super::running::Running;
 use super::{preflight, surroundings};
 use crate::green::embed::Count;
 use crate::service::config::{Config, Engine, FOR_EVER, HalfClose};
+use crate::service::settings::Settings;
 use crate::service::{AccessLog, Service, panics};
 use crate::{engine, green};
 use greenway_app::Application;
 use greenway_proto::websocket::CloseCode;
+use log::LevelFilter;
 use std::io;
 use std::net::TcpListener;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A server that is being set up. [`serve`](crate::serve) is for programs that take their
-/// settings from the command line; this is for those that choose themselves, and for tests.
+/// A server that is being set up.
+///
+/// [`run`](Self::run) is for programs: it is [`serve`](crate::serve) with defaults of the program's
+/// own, over which the command line, the environment and a file have the last word.
+/// [`start`](Self::start) is for those that choose everything themselves, and for tests.
 ///
 /// ```
 /// use greenway::{Engine, Request, Server};
@@ -33,10 +38,10 @@ use std::time::Duration;
 /// ```
 #[must_use]
 pub struct Server {
-    app: Box<dyn Application>,
-    config: Config,
+    pub(crate) app: Box<dyn Application>,
+    pub(crate) settings: Settings,
     /// What is wrong with a setting that could not be read; `start` fails with it.
-    invalid: Option<String>,
+    pub(crate) invalid: Option<String>,
 }
 
 impl Server {
@@ -44,21 +49,13 @@ impl Server {
     pub fn new(app: impl Application) -> Self {
         Self {
             app: Box::new(app),
-            config: Config::default(),
-            invalid: None,
-        }
-    }
-
-    pub(crate) fn with_config(app: impl Application, config: Config) -> Self {
-        Self {
-            app: Box::new(app),
-            config,
+            settings: Settings::default(),
             invalid: None,
         }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
+        change(&mut self.settings.server);
         self
     }
 
@@ -69,7 +66,7 @@ impl Server {
         change: impl FnOnce(&mut Config, T),
     ) -> Self {
         match text.parse() {
-            Ok(value) => change(&mut self.config, value),
+            Ok(value) => change(&mut self.settings.server, value),
             Err(why) => self.invalid = self.invalid.or(Some(why)),
         }
         self
@@ -227,9 +224,29 @@ impl Server {
         self.parse(format, |config, format| config.access_log_format = format)
     }
 
+    /// Where [`run`](Self::run) writes the server's own log; `-` is the standard error. Without
+    /// effect on a server that is [started](Self::start), as the log is the program's. Default: `-`.
+    pub fn error_log(mut self, path: impl Into<String>) -> Self {
+        self.settings.error_log = path.into();
+        self
+    }
+
+    /// What [`run`](Self::run) logs of the server itself; without effect on a server that is
+    /// [started](Self::start). Default: `info`.
+    pub fn log_level(mut self, level: LevelFilter) -> Self {
+        self.settings.log_level = level;
+        self
+    }
+
     /// Shows metrics for Prometheus at `/metrics` on this address, `host:port`. Default: nowhere.
     pub fn metrics_bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.metrics_bind = Some(address.into()))
+    }
+
+    /// For development: the application may show its clients what goes wrong inside of it (see
+    /// [`Request::is_debug`](crate::Request::is_debug)). Never on a public server. Default: off.
+    pub fn debug(self, debug: bool) -> Self {
+        self.set(|config| config.debug = debug)
     }
 
     /// Proxies that are believed about the client: addresses and networks, with commas between
@@ -263,12 +280,13 @@ impl Server {
     pub fn start(self) -> io::Result<Running> {
         let Self {
             app,
-            mut config,
+            settings,
             invalid,
         } = self;
         if let Some(why) = invalid {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
+        let mut config = settings.server;
         if config.bind.is_empty() {
             config.bind = inherited_addresses();
         }
@@ -347,7 +365,7 @@ fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
-            .field("config", &self.config)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -355,11 +373,11 @@ impl std::fmt::Debug for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::settings::{SETTINGS, Setting, Settings};
+    use crate::service::settings::{self, Setting};
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
-    const METHODS: [(&str, &str, fn(Server) -> Server); 29] = [
+    const METHODS: [(&str, &str, fn(Server) -> Server); 32] = [
         ("engine", "threads", |s| s.engine(Engine::Threads)),
         ("bind", "a:1", |s| s.bind("a:1")),
         ("cores", "77", |s| s.cores(77)),
@@ -401,7 +419,10 @@ mod tests {
         }),
         ("access_log", "/a", |s| s.access_log("/a")),
         ("access_log_format", "json", |s| s.access_log_format("json")),
+        ("error_log", "/b", |s| s.error_log("/b")),
+        ("log_level", "debug", |s| s.log_level(LevelFilter::Debug)),
         ("metrics_bind", "b:2", |s| s.metrics_bind("b:2")),
+        ("debug", "true", |s| s.debug(true)),
         ("forwarded_allow_ips", "10.0.0.0/8", |s| {
             s.forwarded_allow_ips("10.0.0.0/8")
         }),
@@ -409,35 +430,28 @@ mod tests {
         ("proxy_allow_from", "*", |s| s.proxy_allow_from("*")),
     ];
 
-    /// The settings that are a server's, and not the program's as a whole.
-    fn servers() -> impl Iterator<Item = &'static Setting> {
-        let of_the_program = ["error-logfile", "log-level"];
-        SETTINGS
-            .iter()
-            .filter(move |setting| !of_the_program.contains(&setting.flag))
-    }
-
-    /// Methods have the names of flags. Those of the access log are spelt in words.
+    /// Methods have the names of flags. Those of the logs are spelt in words.
     fn method_of(setting: &Setting) -> String {
         let name = setting.flag.replace('-', "_");
         name.replace("access_logf", "access_log_f")
             .replace("access_log_file", "access_log")
+            .replace("error_logfile", "error_log")
     }
 
     #[test]
     fn each_method_does_what_its_flag_does() {
         assert_eq!(
-            servers().map(method_of).collect::<Vec<_>>(),
+            settings::all().map(method_of).collect::<Vec<_>>(),
             METHODS.map(|(name, ..)| name)
         );
-        for (setting, (name, text, call)) in servers().zip(METHODS) {
+        for (setting, (name, text, call)) in settings::all().zip(METHODS) {
             let mut flags = Settings::default();
             setting.read(&mut flags, text).unwrap();
             let server = call(Server::new(|_: greenway_app::Request| "Hello"));
             assert_eq!(server.invalid, None, "{name}");
             assert_eq!(
-                format!("{:?}", server.config),
-                format!("{:?}", flags.server),
+                format!("{:?}", server.settings),
+                format!("{flags:?}"),
                 "{name}"
             );
         }
@@ -446,7 +460,7 @@ mod tests {
     #[test]
     fn each_methods_documentation_has_the_default() {
         let source = include_str!("builder.rs");
-        for setting in servers() {
+        for setting in settings::all() {
             let name = &method_of(setting);
             let (before, _) = source.split_once(&format!("pub fn {name}(")).expect(name);
             let (_, default) = before.rsplit_once("Default:").expect(name);
@@ -455,7 +469,7 @@ mod tests {
                 "{name} has no word on its default"
             );
             let default = default.to_lowercase().replace('`', "");
-            let Some(value) = setting.default_text() else {
+            let Some(value) = setting.default_text(&Settings::default()) else {
                 continue;
             };
             let mebibytes = value.parse::<u64>().map_or(0, |bytes| bytes >> 20);

@@ -54,6 +54,33 @@ pub(super) fn listen_on_all(
     addresses.iter().map(listen_on).collect()
 }
 
+/// Whether addresses are well-formed, and their names can be looked up; listens on none of them.
+///
+/// # Errors
+/// As [`listen_on_all`].
+pub(crate) fn check_addresses<'a>(addresses: impl Iterator<Item = &'a String>) -> io::Result<()> {
+    for address in addresses {
+        let checked = match address.split_once(':') {
+            Some(("unix", path)) => check_path(Path::new(path)),
+            Some(("fd", _)) => Ok(()), // whoever starts the server hands it in
+            _ => resolve(address).map(drop),
+        };
+        checked.map_err(|error| {
+            let why = format!("cannot listen on {address}: {}", plain(&error));
+            io::Error::new(error.kind(), why)
+        })?;
+    }
+    Ok(())
+}
+
+fn check_path(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() {
+        let why = "a path is wanted, as in unix:/run/app.sock";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    Ok(())
+}
+
 fn listen(
     address: &str,
     all: &[String],
@@ -192,10 +219,7 @@ fn begin(socket: &Socket, backlog: u32) -> io::Result<()> {
 
 /// Listens on a path. The umask decides who may connect: that takes the right to write.
 fn bind_unix(path: &Path, backlog: u32) -> io::Result<Listening> {
-    if path.as_os_str().is_empty() {
-        let why = "a path is wanted, as in unix:/run/app.sock";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
+    check_path(path)?;
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     if let Err(error) = socket.bind(&address) {

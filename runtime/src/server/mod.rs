@@ -13,6 +13,7 @@ mod surroundings;
 
 pub use builder::Server;
 pub(crate) use inherited::waiting as inherited_sockets;
+pub(crate) use listen::check_addresses;
 pub(crate) use orphans::reap_as_init;
 pub use running::{Running, Stopped};
 pub(crate) use signals::{OnSignal, SignalAction, catch_signals};

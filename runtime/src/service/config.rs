@@ -125,6 +125,8 @@ pub(crate) struct Config {
     /// Connections from `proxy_allow` begin with a PROXY header.
     pub(crate) proxy_protocol: bool,
     pub(crate) proxy_allow: Trust,
+    /// The application may show its clients what goes wrong inside of it.
+    pub(crate) debug: bool,
     pub(crate) green: crate::green::Config,
 }
 
@@ -175,6 +177,7 @@ impl Default for Config {
             forwarded_allow: Trust::default(),
             proxy_protocol: false,
             proxy_allow: Trust::default(),
+            debug: false,
             green: crate::green::Config::default(),
         }
     }

@@ -12,4 +12,4 @@ pub mod subprocess;
 mod threadpool;
 
 pub use at_exit::{at_exit, at_exit_within, run_at_exit};
-pub use threadpool::{Job, ThreadPool, ThreadPoolStats, threadpool, unblock};
+pub use threadpool::{Job, ThreadPool, ThreadPoolStats, threadpool, unblock, unblock_scoped};

@@ -1,7 +1,7 @@
 use super::{LONG, OnDrop, eventually, everywhere, ms, on_worker};
 use crate::{
-    JoinError, ThreadPool, TimedOut, Timeout, is_green, scope, sleep, spawn, unblock, wait,
-    yield_now,
+    JoinError, ThreadPool, TimedOut, Timeout, is_green, scope, sleep, spawn, unblock,
+    unblock_scoped, wait, yield_now,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -227,4 +227,99 @@ fn hammered_from_many_green_threads_of_two_workers() {
 #[test]
 fn a_closure_may_hand_over_another_one() {
     everywhere(|| assert_eq!(unblock(|| 1 + unblock(|| 2)), 3));
+}
+
+#[test]
+fn a_scoped_closure_borrows_and_its_panic_comes_back() {
+    everywhere(|| {
+        let words = ["one".to_owned(), "two".to_owned()];
+        let mut lengths = Vec::new();
+        let first = unblock_scoped(|| {
+            lengths.extend(words.iter().map(String::len));
+            &words[0]
+        });
+        assert_eq!((first.as_str(), &lengths[..]), ("one", &[3, 3][..]));
+
+        let panics = || unblock_scoped(|| std::panic::resume_unwind(Box::new(words.len())));
+        let payload: Result<(), _> = std::panic::catch_unwind(panics);
+        assert_eq!(payload.unwrap_err().downcast_ref(), Some(&2_usize));
+    });
+}
+
+/// What it borrows is there until its end, whatever becomes of the thread that waits.
+#[test]
+fn a_scoped_closure_that_runs_is_waited_for_by_one_that_is_killed() {
+    for by_limit in [false, true] {
+        let (pool, dropped) = (ThreadPool::new(1, 1), Arc::new(AtomicUsize::new(0)));
+        let (free, wait) = crossbeam_channel::bounded::<()>(1);
+        let (elsewhere, seen) = (pool.clone(), dropped.clone());
+        let waiting = spawn(move || {
+            let borrowed = OnDrop(move || {
+                seen.fetch_add(1, Ordering::SeqCst);
+            });
+            let call = || {
+                elsewhere.apply_scoped(|| {
+                    let _freed = wait.recv();
+                    let _still_there = &borrowed;
+                });
+            };
+            if by_limit {
+                let _ = Timeout::run(ms(10), call);
+                sleep(LONG);
+            } else {
+                call();
+            }
+        });
+        eventually(|| pool.stats().running == 1);
+        if by_limit {
+            std::thread::sleep(ms(30)); // the limit passes within the closure
+        } else {
+            waiting.kill();
+        }
+        // Others of all workers run; the one that was killed waits.
+        for _ in 0..20 {
+            spawn(yield_now).join().unwrap();
+        }
+        assert_eq!(dropped.load(Ordering::SeqCst), 0, "it waits on");
+        assert!(!waiting.ready());
+        free.send(()).unwrap();
+        eventually(|| pool.stats().completed == 1);
+        waiting.kill();
+        assert!(matches!(waiting.join(), Err(JoinError::Killed)));
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn a_scoped_closure_that_is_queued_is_taken_back() {
+    let (pool, free) = busy_pool(1);
+    let elsewhere = pool.clone();
+    let waiting = spawn(move || {
+        let mut ran = false;
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            elsewhere.apply_scoped(|| ran = true);
+        }));
+        assert!(!ran && caught.is_err());
+        std::panic::resume_unwind(caught.unwrap_err())
+    });
+    let waiting: crate::Greenlet<()> = waiting;
+    eventually(|| pool.stats().queued == 1);
+    waiting.kill();
+    assert!(matches!(waiting.join(), Err(JoinError::Killed)));
+    drop(free);
+    eventually(|| pool.stats().killed == 1);
+}
+
+#[test]
+fn a_scoped_closure_of_a_destructor_runs_here_and_now() {
+    let waiting = spawn(|| {
+        let _at_the_end = OnDrop(|| {
+            let here = std::thread::current().id();
+            let there = unblock_scoped(|| std::thread::current().id());
+            assert_eq!(here, there, "an unwinding thread cannot wait");
+        });
+        sleep(LONG);
+    });
+    waiting.kill();
+    assert!(matches!(waiting.join(), Err(JoinError::Killed)));
 }

@@ -3,7 +3,7 @@
 use crate::scheduler::line::Lookout;
 use crate::scheduler::line::{Line, Ticket, wait_in};
 use crate::scheduler::lock::lock;
-use crate::scheduler::thread::{Awaited, Note, Thread, current, deadline_in};
+use crate::scheduler::thread::{Awaited, Note, Thread, current, deadline_in, wait_through};
 use crate::scheduler::timed_out::TimedOut;
 use crate::sync::wait::sealed::{Watch, Watched};
 use crate::task::JoinError;
@@ -157,6 +157,23 @@ impl<T> Job<T> {
             deadline,
             ended,
         )
+    }
+
+    /// Waits for it to end, whatever else happens to this thread. Its outcome stays.
+    pub(super) fn wait_through(&self) {
+        let mut ticket = None;
+        wait_through(Awaited::Job, |me| {
+            let mut state = lock(&self.shared);
+            let ended = state.has_ended();
+            match ticket {
+                None if !ended => ticket = Some(state.waiting.enter(me.clone())),
+                Some(ticket) if ended => {
+                    state.waiting.leave(ticket);
+                }
+                None | Some(_) => {}
+            }
+            ended
+        });
     }
 
     /// Whether it has ended.

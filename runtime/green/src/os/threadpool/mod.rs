@@ -1,4 +1,4 @@
-//! [`unblock`] and [`ThreadPool`]: OS threads for what would hold up a worker.
+//! [`unblock`], [`unblock_scoped`] and [`ThreadPool`]: OS threads for what would hold up a worker.
 //!
 //! What must stay true: handing a closure over never blocks a worker; the number of threads and of
 //! closures that wait for one is bounded; and whatever becomes of the caller, a closure runs to its
@@ -12,8 +12,10 @@
 //! they have had nothing to do for [`IDLE`].
 
 mod job;
+mod scoped;
 
 pub use job::Job;
+pub use scoped::unblock_scoped;
 
 use self::job::{Ran, Run};
 use crate::scheduler::discard::discard;
@@ -43,7 +45,8 @@ const DEFAULT_QUEUE: usize = 1000;
 /// while the thread unwinds, it simply calls the closure.
 ///
 /// A green thread that is killed, or whose time is over, while the closure is queued takes it
-/// back; if it runs already, it runs to its end, and its value is dropped.
+/// back; if it runs already, it runs to its end, and its value is dropped. So the closure has to own
+/// what it uses; [`unblock_scoped`] takes one that borrows.
 ///
 /// ```
 /// use greenway_green::{spawn, unblock};

@@ -3,6 +3,8 @@
 //! What must stay true: text of a client's is escaped wherever it appears, so that no request
 //! can look like two lines or end a quotation.
 
+mod show;
+
 use super::{Entry, json, text};
 use crate::service::{RequestLine, timestamp};
 use greenway_app::{Input, Request};

@@ -1,0 +1,245 @@
+//! [`serve`] and [`Server::run`]: a server from the command line, the environment and a file, with
+//! gunicorn's flags.
+
+mod file;
+mod flags;
+mod operator;
+mod show;
+mod sources;
+
+use self::operator::Operator;
+use self::sources::Resolved;
+use crate::green;
+use crate::green::embed::Count;
+use crate::server::{OnSignal, Server, SignalAction, catch_signals, check_addresses, reap_as_init};
+use crate::service::log_writer::Troubles;
+use crate::service::settings::Settings;
+use crate::service::{LogFile, LogWriter, logger};
+use greenway_app::Application;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::exit;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After the second signal, handlers that wait are unwound for so long. Then the process ends.
+const LAST_UNWINDS: Duration = Duration::from_millis(500);
+
+/// Prints in one line what is wrong with the flags; or shows what `--help` or `--version` asks for.
+fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.trim_start_matches("error: ");
+    operator.say(format_args!("{line} (--help lists the flags)"));
+    operator.exit(2)
+}
+
+/// Serves `app` as the command line, the environment and a file say, until TERM, INT or QUIT;
+/// `--help` lists the flags.
+///
+/// Each setting comes from where it is given first: its flag (`--keep-alive 5`), its environment
+/// variable (`GREENWAY_KEEP_ALIVE=5`), the file that `--config` or `GREENWAY_CONFIG` names
+/// (`keep-alive = 5`, in TOML), the defaults of the program (see [`Server::run`]), and ours.
+///
+/// Logs to the standard error, unless the program has set a logger of its own. TERM, INT and QUIT
+/// stop gracefully: whoever has connected is served, idle connections are closed, and requests may
+/// go on for `--graceful-timeout`. A second signal ends the process at once: half a second is left
+/// for unwinding the handlers that wait. USR1 and HUP open the log files
+/// anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
+/// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
+///
+/// Does not return. The process exits with 0, or with 1 when the server could not start or had
+/// to cut requests short at its stop, or with 2 when a setting is wrong; what was wrong is said in
+/// one line. `--check-config` and `--print-config` serve nothing: they exit with 0, or with 1 when
+/// a setting is wrong.
+///
+/// ```no_run
+/// use greenway::{App, Request};
+///
+/// let mut app = App::new();
+/// app.get("/hello/<name>", |req: Request| format!("Hello {}!\n", req.param("name")));
+/// greenway::serve(app)
+/// ```
+pub fn serve(app: impl Application) -> ! {
+    Server::new(app).run()
+}
+
+impl Server {
+    /// Serves as [`serve`] does, with what is set here as the defaults: `--help` shows them, and
+    /// the command line, the environment and the file of `--config` win.
+    ///
+    /// ```no_run
+    /// use greenway::{Request, Server};
+    ///
+    /// Server::new(|_: Request| "Hello\n")
+    ///     .limit_request_body(32 << 20)
+    ///     .run()
+    /// ```
+    ///
+    /// Does not return; see [`serve`] for the exit statuses.
+    pub fn run(mut self) -> ! {
+        let mut operator = Operator::new();
+        if let Some(why) = self.invalid {
+            operator.say(format_args!("the program's own settings are wrong: {why}"));
+            operator.exit(2);
+        }
+        self.settings = settings(&operator, self.settings);
+        open_error_log(&mut operator, &self.settings);
+        for name in sources::unknown_variables() {
+            log::warn!("{name} has no effect: no setting has that name");
+        }
+        serve_until_signal(self, operator)
+    }
+}
+
+/// The settings that hold. Ends the process if they are wrong, or were all that was asked for.
+fn settings(operator: &Operator, defaults: Settings) -> Settings {
+    // Under the program's own name, where clap would say ours.
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&name)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let matches = flags::command(&defaults).bin_name(name).try_get_matches();
+    let matches = matches.unwrap_or_else(|error| refuse_flags(operator, &error));
+    let resolved = sources::resolve(defaults, &matches, &|name| std::env::var_os(name));
+    let (check, print) = (
+        matches.get_flag(flags::CHECK),
+        matches.get_flag(flags::PRINT),
+    );
+    if check || print {
+        show_settings(operator, resolved, print);
+    }
+    match resolved {
+        Ok(resolved) => resolved.settings,
+        Err(why) => {
+            operator.say(format_args!("{why}"));
+            operator.exit(2)
+        }
+    }
+}
+
+/// Prints what would be used, and ends the process.
+fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: bool) -> ! {
+    let checked = resolved.and_then(|resolved| {
+        let config = &resolved.settings.server;
+        let metrics = config.metrics_bind.iter();
+        let checked = check_addresses(config.bind.iter().chain(metrics));
+        checked.map_err(|error| error.to_string())?;
+        Ok(show::as_file(&resolved, !all))
+    });
+    let shown = checked.and_then(|shown| {
+        let written = io::stdout().write_all(shown.as_bytes());
+        written.map_err(|error| format!("cannot print the settings: {error}"))
+    });
+    if let Err(why) = shown {
+        operator.say(format_args!("{why}"));
+        operator.exit(1);
+    }
+    if !all {
+        operator.say(format_args!("the settings are right"));
+    }
+    operator.exit(0)
+}
+
+fn serve_until_signal(server: Server, operator: Operator) -> ! {
+    let caught = catch_signals().unwrap_or_else(|error| no_signals(&operator, &error));
+    let running = match server.start() {
+        Ok(running) => Arc::new(running),
+        Err(error) => {
+            operator.say(format_args!("{error}"));
+            let misused = error.kind() == io::ErrorKind::InvalidInput;
+            operator.exit(if misused { 2 } else { 1 });
+        }
+    };
+    let (first_signal, stop) = crossbeam_channel::bounded(1);
+    let (ending, last) = (running.clone(), operator.clone());
+    let on_signal = OnSignal::new(caught, move |action| match action {
+        SignalAction::Stop(1) => {
+            let _ = first_signal.try_send(());
+        }
+        SignalAction::Stop(2) => {
+            ending.end_now();
+            // Meanwhile the stop that is under way may end the process itself.
+            std::thread::sleep(LAST_UNWINDS);
+            last.stopped(ending.unfinished().max(1));
+        }
+        SignalAction::Stop(_) => exit(1),
+        // A warning, since whoever asks wants to see it.
+        SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
+        SignalAction::Reopen => {
+            ending.reopen_logs();
+            if let Some(log) = &last.log {
+                log.reopen();
+            }
+            log::info!("the logs are opened anew");
+        }
+    });
+    if let Err(error) = &on_signal {
+        no_signals(&operator, error);
+    }
+    if let Err(error) = reap_as_init() {
+        log::error!("orphans stay unreaped: {error}");
+    }
+    operator.say(format_args!("{}", running.describe()));
+    // Ends by the signal alone: the sender lives in `on_signal`.
+    let _ = stop.recv();
+    let open = Count(running.connections(), "connection");
+    operator.say(format_args!("stopping ({open})"));
+    let stopped = running.stop();
+    green::run_at_exit();
+    operator.stopped(stopped.cut)
+}
+
+fn no_signals(operator: &Operator, error: &io::Error) -> ! {
+    operator.say(format_args!("cannot handle signals: {error}"));
+    operator.exit(1)
+}
+
+/// Opens the server's own log. Ends the process if it cannot be had.
+fn open_error_log(operator: &mut Operator, settings: &Settings) {
+    let result = match (settings.error_log.as_str(), &operator.stderr) {
+        (_, None) => Err(io::Error::other("the process can have no more threads")),
+        ("-", Some(stderr)) => Ok(stderr.clone()),
+        (path, Some(stderr)) => LogFile::open(path).and_then(|file| {
+            let troubles = Troubles::By(stderr.clone());
+            let writer = LogWriter::start("error log", file, troubles)?;
+            operator.log = Some(writer.clone());
+            Ok(writer)
+        }),
+    };
+    match result {
+        Ok(writer) => {
+            let colours = operator.log.is_none() && logger::colours_on_stderr();
+            logger::install(settings.log_level, writer, colours);
+        }
+        Err(error) => {
+            operator.say(format_args!("cannot open the error log: {error}"));
+            operator.exit(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        flags::command(&Settings::default()).debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_given_is_as_in_the_builder() {
+        let matches = flags::command(&Settings::default()).get_matches_from(["app"]);
+        let resolved = sources::resolve(Settings::default(), &matches, &|_| None).unwrap();
+        assert_eq!(
+            format!("{:?}", resolved.settings),
+            format!("{:?}", Settings::default())
+        );
+    }
+}
