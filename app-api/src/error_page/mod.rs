@@ -106,6 +106,9 @@ fn default_page(request: &Request, response: &Response, error: &HttpError) -> Op
     if error.headers().contains_key(header::CONTENT_TYPE) {
         return None; // the author has said what it is
     }
+    if request.is_debug() && error.status().is_server_error() {
+        return Some(debug_page(request, error));
+    }
     let title = error.status().canonical_reason().unwrap_or("Error");
     let mut page = match accept::kind(request.header("accept")?) {
         Kind::Text => Response::typed(format!("{error}\n"), content_type::TEXT),

@@ -94,7 +94,8 @@ impl App {
 
     /// Whether errors that are the server's fault are answered with a page that shows the request,
     /// its route, the causes, and where in the program it happened. It tells secrets to whoever
-    /// asks: never set it where strangers are served. Default: off.
+    /// asks: never set it where strangers are served. Default: off, unless the server runs with
+    /// `--debug` ([`Request::is_debug`](crate::Request::is_debug)).
     pub fn debug(&mut self, on: bool) -> &mut Self {
         self.errors.debug = on;
         self

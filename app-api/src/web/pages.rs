@@ -30,7 +30,8 @@ impl ErrorPages {
             return page(request, error);
         }
         let fault = error.status().is_server_error();
-        (self.debug && fault).then(|| debug_page(request, error))
+        let debug = self.debug || request.is_debug();
+        (debug && fault).then(|| debug_page(request, error))
     }
 
     /// Takes over what `others` have that is not here.

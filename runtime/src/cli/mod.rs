@@ -148,21 +148,16 @@ fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: b
 
 fn serve_until_signal(server: Server, operator: Operator) -> ! {
     let caught = catch_signals().unwrap_or_else(|error| no_signals(&operator, &error));
-    let running = match server.start() {
-        Ok(running) => Arc::new(running),
-        Err(error) => {
-            operator.say(format_args!("{error}"));
-            let misused = error.kind() == io::ErrorKind::InvalidInput;
-            operator.exit(if misused { 2 } else { 1 });
-        }
-    };
     let (first_signal, stop) = crossbeam_channel::bounded(1);
-    let (ending, last) = (running.clone(), operator.clone());
+    let (started, last) = (Arc::new(OnceLock::<Arc<Running>>::new()), operator.clone());
+    let ending = started.clone();
+    // Before the start, which may take its time: the operator's last resort works then, too.
     let on_signal = OnSignal::new(caught, move |action| match action {
         SignalAction::Stop(1) => {
             let _ = first_signal.try_send(());
         }
         SignalAction::Stop(2) => {
+            let Some(ending) = ending.get() else { exit(1) };
             ending.end_now();
             // Meanwhile the stop that is under way may end the process itself.
             std::thread::sleep(LAST_UNWINDS);
@@ -172,7 +167,9 @@ fn serve_until_signal(server: Server, operator: Operator) -> ! {
         // A warning, since whoever asks wants to see it.
         SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
         SignalAction::Reopen => {
-            ending.reopen_logs();
+            if let Some(ending) = ending.get() {
+                ending.reopen_logs();
+            }
             if let Some(log) = &last.log {
                 log.reopen();
             }
@@ -182,6 +179,14 @@ fn serve_until_signal(server: Server, operator: Operator) -> ! {
     if let Err(error) = &on_signal {
         no_signals(&operator, error);
     }
+    let running = match server.start() {
+        Ok(running) => started.get_or_init(|| Arc::new(running)),
+        Err(error) => {
+            operator.say(format_args!("{error}"));
+            let misused = error.kind() == io::ErrorKind::InvalidInput;
+            operator.exit(if misused { 2 } else { 1 });
+        }
+    };
     if let Err(error) = reap_as_init() {
         log::error!("orphans stay unreaped: {error}");
     }

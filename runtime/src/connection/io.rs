@@ -78,6 +78,8 @@ pub(crate) struct IoParts<T> {
 pub(crate) struct Incoming {
     pub(crate) buf: BytesMut,
     heads: HeadReader,
+    /// A head that was read before its turn had come.
+    next: Option<Box<RequestHead>>,
     pub(super) body: Option<Body>,
     /// The body of the next request was waited for already: the patience left, and the bytes that
     /// came.
@@ -177,6 +179,9 @@ impl<T: Transport> BufferedIo<T> {
     /// The next head, if it is complete.
     pub(super) fn take_head(&self) -> Result<Option<RequestHead>, Reject> {
         let mut incoming = self.incoming.borrow_mut();
+        if let Some(next) = incoming.next.take() {
+            return Ok(Some(*next));
+        }
         if incoming.buf.is_empty() {
             return Ok(None);
         }
@@ -185,9 +190,15 @@ impl<T: Transport> BufferedIo<T> {
         incoming.heads.read(&mut incoming.buf, limits)
     }
 
+    /// Gives a head back, which will be the next that is taken.
+    pub(super) fn put_back(&self, request: RequestHead) {
+        self.incoming.borrow_mut().next = Some(Box::new(request));
+    }
+
     /// Nothing of a next request has come.
     pub(super) fn is_idle(&self) -> bool {
-        self.incoming.borrow().buf.is_empty()
+        let incoming = self.incoming.borrow();
+        incoming.buf.is_empty() && incoming.next.is_none()
     }
 
     /// A request begins: nothing of its response was sent.
@@ -495,7 +506,9 @@ impl Incoming {
     /// The client has sent, or is sending, what nobody will read.
     fn has_unread(&self) -> bool {
         let body = self.body.as_ref();
-        !self.buf.is_empty() || body.is_some_and(|body| !body.decoder.is_done())
+        !self.buf.is_empty()
+            || self.next.is_some()
+            || body.is_some_and(|body| !body.decoder.is_done())
     }
 
     /// Begins the body of a request.

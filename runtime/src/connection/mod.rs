@@ -361,6 +361,17 @@ impl<T: Transport> Connection<T> {
         self.io.take_head()
     }
 
+    /// Whether the body of a request is longer than it may be.
+    pub(crate) fn refuses_body(&self, request: &RequestHead) -> bool {
+        let limit = self.io.service.config.body_limit;
+        matches!(request.body, http1::BodyLength::Length(length) if length > limit)
+    }
+
+    /// Leaves a request that has come already for later.
+    pub(crate) fn put_back(&self, request: RequestHead) {
+        self.io.put_back(request);
+    }
+
     /// Sends what the kernel takes at once of what is to go. Whether that was all.
     pub(crate) fn flush_now(&self) -> std::io::Result<bool> {
         self.io.flush_now()

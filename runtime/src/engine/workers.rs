@@ -12,7 +12,7 @@ use super::accept::{AcceptBackoff, OurEnd, Reserve, connection_info, refuse};
 use super::host::Host;
 use super::{Engine, HandlerThreads};
 use crate::green::embed::{Interrupt, Listener, spawn_on, workers};
-use crate::green::{Greenlet, Queue, sleep, yield_now};
+use crate::green::{Event, Greenlet, Queue, sleep, yield_now};
 use crate::service::{Refused, Service, run_again};
 use std::io;
 use std::net::TcpListener;
@@ -39,28 +39,37 @@ impl<H: HandlerThreads> WorkersEngine<H> {
             acceptors: Vec::new(),
         };
         let reserve = Reserve::new();
+        let begin = Event::new();
         for listener in listeners {
-            if let Err(error) = engine.start_acceptors(listener, &reserve) {
+            if let Err(error) = engine.start_acceptors(listener, &reserve, &begin) {
                 engine.stop_accepting(Instant::now() + TAKE_BACK);
                 return Err(error);
             }
         }
+        begin.set();
         Ok(engine)
     }
 
     /// Starts an acceptor on each worker, one after the other: each looks for a descriptor whose
-    /// number fits its worker, and several that look at once take them from one another.
-    fn start_acceptors(&mut self, listener: TcpListener, reserve: &Arc<Reserve>) -> io::Result<()> {
+    /// number fits its worker, and several that look at once take them from one another. None accepts
+    /// before `begin` is set: the first handlers could hold a worker whose acceptor is waited for.
+    fn start_acceptors(
+        &mut self,
+        listener: TcpListener,
+        reserve: &Arc<Reserve>,
+        begin: &Event,
+    ) -> io::Result<()> {
         let our_end = OurEnd::of(&listener);
         let listener = Arc::new(listener);
         for worker in workers() {
             let ready = Queue::new(1);
             let (host, listener, reserve) = (self.host.clone(), listener.clone(), reserve.clone());
-            let report = ready.clone();
+            let (report, begin) = (ready.clone(), begin.clone());
             self.acceptors.push(spawn_on(worker, move || {
                 match Listener::new(&listener) {
                     Ok(here) => {
                         let _ = report.put(Ok(())); // there is a place for it
+                        begin.wait();
                         // A server that has lost its acceptors would look healthy.
                         run_again("acceptor", sleep, || {
                             accept(&host, &listener, our_end, &here, reserve.clone());

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::testing::Client;
-use crate::{App, Body, BodyError, HttpError, Next, Request, Response, abort};
+use crate::{App, Body, BodyError, ConnectionInfo, HttpError, Next, Request, Response, abort};
 
 fn page(text: &'static str) -> impl Fn(&Request, &HttpError) -> String {
     move |request, error| format!("{text}: {} {}", error.status().as_u16(), request.path())
@@ -182,6 +182,20 @@ fn pages_are_for_those_who_understand_them_and_nothing_in_them_is_live() {
     assert_eq!(get("text/plain").text(), "400 Bad Request: <b>\"\\\n\n");
     let own = client.get("/own").header("accept", "text/html").send();
     assert_eq!(own.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn a_server_in_debug_mode_shows_it_for_all_its_applications() {
+    fn fails(_: Request) -> Result<Response, HttpError> {
+        Err(io::Error::other("a secret"))?
+    }
+    let mut app = App::new();
+    app.get("/", fails);
+    let debug = || ConnectionInfo::default().with_debug(true);
+    let page = |client: Client| client.get("/").header("accept", "text/html").send().text();
+    assert!(page(Client::new(app).with_connection(debug())).contains("a secret"));
+    assert!(page(Client::new(fails).with_connection(debug())).contains("a secret"));
+    assert!(!page(Client::new(fails)).contains("a secret"));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl EarlyThreads {
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
-        if request.body == BodyLength::None || body_is_there(connection, request) {
+        if body_is_there(connection, request) || connection.refuses_body(request) {
             return None;
         }
         match self.ask() {
@@ -149,16 +149,16 @@ impl InLine {
                 .waited(begun.elapsed())
                 .moved((connection.buffered() - before) as u64);
             let done = match read {
+                // It is not for the client to go on, and only half of the pool is for such requests.
+                Err(error) if error.kind() == ErrorKind::TimedOut && length.is_none() => {
+                    patience = Patience::new(pause);
+                    false
+                }
                 // What else has happened the handler finds out when it reads on.
                 Ok(false) | Err(_) => true,
                 Ok(true) => length.is_some_and(|length| connection.buffered() >= length),
             };
             if done || self.is_granted() {
-                if matches!(&read, Err(error) if error.kind() == ErrorKind::TimedOut)
-                    && length.is_none()
-                {
-                    patience = Patience::new(pause); // it was not for the client to go on
-                }
                 connection.has_waited_for_body(patience);
                 return self.take();
             }
@@ -217,6 +217,11 @@ fn length_to_wait_for(request: &RequestHead) -> Option<usize> {
     (length <= BODY_BYTES && !request.expect_continue).then_some(length)
 }
 
-fn body_is_there(connection: &Connection<Stream>, request: &RequestHead) -> bool {
-    length_to_wait_for(request).is_some_and(|length| connection.buffered() >= length)
+/// Whether nothing more has to come for the request.
+pub(super) fn body_is_there(connection: &Connection<Stream>, request: &RequestHead) -> bool {
+    match request.body {
+        BodyLength::None => true,
+        BodyLength::Length(length) => connection.buffered() as u64 >= length,
+        BodyLength::Chunked => false, // it would have to be decoded to see its end
+    }
 }

@@ -1,14 +1,16 @@
 //! The pool, and the way of a connection to it and back.
 
 use super::super::{GoOn, HandlerThreads};
-use super::early::{Early, EarlyThreads};
+use super::early::{Early, EarlyThreads, body_is_there};
 use crate::connection::{Connection, Detached, Exchanged, Handlers};
-use crate::green::embed::{Awaited, Count, Io, Stream, Thread, current, discard, wait_for};
+use crate::green::embed::{
+    Awaited, Count, Interrupt, Io, Stream, Thread, Unwind, current, discard, wait_for,
+};
 use crate::service::{ConnContext, ConnState, Service};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use greenway_proto::http1::RequestHead;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +22,9 @@ const LONG_WAIT: Duration = Duration::from_millis(10);
 /// of waiting on it: its turn is far off, and its stack would be memory. With fewer a new green
 /// thread for each request would cost more than it saves.
 const LONG_QUEUE: usize = 4;
+
+/// So many requests of one connection a thread serves one after the other while others wait.
+const REQUESTS_AT_ONCE: usize = 64;
 
 /// A request for the pool, and the connection that it came on.
 struct Job {
@@ -195,6 +200,27 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Waits until the request may be handed over: see [`EarlyThreads::ready`]. The end of a stop
+    /// ends that wait; a thread of the pool says so to the client.
+    #[inline(never)]
+    fn body_or_thread(
+        &self,
+        connection: &Connection<Stream>,
+        request: &RequestHead,
+        pause: Duration,
+    ) -> Option<Early> {
+        let wait = || self.early.ready(connection, request, pause);
+        catch_unwind(AssertUnwindSafe(wait)).unwrap_or_else(|payload| match Unwind::of(&*payload) {
+            Some(Unwind::Interrupted(Interrupt::Stop)) => {
+                current().clear_stop();
+                None
+            }
+            _ => resume_unwind(payload),
+        })
+    }
+}
+
 impl Handlers<Stream> for Pool {
     type Queued = Queued;
 
@@ -204,8 +230,8 @@ impl Handlers<Stream> for Pool {
         request: RequestHead,
     ) -> Exchanged<Stream, Queued> {
         let clocks = &self.service.config.clocks;
-        let early: Option<Early> = self.early.ready(&connection, &request, clocks.body);
         let context = connection.context().clone();
+        let early = self.body_or_thread(&connection, &request, clocks.body);
         let Some(detached) = connection.detach() else {
             return Exchanged::Closed;
         };
@@ -280,20 +306,27 @@ fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Box<Job>>) {
     service.lifecycle.unregister(number);
 }
 
-/// Serves a request, and those that have come behind it and need no waiting.
+/// Serves a request, and those that have come behind it and need no waiting. The others take the
+/// usual way to a thread.
 fn serve(
     connection: Connection<Stream>,
     request: RequestHead,
     queued: bool,
 ) -> Option<Box<Detached<Stream>>> {
     let mut request = Some(request);
+    let mut left = REQUESTS_AT_ONCE;
     while let Some(next) = request.take() {
+        left -= 1;
         connection.exchange(next, queued);
         if !connection.may_be_reused() || !connection.flush_now().unwrap_or(false) {
             break;
         }
         match connection.buffered_request() {
-            Ok(next) => request = next,
+            Ok(Some(next)) if left > 0 && body_is_there(&connection, &next) => {
+                request = Some(next);
+            }
+            Ok(Some(next)) => connection.put_back(next),
+            Ok(None) => {}
             Err(reject) => connection.reject(&reject),
         }
     }
