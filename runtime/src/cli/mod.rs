@@ -11,7 +11,9 @@ use self::operator::Operator;
 use self::sources::Resolved;
 use crate::green;
 use crate::green::embed::Count;
-use crate::server::{OnSignal, Server, SignalAction, catch_signals, check_addresses, reap_as_init};
+use crate::server::{
+    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, reap_as_init,
+};
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
 use crate::service::{LogFile, LogWriter, logger};
@@ -19,7 +21,7 @@ use greenway_app::Application;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::exit;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// After the second signal, handlers that wait are unwound for so long. Then the process ends.

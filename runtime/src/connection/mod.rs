@@ -50,7 +50,7 @@ use client::ClientHandle;
 use departure::Client;
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::exchange::State;
-use greenway_proto::http1::{Reject, RequestHead};
+use greenway_proto::http1::{BodyLength, Reject, RequestHead};
 use io::BufferedIo;
 use response::Progress;
 use std::cell::Cell;
@@ -364,7 +364,7 @@ impl<T: Transport> Connection<T> {
     /// Whether the body of a request is longer than it may be.
     pub(crate) fn refuses_body(&self, request: &RequestHead) -> bool {
         let limit = self.io.service.config.body_limit;
-        matches!(request.body, http1::BodyLength::Length(length) if length > limit)
+        matches!(request.body, BodyLength::Length(length) if length > limit)
     }
 
     /// Leaves a request that has come already for later.
