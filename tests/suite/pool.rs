@@ -292,3 +292,91 @@ fn at_the_end_of_a_stop_a_long_queue_is_told_so() {
         client.end();
     }
 }
+
+/// Uploads of which little has come, and that hold what they may: half of the pool.
+fn slow_uploads(server: &TestServer, count: usize, head: &str) -> Vec<Client> {
+    let mut clients: Vec<_> = (0..count).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(head);
+    }
+    until("their requests have begun", || {
+        server.metric("greenway_connections{state=\"reading\"}") >= (count - 1) as f64
+    });
+    clients
+}
+
+const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// A body that comes behind another request takes the same way to a thread as one that comes alone.
+#[test]
+fn slow_uploads_behind_other_requests_hold_half_of_the_threads() {
+    let app = |request: Request| request.body(64 * 1024).map(Body::full);
+    let server = patient(app).threads(2).metrics_bind("127.0.0.1:0");
+    let server = TestServer::start(server);
+    let behind = format!(
+        "{}{}",
+        get("/"),
+        with("POST", "/", "Content-Length: 100\r\n", "ten bytes.")
+    );
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(&behind);
+        assert_eq!(client.reply().text(), "");
+    }
+    for _ in 0..3 {
+        assert_eq!(server.get("/").text(), "");
+    }
+    for client in &mut clients {
+        client.send("x".repeat(90));
+        assert_eq!(client.reply().body.len(), 100);
+    }
+}
+
+/// Whose patience ends in the line still gets no thread before its turn.
+#[test]
+fn uploads_that_wait_in_line_for_long_stay_in_it() {
+    let app = |request: Request| request.body(64 * 1024).map(Body::full);
+    let server = patient(app)
+        .body_timeout(Duration::from_millis(300))
+        .threads(2)
+        .metrics_bind("127.0.0.1:0");
+    let server = TestServer::start(server);
+    let mut clients = slow_uploads(&server, 6, CHUNKED);
+    // One after the other holds the thread that they may have, until it is told that it is too slow.
+    let first = clients.remove(0).reply();
+    assert_eq!(first.status(), 408);
+    for _ in 0..3 {
+        assert_eq!(server.get("/").text(), "");
+    }
+    for mut client in clients {
+        assert_eq!(client.reply().status(), 408);
+    }
+}
+
+/// At the end of a stop's grace period those in the line are told, as those in the queue are.
+#[test]
+fn uploads_in_line_are_told_of_the_end_of_a_stop() {
+    let app = |request: Request| request.body(64 * 1024).map(Body::full);
+    let server = patient(app).threads(2).metrics_bind("127.0.0.1:0");
+    let server = TestServer::start(server);
+    let mut clients = slow_uploads(&server, 6, CHUNKED);
+    let stopped = server.stop_within(Duration::ZERO);
+    for client in &mut clients {
+        assert_eq!(client.reply().status(), 503);
+    }
+    assert_eq!(stopped.cut, 6);
+}
+
+/// What is refused needs no turn.
+#[test]
+fn a_body_that_is_too_long_waits_for_no_thread() {
+    let app = |request: Request| request.body(64 * 1024).map(Body::full);
+    let server = patient(app)
+        .limit_request_body(1000)
+        .threads(2)
+        .metrics_bind("127.0.0.1:0");
+    let server = TestServer::start(server);
+    let _slow = slow_uploads(&server, 2, CHUNKED);
+    let reply = server.ask(with("POST", "/", "Content-Length: 2000\r\n", "some"));
+    assert_eq!(reply.status(), 413);
+}

@@ -6,6 +6,7 @@ use crate::connection::{Connection, Detached, Exchanged, Handlers};
 use crate::green::embed::{
     Awaited, Count, Interrupt, Io, Stream, Thread, Unwind, current, discard, wait_for,
 };
+use crate::green::shield;
 use crate::service::{ConnContext, ConnState, Service};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use greenway_proto::http1::RequestHead;
@@ -103,14 +104,18 @@ impl Reply {
         }
     }
 
-    /// Waits until the job is over.
+    /// Waits until the job is over, whatever happens: a stop that has found the connection on its way
+    /// to the pool ends the handler there, and what it answers still has to leave.
     fn wait(&self) -> Option<Box<Detached<Stream>>> {
-        let result = wait_for(Awaited::Job, None, Io::None, |_, _| {
-            match &mut *self.lock() {
-                ReplyState::Over(connection) => Some(connection.take()),
-                ReplyState::Awaited | ReplyState::Left(_) => None,
-            }
+        let result = shield(|| {
+            wait_for(Awaited::Job, None, Io::None, |_, _| {
+                match &mut *self.lock() {
+                    ReplyState::Over(connection) => Some(connection.take()),
+                    ReplyState::Awaited | ReplyState::Left(_) => None,
+                }
+            })
         });
+        current().clear_stop();
         result.ok().flatten()
     }
 
