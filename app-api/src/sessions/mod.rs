@@ -56,7 +56,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// A session begins when something is put into it; visitors of whom nothing is to be remembered get
 /// no cookie. A response whose handler has looked at the session says `Vary: Cookie`, and one that
-/// sets the cookie is `private` to caches, unless it has a Cache-Control of its own.
+/// sets the cookie is `private` to caches: a Cache-Control of the handler's that has neither
+/// `private` nor `no-store` is replaced.
 ///
 /// What is put into a session after the response has begun, in a body that streams, is not saved.
 /// Of two requests of one session at the same time that both change it, the last one wins.
