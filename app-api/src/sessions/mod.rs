@@ -28,7 +28,8 @@
 //! ```
 //!
 //! What must stay true: an id that the client has made up is never taken for a session; a session
-//! that was given up is not saved again by a request that was on its way; what is kept has a bound
+//! that was given up is not saved again by a request that was on its way (but by a [`CookieStore`],
+//! which does not know what was given up: there a logout can be undone so); what is kept has a bound
 //! and an end; and no lock is held while a store is asked, which may wait.
 
 mod csrf;

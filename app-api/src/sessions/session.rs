@@ -21,7 +21,8 @@ use crate::{HttpError, Request, Response};
 /// What is remembered of a visitor; see [`Request::session`].
 ///
 /// A handle: clones of it are the same session. Values are anything that `serde` can write as JSON.
-/// All of it is saved when the handler, and the middleware further in, are done, even if they fail.
+/// All of it is saved when the handler, and the middleware further in, are done, even if they fail
+/// with an error or an [`abort`](crate::abort). After a panic nothing is saved.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
@@ -156,7 +157,8 @@ impl Session {
     }
 
     /// Forgets who the visitor is, and all else. What is put into the session after that is in a
-    /// new one.
+    /// new one. With a [`CookieStore`](super::CookieStore) a request that is on its way meanwhile
+    /// can undo this, as it gives the browser its own cookie.
     pub fn log_out(&self) {
         self.clear();
     }
