@@ -67,15 +67,13 @@ pub fn error_response<A: Application + ?Sized>(
     let own = catch_abort(|| app.answer_error(request, error));
     match own.unwrap_or_else(|aborted| Some(aborted.into_response())) {
         None => {
-            if let Some(page) = default_page(request, &response, error) {
+            if let Some(page) = default_page(request, error) {
                 put_on(&mut response, page);
             }
         }
         Some(page) => {
             // A page that has failed itself says so by a page of ours.
-            let failed = page
-                .error()
-                .and_then(|error| default_page(request, &page, error));
+            let failed = page.error().and_then(|error| default_page(request, error));
             if page.status() != StatusCode::OK {
                 *response.status_mut() = page.status();
                 response.extensions_mut().remove::<Failure>();
@@ -89,12 +87,27 @@ pub fn error_response<A: Application + ?Sized>(
     response
 }
 
-/// Gives a response the body of a page, and its headers in the place of those of the same name.
+/// Gives a response the body of a page, and its headers in the place of those of the same name;
+/// cookies, and what the answer depends on, are those of both.
 fn put_on(response: &mut Response, page: Response) {
     let (parts, body) = page.into_parts();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
-    headers.extend(parts.headers);
+    for name in parts.headers.keys() {
+        let values = parts.headers.get_all(name);
+        if *name == header::SET_COOKIE || *name == header::VARY {
+            for value in values {
+                if !headers.get_all(name).iter().any(|known| known == value) {
+                    headers.append(name, value.clone());
+                }
+            }
+            continue;
+        }
+        headers.remove(name);
+        for value in values {
+            headers.append(name, value.clone());
+        }
+    }
     if let Some(failure) = parts.extensions.get::<Failure>() {
         response.extensions_mut().insert(failure.clone());
     }
@@ -102,7 +115,7 @@ fn put_on(response: &mut Response, page: Response) {
 }
 
 /// A page of ours, if not the text that is there already is what the client would like.
-fn default_page(request: &Request, response: &Response, error: &HttpError) -> Option<Response> {
+fn default_page(request: &Request, error: &HttpError) -> Option<Response> {
     if error.headers().contains_key(header::CONTENT_TYPE) {
         return None; // the author has said what it is
     }
@@ -118,10 +131,6 @@ fn default_page(request: &Request, response: &Response, error: &HttpError) -> Op
             Response::typed(problem(error, title), content_type)
         }
     };
-    // The page's headers replace those of the same name.
-    for value in response.headers().get_all(header::VARY) {
-        page.headers_mut().append(header::VARY, value.clone());
-    }
     let vary = HeaderValue::from_static("accept");
     page.headers_mut().append(header::VARY, vary);
     Some(page)

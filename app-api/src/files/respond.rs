@@ -154,7 +154,10 @@ fn headers(settings: &Settings, extras: &Extras, opened: &Opened) -> HeaderMap {
     }
     if let Some(since) = opened.modified.and_then(since_1970) {
         if settings.etag {
-            let tag = format!("\"{:x}-{:x}\"", since.as_nanos(), opened.length);
+            // Two files that were written at once may be of one length, too.
+            let coding = opened.coding.map(|coding| format!("-{}", coding.name()));
+            let coding = coding.unwrap_or_default();
+            let tag = format!("\"{:x}-{:x}{coding}\"", since.as_nanos(), opened.length);
             headers.insert(header::ETAG, ascii(tag));
         }
         // RFC 9110, 8.8.2.1: not later than the Date of the answer.

@@ -99,7 +99,7 @@ impl FormData {
             Self::multipart(Multipart::new(body, content_type, limits)?, limits)
         } else if media_type.is("application/x-www-form-urlencoded") {
             let mut text = Vec::new();
-            let most = limits.memory as u64 + 1;
+            let most = (limits.memory as u64).saturating_add(1);
             let mut body = body.by_ref().take(most);
             body.read_to_end(&mut text).map_err(input_error)?;
             if text.len() > limits.memory {
@@ -115,7 +115,10 @@ impl FormData {
         let pairs = form_urlencoded::parse(text);
         let owned =
             |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
-        let fields: Vec<_> = pairs.map(owned).take(limits.parts + 1).collect();
+        let fields: Vec<_> = pairs
+            .map(owned)
+            .take(limits.parts.saturating_add(1))
+            .collect();
         if fields.len() > limits.parts {
             return Err(HttpError::new(413, "the form has too many fields"));
         }

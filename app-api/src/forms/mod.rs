@@ -6,7 +6,9 @@
 //! file.
 //!
 //! What must stay true: a form never takes more than its [`Limits`](crate::Limits); an uploaded
-//! file on disk has no name there, so that it is gone however the request or the process ends;
+//! file on disk has no name there, so that it is gone however the request or the process ends
+//! (saving one is another matter: [`Part::save`] writes a file `.upload-...` beside the target, that
+//! takes the target's name when it is complete, and stays if the process is killed before);
 //! and no name that a client has chosen becomes a path.
 
 mod data;

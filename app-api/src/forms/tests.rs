@@ -39,6 +39,23 @@ fn file(name: &str, filename: &str, data: &str) -> String {
 }
 
 #[test]
+fn limits_may_be_as_large_as_numbers_are() {
+    let limits = Limits {
+        memory: usize::MAX,
+        parts: usize::MAX,
+        part_header: usize::MAX,
+        field: u64::MAX,
+        file: u64::MAX,
+        total: u64::MAX,
+        file_memory: usize::MAX,
+    };
+    let reply = post_with(URLENCODED, "a=1", limits.clone());
+    assert_eq!(reply.text(), "a=1");
+    let body = field("a", "1") + &file("f", "x", "data") + "--b--\r\n";
+    assert_eq!(post_with(MULTIPART, body, limits).text(), "a=1 f:x:data");
+}
+
+#[test]
 fn both_kinds_in_their_order() {
     let none = Limits::default;
     for (content_type, body, expected) in [

@@ -6,7 +6,9 @@ use crate::Request;
 
 /// Lets a form send PUT, PATCH and DELETE: a hook for requests
 /// [before](crate::App::before_request) they are routed. (Middleware comes after that, and could
-/// not change which route it is.)
+/// not change which route it is.) It must be installed on the outermost application: the hooks of
+/// a group or of a merged application come after the routing, and those of a mounted one come after
+/// the routes and the middleware of the application around it, which would still see a POST.
 ///
 /// The method is that of the header `X-HTTP-Method-Override`, or of the parameter `_method` of the
 /// query: `<form method="post" action="/note/7?_method=DELETE">`. Only POST becomes another method,

@@ -20,8 +20,9 @@
 //! ```
 //!
 //! What must stay true: none of them waits for a body or keeps one whole; none of them answers
-//! HEAD with other headers than GET; a header that a handler has set is the handler's; and what a
-//! client sends can make a table or a string grow to a fixed bound and no further.
+//! HEAD with other headers than GET; a header that a handler has set is the handler's (but
+//! [`Cors`] sets its own over the handler's); and what a client sends can make a table or a string
+//! grow to a fixed bound and no further.
 
 #[cfg(feature = "auth")]
 mod auth;

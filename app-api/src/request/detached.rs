@@ -13,7 +13,9 @@ use http::Extensions;
 use super::head::{Head, Span};
 use super::params::Matched;
 use super::{Inner, Request};
-use crate::{ConnectionInfo, HttpError, Input};
+#[cfg(feature = "forms")]
+use crate::forms::FormCell;
+use crate::{ConnectionInfo, HttpError, Input, Limits};
 
 /// A request with its whole body, without its client: it may go to another
 /// thread, where [`attach`](Detached::attach) makes a [`Request`] of it again.
@@ -26,6 +28,9 @@ pub struct Detached {
     body: Bytes,
     connection: Arc<ConnectionInfo>,
     extensions: Extensions,
+    limits: Option<Arc<Limits>>,
+    #[cfg(feature = "forms")]
+    form: FormCell,
 }
 
 impl Request {
@@ -61,6 +66,9 @@ impl Request {
             matched,
             connection,
             extensions,
+            limits,
+            #[cfg(feature = "forms")]
+            form,
             ..
         } = *self.inner;
         Ok(Detached {
@@ -72,6 +80,9 @@ impl Request {
             body,
             connection,
             extensions,
+            limits,
+            #[cfg(feature = "forms")]
+            form,
         })
     }
 }
@@ -87,6 +98,9 @@ impl Detached {
             script: self.script,
             matched: self.matched,
             extensions: self.extensions,
+            limits: self.limits,
+            #[cfg(feature = "forms")]
+            form: self.form,
             ..Inner::new(self.head, Input::full(self.body), self.connection)
         };
         Request {
@@ -146,6 +160,58 @@ mod tests {
         );
         let long = client.post("/a%20b/7/x").body(vec![0; 101]).send();
         assert_eq!(long.status(), 413);
+    }
+
+    #[cfg(feature = "forms")]
+    #[test]
+    fn limits_go_along() {
+        let app = |mut request: Request| {
+            request.set_limits(crate::Limits {
+                parts: 1,
+                ..crate::Limits::DEFAULT
+            });
+            let request = sendable(request.detach(100)?).attach();
+            Ok::<_, HttpError>(request.form()?.len().to_string())
+        };
+        let client = Client::new(app);
+        let post = || {
+            let form = "application/x-www-form-urlencoded";
+            client.post("/").header("content-type", form)
+        };
+        assert_eq!(post().body("a=1").send().text(), "1");
+        assert_eq!(post().body("a=1&b=2").send().status(), 413);
+    }
+
+    /// Csrf reads the form before the handler of a route that goes to another thread.
+    #[cfg(all(feature = "forms", feature = "sessions"))]
+    #[test]
+    fn the_form_that_was_read_goes_along() {
+        use crate::sessions::{Csrf, Sessions};
+        let mut app = App::new();
+        app.install(Sessions::in_memory()).install(Csrf::new());
+        app.get("/", |request: Request| {
+            request.session().map(|session| session.csrf_token())
+        });
+        app.post("/", |request: Request| {
+            let detached = sendable(request.detach(100)?);
+            let name = std::thread::spawn(move || {
+                let request = detached.attach();
+                let form = request.form()?;
+                Ok::<_, HttpError>(form.get("name").unwrap_or("nobody").to_owned())
+            });
+            name.join().expect("it does not panic")
+        });
+        let client = Client::new(app);
+        let page = client.get("/").send();
+        let cookie = page
+            .header("set-cookie")
+            .and_then(|it| it.split(';').next());
+        let post = client
+            .post("/")
+            .header("cookie", cookie.expect("it has a token"));
+        let post = post.header("content-type", "application/x-www-form-urlencoded");
+        let body = format!("name=ann&csrf_token={}", page.text());
+        assert_eq!(post.body(body).send().text(), "ann");
     }
 
     #[test]

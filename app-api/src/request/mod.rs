@@ -418,7 +418,8 @@ impl Request {
         self.inner.connection.debug
     }
 
-    /// The other end of the connection; a proxy's, if there is one.
+    /// Who has sent the request, as far as the server knows: the other end of the connection, or,
+    /// where that is a trusted proxy, the client that the proxy has told of.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.inner.connection.peer

@@ -181,11 +181,21 @@ impl Request {
     }
 
     /// The request without its body, and without what was attached to it: for whoever makes a page
-    /// for an error, when the request itself is gone.
+    /// for an error, when the request itself is gone. Nor has it a range or a condition, which
+    /// were about what was asked for: a page that is a file would be sent in part, or not at all.
     #[cold]
     pub(crate) fn head_only(&self) -> Request {
         let own = &*self.inner;
-        let head = own.head.clone();
+        let mut head = own.head.clone();
+        let is_about_the_page = |name: &str| {
+            let is_condition = name
+                .get(..3)
+                .is_some_and(|start| start.eq_ignore_ascii_case("if-"));
+            !is_condition && !name.eq_ignore_ascii_case("range")
+        };
+        let kept = head.fields.iter().copied();
+        let kept = kept.filter(|field| is_about_the_page(head.text(field.name)));
+        head.fields = kept.collect();
         let connection = Arc::clone(&own.connection);
         let inner = super::Inner {
             path: own.path,

@@ -133,6 +133,10 @@ impl Csrf {
 /// Whether the request has a token of its session.
 fn has_token(request: &Request) -> Result<bool, HttpError> {
     let session = request.session()?;
+    if !session.has_csrf_tokens() {
+        // No token can be right, so a stranger's upload is not taken in to look for one.
+        return Ok(false);
+    }
     if let Some(token) = request.header(HEADER) {
         return Ok(session.is_csrf_token(token));
     }

@@ -28,7 +28,8 @@
 //! ```
 //!
 //! What must stay true: an id that the client has made up is never taken for a session; a session
-//! that was given up is not saved again by a request that was on its way; what is kept has a bound
+//! that was given up is not saved again by a request that was on its way (but by a [`CookieStore`],
+//! which does not know what was given up: there a logout can be undone so); what is kept has a bound
 //! and an end; and no lock is held while a store is asked, which may wait.
 
 mod csrf;
@@ -56,7 +57,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// A session begins when something is put into it; visitors of whom nothing is to be remembered get
 /// no cookie. A response whose handler has looked at the session says `Vary: Cookie`, and one that
-/// sets the cookie is `private` to caches, unless it has a Cache-Control of its own.
+/// sets the cookie is `private` to caches: a Cache-Control of the handler's that has neither
+/// `private` nor `no-store` is replaced.
 ///
 /// What is put into a session after the response has begun, in a body that streams, is not saved.
 /// Of two requests of one session at the same time that both change it, the last one wins.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,12 +15,14 @@ use super::Settings;
 use super::data::{Data, Flash};
 use super::store::new_token;
 use crate::cookies::random;
+use crate::semantics::elements;
 use crate::{HttpError, Request, Response};
 
 /// What is remembered of a visitor; see [`Request::session`].
 ///
 /// A handle: clones of it are the same session. Values are anything that `serde` can write as JSON.
-/// All of it is saved when the handler, and the middleware further in, are done, even if they fail.
+/// All of it is saved when the handler, and the middleware further in, are done, even if they fail
+/// with an error or an [`abort`](crate::abort). After a panic nothing is saved.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
@@ -155,7 +157,8 @@ impl Session {
     }
 
     /// Forgets who the visitor is, and all else. What is put into the session after that is in a
-    /// new one.
+    /// new one. With a [`CookieStore`](super::CookieStore) a request that is on its way meanwhile
+    /// can undo this, as it gives the browser its own cookie.
     pub fn log_out(&self) {
         self.clear();
     }
@@ -244,6 +247,11 @@ impl Session {
         bytes.collect::<Vec<_>>().ct_eq(&secret).into()
     }
 
+    /// Whether a token was made for this session at all.
+    pub(super) fn has_csrf_tokens(&self) -> bool {
+        self.csrf_secret().is_some()
+    }
+
     fn csrf_secret(&self) -> Option<[u8; 32]> {
         let state = self.state();
         let text = state.data.csrf.as_ref()?;
@@ -320,7 +328,12 @@ impl Session {
                 settings.store.remove(token)?;
                 None
             }
-            (Some(bytes), token) => self.save(bytes, token, renewed)?,
+            (Some(bytes), token) => match self.save(bytes, token, renewed)? {
+                // It was given up meanwhile, and the client may have been given another session
+                // since, whose cookie is not to be deleted.
+                None => return Ok(()),
+                kept => kept,
+            },
         };
         let cookie = match &kept {
             Some(token) => settings.cookie.clone().with_value(token.clone()),
@@ -331,10 +344,7 @@ impl Session {
         response
             .try_set_cookie(&cookie.max_age(lifetime))
             .map_err(problem)?;
-        let headers = response.headers_mut();
-        if !headers.contains_key(header::CACHE_CONTROL) {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-        }
+        make_private(response.headers_mut());
         Ok(())
     }
 
@@ -365,6 +375,25 @@ impl Session {
             }
         }
     }
+}
+
+/// Keeps a response out of the caches that several people share, whatever its handler has said: a
+/// cookie that is kept there would give the session to all of them.
+fn make_private(headers: &mut HeaderMap) {
+    let has = |headers: &HeaderMap, name: &[u8]| {
+        let fields = headers.get_all(header::CACHE_CONTROL).iter();
+        let mut directives = fields.flat_map(|value| elements(value.as_bytes()));
+        directives.any(|directive| directive.eq_ignore_ascii_case(name))
+    };
+    if has(headers, b"private") || has(headers, b"no-store") {
+        return;
+    }
+    // What must be asked for again each time still must.
+    let value = match has(headers, b"no-cache") {
+        true => "private, no-cache",
+        false => "private",
+    };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
 }
 
 fn json(value: impl Serialize) -> Value {

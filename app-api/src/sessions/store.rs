@@ -93,7 +93,9 @@ pub fn new_token() -> String {
 /// has the keys knows every session.
 ///
 /// There is room for about 3,000 bytes. A session cannot be taken back: whoever has copied the
-/// cookie before a logout has a session until its [lifetime](super::Sessions::lifetime) is over.
+/// cookie before a logout has a session until its [lifetime](super::Sessions::lifetime) is over,
+/// and a request that is on its way while another one logs out can set the old session's cookie
+/// again, which undoes the logout.
 /// Where that matters, keep sessions elsewhere. Applications with the same keys know each other's
 /// sessions: give each its own.
 #[derive(Clone)]

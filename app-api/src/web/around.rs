@@ -12,14 +12,15 @@ impl App {
     /// requests that no route wants. The first installed is the outermost; [`Middleware`] has the
     /// whole order. A route can do without it ([`skip`](crate::RouteBuilder::skip)).
     pub fn install<M: Middleware>(&mut self, middleware: M) -> &mut Self {
-        self.install_named("", middleware)
+        self.installed.push(Layer::new(None, middleware));
+        self
     }
 
     /// As [`install`](App::install), with a name by which a route can do without it
     /// ([`skip_named`](crate::RouteBuilder::skip_named)): closures have types that nobody can
     /// write.
     pub fn install_named<M: Middleware>(&mut self, name: &str, middleware: M) -> &mut Self {
-        self.installed.push(Layer::new(name, middleware));
+        self.installed.push(Layer::new(Some(name), middleware));
         self
     }
 

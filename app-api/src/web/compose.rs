@@ -128,7 +128,7 @@ impl App {
                 before: other.before,
                 after: other.after,
             };
-            around.push(Layer::new("", hooks));
+            around.push(Layer::hooks(hooks));
         }
         around.extend(other.installed);
         self.info_mut().shared.add_missing(&other.info.shared);

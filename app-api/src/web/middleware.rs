@@ -132,16 +132,28 @@ pub(super) fn answer(handler: &dyn Application, request: Request) -> Response {
 #[derive(Clone)]
 pub(super) struct Layer {
     kind: TypeId,
-    name: Box<str>,
+    /// `None` for one that cannot be skipped by name.
+    name: Option<Box<str>>,
+    /// Hooks are for all routes of a group, whatever these do without.
+    is_hooks: bool,
     middleware: Arc<dyn Middleware>,
 }
 
 impl Layer {
-    pub(super) fn new<M: Middleware>(name: &str, middleware: M) -> Self {
+    pub(super) fn new<M: Middleware>(name: Option<&str>, middleware: M) -> Self {
         Self {
             kind: TypeId::of::<M>(),
-            name: name.into(),
+            name: name.map(Into::into),
+            is_hooks: false,
             middleware: Arc::new(middleware),
+        }
+    }
+
+    /// What no route does without.
+    pub(super) fn hooks<M: Middleware>(middleware: M) -> Self {
+        Self {
+            is_hooks: true,
+            ..Self::new(None, middleware)
         }
     }
 
@@ -180,10 +192,11 @@ impl Endpoint {
     /// Whether this one does without `layer`. What was applied to the route itself may be skipped
     /// too, so that a group's middleware can be.
     fn skips(&self, layer: &Layer) -> bool {
-        self.skipped.iter().any(|skipped| match skipped {
+        let is_meant = |skipped: &Skipped| match skipped {
             Skipped::All => true,
             Skipped::Kind(kind) => *kind == layer.kind,
-            Skipped::Name(name) => *name == layer.name,
-        })
+            Skipped::Name(name) => layer.name.as_ref() == Some(name),
+        };
+        !layer.is_hooks && self.skipped.iter().any(is_meant)
     }
 }

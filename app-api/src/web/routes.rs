@@ -114,13 +114,16 @@ impl<'a> RouteBuilder<'a> {
 
     /// A middleware for this route alone, further in than all that are there.
     pub fn apply<M: Middleware>(self, middleware: M) -> Self {
-        self.apply_named("", middleware)
+        self.applying(Layer::new(None, middleware))
     }
 
     /// As [`apply`](RouteBuilder::apply), with a name for [`skip_named`](RouteBuilder::skip_named).
     pub fn apply_named<M: Middleware>(self, name: &str, middleware: M) -> Self {
-        let layers = &mut self.app.endpoints[self.at].layers;
-        layers.push(Layer::new(name, middleware));
+        self.applying(Layer::new(Some(name), middleware))
+    }
+
+    fn applying(self, layer: Layer) -> Self {
+        self.app.endpoints[self.at].layers.push(layer);
         self
     }
 
@@ -135,7 +138,8 @@ impl<'a> RouteBuilder<'a> {
         self.skipping(Skipped::Name(name.into()))
     }
 
-    /// Does without any middleware.
+    /// Does without any middleware. Hooks are no middleware: those of the application and of the
+    /// route's groups are called all the same.
     pub fn skip_all(self) -> Self {
         self.skipping(Skipped::All)
     }

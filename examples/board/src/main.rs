@@ -16,21 +16,30 @@ mod tests;
 mod view;
 
 use greenway::green::unblock;
+use greenway::middleware::{RateLimit, SecurityHeaders};
 use greenway::room::{Post, Room, Since};
 use greenway::sessions::{Csrf, Sessions, new_token};
 use greenway::sse::{self, Sse};
 use greenway::{
-    App, Body, FileUpload, Html, HttpError, IntoResponse, Json, OrStatus, Request, Response,
+    App, Body, FileUpload, Html, HttpError, IntoResponse, Json, Keys, OrStatus, Request, Response,
 };
 use std::collections::BTreeMap;
+use std::env::{self, VarError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use store::{Notice, Store};
 
 /// Bytes of a notice with its picture.
 const LARGEST: u64 = 10 << 20;
 /// Notices on a page, and rows that the CSV file is made of at a time.
 const PAGE: u32 = 50;
+
+/// The password of whoever has not set another one.
+const DEFAULT_PASSWORD: &str = "board";
+/// All that a page needs comes from here, and its icon from within itself.
+const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'self'";
 
 /// What all handlers share.
 struct Board {
@@ -41,10 +50,18 @@ struct Board {
 }
 
 fn app(data: &Path, password: String) -> Result<App, Box<dyn std::error::Error>> {
+    if password.is_empty() {
+        return Err("BOARD_PASSWORD is empty: anybody could log in".into());
+    }
     let pictures = data.join("pictures");
     std::fs::create_dir_all(&pictures)?;
     let mut app = App::new();
-    app.install(Sessions::in_memory()).install(Csrf::new());
+    // The form for the login has a token, so every visitor has a session: the browsers keep them,
+    // as strangers could fill a memory. The key, and with it all sessions, lasts for one run.
+    let sessions = Sessions::in_cookie(Keys::new(&new_token()));
+    app.install(SecurityHeaders::new().csp(POLICY))
+        .install(sessions)
+        .install(Csrf::new());
     app.static_files("/pictures", pictures.clone());
     app.share(Board {
         store: Store::open(&data.join("board.db"))?,
@@ -55,7 +72,10 @@ fn app(data: &Path, password: String) -> Result<App, Box<dyn std::error::Error>>
     app.get("/", board)
         .get("/notices/<id:int>", one)
         .get("/live", live);
-    app.post("/login", log_in).post("/logout", log_out);
+    // One password for all can be guessed by trying.
+    app.post("/login", log_in)
+        .apply(RateLimit::new(10, Duration::from_secs(60)));
+    app.post("/logout", log_out);
     app.post("/notices", post).body_limit(LARGEST);
     app.get("/notices.csv", table);
     app.get("/api/notices", api)
@@ -221,8 +241,20 @@ fn api_one(request: Request) -> Result<Json<Notice>, HttpError> {
     find(&request).map(Json)
 }
 
+/// A setting from the environment; `None` if it is not there.
+fn variable(name: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    match env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(error) => Err(format!("{name}: {error}").into()),
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let variable = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
-    let data = PathBuf::from(variable("BOARD_DATA", "board-data"));
-    greenway::serve(app(&data, variable("BOARD_PASSWORD", "board"))?)
+    let data = variable("BOARD_DATA")?.unwrap_or_else(|| "board-data".to_owned());
+    let password = variable("BOARD_PASSWORD")?.unwrap_or_else(|| DEFAULT_PASSWORD.to_owned());
+    if password == DEFAULT_PASSWORD {
+        eprintln!("warning: everybody knows the default password; BOARD_PASSWORD sets another");
+    }
+    greenway::serve(app(Path::new(&data), password)?)
 }

@@ -175,3 +175,26 @@ fn what_is_wrong_is_said() {
     assert_eq!(visitor.get("/api/notices?before=x").status(), 400);
     assert_eq!(visitor.get("/pictures/../board.db").status(), 404);
 }
+
+#[test]
+fn strangers_find_little_to_try() {
+    let nowhere = std::path::Path::new("no such folder");
+    let refused = app(nowhere, String::new())
+        .err()
+        .expect("it has no password");
+    assert!(refused.to_string().contains("BOARD_PASSWORD"), "{refused}");
+    assert!(!nowhere.exists(), "nothing was made before that");
+
+    let visitor = Visitor::new("strangers");
+    let page = visitor.get("/");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.is_some_and(|policy| policy.contains("default-src 'self'")));
+    let guess = || {
+        let fields = [("name", "Eve"), ("password", "guess")];
+        visitor.post("/login", &fields).status().as_u16()
+    };
+    let statuses: Vec<_> = (0..11).map(|_| guess()).collect();
+    assert_eq!(statuses[..10], [303; 10]);
+    assert_eq!(statuses[10], 429);
+}

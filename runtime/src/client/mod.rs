@@ -16,13 +16,18 @@
 //! let agent = client::agent(); // one for all handlers: it keeps connections for the next request
 //! let mut app = App::new();
 //! app.get("/weather/<city>", move |req: Request| {
-//!     let url = format!("https://weather.example/{}", req.param("city"));
-//!     let asked = agent.get(&url).call();
+//!     let asked = agent.get("https://weather.example/now");
+//!     let asked = asked.query("city", req.param("city")).call(); // percent-encoded
 //!     let text = asked.and_then(|mut reply| reply.body_mut().read_to_string());
 //!     text.map_err(|error| HttpError::new(502, "no weather today").with_source(error))
 //! });
 //! greenway::serve(app)
 //! ```
+//!
+//! What a visitor sends belongs into a query or a body, or percent-encoded into a path: pasted into
+//! a URL as it is, it could ask for something else, or of somebody else. Redirects are followed, ten
+//! of them, also to other hosts; where the answering server is not to choose whom this one asks,
+//! [`max_redirects(0)`](ureq::config::ConfigBuilder::max_redirects) ends that.
 //!
 //! # Implementation
 //!

@@ -14,6 +14,8 @@ fn site(name: &str) -> Site {
         .with("c.js", "plain")
         .with("d.png", "plain")
         .with("d.png.gz", "gzip")
+        .with("e.js", "four")
+        .with("e.js.gz", "gzip")
         .with("sub/index.html", "plain")
         .with("sub/index.html.zst", "zstd")
 }
@@ -67,6 +69,22 @@ fn the_type_is_that_of_the_file_and_the_tag_is_the_neighbours() {
             Some("text/javascript; charset=utf-8")
         );
     }
+    let ask = |accepted| {
+        client
+            .get("/s/e.js")
+            .header("accept-encoding", accepted)
+            .send()
+    };
+    let (plain_twin, zipped_twin) = (ask("identity"), ask("gzip"));
+    assert_eq!(
+        (plain_twin.text(), zipped_twin.text()),
+        ("four".into(), "gzip".into())
+    );
+    assert_ne!(
+        plain_twin.header("etag"),
+        zipped_twin.header("etag"),
+        "of one length and time"
+    );
     let tag = zipped.header("etag").unwrap();
     assert_ne!(plain.header("etag").unwrap(), tag);
     let ask = || client.get("/s/a.js").header("if-none-match", tag);

@@ -147,10 +147,19 @@ impl Middleware for Compression {
         let fields: Vec<_> = request.head().values("accept-encoding").collect();
         let coding = accepted(&fields, OFFERED).first().copied();
         drop(fields);
+        let known: Vec<_> = request.head().values("if-none-match").collect();
+        let known = known.join(&b","[..]);
         let mut response = next.run(request);
         if response.status() == StatusCode::NOT_MODIFIED {
             // As it is with the 200 that it stands for, or may be (RFC 9110, 15.4.5).
-            vary(response.headers_mut(), "Accept-Encoding");
+            let headers = response.headers_mut();
+            vary(headers, "Accept-Encoding");
+            // A client that names the strong tag has what was sent without a coding.
+            let tag = headers.get(header::ETAG).map(HeaderValue::as_bytes);
+            let is_plain = elements(&known).any(|one| Some(one) == tag);
+            if coding.is_some() && !is_plain && !forbids(headers) {
+                weaken(headers);
+            }
         }
         if !self.suits(&response) {
             return response;

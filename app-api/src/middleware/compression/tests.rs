@@ -316,3 +316,21 @@ fn the_page_of_an_error_is_no_gzip() {
         assert!(reply.text().contains("so many words"), "{accept}");
     }
 }
+
+#[test]
+fn a_304_has_the_tag_of_the_200() {
+    let client = served(Compression::new(), || {
+        Response::empty(StatusCode::NOT_MODIFIED).with_header("etag", "\"x\"")
+    });
+    for (accepted, known, tag) in [
+        ("gzip", "W/\"x\"", "W/\"x\""),
+        ("gzip", "\"y\", W/\"x\"", "W/\"x\""),
+        // It has what was sent without a coding, as pictures are.
+        ("gzip", "\"x\"", "\"x\""),
+        ("identity", "W/\"x\"", "\"x\""),
+    ] {
+        let get = client.get("/").header("accept-encoding", accepted);
+        let reply = get.header("if-none-match", known).send();
+        assert_eq!(reply.header("etag"), Some(tag), "{accepted} {known}");
+    }
+}

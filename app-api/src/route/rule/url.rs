@@ -55,6 +55,14 @@ impl Rule {
             url.extend(utf8_percent_encode(&text, set));
             url.extend(utf8_percent_encode(&wild.tail, PATH));
         }
+        if url.starts_with("//") {
+            // A browser would take what follows for a host. As data the slash is the same to the
+            // wildcard; one that the rule itself has cannot be written otherwise.
+            if self.lead.starts_with("//") {
+                return Err("the path would begin with two slashes, as a host does".to_owned());
+            }
+            url.replace_range(1..2, "%2F");
+        }
         let of_the_rule = |name: &str| self.wilds.iter().any(|wild| &*wild.name == name);
         let others = values.iter().filter(|(name, _)| !of_the_rule(name));
         let mut query = form_urlencoded::Serializer::new(String::new());

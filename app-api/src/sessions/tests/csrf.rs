@@ -137,6 +137,28 @@ fn what_comes_from_elsewhere_is_refused() {
     }
 }
 
+/// A body that must not be read.
+struct Untouched;
+
+impl crate::InputSource for Untouched {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        panic!("the body of a stranger was read")
+    }
+    fn consume(&mut self, _: usize) {}
+    fn length(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn the_upload_of_a_stranger_is_not_taken_in() {
+    let browser = protected(Csrf::new());
+    let post = browser.client.post("/do");
+    let post = post.header("content-type", "multipart/form-data; boundary=b");
+    let reply = post.input(crate::Input::new(Box::new(Untouched))).send();
+    assert_eq!(reply.status(), 403);
+}
+
 #[test]
 fn both_rules_hold() {
     let browser = protected(Csrf::new());

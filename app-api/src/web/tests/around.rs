@@ -100,6 +100,7 @@ fn routes_do_without_what_they_skip() {
         ("/untyped", false, "log"),
         ("/silent", true, ""),
         ("/bare", false, ""),
+        ("/none-of-that", true, "log"),
     ] {
         let reply = client.get(path).send();
         assert_eq!(reply.header("x-typed").is_some(), typed, "{path}");
@@ -193,7 +194,7 @@ fn hooks_of_a_group_are_for_the_group() {
             request.extensions_mut().insert(Way(vec!["hook"]));
         });
         group.after_request(|response| *response.status_mut() = StatusCode::ACCEPTED);
-        group.get("/x", way);
+        group.get("/x", way).skip_all().skip_named("");
     });
     let client = Client::new(app);
     assert_eq!(

@@ -468,3 +468,20 @@ fn mistakes_are_told_at_once() {
         assert_eq!(message, expected);
     }
 }
+
+#[test]
+fn no_path_that_is_made_names_a_host() {
+    let mut app = App::new();
+    app.get("/<rest:path>", |request: Request| {
+        request.param("rest").to_owned()
+    })
+    .name("rest");
+    let url = app
+        .url_for("rest", &[("rest", &"/evil.example/x")])
+        .unwrap();
+    assert_eq!(url, "/%2Fevil.example/x");
+    assert_eq!(Client::new(app).get(&url).send().text(), "/evil.example/x");
+    let mut app = App::new();
+    app.get("//x", |_: Request| "").name("x");
+    assert!(app.url_for("x", &[]).is_err());
+}

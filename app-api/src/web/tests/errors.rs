@@ -238,3 +238,42 @@ fn what_went_wrong_is_shown_in_debug_mode_only() {
             .starts_with("404 Not Found")
     );
 }
+
+#[test]
+fn pages_are_whole_and_take_no_cookie_away() {
+    let mut app = App::new();
+    app.error(404, |request: &Request, _: &HttpError| {
+        let seen = ["range", "if-none-match", "If-Modified-Since", "x-own"];
+        let seen: Vec<_> = seen
+            .iter()
+            .filter_map(|name| request.header(name))
+            .collect();
+        Response::new(seen.join(" "))
+            .with_header("set-cookie", "page=1")
+            .with_header("vary", "x-own")
+            .with_header("x-from", "page")
+    });
+    app.after_request(|response| {
+        for (name, value) in [
+            ("set-cookie", "id=1"),
+            ("vary", "cookie"),
+            ("x-from", "hook"),
+        ] {
+            response.headers_mut().append(name, value.parse().unwrap());
+        }
+    });
+    let client = Client::new(app);
+    let get = client
+        .get("/none")
+        .header("range", "bytes=0-1")
+        .header("x-own", "own");
+    let get = get
+        .header("If-None-Match", "*")
+        .header("if-modified-since", "never");
+    let reply = get.send();
+    assert_eq!(reply.text(), "own");
+    let all = |name| reply.headers().get_all(name).iter().collect::<Vec<_>>();
+    assert_eq!(all("set-cookie"), ["id=1", "page=1"]);
+    assert_eq!(all("vary"), ["cookie", "x-own"]);
+    assert_eq!(all("x-from"), ["page"]);
+}
