@@ -179,7 +179,10 @@ fn serve_until_signal(server: Server, operator: Operator) -> ! {
         }
     });
     if let Err(error) = &on_signal {
-        no_signals(&operator, error);
+        operator.say(format_args!(
+            "no room for the thread that handles signals: {error}"
+        ));
+        operator.exit(1);
     }
     let running = match server.start() {
         Ok(running) => started.get_or_init(|| Arc::new(running)),
