@@ -58,7 +58,7 @@ fn app(data: &Path, password: String) -> Result<App, Box<dyn std::error::Error>>
     let mut app = App::new();
     // The form for the login has a token, so every visitor has a session: the browsers keep them,
     // as strangers could fill a memory. The key, and with it all sessions, lasts for one run.
-    let sessions = Sessions::in_cookie(Keys::new(&new_token()));
+    let sessions = Sessions::in_cookie(Keys::new(new_token()));
     app.install(SecurityHeaders::new().csp(POLICY))
         .install(sessions)
         .install(Csrf::new());
