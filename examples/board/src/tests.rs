@@ -179,9 +179,7 @@ fn what_is_wrong_is_said() {
 #[test]
 fn strangers_find_little_to_try() {
     let nowhere = std::path::Path::new("no such folder");
-    let refused = app(nowhere, String::new())
-        .err()
-        .expect("it has no password");
+    let refused = app(nowhere, String::new()).expect_err("it has no password");
     assert!(refused.to_string().contains("BOARD_PASSWORD"), "{refused}");
     assert!(!nowhere.exists(), "nothing was made before that");
 
