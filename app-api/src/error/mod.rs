@@ -235,6 +235,7 @@ pub fn abort(status: u16, message: impl Into<Cow<'static, str>>) -> ! {
 /// # Panics
 ///
 /// When `f` panics by other means than [`abort`].
+#[inline] // one frame less below every handler
 pub fn catch_abort<R>(f: impl FnOnce() -> R) -> Result<R, HttpError> {
     // Unwind safety is the handler's own concern: whatever it shares with other
     // requests sits behind locks that poison, and nothing of ours is touched.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::App;
 use crate::route::rule::Rule;
-use crate::{Application, IntoResponse, Request, Response, catch_abort};
+use crate::{Application, HttpError, IntoResponse, Request, Response, catch_abort};
 
 /// Something that sees requests before their handlers and responses after them.
 ///
@@ -125,7 +125,13 @@ impl fmt::Debug for Next<'_> {
 
 /// What a handler says, also by [`abort`](crate::abort).
 pub(super) fn answer(handler: &dyn Application, request: Request) -> Response {
-    catch_abort(|| handler.call(request)).unwrap_or_else(IntoResponse::into_response)
+    catch_abort(|| handler.call(request)).unwrap_or_else(aborted)
+}
+
+#[cold]
+#[inline(never)] // off the stack below every handler
+fn aborted(error: HttpError) -> Response {
+    error.into_response()
 }
 
 /// A middleware in its place.

@@ -1,7 +1,7 @@
 //! One request and its response: the application's part of an exchange.
 
 use super::Connection;
-use super::handler_end::HandlerEnd;
+use super::handler_end::{HandlerEnd, HandlerResult};
 use super::request_body::RequestBody;
 use super::response::{ResponseWriter, Written};
 use super::transport::Transport;
@@ -13,7 +13,6 @@ use greenway_proto::http1::{self, RequestHead, RequestInfo};
 use http::Method;
 use log::Level;
 use std::any::Any;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +43,7 @@ impl<T: Transport> Connection<T> {
         let measure = Measure::begin();
         let client = service.client_of(&mut request.head, &self.info);
         let logs = service.log_wants();
-        let head = logs.variables.then(|| request.head.clone());
+        let head = logs.variables.then(|| copy_of(&request.head));
         let context = &self.io.context;
         let proxied = client.as_ref().ok().and_then(Option::as_ref);
         context.set_request(RequestLine::of(&request), proxied.cloned());
@@ -57,7 +56,7 @@ impl<T: Transport> Connection<T> {
         writer.keep_head(logs.response);
         let outcome = match &client {
             Ok(_) => self.call(request, info, queued, &mut writer),
-            Err(why) => self.send_error(&mut writer, HttpError::new(400, *why)),
+            Err(why) => self.refuse_forwarded(&mut writer, why),
         };
         measure.end(|| context.request_info().kind());
         self.settle(outcome, writer, info, head.as_deref());
@@ -152,10 +151,7 @@ impl<T: Transport> Connection<T> {
                 if self.io.exchange.get().is_upgraded() {
                     return self.unsent(response);
                 }
-                response.fit_to(info);
-                if response.error().is_some() {
-                    return writer.send(self.paged(response));
-                }
+                self.finish_response(&mut response, info);
                 writer.send(response)
             }))
         };
@@ -164,12 +160,19 @@ impl<T: Transport> Connection<T> {
         }
         match result {
             Ok(Ok(())) if !self.io.exchange.get().is_upgraded() => {
-                if let Some(note) = self.io.context.thread.here().take_note() {
-                    self.report_caught(&*note);
-                }
+                self.report_caught();
                 Outcome::Sent
             }
-            other => self.conclude(HandlerEnd::of(other), writer),
+            other => self.conclude(other, writer),
+        }
+    }
+
+    /// Does to a response of the application's what servers do.
+    #[inline(never)] // in place: a second response would lie on the stack below every handler
+    fn finish_response(&self, response: &mut Response, info: &ConnectionInfo) {
+        response.fit_to(info);
+        if response.error().is_some() {
+            *response = self.paged(std::mem::take(response));
         }
     }
 
@@ -188,16 +191,15 @@ impl<T: Transport> Connection<T> {
     /// Does what is left to do for a response that has not been sent to its end.
     #[cold]
     #[inline(never)]
-    fn conclude(&self, end: HandlerEnd, writer: &mut ResponseWriter<'_, T>) -> Outcome {
+    fn conclude(&self, result: HandlerResult, writer: &mut ResponseWriter<'_, T>) -> Outcome {
+        let end = HandlerEnd::of(result);
         let line = &self.io.context.line().unwrap_or_default();
         if let Some(upgraded) = self.io.upgraded.get() {
             return self.finish_upgraded(upgraded, end, writer, line);
         }
         let service = &*self.io.service;
-        if !matches!(end, HandlerEnd::Panicked(_))
-            && let Some(note) = current().take_note()
-        {
-            self.report_caught(&*note);
+        if !matches!(end, HandlerEnd::Panicked(_)) {
+            self.report_caught();
         }
         match end {
             HandlerEnd::Returned => Outcome::Sent,
@@ -278,10 +280,13 @@ impl<T: Transport> Connection<T> {
         panics::report(&self.io.service, &self.kind(), line, payload)
     }
 
-    /// Counts and logs a panic that the application has caught itself: it must not vanish.
-    #[cold]
-    #[inline(never)]
-    fn report_caught(&self, note: &dyn fmt::Display) {
+    /// Counts and logs a panic that the application has caught itself, if there was one: it must not
+    /// vanish.
+    #[inline(never)] // off the stack of handlers
+    fn report_caught(&self) {
+        let Some(note) = self.io.context.thread.here().take_note() else {
+            return;
+        };
         let service = &*self.io.service;
         service.metrics.panicked();
         let kind = format!("panics of {}", self.kind());
@@ -321,6 +326,13 @@ impl<T: Transport> Connection<T> {
 
     /// Sends an error instead of a response, if nothing was sent; else the connection is cut, so
     /// that the client sees that the response is not whole.
+    /// What a trusted proxy says of the client cannot be believed.
+    #[cold]
+    #[inline(never)]
+    fn refuse_forwarded(&self, writer: &mut ResponseWriter<'_, T>, why: &'static str) -> Outcome {
+        self.send_error(writer, HttpError::new(400, why))
+    }
+
     #[cold]
     #[inline(never)]
     fn send_error(&self, writer: &mut ResponseWriter<'_, T>, error: HttpError) -> Outcome {
@@ -356,4 +368,9 @@ impl<T: Transport> Connection<T> {
         self.io.exchange(|exchange| exchange.drained(to_its_end));
         self.since.set(Instant::now());
     }
+}
+
+#[inline(never)] // off the stack of handlers
+fn copy_of(head: &Head) -> Box<Head> {
+    Box::new(head.clone())
 }

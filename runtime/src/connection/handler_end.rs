@@ -4,6 +4,9 @@ use crate::green::embed::{Interrupt, LimitNumber, Unwind};
 use greenway_app::{BodyError, HttpError};
 use std::any::Any;
 
+/// What catching the unwind of a handler gives.
+pub(super) type HandlerResult = std::thread::Result<Result<(), BodyError>>;
+
 /// How the application's part of a request has ended.
 pub(super) enum HandlerEnd {
     /// It gave a response, and all of that was sent.
@@ -25,7 +28,7 @@ pub(super) enum HandlerEnd {
 
 impl HandlerEnd {
     /// What the result of catching its unwind means.
-    pub(super) fn of(result: std::thread::Result<Result<(), BodyError>>) -> Self {
+    pub(super) fn of(result: HandlerResult) -> Self {
         let payload = match result {
             Ok(Ok(())) => return Self::Returned,
             Ok(Err(error)) if error.is_gone() => return Self::ClientGone,

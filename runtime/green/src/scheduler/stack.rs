@@ -121,9 +121,18 @@ pub struct Measure {
 
 impl Measure {
     /// For the thread that calls, which may be of any kind.
+    #[inline]
     pub fn begin() -> Self {
-        let wanted = stack_marks_wanted();
-        let anchor = if wanted && worker::current().is_some() {
+        if stack_marks_wanted() {
+            Self::begin_wanted()
+        } else {
+            Self { top: 0 }
+        }
+    }
+
+    #[inline(never)] // what is measured with would be kept by the stack of whoever is not
+    fn begin_wanted() -> Self {
+        let anchor = if worker::current().is_some() {
             thread::current().anchor()
         } else {
             0
@@ -137,7 +146,15 @@ impl Measure {
     }
 
     /// Notes what was used since then, under what `who` says.
+    #[inline]
     pub fn end(self, who: impl FnOnce() -> Option<String>) {
+        if self.top > 0 {
+            self.end_wanted(who);
+        }
+    }
+
+    #[inline(never)] // as above
+    fn end_wanted(self, who: impl FnOnce() -> Option<String>) {
         let pointer = stack_pointer();
         if !is_within(self.top, pointer) {
             return;

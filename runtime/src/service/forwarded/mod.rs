@@ -54,6 +54,15 @@ pub(crate) fn apply(
     {
         return Ok(None);
     }
+    apply_what_is_there(head, info, trust)
+}
+
+#[inline(never)] // most requests keep no stack for it
+fn apply_what_is_there(
+    head: &mut Head,
+    info: &Arc<ConnectionInfo>,
+    trust: &Trust,
+) -> Result<Option<Arc<ConnectionInfo>>, &'static str> {
     let forwarded = read(head, trust)?;
     if forwarded.host.is_some() {
         head.authority = forwarded.host;
