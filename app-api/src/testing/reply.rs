@@ -1,0 +1,223 @@
+//! What an application has answered: its body is driven as a server does it.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    Application, BodyError, Failure, HttpError, IntoResponse, Request, Response, Sink, catch_abort,
+    error_response,
+};
+
+/// What is done with each chunk.
+pub(super) type OnChunk<'a> = &'a mut dyn FnMut(&Bytes) -> ControlFlow<()>;
+
+/// What `f` gives; for an abort and for a panic, the answer that a server gives.
+pub(super) fn caught(panic: &mut Option<String>, f: impl FnOnce() -> Response) -> Response {
+    match catch_unwind(AssertUnwindSafe(|| catch_abort(f))) {
+        Ok(Ok(response)) => response,
+        Ok(Err(aborted)) => aborted.into_response(),
+        Err(payload) => {
+            *panic = Some(text_of(&*payload));
+            HttpError::new(500, "the handler failed").into_response()
+        }
+    }
+}
+
+/// What was given to `panic!`.
+fn text_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("(no text)").to_owned()
+}
+
+/// The server's part in errors.
+pub(super) struct Server<'a> {
+    pub(super) app: &'a dyn Application,
+    pub(super) asked: Option<Request>,
+}
+
+impl Server<'_> {
+    /// The response, or what is sent instead.
+    pub(super) fn paged(&self, response: Response, panic: &mut Option<String>) -> Response {
+        caught(panic, || {
+            error_response(self.app, self.asked.as_ref(), response)
+        })
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub(super) panic: Option<String>,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) error: Option<BodyError>,
+}
+
+impl Reply {
+    pub(super) fn drive(
+        response: Response,
+        head_only: bool,
+        patience: Option<usize>,
+        server: &Server<'_>,
+        on_chunk: OnChunk<'_>,
+    ) -> Self {
+        let (parts, body) = response.into_parts();
+        if let Some(failure) = parts.extensions.get::<Failure>() {
+            log::error!("{failure}");
+        }
+        let mut reply = Self {
+            panic: None,
+            status: parts.status,
+            headers: parts.headers,
+            chunks: Vec::new(),
+            error: None,
+        };
+        // RFC 9110, 9.3.2, 15.3.5 and 15.4.5. The body is dropped unread.
+        if head_only || reply.status == 204 || reply.status == 304 {
+            return reply;
+        }
+        let mut wire = Wire {
+            chunks: Vec::new(),
+            started: false,
+            patience,
+            on_chunk,
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            catch_abort(|| body.send_to(&mut wire))
+                .unwrap_or_else(|aborted| Err(BodyError::from(aborted)))
+        }));
+        let result = result.unwrap_or_else(|payload| {
+            reply.panic = Some(text_of(&*payload));
+            Err(HttpError::new(500, "the handler failed").into())
+        });
+        let begun = wire.started;
+        reply.chunks = wire.chunks;
+        if let Err(error) = result {
+            if !begun && !error.is_gone() {
+                return Self::failed(error, reply.panic, server);
+            }
+            reply.error = Some(error);
+        }
+        reply
+    }
+
+    /// An error before the head went out is a clean answer.
+    fn failed(error: BodyError, mut panic: Option<String>, server: &Server<'_>) -> Self {
+        let mut ignored = |_: &Bytes| ControlFlow::Continue(());
+        let answer = match error.http_error() {
+            Some(own) => {
+                let mut answer = HttpError::new(own.status(), own.message().to_owned());
+                answer.headers_mut().clone_from(own.headers());
+                answer
+            }
+            None => HttpError::new(500, ""),
+        };
+        let response = server.paged(answer.into_response(), &mut panic);
+        let mut reply = Self::drive(response, false, None, server, &mut ignored);
+        reply.error = Some(error);
+        reply.panic = reply.panic.or(panic);
+        reply
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The first header of this name, if it is there and is visible ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The headers that the application set; a server adds its own.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The chunks as they were sent, none of them empty.
+    #[must_use]
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The whole body.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.chunks.concat().into()
+    }
+
+    /// The whole body as text; what is not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is not the JSON of a `T`; the message shows the reply.
+    #[cfg(feature = "json")]
+    #[must_use]
+    #[track_caller]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        match serde_json::from_slice(&self.bytes()) {
+            Ok(value) => value,
+            Err(error) => panic!(
+                "the reply ({}) is not as expected: {error}: {}",
+                self.status,
+                self.text()
+            ),
+        }
+    }
+
+    /// What the application's panic said, if it has panicked: the client of a server gets a 500, or
+    /// a response that is cut off, and the message is in the log.
+    #[must_use]
+    pub fn panic(&self) -> Option<&str> {
+        self.panic.as_deref()
+    }
+
+    /// What ended the body before its end, if anything did.
+    #[must_use]
+    pub fn error(&self) -> Option<&BodyError> {
+        self.error.as_ref()
+    }
+}
+
+/// The sink of a client that may lose patience.
+struct Wire<'a> {
+    chunks: Vec<Bytes>,
+    started: bool,
+    patience: Option<usize>,
+    on_chunk: OnChunk<'a>,
+}
+
+impl Sink for Wire<'_> {
+    fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
+        self.start()?;
+        let flow = (self.on_chunk)(&chunk);
+        self.chunks.push(chunk);
+        if flow.is_break() {
+            self.patience = Some(self.chunks.len());
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), BodyError> {
+        if self.patience == Some(self.chunks.len()) {
+            return Err(BodyError::gone());
+        }
+        self.started = true;
+        Ok(())
+    }
+}
