@@ -10,7 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -186,10 +186,7 @@ impl MariaDb {
 
 /// A Redis server that keeps nothing on the disk.
 #[derive(Debug)]
-pub struct Redis {
-    service: Service,
-    socket: PathBuf,
-}
+pub struct Redis(Service);
 
 impl Redis {
     /// Starts one.
@@ -204,13 +201,12 @@ impl Redis {
             "exec redis-server --port 0 --save '' --appendonly no --unixsocket \"$PWD/socket\"",
         );
         service.wait_for_socket("socket");
-        let socket = service.folder.join("socket");
-        Self { service, socket }
+        Self(service)
     }
 
     /// Its socket.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn socket(&self) -> PathBuf {
+        self.0.folder.join("socket")
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 fn commands_and_pipelines() {
     everywhere(|| {
         let server = services::Redis::start();
-        let mut connection = Redis::connect(server.socket()).unwrap();
+        let mut connection = Redis::connect(&server.socket()).unwrap();
         assert!(connection.check_connection());
         let () = connection.set("key", "value").unwrap();
         assert_eq!(connection.get::<_, String>("key").unwrap(), "value");
@@ -31,7 +31,7 @@ fn commands_and_pipelines() {
 fn a_blocking_command_blocks_nobody_else() {
     everywhere(|| {
         let server = services::Redis::start();
-        let connect = || Redis::connect(server.socket()).unwrap();
+        let connect = || Redis::connect(&server.socket()).unwrap();
         let (mut waits, mut gives) = (connect(), connect());
         let giver = spawn(move || {
             sleep(Duration::from_millis(10));

@@ -18,8 +18,11 @@ pub(super) trait Database: Send + Sync + Sized + 'static {
     /// connection's answer, which is of no use then.
     const IS_GREEN: bool;
 
+    /// What is there for as long as the test, and no longer: handlers may outlive it for a moment.
+    type Keep;
+
     /// With tables of its own, and at most `size` connections, for which handlers wait for `wait`.
-    fn open(size: usize, wait: Duration) -> Self;
+    fn open(size: usize, wait: Duration) -> (Self, Self::Keep);
     fn stats(&self) -> ConnectionPoolStats;
 
     // What handlers do.
@@ -52,16 +55,19 @@ macro_rules! database_tests {
 }
 pub(super) use database_tests;
 
-struct Subject<D> {
-    database: Arc<D>,
+/// The server is the first to go.
+struct Subject<D: Database> {
     server: TestServer,
+    database: Arc<D>,
     /// Of handlers that wait.
     drops: Drops,
+    _keep: D::Keep,
 }
 
 impl<D: Database> Subject<D> {
     fn start(engine: Engine, size: usize, wait: Duration) -> Self {
-        let database = Arc::new(D::open(size, wait));
+        let (database, keep) = D::open(size, wait);
+        let database = Arc::new(database);
         let drops = Drops::new();
         let mut app = App::new();
         app.get("/no-database", |_: Request| "here");
@@ -78,9 +84,10 @@ impl<D: Database> Subject<D> {
         let server = Server::new(app).engine(engine).threads(size + 8);
         let server = TestServer::start(server.timeout(DEADLINE * 2));
         Self {
-            database,
             server,
+            database,
             drops,
+            _keep: keep,
         }
     }
 

@@ -85,22 +85,24 @@ impl Bank {
 
 impl Database for Bank {
     const IS_GREEN: bool = false;
+    type Keep = ();
 
-    fn open(size: usize, wait: Duration) -> Self {
+    fn open(size: usize, wait: Duration) -> (Self, Self::Keep) {
         static NEXT: AtomicI64 = AtomicI64::new(1);
         let key = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut named = config();
-        named.application_name(Self::name(key));
+        named.application_name(&Self::name(key));
         let pool = postgres(named)
             .max_size(size)
             .wait_timeout(wait)
             .check_after(Duration::ZERO)
             .build_blocking();
-        Self {
+        let this = Self {
             pool,
             own: Mutex::new(config().connect(NoTls).unwrap()),
             key,
-        }
+        };
+        (this, ())
     }
 
     fn stats(&self) -> ConnectionPoolStats {
@@ -174,7 +176,7 @@ fn accounts(schema: &str) -> Config {
     );
     client.batch_execute(&create).unwrap();
     let mut config = config();
-    config.options(format!("-c search_path={schema}"));
+    config.options(&format!("-c search_path={schema}"));
     config
 }
 
@@ -215,7 +217,7 @@ fn a_query_that_takes_too_long_ends(engine: Engine) {
 /// Each handler is told at once; and when the database is there again, so is the pool.
 fn a_database_that_is_down_comes_back(engine: Engine) {
     let mut wrong = config();
-    wrong.dbname(format!("later_{engine:?}").to_lowercase());
+    wrong.dbname(&format!("later_{engine:?}").to_lowercase());
     let pool = postgres(wrong).build_blocking();
     let mut app = App::new();
     let db = pool.clone();
@@ -228,9 +230,9 @@ fn a_database_that_is_down_comes_back(engine: Engine) {
     assert_eq!(reply.status(), 500);
     assert!(!reply.text().contains("later"), "{}", reply.text());
     let create = format!("CREATE DATABASE later_{engine:?}");
-    let mut own = config().connect(NoTls).unwrap();
+    let own = Mutex::new(config().connect(NoTls).unwrap());
     // Another test may have the template in use, for a moment.
-    until("it is made", || own.batch_execute(&create).is_ok());
+    until("it is made", || guard(&own).batch_execute(&create).is_ok());
     assert!(server.get("/").text().starts_with("later_"));
     let stats = pool.stats();
     assert_eq!((stats.made, stats.in_use), (1, 0));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 // ANCHOR: connection
 /// A connection to Redis that waits as green threads do. One over TCP is the same with `TcpStream`.
-pub(super) struct Redis {
+pub(crate) struct Redis {
     stream: UnixStream,
     parser: Parser,
     /// The reply to a command is missing, so what comes next is no answer to the next command.
@@ -24,7 +24,7 @@ pub(super) struct Redis {
 }
 
 impl Redis {
-    pub(super) fn connect(socket: &Path) -> RedisResult<Self> {
+    pub(crate) fn connect(socket: &Path) -> RedisResult<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(5)))?;
@@ -104,7 +104,6 @@ fn visits(pool: ConnectionPool<Redis>) -> App {
 struct Subject {
     pool: ConnectionPool<Redis>,
     own: Mutex<Redis>,
-    _server: services::Redis,
 }
 
 impl Subject {
@@ -115,22 +114,23 @@ impl Subject {
 
 impl Database for Subject {
     const IS_GREEN: bool = true;
+    type Keep = services::Redis;
 
-    fn open(size: usize, wait: Duration) -> Self {
+    fn open(size: usize, wait: Duration) -> (Self, Self::Keep) {
         let server = services::Redis::start();
-        let pool = redis(server.socket().to_owned())
+        let pool = redis(server.socket())
             .max_size(size)
             .wait_timeout(wait)
             .check_after(Duration::ZERO)
             .build();
-        let mut own = Redis::connect(server.socket()).unwrap();
+        let mut own = Redis::connect(&server.socket()).unwrap();
         let () = own.set("value", 7).unwrap();
         let () = own.rpush("list", 1).unwrap();
-        Self {
+        let this = Self {
             pool,
             own: Mutex::new(own),
-            _server: server,
-        }
+        };
+        (this, server)
     }
 
     fn stats(&self) -> ConnectionPoolStats {
@@ -195,14 +195,14 @@ on_green_and_threads!(visits_and_jobs);
 
 fn visits_and_jobs(engine: Engine) {
     let redis = services::Redis::start();
-    let pool = self::redis(redis.socket().to_owned()).build();
+    let pool = self::redis(redis.socket()).build();
     let server = TestServer::start(Server::new(visits(pool)).engine(engine));
     let visit = || {
         let visit = greenway_tests::request::post("/visit/home", "");
         server.ask(visit).text()
     };
     assert_eq!([visit(), visit()], ["visit 1", "visit 2"]);
-    let mut own = Redis::connect(redis.socket()).unwrap();
+    let mut own = Redis::connect(&redis.socket()).unwrap();
     let () = own.rpush("jobs", "sweep").unwrap();
     assert_eq!(server.get("/next").text(), "sweep");
 }
@@ -211,8 +211,8 @@ fn visits_and_jobs(engine: Engine) {
 #[test]
 fn a_reply_that_was_given_up_answers_nobody() {
     let server = services::Redis::start();
-    let pool = redis(server.socket().to_owned()).max_size(1).build();
-    let mut own = Redis::connect(server.socket()).unwrap();
+    let pool = redis(server.socket()).max_size(1).build();
+    let mut own = Redis::connect(&server.socket()).unwrap();
     let () = own.set("value", 7).unwrap();
     let blpop = |redis: &mut PooledConnection<Redis>| {
         let item: RedisResult<Option<(String, String)>> = redis.blpop("held", 20.0);

@@ -94,7 +94,6 @@ struct Bank {
     /// For the test, which holds the lock for writing.
     own: Mutex<Connection>,
     waiting: Arc<AtomicUsize>,
-    _file: File,
 }
 
 impl Bank {
@@ -105,8 +104,9 @@ impl Bank {
 
 impl Database for Bank {
     const IS_GREEN: bool = false;
+    type Keep = File;
 
-    fn open(size: usize, wait: Duration) -> Self {
+    fn open(size: usize, wait: Duration) -> (Self, Self::Keep) {
         let file = File::new();
         let own = Connection::open(&file.0).unwrap();
         own.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE things (n INT)")
@@ -115,12 +115,12 @@ impl Database for Bank {
             .max_size(size)
             .wait_timeout(wait)
             .build_blocking();
-        Self {
+        let this = Self {
             pool,
             own: Mutex::new(own),
             waiting: Arc::default(),
-            _file: file,
-        }
+        };
+        (this, file)
     }
 
     fn stats(&self) -> ConnectionPoolStats {
