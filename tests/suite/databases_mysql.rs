@@ -35,14 +35,11 @@ fn bank(pool: BlockingConnectionPool<Conn>) -> App {
         let balance: Option<i64> = db.run(move |db| db.exec_first(find, (account,)))??;
         Ok(balance.or_status(404, "no such account")?.to_string())
     });
-    app.post(
-        "/transfer/<from:int>/<to:int>/<amount:int>",
-        move |req: Request| {
-            let (from, to) = (req.param_as("from")?, req.param_as("to")?);
-            let amount = req.param_as("amount")?;
-            pool.run(move |db| transfer(db, from, to, amount))?
-        },
-    );
+    app.post("/transfer/<from>/<to>/<amount>", move |req: Request| {
+        let (from, to) = (req.param_as("from")?, req.param_as("to")?);
+        let amount = req.param_as("amount")?;
+        pool.run(move |db| transfer(db, from, to, amount))?
+    });
     app
 }
 
@@ -51,9 +48,9 @@ fn transfer(db: &mut Conn, from: i32, to: i32, amount: i64) -> Result<(), HttpEr
     let give = "UPDATE accounts SET balance = balance + ? WHERE id = ?";
     let mut all = db.start_transaction(TxOpts::default())?; // rolled back when it is dropped
     all.exec_drop(take, (amount, from, amount))?;
-    (all.affected_rows() == 1)
-        .then_some(())
-        .or_status(409, "not enough money")?;
+    if all.affected_rows() == 0 {
+        return Err(HttpError::new(409, "not enough money"));
+    }
     all.exec_drop(give, (amount, to))?;
     assert_eq!(
         all.affected_rows(),

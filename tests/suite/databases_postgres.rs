@@ -35,14 +35,11 @@ fn bank(pool: BlockingConnectionPool<Client>) -> App {
         let row = row.or_status(404, "no such account")?;
         Ok(row.get::<_, i64>("balance").to_string())
     });
-    app.post(
-        "/transfer/<from:int>/<to:int>/<amount:int>",
-        move |req: Request| {
-            let (from, to) = (req.param_as("from")?, req.param_as("to")?);
-            let amount = req.param_as("amount")?;
-            pool.run(move |db| transfer(db, from, to, amount))?
-        },
-    );
+    app.post("/transfer/<from>/<to>/<amount>", move |req: Request| {
+        let (from, to) = (req.param_as("from")?, req.param_as("to")?);
+        let amount = req.param_as("amount")?;
+        pool.run(move |db| transfer(db, from, to, amount))?
+    });
     app
 }
 
@@ -51,9 +48,9 @@ fn transfer(db: &mut Client, from: i32, to: i32, amount: i64) -> Result<(), Http
     let give = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
     let mut all = db.transaction()?; // rolled back when it is dropped
     let taken = all.execute(take, &[&amount, &from])?;
-    (taken == 1)
-        .then_some(())
-        .or_status(409, "not enough money")?;
+    if taken == 0 {
+        return Err(HttpError::new(409, "not enough money"));
+    }
     let given = all.execute(give, &[&amount, &to])?;
     assert_eq!(given, 1, "the form offers accounts that exist");
     Ok(all.commit()?)

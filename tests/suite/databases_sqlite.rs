@@ -42,14 +42,11 @@ fn bank(pool: BlockingConnectionPool<Connection>) -> App {
         })??;
         Ok(balance.or_status(404, "no such account")?.to_string())
     });
-    app.post(
-        "/transfer/<from:int>/<to:int>/<amount:int>",
-        move |req: Request| {
-            let (from, to) = (req.param_as("from")?, req.param_as("to")?);
-            let amount = req.param_as("amount")?;
-            pool.run(move |db| transfer(db, from, to, amount))?
-        },
-    );
+    app.post("/transfer/<from>/<to>/<amount>", move |req: Request| {
+        let (from, to) = (req.param_as("from")?, req.param_as("to")?);
+        let amount = req.param_as("amount")?;
+        pool.run(move |db| transfer(db, from, to, amount))?
+    });
     app
 }
 
@@ -59,9 +56,9 @@ fn transfer(db: &mut Connection, from: i64, to: i64, amount: i64) -> Result<(), 
     // The lock for writing at once: two that read first and write then cannot both go on.
     let all = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let taken = all.execute(take, [amount, from])?;
-    (taken == 1)
-        .then_some(())
-        .or_status(409, "not enough money")?;
+    if taken == 0 {
+        return Err(HttpError::new(409, "not enough money"));
+    }
     let given = all.execute(give, [amount, to])?;
     assert_eq!(given, 1, "the form offers accounts that exist");
     Ok(all.commit()?)

@@ -524,3 +524,23 @@ mod blocking {
         });
     }
 }
+
+/// A program that uses a pool before it starts a server has not chosen how its workers are to be.
+#[test]
+#[ignore = "in a process of its own"]
+fn in_a_program_without_green_threads() {
+    let server = Server::default();
+    let pool = server.pool().idle_timeout(ms(1)).build();
+    assert_eq!([number(&pool), number(&pool)], [1, 1]);
+    assert!(
+        crate::start(crate::Config::default()),
+        "nobody has started them"
+    );
+    drop(pool.get().unwrap());
+    eventually(|| server.connected() == 0);
+}
+
+#[test]
+fn a_pool_does_not_start_the_workers() {
+    super::passes_alone("connection_pools::in_a_program_without_green_threads");
+}
