@@ -194,3 +194,42 @@ pub(super) fn a_connection_that_has_died_is_replaced<D: Database>(engine: Engine
         subject.database.sever();
     }
 }
+
+/// The tests of a source file: those with an attribute, and those of the macros that make them for
+/// each engine.
+fn tests_of(source: &str) -> Vec<&str> {
+    let attributes = source.split("#[test]\nfn ").skip(1);
+    let attributes = attributes.filter_map(|rest| rest.split_once('(').map(|(name, _)| name));
+    let lists = ["\non_green_and_threads!(", "\ndatabase_tests!("];
+    let lists = lists.iter().flat_map(|begin| source.split(begin).skip(1));
+    let lists = lists.filter_map(|rest| rest.split_once(");").map(|(names, _)| names));
+    let names = lists.flat_map(|names| names.rsplit(": ").next().unwrap_or(names).split(','));
+    let names = names.map(|name| name.rsplit(':').next().unwrap_or(name).trim());
+    attributes
+        .chain(names)
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_evidence_names_the_tests_that_there_are() {
+    use std::collections::BTreeSet;
+
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
+    let page = read("docs/src/evidence/databases.md");
+    let named: BTreeSet<_> = page
+        .split('`')
+        .filter_map(|text| text.strip_prefix("suite/"))
+        .map(str::to_owned)
+        .collect();
+    let mut there = BTreeSet::new();
+    for database in ["mysql", "postgres", "redis", "sqlite"] {
+        let file = format!("databases_{database}");
+        let source = read(&format!("tests/suite/{file}.rs"));
+        let tests = tests_of(&source);
+        assert!(tests.len() > 4, "{tests:?}");
+        there.extend(tests.iter().map(|test| format!("{file}::{test}")));
+    }
+    assert_eq!(named, there);
+}
