@@ -8,7 +8,7 @@ use greenway::{App, Engine, HttpError, OrStatus, Request, Server};
 use greenway_tests::request::post;
 use greenway_tests::{TestServer, on_green_and_threads};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl File {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("greenway-sqlite-{}-{number}", std::process::id());
-        Self(std::env::temp_dir().join(name))
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 }
 
