@@ -129,5 +129,7 @@ mod browser;
 mod early_answers;
 #[path = "suite/real_clients.rs"]
 mod real_clients;
+#[path = "suite/tour_pages.rs"]
+mod tour_pages;
 #[path = "suite/websocket_clients.rs"]
 mod websocket_clients;
