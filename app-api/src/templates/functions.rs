@@ -9,19 +9,68 @@ use std::sync::Arc;
 use minijinja::value::{Kwargs, Object, Value, merge_maps};
 use minijinja::{Error, ErrorKind};
 
-use crate::Request;
+use super::source::Sources;
+use super::stream::Flush;
 use crate::request::place::Urls;
+use crate::{HttpError, Request};
 
 /// The values of a handler, and ours.
 pub(super) fn with_ours(request: &Request, values: Value) -> Value {
+    merged(Ours::new(request), values)
+}
+
+/// The same for a page that is rendered when the handler is done.
+pub(super) fn for_stream(
+    request: &Request,
+    sources: &Sources,
+    name: &str,
+    flush: &Arc<Flush>,
+    values: Value,
+) -> Result<Value, HttpError> {
+    #[cfg_attr(not(feature = "sessions"), allow(unused_mut))]
+    let mut ours = Ours {
+        flush: Some(Arc::clone(flush)),
+        ..Ours::new(request)
+    };
+    #[cfg(feature = "sessions")]
+    ours.visitor.prepare(|word| named(sources, name, word))?;
+    #[cfg(not(feature = "sessions"))]
+    let _nothing_to_prepare = (sources, name);
+    Ok(merged(ours, values))
+}
+
+fn merged(ours: Ours, values: Value) -> Value {
     // The last one that has a name gives its value.
-    merge_maps([Value::from_object(Ours::new(request)), values])
+    merge_maps([Value::from_object(ours), values])
+}
+
+/// Whether a template has this word, or one whose name stands in it.
+#[cfg(feature = "sessions")]
+fn named(sources: &Sources, name: &str, word: &str) -> bool {
+    let mut names = vec![name];
+    let mut at = 0;
+    while let Some(text) = names.get(at).and_then(|name| sources.get(*name)) {
+        if text.contains(word) {
+            return true;
+        }
+        for quoted in text.split(['"', '\'']) {
+            if let Some((other, _)) = sources.get_key_value(quoted)
+                && !names.contains(&other.as_str())
+            {
+                names.push(other);
+            }
+        }
+        at += 1;
+    }
+    false
 }
 
 /// Our values, of one request.
 struct Ours {
     urls: Urls,
     asked: Value,
+    /// `None` where the page is sent as a whole.
+    flush: Option<Arc<Flush>>,
     #[cfg(feature = "sessions")]
     visitor: super::visitor::Visitor,
 }
@@ -31,9 +80,15 @@ impl Ours {
         Self {
             urls: request.urls(),
             asked: asked(request),
+            flush: None,
             #[cfg(feature = "sessions")]
             visitor: super::visitor::Visitor::of(request),
         }
+    }
+
+    fn flush(&self) -> Value {
+        let flush = self.flush.clone();
+        Value::from_function(move || flush.clone().map_or("".into(), Value::from_dyn_object))
     }
 
     fn url_for(&self) -> Value {
@@ -47,6 +102,7 @@ impl Object for Ours {
         match key.as_str()? {
             "url_for" => Some(self.url_for()),
             "request" => Some(self.asked.clone()),
+            "flush" => Some(self.flush()),
             #[cfg(feature = "sessions")]
             name => self.visitor.value(name),
             #[cfg(not(feature = "sessions"))]

@@ -29,6 +29,7 @@
 mod error;
 mod functions;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "sessions")]
