@@ -122,6 +122,8 @@ mod semantics;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 pub mod sse;
+#[cfg(feature = "templates")]
+pub mod templates;
 pub mod testing;
 mod web;
 
@@ -152,6 +154,8 @@ pub use crate::response::Json;
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::route::{Route, UrlError};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};
+#[cfg(feature = "templates")]
+pub use crate::templates::{Templates, context};
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.

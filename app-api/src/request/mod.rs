@@ -13,7 +13,7 @@ pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
-mod place;
+pub(crate) mod place;
 mod query;
 mod redirect;
 mod typed;
