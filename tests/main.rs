@@ -125,6 +125,8 @@ mod around;
 mod behind_nginx;
 #[path = "suite/browser.rs"]
 mod browser;
+#[path = "suite/browser_board.rs"]
+mod browser_board;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
 #[path = "suite/real_clients.rs"]
