@@ -47,7 +47,7 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// What all handlers share.
 struct Board {
     store: Store,
-    /// What is pinned up and taken down, for the pages that show the list.
+    /// What is pinned up, for the pages that show the list.
     live: Room,
     talk: Room,
     pictures: PathBuf,
@@ -76,7 +76,7 @@ struct Draft {
 
 fn app(data: &Path) -> Result<App, Box<dyn Error>> {
     let pictures = data.join("pictures");
-    // For nobody else on this machine: it holds the key of the sessions, and hashes of passwords.
+    // A folder for nobody else: it holds the key of the sessions, and hashes of passwords.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -89,8 +89,8 @@ fn app(data: &Path) -> Result<App, Box<dyn Error>> {
         .templates(Path::new(HERE).join("templates"))
         .static_files("/static", Path::new(HERE).join("static"))
         .static_files("/pictures", pictures.clone());
-    app.get("/", board).name("board");
-    app.get("/notices/<id:int>", one)
+    app.get("/", board)
+        .get("/notices/<id:int>", one)
         .get("/notices.csv", table)
         .get("/live", live)
         .get("/talk", talk);

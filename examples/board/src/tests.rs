@@ -35,7 +35,7 @@ impl Visitor {
         post = post.field("csrf_token", token.expect("each page has a form"));
         for (name, value) in fields {
             post = match name.strip_prefix('@') {
-                Some(name) => post.file(name, "../a.bin", "image/gif", value.as_bytes().to_vec()),
+                Some(name) => post.file(name, "../a.bin", "image/gif", value.as_bytes()),
                 None => post.field(name, value),
             };
         }

@@ -27,8 +27,7 @@ if (packed) {
   for (const notice of packed.children) heights.observe(notice);
 }
 
-// New notices appear at the top of the list, and what is taken down goes. The server has escaped
-// what is in them.
+// New notices appear at the top of the list. The server has escaped what is in them.
 const list = document.querySelector('[data-live]');
 if (list) {
   const source = new EventSource(`${root}/live?after=${list.dataset.live}`);
@@ -43,7 +42,6 @@ if (list) {
     list.prepend(notice);
     heights.observe(notice);
   });
-  source.addEventListener('removed', event => $(`n${event.data}`)?.remove());
   source.onopen = () => list.classList.add('open');
 }
 
