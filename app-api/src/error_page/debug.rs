@@ -1,5 +1,6 @@
 //! The page for the author of an application that is being debugged.
 
+use std::error::Error;
 use std::fmt::Write;
 
 use super::accept::{Kind, kind};
@@ -9,7 +10,7 @@ use crate::{Html, HttpError, IntoResponse, Request, Response};
 /// All that is known of an error: the request and its route, the causes, and where it happened.
 pub(crate) fn debug_page(request: &Request, error: &HttpError) -> Response {
     let mut sections = vec![("Request", asked(request))];
-    let causes: Vec<String> = error.causes().map(ToString::to_string).collect();
+    let causes: Vec<String> = error.causes().map(told).collect();
     if !causes.is_empty() {
         sections.push(("Caused by", causes.join("\n\n")));
     }
@@ -43,4 +44,13 @@ fn asked(request: &Request) -> String {
         }
     }
     text
+}
+
+/// A cause; that of a template with the lines around it.
+fn told(cause: &(dyn Error + 'static)) -> String {
+    #[cfg(feature = "templates")]
+    if let Some(error) = cause.downcast_ref::<minijinja::Error>() {
+        return format!("{error:#}");
+    }
+    cause.to_string()
 }

@@ -18,11 +18,6 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Whether it never changes.
-    pub(super) fn is_fixed(&self) -> bool {
-        matches!(self, Source::Embedded(_))
-    }
-
     /// All that is there now, or what is in the way.
     pub(super) fn read(&self) -> Result<Sources, String> {
         match self {

@@ -16,6 +16,7 @@ mod flags;
 mod forms;
 mod green;
 mod middleware;
+mod templates;
 mod testing;
 
 // The listings as modules, those of the tour within it. Their `main`s are left over here.

@@ -299,3 +299,13 @@ fn a_page_for_an_error_can_be_a_template() {
         (404, "&#x2f;none &#x2f;a")
     );
 }
+
+#[test]
+fn the_page_for_the_author_shows_the_lines() {
+    let mut app = embedded("one\n{{ text.no.more }}\nthree");
+    app.debug(true);
+    let text = Client::new(app).get("/page.html").send().text();
+    for part in ["page.html:2", "three", "<&>"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
