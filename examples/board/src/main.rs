@@ -23,7 +23,8 @@ use greenway::sse::{self, Sse};
 use greenway::templates::{Serde, context};
 use greenway::websocket::Options;
 use greenway::{
-    App, Body, FileUpload, HttpError, IntoResponse, Json, Keys, OrStatus, Request, Response, Server,
+    App, Body, FileUpload, HttpError, IntoResponse, Json, Keys, OrStatus, Request, Response,
+    Server, abort,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -167,18 +168,14 @@ fn tell_how_many(room: &Room, _: Change) {
 }
 
 fn log_in(request: Request) -> Result<Response, HttpError> {
-    let Account {
-        name,
-        password,
-        join,
-    } = request.form_as()?;
-    let (name, session) = (name.trim(), request.session()?);
+    let (form, session): (Account, _) = (request.form_as()?, request.session()?);
+    let (name, password) = (form.name.trim(), &*form.password);
     let store = &request.state::<Board>().store;
-    let problem = if !fits(name, 1..=40) || !fits(&password, 8..=200) {
+    let problem = if !fits(name, 1..=40) || !fits(password, 8..=200) {
         "A name has 1 to 40 characters, a password 8 to 200."
-    } else if join.is_some() && !store.join(name, &password)? {
+    } else if form.join.is_some() && !store.join(name, password)? {
         "Somebody has that name already."
-    } else if join.is_none() && !store.knows(name, &password)? {
+    } else if form.join.is_none() && !store.knows(name, password)? {
         "No account has this name and this password."
     } else {
         session.log_in(name);
@@ -204,31 +201,20 @@ fn log_out(request: Request) -> Result<Response, HttpError> {
 /// Keeps a notice, and shows it on all pages that are open.
 fn post(request: Request) -> Result<Response, HttpError> {
     let (board, session): (&Board, _) = (request.state(), request.session()?);
-    let author = session.user().or_status(403, "Log in first.")?;
+    let author: String = session.user().or_status(403, "Log in first.")?;
     let Draft { title, text } = request.form_as()?;
     if !fits(&title, 1..=80) || !fits(&text, 0..=2000) {
-        return Err(HttpError::new(
-            400,
-            "A title has 1 to 80 characters, a text 2,000 at most.",
-        ));
+        abort(400, "A title has 1 to 80 characters, a text 2,000 at most.");
     }
     let picture = request.file("picture")?;
-    let picture = picture
-        .map(|file| save(file, &board.pictures))
-        .transpose()?;
-    let new = Notice {
-        author,
-        title,
-        text,
-        picture,
-        ..Notice::default()
-    };
-    let notice = board.store.add(new)?;
+    let picture = picture.map(|file| save(file, &board.pictures));
+    let notice = board
+        .store
+        .add(&author, &title, &text, picture.transpose()?)?;
     let piece = request.render("notice.html", context! { notice => Serde(notice) })?;
     let html = piece.into_parts().1.into_full().unwrap_or_default();
-    board
-        .live
-        .publish(Post::new(String::from_utf8_lossy(&html)).name("pinned"));
+    let post = Post::new(String::from_utf8_lossy(&html)).name("pinned");
+    board.live.publish(post);
     session.flash("success", "It is pinned up.");
     Ok(request.redirect("/"))
 }
@@ -243,7 +229,7 @@ fn save(file: &FileUpload, folder: &Path) -> Result<String, HttpError> {
         [0xff, 0xd8, 0xff, ..] => "jpg",
         [b'G', b'I', b'F', b'8', ..] => "gif",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => "webp",
-        _ => return Err(HttpError::new(415, "A picture is PNG, JPEG, GIF or WebP.")),
+        _ => abort(415, "A picture is PNG, JPEG, GIF or WebP."),
     };
     let name = format!("{}.{kind}", new_token());
     let (file, folder, there) = (file.clone(), folder.to_owned(), name.clone());
@@ -286,15 +272,11 @@ fn api(request: Request) -> Result<Json<Vec<Notice>>, HttpError> {
 }
 
 fn error_page(request: &Request, error: &HttpError) -> Response {
-    let status = error.status().as_u16();
-    let reason = error
-        .status()
-        .canonical_reason()
-        .unwrap_or("Something is wrong");
-    let detail = error.message();
+    let reason = error.status().canonical_reason().unwrap_or("Error");
+    let (status, detail) = (error.status().as_u16(), error.message());
     if request.path().starts_with("/api/") {
-        return Json(json!({ "status": status, "title": reason, "detail": detail }))
-            .into_response();
+        let problem = json!({ "status": status, "title": reason, "detail": detail });
+        return Json(problem).into_response();
     }
     let page = request.render("error.html", context! { status, reason, detail });
     page.into_response()

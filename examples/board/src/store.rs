@@ -26,7 +26,7 @@ const TABLES: &str = "
         id INTEGER PRIMARY KEY AUTOINCREMENT, author TEXT NOT NULL, title TEXT NOT NULL,
         text TEXT NOT NULL, picture TEXT, posted TEXT NOT NULL DEFAULT (datetime()))";
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 pub(crate) struct Notice {
     pub(crate) id: i64,
     pub(crate) author: String,
@@ -83,23 +83,17 @@ impl Store {
     }
 
     /// Adds a notice, which gets its id and its time.
-    pub(crate) fn add(&self, new: Notice) -> Result<Notice, HttpError> {
+    pub(crate) fn add(
+        &self,
+        author: &str,
+        title: &str,
+        text: &str,
+        picture: Option<String>,
+    ) -> Result<Notice, HttpError> {
         let added = "INSERT INTO notices (author, title, text, picture) VALUES (?, ?, ?, ?)
                      RETURNING *";
-        let Notice {
-            author,
-            title,
-            text,
-            picture,
-            ..
-        } = new;
-        self.with(|db| {
-            db.query_row(
-                added,
-                params![author, title.trim(), text.trim(), picture],
-                notice,
-            )
-        })
+        let values = (author, title.trim(), text.trim(), picture);
+        self.with(|db| db.query_row(added, values, notice))
     }
 
     /// Notices that contain `words`, the youngest first; of those older than `before`, if it is the id

@@ -42,6 +42,10 @@ if (list) {
     list.prepend(notice);
     heights.observe(notice);
   });
+  // Some were pinned up while there was no connection. What is being written is not to be lost.
+  source.addEventListener('gap', () => {
+    if (!$('pin')?.open) location.reload();
+  });
   source.onopen = () => list.classList.add('open');
 }
 
