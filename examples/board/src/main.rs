@@ -163,8 +163,9 @@ fn talk(request: Request) -> Result<(), HttpError> {
     Ok(())
 }
 
+/// Counted when the message has its place: so the last one is right when several come and go at once.
 fn tell_how_many(room: &Room, _: Change) {
-    room.publish(Post::new(json!({ "here": room.len() }).to_string()).passing());
+    room.publish_with(|_| Post::new(json!({ "here": room.len() }).to_string()).passing());
 }
 
 fn log_in(request: Request) -> Result<Response, HttpError> {
