@@ -125,6 +125,8 @@ mod architecture;
 mod around;
 #[path = "suite/behind_nginx.rs"]
 mod behind_nginx;
+#[path = "suite/bottle.rs"]
+mod bottle;
 #[path = "suite/browser.rs"]
 mod browser;
 #[path = "suite/browser_board.rs"]

@@ -18,6 +18,7 @@ mod query;
 mod redirect;
 mod typed;
 mod unblock;
+mod url;
 
 use std::any::Any;
 use std::borrow::Cow;

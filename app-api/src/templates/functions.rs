@@ -24,12 +24,12 @@ pub(super) fn for_stream(
     request: &Request,
     sources: &Sources,
     name: &str,
-    flush: &Arc<Flush>,
+    flush: &Flush,
     values: Value,
 ) -> Result<Value, HttpError> {
     #[cfg_attr(not(feature = "sessions"), allow(unused_mut))]
     let mut ours = Ours {
-        flush: Some(Arc::clone(flush)),
+        flush: Some(flush.clone()),
         ..Ours::new(request)
     };
     #[cfg(feature = "sessions")]
@@ -70,7 +70,7 @@ struct Ours {
     urls: Urls,
     asked: Value,
     /// `None` where the page is sent as a whole.
-    flush: Option<Arc<Flush>>,
+    flush: Option<Flush>,
     #[cfg(feature = "sessions")]
     visitor: super::visitor::Visitor,
 }
@@ -88,7 +88,7 @@ impl Ours {
 
     fn flush(&self) -> Value {
         let flush = self.flush.clone();
-        Value::from_function(move || flush.clone().map_or("".into(), Value::from_dyn_object))
+        Value::from_function(move || flush.as_ref().map_or(Value::from(""), Flush::ask))
     }
 
     fn url_for(&self) -> Value {

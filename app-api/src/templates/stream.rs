@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use minijinja::Value;
-use minijinja::value::Object;
 
 use super::{Compiled, content_type_of, functions, loaded};
 use crate::{Body, BodyError, HttpError, Out, Request, Response};
@@ -70,7 +69,7 @@ impl Request {
     ) -> Result<Response, HttpError> {
         let compiled = loaded(self).for_request(self)?;
         compiled.get(name)?;
-        let flush = Arc::new(Flush::default());
+        let flush = Flush::default();
         let values = functions::for_stream(self, &compiled.sources, name, &flush, values.into())?;
         let content_type = content_type_of(name);
         let name = name.to_owned();
@@ -105,14 +104,18 @@ impl Compiled {
 }
 
 /// Whether a template has asked for what it has written to be sent.
-#[derive(Debug, Default)]
-pub(super) struct Flush(AtomicBool);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flush(Arc<AtomicBool>);
 
-/// What `flush()` gives. It is written as a line end: that is when the writer looks.
-impl Object for Flush {
-    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Flush {
+    /// What `flush()` gives: a line end, which is written at once. That is when the writer looks.
+    pub(super) fn ask(&self) -> Value {
         self.0.store(true, Ordering::Relaxed);
-        f.write_str("\n")
+        Value::from_safe_string("\n".to_owned())
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -145,7 +148,7 @@ impl io::Write for Pieces<'_, '_> {
         }
         let taken = bytes.len().min(PIECE - self.collected.len());
         self.collected.extend_from_slice(&bytes[..taken]);
-        let asked = self.flush.0.swap(false, Ordering::Relaxed);
+        let asked = self.flush.is_asked_for();
         if (asked || self.collected.len() == PIECE || self.since.elapsed() > LATEST)
             && let Err(error) = self.send()
         {

@@ -15,6 +15,7 @@ mod files;
 mod flags;
 mod forms;
 mod green;
+mod handlers;
 mod middleware;
 mod templates;
 mod testing;

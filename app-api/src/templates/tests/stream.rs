@@ -49,6 +49,13 @@ fn what_is_flushed_is_sent() {
     // What is collected is sent with the rest.
     let reply = get(streamed("{% set x %}a{{ flush() }}b{% endset %}c{{ x }}"));
     assert_eq!(reply.text(), "ca\nb");
+    // Also where values are written as JSON.
+    let mut app = App::new();
+    app.templates(Templates::embedded([("a.json", "[{{ flush() }}{{ 1 }}]")]));
+    app.get("/", |request: Request| {
+        request.render_stream("a.json", context! {})
+    });
+    assert_eq!(get(app).chunks(), ["[\n", "1]"]);
     let whole = embedded("a{{ flush() }}b");
     assert_eq!(page(whole), "ab");
 }
