@@ -45,9 +45,11 @@ pub use minijinja::value::{Serde, Value};
 
 use self::source::{Source, Sources};
 use crate::response::content_type;
-use crate::{App, HttpError, Request, Response, media_type};
+use crate::{App, HttpError, Request, Response, html_escape, media_type};
 use http::HeaderValue;
-use minijinja::{AutoEscape, Environment, default_auto_escape_callback};
+use minijinja::{
+    AutoEscape, Environment, Error, Output, State, default_auto_escape_callback, escape_formatter,
+};
 
 type Configure = Arc<dyn Fn(&mut Environment<'static>) + Send + Sync>;
 
@@ -130,6 +132,7 @@ impl Templates {
         env.set_debug(debug);
         env.set_recursion_limit(RECURSION);
         env.set_auto_escape_callback(auto_escape);
+        env.set_formatter(format);
         for configure in &self.configure {
             configure(&mut env);
         }
@@ -295,6 +298,16 @@ fn auto_escape(name: &str) -> AutoEscape {
     match default_auto_escape_callback(name) {
         AutoEscape::None if guessed.ends_with("xml") => AutoEscape::Html,
         other => other,
+    }
+}
+
+/// As minijinja writes values, but for the slash, which means nothing in HTML: URLs stay readable.
+fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => {
+            Ok(out.write_str(&html_escape(text))?)
+        }
+        _ => escape_formatter(out, state, value),
     }
 }
 
