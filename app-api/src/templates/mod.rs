@@ -188,6 +188,7 @@ struct Compiled {
 impl Loaded {
     /// The templates for a request: while debugging, as they are now, and with what their author
     /// wants to see of a mistake.
+    #[track_caller]
     fn for_request(&self, request: &Request) -> Result<Arc<Compiled>, HttpError> {
         if !request.is_debugged() {
             return Ok(Arc::clone(&self.compiled));
@@ -201,11 +202,12 @@ impl Loaded {
 }
 
 impl Compiled {
+    #[track_caller]
     fn get(&self, name: &str) -> Result<minijinja::Template<'_, '_>, HttpError> {
         if !self.sources.contains_key(name) {
             return Err(error::unknown(name, &self.sources));
         }
-        self.env.get_template(name).map_err(error::http)
+        Ok(self.env.get_template(name)?)
     }
 }
 
@@ -269,11 +271,30 @@ impl Request {
     /// When the application has no templates.
     #[track_caller]
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result<Response, HttpError> {
+        let text = self.render_to_string(name, values)?;
+        Ok(Response::typed(text, content_type_of(name)))
+    }
+
+    /// The text that [`render`](Request::render) makes a response of: for a mail, or a part of
+    /// another page.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Request::render).
+    ///
+    /// # Panics
+    ///
+    /// As [`render`](Request::render).
+    #[track_caller]
+    pub fn render_to_string(
+        &self,
+        name: &str,
+        values: impl Into<Value>,
+    ) -> Result<String, HttpError> {
         let compiled = loaded(self).for_request(self)?;
         let template = compiled.get(name)?;
         let values = functions::with_ours(self, values.into());
-        let text = template.render(values).map_err(error::http)?;
-        Ok(Response::typed(text, content_type_of(name)))
+        Ok(template.render(values)?)
     }
 }
 

@@ -133,6 +133,7 @@ fn a_template_that_is_not_there_is_told_to_the_log_alone() {
     let failure = failure(&embedded("x"), "/no.html");
     let expected = "no template is named \"no.html\"; there are: page.html";
     assert!(failure.contains(expected), "{failure}");
+    assert!(failure.contains("templates/tests/mod.rs:"), "{failure}");
 }
 
 #[test]
@@ -145,6 +146,7 @@ fn a_mistake_is_told_with_template_and_line() {
     ]));
     let failure = failure(&app, "/page.html");
     assert!(failure.contains("part.html:3"), "{failure}");
+    assert!(failure.contains("templates/tests/mod.rs:"), "{failure}");
 }
 
 #[test]
@@ -229,6 +231,21 @@ fn the_request_is_there() {
         reply.text(),
         "GET /page.html &lt; page.html page localhost http q=%3C&amp;q=2"
     );
+}
+
+#[test]
+fn a_text_can_be_made_of_a_template() {
+    let mut app = App::new();
+    app.templates(Templates::embedded([(
+        "mail.txt",
+        "Dear {{ name }}, {{ url_for('home') }}",
+    )]));
+    app.get("/", |request: Request| {
+        let mail = request.render_to_string("mail.txt", context! { name => "Ada" })?;
+        Ok(mail.to_uppercase())
+    })
+    .name("home");
+    assert_eq!(Client::new(app).get("/").send().text(), "DEAR ADA, /");
 }
 
 #[test]
