@@ -146,6 +146,7 @@ pub use crate::limits::Limits;
 pub use crate::lint::{Validated, validate};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
+pub use crate::request::unblock::Unblocker;
 pub use crate::request::{Peer, Request};
 #[cfg(feature = "json")]
 pub use crate::response::Json;
