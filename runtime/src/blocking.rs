@@ -17,7 +17,7 @@
 use crate::green::{Event, Job, JoinError, Queue, ThreadPool, is_green, with_fresh_locals};
 use bytes::Buf;
 use greenway_app::{
-    Application, Body, BodyError, Bytes, Detached, HeaderMap, HttpError, Input, InputSource,
+    Application, Body, BodyError, Bytes, Detached, Gone, HeaderMap, HttpError, Input, InputSource,
     IntoResponse, Peer, Request, Response, ResponseParts, Sink,
 };
 use std::io::{self, BufRead};
@@ -149,6 +149,11 @@ impl Application for Blocking {
         };
         Call { link, job, input }.answer()
     }
+
+    /// On the thread of the connection: pages are short.
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        self.handler.answer_error(request, error)
+    }
 }
 
 impl std::fmt::Debug for Blocking {
@@ -262,7 +267,7 @@ struct Rest {
 impl InputSource for Rest {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.here.is_empty() {
-            let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+            let gone = || io::Error::new(io::ErrorKind::BrokenPipe, Gone);
             let asked = self.link.pieces.put(Piece::Ask);
             asked.map_err(|_closed| gone())?;
             self.here = self.link.body.get().ok_or_else(gone)??;
