@@ -32,6 +32,8 @@ mod input;
 mod middleware;
 #[path = "suite/static_files.rs"]
 mod static_files;
+#[path = "suite/test_client.rs"]
+mod test_client;
 // The life of a connection, and of a server.
 #[path = "suite/churn.rs"]
 mod churn;
