@@ -123,6 +123,7 @@ mod semantics;
 pub mod sessions;
 pub mod sse;
 pub mod testing;
+mod unblocker;
 mod web;
 
 pub use bytes::Bytes;
@@ -146,13 +147,13 @@ pub use crate::limits::Limits;
 pub use crate::lint::{Validated, validate};
 pub use crate::request::detached::Detached;
 pub use crate::request::head::{Field, Fields, Head, Span};
-pub use crate::request::unblock::Unblocker;
 pub use crate::request::{Peer, Request};
 #[cfg(feature = "json")]
 pub use crate::response::Json;
 pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
 pub use crate::route::{Route, UrlError};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};
+pub use crate::unblocker::Unblocker;
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.

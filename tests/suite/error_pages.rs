@@ -1,8 +1,8 @@
 //! Pages for errors as clients over sockets see them: also where the server itself refuses.
 
-use greenway::{App, Body, BodyError, Engine, HttpError, Request, Response, Server, abort};
+use greenway::{App, Body, BodyError, Engine, HttpError, Request, Response, abort};
 use greenway_tests::request::{get, post, with};
-use greenway_tests::{DEADLINE, Gate, TestServer, on_green_and_threads};
+use greenway_tests::{DEADLINE, Gate, TestServer, linted, on_green_and_threads};
 use std::io;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn app() -> App {
 }
 
 fn server(app: App, engine: Engine) -> TestServer {
-    let server = Server::new(app).engine(engine);
+    let server = linted(app).engine(engine);
     TestServer::start(
         server
             .limit_request_body(1000)
@@ -72,7 +72,7 @@ fn the_applications_page_is_for_all_errors(engine: Engine) {
 /// The server's own: with a request whose head has come, the page sees it.
 fn what_comes_too_slowly_has_a_page(engine: Engine) {
     let moment = Duration::from_millis(200);
-    let server = Server::new(app()).engine(engine);
+    let server = linted(app()).engine(engine);
     let server = TestServer::start(server.header_timeout(moment).body_timeout(moment));
     for (half, page) in [
         ("GET /none HTTP/1.1\r\nHost: t\r\n", "408 at *"),
@@ -95,7 +95,7 @@ fn what_finds_no_room_has_a_page(engine: Engine) {
         entered.open();
         left.pass();
     });
-    let server = Server::new(app).engine(engine).limit_handlers(1);
+    let server = linted(app).engine(engine).limit_handlers(1);
     let server = TestServer::start(server);
     let mut first = server.connect();
     first.send(get("/waits"));
@@ -123,7 +123,7 @@ fn a_route_has_a_time_of_its_own(engine: Engine) {
     .timeout(DEADLINE);
     let app = std::sync::Arc::new(app);
     let server = |timeout| {
-        let server = Server::new(app.clone()).engine(engine);
+        let server = linted(app.clone()).engine(engine);
         TestServer::start(server.timeout(timeout))
     };
     let reply = server(DEADLINE).get("/brief");

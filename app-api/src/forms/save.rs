@@ -4,8 +4,7 @@
 //! the application has named; a file that is there is not replaced unless the application says so;
 //! and nobody finds a file that is not complete.
 
-use crate::Unblocker;
-use crate::request::unblock;
+use crate::unblocker::{self, Unblocker};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -75,7 +74,7 @@ pub(super) fn save(
     unblock: Unblocker,
 ) -> io::Result<PathBuf> {
     let (folder, path) = (dir.to_owned(), dir.join(name));
-    let mut file = unblock::by(unblock, move || {
+    let mut file = unblocker::by(unblock, move || {
         // Made here, as any new file of the process: `tempfile` would let nobody else read it.
         let create = |path: &Path| File::options().write(true).create_new(true).open(path);
         tempfile::Builder::new()
@@ -89,13 +88,13 @@ pub(super) fn save(
         if read == 0 {
             break;
         }
-        (file, piece) = unblock::by(unblock, move || {
+        (file, piece) = unblocker::by(unblock, move || {
             file.as_file_mut().write_all(&piece)?;
             piece.clear();
             io::Result::Ok((file, piece))
         })?;
     }
-    unblock::by(unblock, move || {
+    unblocker::by(unblock, move || {
         match existing {
             Existing::Refuse => file.persist_noclobber(&path)?,
             Existing::Replace => file.persist(&path)?,
@@ -107,7 +106,7 @@ pub(super) fn save(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::unblock::here;
+    use crate::unblocker::here;
 
     #[test]
     fn names_are_safe() {

@@ -7,8 +7,7 @@
 //! What must stay true: a slow disk holds up no worker. All of the file is made, written and read by
 //! an [`Unblocker`], in pieces that are worth the way.
 
-use crate::Unblocker;
-use crate::request::unblock;
+use crate::unblocker::{self, Unblocker};
 use bytes::{Buf, Bytes};
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
@@ -49,7 +48,7 @@ impl Spool {
     /// Appends to the file. Gives the vector back, empty.
     pub(super) fn write(&mut self, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         let (file, at, added) = (self.file.clone(), self.length, bytes.len() as u64);
-        let written = unblock::by(self.unblock, move || {
+        let written = unblocker::by(self.unblock, move || {
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(Mutex::new(tempfile::tempfile()?)),
@@ -137,7 +136,7 @@ impl BufRead for FileReader {
                     // Cannot truncate: it is at most `PIECE`.
                     let count = left.min(PIECE as u64) as usize;
                     let (file, at) = (Arc::clone(file), start + self.position);
-                    let read = unblock::by(*unblock, move || {
+                    let read = unblocker::by(*unblock, move || {
                         let mut bytes = vec![0; count];
                         let mut file = lock(&file);
                         file.seek(SeekFrom::Start(at))?;

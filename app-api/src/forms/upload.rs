@@ -2,8 +2,8 @@
 
 use super::save::{self, Existing, safe_filename};
 use super::spool::{FileReader, Stored};
-use crate::request::unblock;
-use crate::{Bytes, HttpError, Unblocker};
+use crate::unblocker::{self, Unblocker};
+use crate::{Bytes, HttpError};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -139,9 +139,9 @@ impl FileUpload {
     /// Writes it where a slow disk holds up no worker.
     fn put(&self, dir: &Path, name: String, existing: Existing) -> io::Result<PathBuf> {
         let (mut reader, dir) = (self.reader(), dir.to_owned());
-        unblock::by(self.unblock, move || {
+        unblocker::by(self.unblock, move || {
             // All at once, and not bit by bit: what is read is on the disk as well.
-            save::save(&mut reader, &dir, &name, existing, unblock::here)
+            save::save(&mut reader, &dir, &name, existing, unblocker::here)
         })
     }
 }

@@ -17,7 +17,7 @@ mod place;
 mod query;
 mod redirect;
 mod typed;
-pub(crate) mod unblock;
+mod unblock;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -37,7 +37,8 @@ use self::params::Matched;
 use crate::forms::FormCell;
 use crate::route::Route;
 use crate::route::rule::Filter;
-use crate::{ConnectionInfo, Environ, HttpError, Input, Limits, Unblocker};
+use crate::unblocker::{self, Unblocker};
+use crate::{ConnectionInfo, Environ, HttpError, Input, Limits};
 
 /// One request.
 ///
@@ -126,7 +127,7 @@ pub trait Peer {
     /// How the server does what may block in the kernel; see [`Request::unblock`]. Default: it is
     /// called here, which is right on an OS thread.
     fn unblocker(&self) -> Unblocker {
-        unblock::here
+        unblocker::here
     }
 }
 

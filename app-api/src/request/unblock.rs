@@ -1,7 +1,7 @@
 //! What blocks in the kernel, done where it holds up nobody.
 
 use super::Request;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::unblocker::{self, Unblocker};
 
 impl Request {
     /// Calls `call`, which may block in the kernel (a file on a slow disk), where it holds up no
@@ -26,35 +26,12 @@ impl Request {
     ///
     /// When `call` panics.
     pub fn unblock<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> T {
-        by(self.unblocker(), call)
+        unblocker::by(self.unblocker(), call)
     }
 
     /// The same, for what outlives the request.
     pub(crate) fn unblocker(&self) -> Unblocker {
         let peer = self.inner.peer.as_ref();
-        peer.map_or(here, |peer| peer.unblocker())
+        peer.map_or(unblocker::here, |peer| peer.unblocker())
     }
-}
-
-/// Calls the closure, and returns when that is done. It works on every thread.
-pub type Unblocker = fn(Box<dyn FnOnce() + Send>);
-
-/// The [`Unblocker`] of a server without green threads.
-pub(crate) fn here(call: Box<dyn FnOnce() + Send>) {
-    call();
-}
-
-/// Has `call` called, and gives its value.
-pub(crate) fn by<T: Send + 'static>(
-    unblock: Unblocker,
-    call: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    let value = Arc::new(Mutex::new(None));
-    let there = Arc::clone(&value);
-    unblock(Box::new(move || {
-        let done = call();
-        *there.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-    }));
-    let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
-    value.expect("an Unblocker calls before it returns")
 }

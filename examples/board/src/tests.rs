@@ -18,7 +18,7 @@ impl Visitor {
             std::env::temp_dir().join(format!("greenway-board-{}-{name}", std::process::id()));
         let app = app(&data, "secret".to_owned()).expect("the temporary folder can be written to");
         Self {
-            client: Client::new(app),
+            client: Client::new(greenway::validate(app)),
             cookie: RefCell::default(),
             data,
         }

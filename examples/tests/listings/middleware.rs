@@ -95,7 +95,7 @@ fn counted(request: Request, next: Next<'_>) -> Response {
 
 #[test]
 fn ones_own() {
-    let client = Client::new(own::app());
+    let client = Client::new(greenway::validate(own::app()));
     let reply = client.get("/").send();
     assert_eq!(reply.text(), "welcome\n");
     assert!(
@@ -115,7 +115,7 @@ fn ones_own() {
 
 #[test]
 fn the_provided_ones() {
-    let client = Client::new(provided::app());
+    let client = Client::new(greenway::validate(provided::app()));
     let reply = client.get("/").send();
     for name in ["x-request-id", "x-frame-options", "etag", "vary"] {
         assert!(reply.header(name).is_some(), "{name}");

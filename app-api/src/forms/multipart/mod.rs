@@ -13,8 +13,8 @@ use self::parser::{Parser, Step};
 use super::save::{self, safe_filename};
 use crate::input::input_error;
 use crate::media_type::MediaType;
-use crate::request::unblock;
-use crate::{HttpError, Limits, Unblocker};
+use crate::unblocker::{self, Unblocker};
+use crate::{HttpError, Limits};
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ impl<R: Read> Multipart<R> {
         Ok(Self {
             reader,
             parser: Parser::new(boundary, limits),
-            unblock: unblock::here,
+            unblock: unblocker::here,
         })
     }
 
