@@ -13,7 +13,6 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// A server that is being set up, for an application that keeps to the contract: where it does not,
 /// the answer is a 500, and the reason is in the log.
-#[must_use]
 pub fn linted(app: impl Application) -> Server {
     Server::new(validate(app))
 }

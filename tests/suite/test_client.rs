@@ -14,7 +14,9 @@ struct Given {
     ended: Drops,
 }
 
-const SCENARIOS: [(&str, fn(Given)); 13] = [
+type Scenario = fn(Given);
+
+const SCENARIOS: [(&str, Scenario); 13] = [
     ("a request arrives as it was made", arrives),
     ("cookies are kept", cookies),
     ("forms and files", forms),
@@ -117,7 +119,7 @@ fn app(ended: Drops) -> Shared {
     });
     app.get("/absolute", |request: Request| {
         let host = request.host().unwrap_or_default();
-        Response::redirect(&format!("http://{host}/shown"), 302)
+        Response::redirect(format!("http://{host}/shown"), 302)
     });
     app.get("/away", |_: Request| {
         Response::redirect("http://example.org/", 302)
