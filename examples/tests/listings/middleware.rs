@@ -21,7 +21,7 @@ mod own {
         let route = request.route();
         let public = route.is_some_and(|route| route.setting::<Public>().is_some());
         if !public && request.header("x-key") != Some("42") {
-            abort(401, "knock with X-Key");
+            abort(403, "knock with X-Key");
         }
         next.run(request)
     }
@@ -105,7 +105,7 @@ fn ones_own() {
             .starts_with("handler;dur=")
     );
     let refused = client.get("/vault").send();
-    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.status(), 403);
     assert!(refused.header("server-timing").is_some());
     assert_eq!(
         client.get("/vault").header("x-key", "42").send().text(),
