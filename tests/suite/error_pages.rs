@@ -1,6 +1,6 @@
 //! Pages for errors as clients over sockets see them: also where the server itself refuses.
 
-use greenway::{App, Body, BodyError, Engine, HttpError, Request, Response, abort};
+use greenway::{App, Body, BodyError, Engine, HttpError, Request, Response, abort, blocking};
 use greenway_tests::request::{get, post, with};
 use greenway_tests::{DEADLINE, Gate, TestServer, linted, on_green_and_threads};
 use std::io;
@@ -11,7 +11,7 @@ on_green_and_threads!(
     what_comes_too_slowly_has_a_page,
     what_finds_no_room_has_a_page,
     a_route_has_a_time_of_its_own,
-    a_mount_with_a_limit_keeps_its_pages,
+    a_mount_keeps_its_pages,
     a_reset_of_another_connection_is_no_departure,
     a_page_that_panics_leaves_a_plain_answer,
     a_client_gets_what_it_accepts,
@@ -136,19 +136,24 @@ fn a_route_has_a_time_of_its_own(engine: Engine) {
     assert_eq!(impatient.get("/slow").status(), 504);
 }
 
-fn a_mount_with_a_limit_keeps_its_pages(engine: Engine) {
-    let mut inner = App::new();
-    inner.error_default(|request: &Request, error: &HttpError| {
-        let status = error.status().as_u16();
-        format!("{status} within, at {}", request.path())
-    });
-    inner.post("/small", |request: Request| request.body(100));
+fn a_mount_keeps_its_pages(engine: Engine) {
+    let inner = || {
+        let mut inner = App::new();
+        inner.error_default(|request: &Request, error: &HttpError| {
+            let status = error.status().as_u16();
+            format!("{status} within, at {}", request.path())
+        });
+        inner.post("/small", |request: Request| request.body(100));
+        inner
+    };
     let mut app = app();
-    app.mount("/inner", inner).body_limit(2);
+    app.mount("/limited", inner()).body_limit(2);
+    app.mount("/blocking", blocking(inner()));
     let server = server(app, engine);
     for (request, page) in [
-        (post("/inner/none", ""), "404 within, at /none"),
-        (post("/inner/small", "abc"), "413 within, at /small"),
+        (post("/limited/none", ""), "404 within, at /none"),
+        (post("/limited/small", "abc"), "413 within, at /small"),
+        (post("/blocking/none", ""), "404 within, at /none"),
         (post("/outer", "abc"), "404 at /outer"),
     ] {
         assert_eq!(server.ask(request).text(), page);
