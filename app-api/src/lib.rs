@@ -130,7 +130,9 @@ pub use bytes::Bytes;
 pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 pub use crate::application::Application;
-pub use crate::body::{Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
+pub use crate::body::{
+    Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink, WholeBody,
+};
 pub use crate::connection::ConnectionInfo;
 #[cfg(feature = "cookies")]
 pub use crate::cookies::Keys;

@@ -18,7 +18,7 @@ use crate::green::{Event, Job, JoinError, Queue, ThreadPool, is_green, with_fres
 use bytes::Buf;
 use greenway_app::{
     Application, Body, BodyError, Bytes, Detached, Gone, HeaderMap, HttpError, Input, InputSource,
-    IntoResponse, Peer, Request, Response, ResponseParts, Sink,
+    IntoResponse, Peer, Request, Response, ResponseParts, Sink, WholeBody,
 };
 use std::io::{self, BufRead};
 use std::panic::resume_unwind;
@@ -185,7 +185,7 @@ enum Piece {
 }
 
 enum Content {
-    Full(Bytes),
+    Whole(WholeBody),
     Stream { length: Option<u64> },
 }
 
@@ -206,8 +206,8 @@ impl Link {
             let response = handler.call(request);
             let (parts, body) = response.into_parts();
             // When nobody wants a piece any more, there is nothing to be done about it.
-            let _ = match body.into_full() {
-                Ok(bytes) => pieces.put(Piece::Head(parts, Content::Full(bytes))),
+            let _ = match body.into_whole() {
+                Ok(body) => pieces.put(Piece::Head(parts, Content::Whole(body))),
                 Err(stream) => {
                     let length = stream.length();
                     let _ = pieces.put(Piece::Head(parts, Content::Stream { length }));
@@ -348,8 +348,8 @@ impl Call {
 
     fn answer(mut self) -> Response {
         match self.next() {
-            Some(Piece::Head(parts, Content::Full(bytes))) => {
-                Response::from_parts(parts, Body::full(bytes))
+            Some(Piece::Head(parts, Content::Whole(body))) => {
+                Response::from_parts(parts, body.into())
             }
             Some(Piece::Head(parts, Content::Stream { length })) => {
                 let body = Body::stream(move |out| {

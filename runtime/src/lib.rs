@@ -45,7 +45,7 @@
 //! - [`VERSION`].
 //!
 //! For those who write a server of their own for the contract: [`Head`], [`Fields`], [`Field`],
-//! [`Span`], [`InputSource`], [`Sink`], [`ResponseParts`], [`WireResponse`].
+//! [`Span`], [`InputSource`], [`Sink`], [`ResponseParts`], [`WireResponse`], [`WholeBody`].
 //!
 //! # Features
 //!
