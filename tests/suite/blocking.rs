@@ -223,8 +223,8 @@ impl Small {
         app.get("/", blocking(handler).pool(&pool));
         let (tell, notice) = (entered.clone(), noticed.clone());
         let handler = move |request: Request| {
-            tell.open();
             assert!(!request.disconnected());
+            tell.open();
             assert!(request.wait_disconnected(DEADLINE));
             assert!(request.disconnected());
             notice.open();
