@@ -33,7 +33,7 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, with the feature of that name;
+//! - other servers: `client`, and pages: `templates`, with the features of those names;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it, with a socket or without: [`testing`], [`validate`].
 //!
@@ -52,6 +52,7 @@
 //! - `minihttp` (off): the engine [`Engine`]`::MiniHttp`, which hosts applications on the crate
 //!   `may_minihttp`, to compare with.
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
+//! - `templates` (off): pages from templates, `greenway::templates`.
 //!
 //! # Implementation
 //!
