@@ -34,6 +34,8 @@ mod middleware;
 mod static_files;
 #[path = "suite/templates.rs"]
 mod templates;
+#[path = "suite/test_client.rs"]
+mod test_client;
 // The life of a connection, and of a server.
 #[path = "suite/churn.rs"]
 mod churn;

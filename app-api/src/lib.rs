@@ -125,13 +125,16 @@ pub mod sse;
 #[cfg(feature = "templates")]
 pub mod templates;
 pub mod testing;
+mod unblocker;
 mod web;
 
 pub use bytes::Bytes;
 pub use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 pub use crate::application::Application;
-pub use crate::body::{Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink};
+pub use crate::body::{
+    Body, BodyEncoder, BodyError, Gone, IntoBody, IntoChunk, Out, Sink, WholeBody,
+};
 pub use crate::connection::ConnectionInfo;
 #[cfg(feature = "cookies")]
 pub use crate::cookies::Keys;
@@ -159,6 +162,7 @@ pub use crate::semantics::dates::{http_date, parse_date};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};
 #[cfg(feature = "templates")]
 pub use crate::templates::{Templates, context};
+pub use crate::unblocker::Unblocker;
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.

@@ -4,6 +4,9 @@
 //! What must stay true: an application that keeps to the contract is answered for as without it,
 //! and what is said of one that does not names the header or the number.
 
+use std::fs::File;
+use std::io;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
 
@@ -132,6 +135,17 @@ impl Sink for Counted<'_, '_, '_> {
 
     fn start(&mut self) -> Result<(), BodyError> {
         self.out.start()
+    }
+
+    fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+        let left = self.length.map_or(length, |all| all - self.sent);
+        let sent = self.out.send_file(file, length.min(left))?;
+        self.sent += sent;
+        Ok(sent)
+    }
+
+    fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
+        self.out.read_file(file, buf)
     }
 
     fn end_at_stop(&mut self, farewell: Bytes) {

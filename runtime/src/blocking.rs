@@ -17,8 +17,8 @@
 use crate::green::{Event, Job, JoinError, Queue, ThreadPool, is_green, with_fresh_locals};
 use bytes::Buf;
 use greenway_app::{
-    Application, Body, BodyError, Bytes, Detached, HeaderMap, HttpError, Input, InputSource,
-    IntoResponse, Peer, Request, Response, ResponseParts, Sink,
+    Application, Body, BodyError, Bytes, Detached, Gone, HeaderMap, HttpError, Input, InputSource,
+    IntoResponse, Peer, Request, Response, ResponseParts, Sink, WholeBody,
 };
 use std::io::{self, BufRead};
 use std::panic::resume_unwind;
@@ -149,6 +149,11 @@ impl Application for Blocking {
         };
         Call { link, job, input }.answer()
     }
+
+    /// On the thread of the connection: pages are short.
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        self.handler.answer_error(request, error)
+    }
 }
 
 impl std::fmt::Debug for Blocking {
@@ -180,7 +185,7 @@ enum Piece {
 }
 
 enum Content {
-    Full(Bytes),
+    Whole(WholeBody),
     Stream { length: Option<u64> },
 }
 
@@ -201,8 +206,8 @@ impl Link {
             let response = handler.call(request);
             let (parts, body) = response.into_parts();
             // When nobody wants a piece any more, there is nothing to be done about it.
-            let _ = match body.into_full() {
-                Ok(bytes) => pieces.put(Piece::Head(parts, Content::Full(bytes))),
+            let _ = match body.into_whole() {
+                Ok(body) => pieces.put(Piece::Head(parts, Content::Whole(body))),
                 Err(stream) => {
                     let length = stream.length();
                     let _ = pieces.put(Piece::Head(parts, Content::Stream { length }));
@@ -262,7 +267,7 @@ struct Rest {
 impl InputSource for Rest {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.here.is_empty() {
-            let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+            let gone = || io::Error::new(io::ErrorKind::BrokenPipe, Gone);
             let asked = self.link.pieces.put(Piece::Ask);
             asked.map_err(|_closed| gone())?;
             self.here = self.link.body.get().ok_or_else(gone)??;
@@ -343,8 +348,8 @@ impl Call {
 
     fn answer(mut self) -> Response {
         match self.next() {
-            Some(Piece::Head(parts, Content::Full(bytes))) => {
-                Response::from_parts(parts, Body::full(bytes))
+            Some(Piece::Head(parts, Content::Whole(body))) => {
+                Response::from_parts(parts, body.into())
             }
             Some(Piece::Head(parts, Content::Stream { length })) => {
                 let body = Body::stream(move |out| {

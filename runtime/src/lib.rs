@@ -35,7 +35,7 @@
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
 //! - other servers: `client`, and pages: `templates`, with the features of those names;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
-//! - trying it without a socket: [`testing`], [`validate`].
+//! - trying it, with a socket or without: [`testing`], [`validate`].
 //!
 //! For those who run the server:
 //!
@@ -45,7 +45,7 @@
 //! - [`VERSION`].
 //!
 //! For those who write a server of their own for the contract: [`Head`], [`Fields`], [`Field`],
-//! [`Span`], [`InputSource`], [`Sink`], [`ResponseParts`], [`WireResponse`].
+//! [`Span`], [`InputSource`], [`Sink`], [`ResponseParts`], [`WireResponse`], [`WholeBody`].
 //!
 //! # Features
 //!
@@ -59,7 +59,7 @@
 //! Rooms, from above to below; a test holds that none knows one above it: `cli` (flags, the program's
 //! life), `server` (builds, listens, starts, stops), `engine` (gives connections their threads),
 //! `connection` (one connection), `service` (what a connection needs of its server: settings,
-//! lifecycle, counters, logs). Beside them and above `connection`: `websocket`; above that [`room`].
+//! lifecycle, counters, logs). Beside them and above `connection`: `websocket`; above that [`room`]. Above all of them: [`testing`].
 //! Below all of them are the crates `greenway_green` (green threads), `greenway_proto` (protocols
 //! without I/O) and [`greenway_app`] (the contract).
 //!
@@ -85,6 +85,7 @@ pub mod room;
 mod server;
 mod service;
 pub mod sse;
+pub mod testing;
 pub mod websocket;
 
 pub use blocking::{Blocking, blocking};

@@ -30,7 +30,7 @@ pub use client::Client;
 pub use limits::raise_descriptor_limit;
 pub use program::{Ended, Program, Signal, neighbour};
 pub use reply::{Head, Reply};
-pub use server::{TestServer, as_it_comes};
+pub use server::{TestServer, as_it_comes, linted};
 pub use sync::{DEADLINE, Gate, next, until};
 pub use websocket::RawSocket;
 pub use witness::{Dropped, Drops, Witness};

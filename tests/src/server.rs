@@ -1,7 +1,7 @@
 //! A server in this process, for one test.
 
 use crate::{Client, DEADLINE, Reply, request};
-use greenway::{Body, Input, Running, Server, Stopped};
+use greenway::{Application, Body, Input, Running, Server, Stopped, validate};
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -10,6 +10,12 @@ use std::time::Duration;
 /// What requests may still take when a test is over. Enough for what a test has left by intent;
 /// the others have been answered.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// A server that is being set up, for an application that keeps to the contract: where it does not,
+/// the answer is a 500, and the reason is in the log.
+pub fn linted(app: impl Application) -> Server {
+    Server::new(validate(app))
+}
 
 /// A server on a port of its own, which stops with the test.
 #[derive(Debug)]

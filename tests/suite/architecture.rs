@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// The arrows that may be between the rooms of `greenway`, which are the folders and files beside
 /// its `lib.rs`. What is not here must not be in the sources.
-const ARROWS: [(&str, &str, &str); 17] = [
+const ARROWS: [(&str, &str, &str); 21] = [
     (
         "cli",
         "server",
@@ -75,6 +75,14 @@ const ARROWS: [(&str, &str, &str); 17] = [
     ),
     ("websocket", "lock", "outboxes and clocks"),
     ("service", "lock", "registries, logs and counts"),
+    (
+        "testing",
+        "connection",
+        "a test's connection in process is served as any other",
+    ),
+    ("testing", "service", "for which there has to be one"),
+    ("testing", "server", "tests start servers"),
+    ("testing", "websocket", "the client's end of one"),
     ("room", "websocket", "members that are WebSockets"),
     ("room", "sse", "members that are streams of events"),
     ("room", "lock", "queues and histories"),

@@ -1,9 +1,9 @@
 //! What happens when there is too much of something.
 
 use super::Served;
-use greenway::{Engine, Request, Server};
+use greenway::{Engine, Request};
 use greenway_tests::request::{get, get_close, post};
-use greenway_tests::{DEADLINE, Gate, on_green_and_threads};
+use greenway_tests::{DEADLINE, Gate, linted, on_green_and_threads};
 use socket2::{Domain, Socket, Type};
 use std::fs::File;
 use std::io::Read;
@@ -24,7 +24,7 @@ fn handlers_beyond_the_limit_are_told_503(engine: Engine) {
         goes_on.pass();
         "served"
     };
-    let server = Server::new(app)
+    let server = linted(app)
         .engine(engine)
         .limit_handlers(2)
         .metrics_bind("127.0.0.1:0");
@@ -56,7 +56,7 @@ fn a_connection_survives_its_503(engine: Engine) {
         goes_on.pass();
         "served"
     };
-    let served = Served::on_port(Server::new(app).engine(engine).limit_handlers(1));
+    let served = Served::on_port(linted(app).engine(engine).limit_handlers(1));
     let mut first = served.connect();
     first.send(get("/"));
     begun.pass();
@@ -74,9 +74,7 @@ fn a_connection_survives_its_503(engine: Engine) {
 }
 
 fn connections_beyond_the_limit_are_counted(engine: Engine) {
-    let server = Server::new(|_: Request| "")
-        .engine(engine)
-        .worker_connections(1);
+    let server = linted(|_: Request| "").engine(engine).worker_connections(1);
     let served = Served::on_port(server.metrics_bind("127.0.0.1:0").keep_alive(DEADLINE * 2));
     let mut first = served.connect();
     assert_eq!(first.send(get("/")).reply().status(), 200);
@@ -115,7 +113,7 @@ fn out_of_descriptors() {
         return; // by somebody who runs all that is ignored
     };
     let engine = engine.parse().expect("it was given by its name");
-    let server = Server::new(|_: Request| "served").engine(engine);
+    let server = linted(|_: Request| "served").engine(engine);
     let served = Served::on_port(server.metrics_bind("127.0.0.1:0"));
     assert_eq!(served.get("/").text(), "served"); // whatever is opened once, is open now
     served.metrics();

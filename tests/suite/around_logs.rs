@@ -1,9 +1,9 @@
 //! The access log's formats, and logs that are opened anew.
 
 use super::{Folder, Served};
-use greenway::{App, Engine, Request, Response, Server};
+use greenway::{App, Engine, Request, Response};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
+use greenway_tests::{Client, Program, Signal, linted, on_green_and_threads, until};
 use std::path::Path;
 
 on_green_and_threads!(
@@ -36,7 +36,7 @@ fn a_format_of_ones_own(engine: Engine) {
     let folder = Folder::new(&format!("format-{}", engine.name()));
     let log = folder.path("access.log");
     let app = |_: Request| Response::new("12345").with_header("X-Thing", "a\"b");
-    let server = Server::new(app)
+    let server = linted(app)
         .engine(engine)
         .access_log(log.to_str().expect("the name is ours"))
         .access_log_format("%(m)s|%(U)s|%(q)s|%(H)s|%(s)s|%(B)s|%({x-id}i)s|%({x-thing}o)s|%({content-length}o)s|%({PATH_INFO}e)s");
@@ -55,7 +55,7 @@ fn a_format_of_ones_own(engine: Engine) {
 fn lines_as_json(engine: Engine) {
     let folder = Folder::new(&format!("json-{}", engine.name()));
     let log = folder.path("access.log");
-    let server = Server::new(App::new())
+    let server = linted(App::new())
         .engine(engine)
         .access_log(log.to_str().expect("the name is ours"))
         .access_log_format("json");
@@ -78,7 +78,7 @@ fn lines_as_json(engine: Engine) {
 fn logs_are_opened_anew(engine: Engine) {
     let folder = Folder::new(&format!("reopen-{}", engine.name()));
     let (log, moved) = (folder.path("access.log"), folder.path("access.log.1"));
-    let server = Server::new(|_: Request| "")
+    let server = linted(|_: Request| "")
         .engine(engine)
         .access_log(log.to_str().expect("the name is ours"))
         .access_log_format("%(U)s");
@@ -139,7 +139,7 @@ fn usr1_and_hup_open_the_logs_anew(engine: Engine) {
 fn a_stop_writes_all_lines(engine: Engine) {
     let folder = Folder::new(&format!("all-{}", engine.name()));
     let log = folder.path("access.log");
-    let server = Server::new(|_: Request| "")
+    let server = linted(|_: Request| "")
         .engine(engine)
         .access_log(log.to_str().expect("the name is ours"))
         .access_log_format("%(U)s");
@@ -159,7 +159,7 @@ fn a_bad_format_is_told() {
     let ended = Program::start(PROGRAM, &["--access-logformat", "%(nonsense)s"]).wait();
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.concat().contains("nonsense"), "{ended:?}");
-    let error = Server::new(|_: Request| "")
+    let error = linted(|_: Request| "")
         .access_log_format("%")
         .start()
         .expect_err("it is no format");

@@ -2,9 +2,9 @@
 
 use super::Served;
 use greenway::websocket::Upgrade;
-use greenway::{App, Body, Engine, IntoResponse, Next, Request, Response, Server, green};
+use greenway::{App, Body, Engine, IntoResponse, Next, Request, Response, green};
 use greenway_tests::request::{get, post, with};
-use greenway_tests::{Client, Gate, Program, RawSocket, Signal, on_green_and_threads};
+use greenway_tests::{Client, Gate, Program, RawSocket, Signal, linted, on_green_and_threads};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ on_green_and_threads!(
 );
 
 fn serve(engine: Engine, app: impl greenway::Application) -> Served {
-    let server = Server::new(app).engine(engine).metrics_bind("127.0.0.1:0");
+    let server = linted(app).engine(engine).metrics_bind("127.0.0.1:0");
     Served::on_port(
         server
             .keep_alive(Duration::from_secs(60))
@@ -162,7 +162,7 @@ fn requests_that_wait_for_a_thread_are_queued() {
         pass.pass();
         "done"
     };
-    let server = Server::new(app)
+    let server = linted(app)
         .engine(Engine::Threads)
         .threads(1)
         .metrics_bind("127.0.0.1:0");

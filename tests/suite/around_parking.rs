@@ -1,9 +1,9 @@
 //! Idle connections without a thread: they come back, they end, and they are counted.
 
 use super::Served;
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::request::get;
-use greenway_tests::{Client, on_green_and_threads, until};
+use greenway_tests::{Client, linted, on_green_and_threads, until};
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -21,7 +21,7 @@ fn serve(engine: Engine, keep_alive: Duration) -> Served {
     app.get("/<name>", |request: Request| {
         request.param("name").to_owned()
     });
-    let server = Server::new(app).engine(engine).keep_alive(keep_alive);
+    let server = linted(app).engine(engine).keep_alive(keep_alive);
     Served::on_port(server.metrics_bind("127.0.0.1:0"))
 }
 

@@ -3,7 +3,7 @@
 use super::{Folder, Served, ask_unix};
 use greenway::{Engine, Request, Server};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, TestServer, on_green_and_threads, until};
+use greenway_tests::{DEADLINE, TestServer, linted, on_green_and_threads, until};
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -39,7 +39,7 @@ fn show(request: Request) -> String {
 }
 
 fn server(engine: Engine) -> Server {
-    Server::new(show).engine(engine)
+    linted(show).engine(engine)
 }
 
 fn request(fields: &str) -> String {
@@ -233,8 +233,8 @@ fn without_the_flag_it_is_no_request(engine: Engine) {
 #[test]
 fn a_bad_list_is_told() {
     for server in [
-        Server::new(show).forwarded_allow_ips("localhost"),
-        Server::new(show).proxy_allow_from("10.0.0.0/33"),
+        linted(show).forwarded_allow_ips("localhost"),
+        linted(show).proxy_allow_from("10.0.0.0/33"),
     ] {
         let error = server
             .bind("127.0.0.1:0")

@@ -1,9 +1,11 @@
 //! Unix sockets, and sockets that were handed in.
 
 use super::{Folder, Served, ask_unix};
-use greenway::{App, Body, Engine, Request, Server};
+use greenway::{App, Body, Engine, Request};
 use greenway_tests::request::get_close;
-use greenway_tests::{Client, DEADLINE, Gate, Program, Signal, on_green_and_threads, until};
+use greenway_tests::{
+    Client, DEADLINE, Gate, Program, Signal, linted, on_green_and_threads, until,
+};
 use rustix::process::{Pid, kill_process};
 use std::io::{ErrorKind, Read};
 use std::net::TcpListener;
@@ -49,7 +51,7 @@ fn a_unix_socket_serves_and_streams(engine: Engine) {
             out.send("two")
         })
     });
-    let served = Served::start(Server::new(app).engine(engine).bind(at(&path)));
+    let served = Served::start(linted(app).engine(engine).bind(at(&path)));
     assert!(served.0.addrs().is_empty(), "it has no TCP address");
     let response = ask_unix(&path, &get_close("/who"));
     assert!(response.ends_with("None test"), "{response}");
@@ -74,7 +76,7 @@ fn a_departed_client_of_a_unix_socket_is_noticed(engine: Engine) {
         }
         ""
     };
-    let served = Served::start(Server::new(app).engine(engine).bind(at(&path)));
+    let served = Served::start(linted(app).engine(engine).bind(at(&path)));
     let mut client = UnixStream::connect(&path).expect("the server listens");
     std::io::Write::write_all(&mut client, get_close("/").as_bytes()).expect("the server reads");
     begun.pass();
@@ -91,23 +93,15 @@ fn a_stale_socket_file_is_replaced(engine: Engine) {
         path.exists(),
         "a socket that is closed leaves its file behind"
     );
-    let _served = Served::start(
-        Server::new(|_: Request| "new")
-            .engine(engine)
-            .bind(at(&path)),
-    );
+    let _served = Served::start(linted(|_: Request| "new").engine(engine).bind(at(&path)));
     assert!(ask_unix(&path, &get_close("/")).ends_with("new"));
 }
 
 fn a_live_socket_file_is_in_use(engine: Engine) {
     let folder = Folder::new(&format!("live-{}", engine.name()));
     let path = folder.path("app.sock");
-    let _served = Served::start(
-        Server::new(|_: Request| "first")
-            .engine(engine)
-            .bind(at(&path)),
-    );
-    let second = Server::new(|_: Request| "second")
+    let _served = Served::start(linted(|_: Request| "first").engine(engine).bind(at(&path)));
+    let second = linted(|_: Request| "second")
         .engine(engine)
         .bind(at(&path))
         .start();
@@ -125,7 +119,7 @@ fn what_is_no_socket_is_left_alone(engine: Engine) {
     let folder = Folder::new(&format!("file-{}", engine.name()));
     let path = folder.path("precious");
     std::fs::write(&path, "data").expect("the folder is new");
-    let result = Server::new(|_: Request| "")
+    let result = linted(|_: Request| "")
         .engine(engine)
         .bind(at(&path))
         .start();
@@ -140,17 +134,9 @@ fn what_is_no_socket_is_left_alone(engine: Engine) {
 fn a_successors_socket_file_is_left_alone(engine: Engine) {
     let folder = Folder::new(&format!("next-{}", engine.name()));
     let path = folder.path("app.sock");
-    let old = Served::start(
-        Server::new(|_: Request| "old")
-            .engine(engine)
-            .bind(at(&path)),
-    );
+    let old = Served::start(linted(|_: Request| "old").engine(engine).bind(at(&path)));
     std::fs::rename(&path, folder.path("moved")).expect("it is there");
-    let _new = Served::start(
-        Server::new(|_: Request| "new")
-            .engine(engine)
-            .bind(at(&path)),
-    );
+    let _new = Served::start(linted(|_: Request| "new").engine(engine).bind(at(&path)));
     old.0.stop();
     assert!(ask_unix(&path, &get_close("/")).ends_with("new"));
 }
@@ -161,7 +147,7 @@ fn a_descriptor_by_number(engine: Engine) {
     let folder = Folder::new(&format!("fd-{}", engine.name()));
     let path = folder.path("handed.sock");
     let unix = UnixListener::bind(&path).expect("the folder is new");
-    let server = Server::new(|_: Request| "hi")
+    let server = linted(|_: Request| "hi")
         .engine(engine)
         .bind(format!("fd://{}", tcp.as_raw_fd()))
         .bind(format!("fd://{}", unix.as_raw_fd()));
@@ -183,7 +169,7 @@ fn a_stop_serves_who_has_connected(engine: Engine) {
         goes_on.pass();
         "served"
     };
-    let served = Served::start(Server::new(app).engine(engine).bind(at(&path)));
+    let served = Served::start(linted(app).engine(engine).bind(at(&path)));
     thread::scope(|scope| {
         let client = scope.spawn(|| ask_unix(&path, &get_close("/")));
         begun.pass();
@@ -278,7 +264,7 @@ fn whoever_comes_over_a_unix_socket_has_no_remote_addr(engine: Engine) {
         let names = ["REMOTE_ADDR", "REMOTE_PORT", "REQUEST_METHOD"];
         format!("{:?}", names.map(|name| environ.get(name).is_some()))
     };
-    let _served = Served::start(Server::new(app).engine(engine).bind(at(&path)));
+    let _served = Served::start(linted(app).engine(engine).bind(at(&path)));
     let response = ask_unix(&path, &get_close("/"));
     assert!(response.ends_with("[false, false, true]"), "{response}");
 }

@@ -5,9 +5,9 @@
 //! whoever repairs the bad one instead of closing answers twice.
 
 use crate::counting::{Counting, with_defaults};
-use greenway::{App, Engine, HttpError, Request, Response, Server};
+use greenway::{App, Engine, HttpError, Request, Response};
 use greenway_tests::request::{get, with};
-use greenway_tests::{TestServer, on_green_and_threads};
+use greenway_tests::{TestServer, linted, on_green_and_threads};
 use std::sync::atomic::Ordering;
 
 on_green_and_threads!(
@@ -429,7 +429,7 @@ fn response_fields_with_line_ends(engine: Engine) {
     app.get("/redirect", |request: Request| {
         Response::redirect(request.query("v").unwrap_or_default(), 303)
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     for path in ["/header", "/try", "/name", "/error"] {
         for value in [
             "a%0d%0aX-Evil:%201",

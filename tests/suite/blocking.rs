@@ -1,9 +1,9 @@
 //! Handlers that run on OS threads by their own wish, on both engines (issue 4, item 5).
 
 use greenway::green::{Local, ThreadPool, is_green};
-use greenway::{App, Body, Engine, HttpError, Request, Response, Server, abort, blocking};
+use greenway::{App, Body, Engine, HttpError, Request, Response, abort, blocking};
 use greenway_tests::request::{get, post, post_chunked, with};
-use greenway_tests::{DEADLINE, Drops, Gate, TestServer, on_green_and_threads, until};
+use greenway_tests::{DEADLINE, Drops, Gate, TestServer, linted, on_green_and_threads, until};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -21,7 +21,7 @@ on_green_and_threads!(
 );
 
 fn serve(engine: Engine, app: App) -> TestServer {
-    TestServer::start(Server::new(app).engine(engine).timeout(DEADLINE))
+    TestServer::start(linted(app).engine(engine).timeout(DEADLINE))
 }
 
 fn one_that_blocks_holds_up_nobody(engine: Engine) {
@@ -223,8 +223,8 @@ impl Small {
         app.get("/", blocking(handler).pool(&pool));
         let (tell, notice) = (entered.clone(), noticed.clone());
         let handler = move |request: Request| {
-            tell.open();
             assert!(!request.disconnected());
+            tell.open();
             assert!(request.wait_disconnected(DEADLINE));
             assert!(request.disconnected());
             notice.open();
@@ -248,7 +248,7 @@ impl Small {
         let handler = |request: Request| request.body(1000);
         app.post("/body", blocking(handler).pool(&pool).read_ahead(10));
         Self {
-            server: TestServer::start(Server::new(app).timeout(timeout)),
+            server: TestServer::start(linted(app).timeout(timeout)),
             pool,
             entered,
             go,

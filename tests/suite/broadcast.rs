@@ -3,10 +3,10 @@
 use crate::churn::Held;
 use greenway::room::{Change, News, Post, Room, Since, Slow};
 use greenway::websocket::Upgrade;
-use greenway::{App, Engine, HttpError, Request, Server, abort, sse};
+use greenway::{App, Engine, HttpError, Request, abort, sse};
 use greenway_tests::request::{get, post};
 use greenway_tests::{
-    Client, Program, Reply, TestServer, on_green_and_threads, raise_descriptor_limit, until,
+    Client, Program, Reply, TestServer, linted, on_green_and_threads, raise_descriptor_limit, until,
 };
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ impl Site {
             drop(member);
             Ok::<_, HttpError>(())
         });
-        let server = TestServer::start(Server::new(app).engine(engine));
+        let server = TestServer::start(linted(app).engine(engine));
         Self { server, room }
     }
 

@@ -3,9 +3,9 @@
 use greenway::client::{self, ureq};
 use greenway::green::net::{TcpListener, TcpStream};
 use greenway::green::spawn;
-use greenway::{App, Body, Engine, HttpError, Request, Server};
+use greenway::{App, Body, Engine, HttpError, Request};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, Drops, Gate, TestServer, on_green_and_threads, until};
+use greenway_tests::{DEADLINE, Drops, Gate, TestServer, linted, on_green_and_threads, until};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ on_green_and_threads!(
 );
 
 fn start(engine: Engine, app: App) -> TestServer {
-    TestServer::start(Server::new(app).engine(engine).timeout(DEADLINE))
+    TestServer::start(linted(app).engine(engine).timeout(DEADLINE))
 }
 
 /// An agent that follows no proxy of who runs the tests.

@@ -6,7 +6,7 @@
 use greenway::green::{Queue, sleep};
 use greenway::{Body, Engine, Request, Server};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, DEADLINE, Drops, TestServer, next, on_green_and_threads};
+use greenway_tests::{Client, DEADLINE, Drops, TestServer, linted, next, on_green_and_threads};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ const LONG: Duration = Duration::from_secs(600);
 
 /// A server whose clocks do not run out, unless a test sets one.
 fn patient(engine: Engine, app: impl greenway::Application) -> Server {
-    Server::new(app)
+    linted(app)
         .engine(engine)
         .keep_alive(LONG)
         .timeout(LONG)

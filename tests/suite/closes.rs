@@ -9,7 +9,9 @@ use greenway::websocket::{CloseCode, Options};
 use greenway::{App, Body, Engine, HttpError, Request, Response, Server};
 use greenway_tests::request::{chunk, get, get_close, with};
 use greenway_tests::websocket::{first, handshake, masked};
-use greenway_tests::{Client, DEADLINE, Drops, Gate, TestServer, on_green_and_threads, until};
+use greenway_tests::{
+    Client, DEADLINE, Drops, Gate, TestServer, linted, on_green_and_threads, until,
+};
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -55,7 +57,7 @@ fn app() -> App {
 }
 
 fn server(engine: Engine) -> Server {
-    Server::new(app()).engine(engine).keep_alive(LONG)
+    linted(app()).engine(engine).keep_alive(LONG)
 }
 
 /// Takes `bytes` so slowly that a server which waits for a sign of life only (it does for two
@@ -352,7 +354,7 @@ fn waiting_server(engine: Engine) -> (Server, Drops, Gate, Gate) {
     let (drops, entered, gate) = (Drops::new(), Gate::new(), Gate::new());
     let mut app = app();
     app.get("/wait", waiting(&drops, &entered, &gate));
-    let server = Server::new(app).engine(engine).timeout(LONG).threads(20);
+    let server = linted(app).engine(engine).timeout(LONG).threads(20);
     (server, drops, entered, gate)
 }
 
@@ -406,7 +408,7 @@ fn a_switch_of_protocols_that_is_none_is_an_error(engine: Engine) {
     app.get("/101", |_: Request| -> Result<Response, HttpError> {
         Ok(Response::new("").with_status(101))
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     for request in [get("/101"), handshake("/101", "")] {
         assert_eq!(client.send(request).reply().status(), 500);

@@ -1,8 +1,8 @@
 //! A server that is sent what it must refuse.
 
 use greenway::{App, Engine, Request, Server};
-use greenway_tests::TestServer;
 use greenway_tests::request::get;
+use greenway_tests::{TestServer, linted};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -28,7 +28,7 @@ impl Counting {
             greenway::Application::call(&app, request)
         };
         Self {
-            server: TestServer::start(set(Server::new(app).engine(engine))),
+            server: TestServer::start(set(linted(app).engine(engine))),
             calls,
         }
     }

@@ -2,9 +2,11 @@
 //! not (issue 3, item 4). And what a client can be told before the response.
 
 use greenway::green::{Queue, sleep};
-use greenway::{App, Body, Engine, HalfClose, HeaderMap, HeaderValue, Request, Server};
+use greenway::{App, Body, Engine, HalfClose, HeaderMap, HeaderValue, Request};
 use greenway_tests::request::get;
-use greenway_tests::{Client, DEADLINE, Drops, Gate, TestServer, on_green_and_threads, until};
+use greenway_tests::{
+    Client, DEADLINE, Drops, Gate, TestServer, linted, on_green_and_threads, until,
+};
 use std::time::{Duration, Instant};
 
 on_green_and_threads!(
@@ -51,7 +53,7 @@ impl Waiting {
             })
         });
         app.get("/quick", |_: Request| "quick");
-        let server = Server::new(app)
+        let server = linted(app)
             .engine(engine)
             .half_close(half_close)
             .timeout(Duration::from_secs(600));
@@ -117,7 +119,7 @@ fn half_close_is_served(engine: Engine) {
         held.pass();
         "served"
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/")).finish_sending();
     // The client is asked whether it is there, and stays.
@@ -145,7 +147,7 @@ fn half_close_can_mean_staying(engine: Engine) {
             out.send("two")
         })
     };
-    let server = TestServer::start(Server::new(app).engine(engine).half_close(HalfClose::Serve));
+    let server = TestServer::start(linted(app).engine(engine).half_close(HalfClose::Serve));
     let mut client = server.connect();
     client.send(get("/")).head();
     assert_eq!(client.chunk(), "one");
@@ -168,7 +170,7 @@ fn a_handler_can_ask(engine: Engine) {
         answer.put(req.disconnected()).unwrap();
         "nobody reads this"
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/"));
     entered.pass();
@@ -187,7 +189,7 @@ fn a_handler_can_wait_for_it(engine: Engine) {
             .unwrap();
         "nobody reads this"
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/"));
     entered.pass();
@@ -214,7 +216,7 @@ fn early_hints_come_before_the_response(engine: Engine) {
         held.pass();
         "the page"
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     let head = client.send(get("/")).head();
     assert_eq!(head.status_line(), "HTTP/1.1 103 Early Hints");
@@ -243,7 +245,7 @@ fn early_hints_are_bounded(engine: Engine) {
             Ok(())
         })
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/"));
     let hints = std::iter::from_fn(|| Some(client.head()))

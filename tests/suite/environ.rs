@@ -1,9 +1,9 @@
 //! What a handler is told about its request, as a real connection tells it (PEP 3333, "environ
 //! Variables"; RFC 3875).
 
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::request::{get, with};
-use greenway_tests::{TestServer, on_green_and_threads};
+use greenway_tests::{TestServer, linted, on_green_and_threads};
 
 on_green_and_threads!(
     the_environ_describes_the_request,
@@ -35,7 +35,7 @@ fn serve_environ(engine: Engine) -> TestServer {
             .map(show)
             .collect::<String>()
     };
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 #[track_caller]
@@ -131,7 +131,7 @@ fn the_query_is_decoded(engine: Engine) {
             request.query_string()
         )
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let reply = server.get("/?a=1+2&b=%C3%A9%26&a=3&c");
     assert_eq!(
         reply.text(),
@@ -149,7 +149,7 @@ fn wildcards_are_decoded(engine: Engine) {
     app.get("/sum/<a:int>/<b:int>", |request: Request| {
         (request.int("a") + request.int("b")).to_string()
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     assert_eq!(
         server.get("/hello/Ada%20L%2FK").text(),
         r#"Ada L/K by Some("/hello/<name>")"#
@@ -165,7 +165,7 @@ fn wildcards_are_decoded(engine: Engine) {
 
 fn the_engine_is_named(engine: Engine) {
     let app = |request: Request| request.connection().engine;
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     assert_eq!(server.get("/").text(), engine.name());
 }
 
@@ -187,7 +187,7 @@ fn options_of_the_whole_server(engine: Engine) {
     let mut app = App::new();
     app.get("/", |_: Request| "");
     app.post("/", |_: Request| "");
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let reply = server.ask(with("OPTIONS", "*", "", ""));
     assert_eq!(
         (reply.status(), reply.head.field("allow")),

@@ -1,8 +1,8 @@
 //! Files as bodies: whole, in part and too short, for quick clients and slow ones.
 
-use greenway::{App, Body, Engine, HttpError, Request, Server};
+use greenway::{App, Body, Engine, HttpError, Request};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, DEADLINE, TestServer, on_green_and_threads};
+use greenway_tests::{Client, DEADLINE, TestServer, linted, on_green_and_threads};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ impl Sample {
             let length = request.int("length") as u64;
             Ok::<_, HttpError>(Body::from_reader(file, Some(length)))
         });
-        TestServer::start(Server::new(app).engine(engine).timeout(DEADLINE))
+        TestServer::start(linted(app).engine(engine).timeout(DEADLINE))
     }
 }
 

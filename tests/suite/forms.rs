@@ -4,7 +4,7 @@
 use crate::churn::Held;
 use crate::real_clients::{Folder, curl, finish, script, start};
 use crate::websocket_clients::installed;
-use greenway_tests::request::get;
+use greenway_tests::request::{get, post};
 use greenway_tests::{Client, Engine, Program, on_green_and_threads, until};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -18,6 +18,30 @@ on_green_and_threads!(
     a_large_upload_takes_no_memory,
     a_client_that_leaves_leaves_no_file,
 );
+
+/// With a slow disk, one worker serves others meanwhile. On a pool of threads an upload holds its
+/// thread, as anything that blocks.
+#[test]
+fn a_slow_disk_holds_up_nobody_else() {
+    let server = Server::start_with("slow", Engine::Green, &["--cores", "1"]);
+    let mut client = Client::connect(server.program.wait_for_addr());
+    assert_eq!(client.send(post("/disk/hold", "")).reply().status(), 200);
+    let mut upload = Client::connect(server.program.wait_for_addr());
+    let head = "--b\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\n";
+    let form = format!("{head}{}\r\n--b--\r\n", "x".repeat(1 << 20));
+    upload.send(format!(
+        "POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\n\r\n{}",
+        form.len(),
+        &form[..form.len() - 1],
+    ));
+    assert_eq!(client.send(get("/pid")).reply().status(), 200);
+    assert_eq!(server.open_files(), 0, "the disk is slow");
+    assert_eq!(client.send(post("/disk/release", "")).reply().status(), 200);
+    upload.send(&form[form.len() - 1..]);
+    let said = upload.reply().text();
+    assert_eq!(said, format!("f: f, -, {}, {}\n", 1 << 20, 120 << 20));
+}
 
 /// Bytes of the large upload.
 const LARGE: u64 = 64 << 20;
@@ -35,6 +59,10 @@ struct Server {
 
 impl Server {
     fn start(name: &str, engine: Engine) -> Self {
+        Self::start_with(name, engine, &[])
+    }
+
+    fn start_with(name: &str, engine: Engine, flags: &[&str]) -> Self {
         let temporary = Folder::new(&format!("{name}-{}", engine.name()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_forms"));
         command
@@ -42,6 +70,7 @@ impl Server {
             .args(["--limit-request-body", "100000000"])
             // A report of who holds up a worker takes more memory than what is measured.
             .args(["--max-blocking-time", "0"])
+            .args(flags)
             .env("TMPDIR", temporary.path(""));
         let program = Program::start_command(&mut command);
         let pid = program.connect().send(get("/pid")).reply().text();

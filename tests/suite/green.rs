@@ -4,9 +4,9 @@
 use greenway::green::{
     self, JoinError, Queue, is_green, sleep, spawn, spawn_local, worker_index, yield_now,
 };
-use greenway::{Engine, Request, Server};
+use greenway::{Engine, Request};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, Drops, Gate, TestServer, next};
+use greenway_tests::{DEADLINE, Drops, Gate, TestServer, linted, next};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -265,7 +265,7 @@ fn answers_while_worker_is_busy(business: fn(&'static AtomicBool)) {
         }
         format!("{:?}", worker_index())
     };
-    let server = TestServer::start(Server::new(app).engine(Engine::Green));
+    let server = TestServer::start(linted(app).engine(Engine::Green));
     let mut client = server.connect();
     let worker = client.send(get("/busy")).reply().text();
     for _ in 0..50 {

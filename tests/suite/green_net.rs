@@ -1,9 +1,9 @@
 //! Sockets of handlers: what ends a handler ends its wait for another server.
 
 use greenway::green::net::TcpStream;
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, Drops, TestServer, on_green_and_threads, until};
+use greenway_tests::{DEADLINE, Drops, TestServer, linted, on_green_and_threads, until};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Asking {
             other.read_to_string(&mut answer).unwrap();
             answer
         };
-        let server = Server::new(app).engine(engine).timeout(timeout);
+        let server = linted(app).engine(engine).timeout(timeout);
         Self {
             server: TestServer::start(server),
             silent,
@@ -113,7 +113,7 @@ fn a_handler_may_ask_its_own_server(engine: Engine) {
         stream.read_to_string(&mut response).unwrap();
         response
     });
-    let server = TestServer::start(Server::new(app).engine(engine).threads(20));
+    let server = TestServer::start(linted(app).engine(engine).threads(20));
     own.set(server.addr()).unwrap();
     let mut clients: Vec<_> = (0..10).map(|_| server.connect()).collect();
     for client in &mut clients {

@@ -2,9 +2,9 @@
 //! request (PEP 3333, "Input and Error Streams"; RFC 9110 section 10.1.1).
 
 use greenway::green::with_timeout;
-use greenway::{App, Engine, HttpError, Request, Server};
+use greenway::{App, Engine, HttpError, Request};
 use greenway_tests::request::{chunk, get, get_close, post, post_chunked, with};
-use greenway_tests::{Client, TestServer, as_it_comes, on_green_and_threads};
+use greenway_tests::{Client, TestServer, as_it_comes, linted, on_green_and_threads};
 use std::io::{BufRead, Read};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn serve(engine: Engine) -> TestServer {
         Ok::<_, greenway::HttpError>(format!("{} bytes", start.len()))
     });
     app.get("/", |_: Request| "home");
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 fn a_body_by_length_is_read_whole(engine: Engine) {
@@ -89,7 +89,7 @@ fn reading_ends_at_the_end_and_stays_there(engine: Engine) {
         }
         Ok::<_, greenway::HttpError>(format!("{text} {ends}"))
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     // The next request is in the same write: reading on would take it.
     let both = post("/", "abc") + &post_chunked("/", &["de", "f"]) + &get_close("/");
     let mut client = server.connect();
@@ -105,7 +105,7 @@ fn a_body_can_be_read_by_lines(engine: Engine) {
         let lines: Result<Vec<_>, _> = request.input().lines().collect();
         format!("{:?}", lines.unwrap_or_default())
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let reply = server.ask(post_chunked("/", &["one\ntw", "o\n", "three"]));
     assert_eq!(reply.text(), r#"["one", "two", "three"]"#);
 }
@@ -324,7 +324,7 @@ fn an_input_that_outlives_its_request_reads_nothing(engine: Engine) {
         },
     };
     // One thread, so that both requests see the same thread-local.
-    let server = TestServer::start(Server::new(app).engine(engine).threads(1));
+    let server = TestServer::start(linted(app).engine(engine).threads(1));
     let mut client = server.connect();
     client.send(post("/leave", "secret"));
     assert_eq!(client.reply().text(), "left");
@@ -357,7 +357,7 @@ fn a_limit_that_passes_loses_nothing(engine: Engine) {
         input.read_to_string(&mut rest)?;
         Ok::<_, HttpError>(format!("{in_time} {rest}"))
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let reply = server.ask(post_chunked("/", &["a", "b", "c"]));
     assert_eq!(reply.text(), "false bc");
 }

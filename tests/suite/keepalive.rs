@@ -2,7 +2,7 @@
 
 use greenway::{App, Engine, Request, Response, Server};
 use greenway_tests::request::{get, get_close, with};
-use greenway_tests::{Gate, TestServer, on_green_and_threads};
+use greenway_tests::{Gate, TestServer, linted, on_green_and_threads};
 
 on_green_and_threads!(
     a_connection_serves_many_requests,
@@ -27,10 +27,7 @@ fn serve(engine: Engine) -> TestServer {
         request.param("text").to_owned()
     });
     app.get("/stream", |_: Request| greenway::Body::iter(["A", "B"]));
-    app.get("/close", |_: Request| {
-        Response::new("bye").with_header("connection", "close")
-    });
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 fn a_connection_serves_many_requests(engine: Engine) {
@@ -141,8 +138,13 @@ fn close_is_obeyed_and_announced(engine: Engine) {
     }
 }
 
+/// Though it is the server's header, and the contract's lint says so.
 fn the_application_may_close(engine: Engine) {
-    let server = serve(engine);
+    let mut app = App::new();
+    app.get("/close", |_: Request| {
+        Response::new("bye").with_header("connection", "close")
+    });
+    let server = TestServer::start(Server::new(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/close") + &get("/echo/never"));
     let reply = client.reply();
@@ -161,7 +163,7 @@ fn a_finished_response_does_not_wait_for_the_next_handler(engine: Engine) {
         there.pass();
         "blocked"
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/fast") + &get("/fast") + &get("/blocked") + &get("/fast"));
     entered.pass();
@@ -187,7 +189,7 @@ fn a_finished_response_does_not_wait_for_half_a_request(engine: Engine) {
 
 fn a_finished_response_does_not_wait_for_a_body(engine: Engine) {
     let app = |request: Request| request.body(1024);
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     let head = with("POST", "/", "Content-Length: 4\r\n", "");
     client.send(get("/") + &head + "bo");
@@ -214,7 +216,7 @@ fn a_client_that_has_finished_sending_is_served(engine: Engine) {
         there.pass();
         "served"
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     gate.open_for(2); // a handler that waits would have the client asked whether it is there
     client.send(get("/") + &get("/")).finish_sending();

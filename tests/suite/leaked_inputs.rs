@@ -4,10 +4,10 @@
 
 use greenway::green::{Queue, scope, spawn_local};
 use greenway::websocket::Options;
-use greenway::{App, Engine, HttpError, Input, Request, Server};
+use greenway::{App, Engine, HttpError, Input, Request};
 use greenway_tests::request::{get, with};
 use greenway_tests::websocket::handshake;
-use greenway_tests::{Client, Gate, RawSocket, TestServer, next, on_green_and_threads};
+use greenway_tests::{Client, Gate, RawSocket, TestServer, linted, next, on_green_and_threads};
 use std::cell::RefCell;
 use std::io::Read;
 
@@ -52,7 +52,7 @@ fn is_served_as_ever(client: &mut Client) {
 }
 
 fn server(app: App) -> TestServer {
-    TestServer::start(Server::new(app).engine(Engine::Green))
+    TestServer::start(linted(app).engine(Engine::Green))
 }
 
 fn app() -> App {
@@ -142,7 +142,7 @@ fn an_input_in_a_thread_local_reads_nothing_of_the_next_request(engine: Engine) 
         let body = request.body(100)?;
         Ok(format!("{} {}", matches!(looked, Some(Err(_))), body.len()))
     });
-    let server = TestServer::start(Server::new(app).engine(engine).threads(1));
+    let server = TestServer::start(linted(app).engine(engine).threads(1));
     let mut client = server.connect();
     client.send(with(
         "POST",
@@ -161,7 +161,7 @@ fn a_leaked_request_costs_nothing(engine: Engine) {
         std::mem::forget(request);
         "forgotten"
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = uploading(&server);
     assert_eq!(client.reply().text(), "forgotten");
     is_served_as_ever(&mut client);

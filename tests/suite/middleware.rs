@@ -7,9 +7,9 @@ use greenway::middleware::{
     TimeLimit,
 };
 use greenway::sse::{Event, Sse};
-use greenway::{App, Body, Engine, Request, Response, Server, StaticFiles};
+use greenway::{App, Body, Engine, Request, Response, StaticFiles};
 use greenway_tests::request::{get, post_chunked, with};
-use greenway_tests::{Client, DEADLINE, Gate, TestServer, on_green_and_threads};
+use greenway_tests::{Client, DEADLINE, Gate, TestServer, linted, on_green_and_threads};
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn page() -> String {
 fn start(engine: Engine, routes: impl FnOnce(&mut App)) -> TestServer {
     let mut app = App::new();
     routes(&mut app);
-    TestServer::start(Server::new(app).engine(engine).timeout(DEADLINE))
+    TestServer::start(linted(app).engine(engine).timeout(DEADLINE))
 }
 
 fn curl(server: &TestServer, path: &str, args: &[&str]) -> String {

@@ -4,7 +4,7 @@
 use greenway::green::{Awaited, TaskInfo, TaskState, green_threads, sleep};
 use greenway::{Body, Engine, Request, Server};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, Gate, TestServer, until};
+use greenway_tests::{Client, Gate, TestServer, linted, until};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
@@ -16,7 +16,7 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(600);
 
 fn patient(app: impl greenway::Application) -> Server {
-    Server::new(app)
+    linted(app)
         .engine(Engine::Threads)
         .timeout(LONG)
         .body_timeout(LONG)

@@ -2,9 +2,9 @@
 //! item 4).
 
 use greenway::green::{Local, sleep};
-use greenway::{App, Body, Engine, Request, Server};
+use greenway::{App, Body, Engine, Request};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, Drops, Gate, TestServer, Witness, on_green_and_threads};
+use greenway_tests::{DEADLINE, Drops, Gate, TestServer, Witness, linted, on_green_and_threads};
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn count() -> String {
 
 fn serve(engine: Engine, app: App) -> TestServer {
     // One thread, so that all requests of the threads engine meet on it.
-    let server = Server::new(app).engine(engine).threads(1);
+    let server = linted(app).engine(engine).threads(1);
     TestServer::start(server.timeout(DEADLINE))
 }
 
@@ -50,7 +50,7 @@ fn each_request_begins_without_values(engine: Engine) {
 fn each_request_begins_without_values_on_minihttp() {
     let mut app = App::new();
     app.get("/", |_: Request| count());
-    let server = TestServer::start(Server::new(app).engine(Engine::MiniHttp));
+    let server = TestServer::start(linted(app).engine(Engine::MiniHttp));
     let mut client = server.connect();
     for _ in 0..3 {
         assert_eq!(client.send(get("/")).reply().text(), "1");

@@ -1,9 +1,9 @@
 //! Request bodies: where they end, and what is thrown away with their framing (RFC 9112 sections
 //! 6 and 7; RFC 9110 sections 6.5, 9.3.1 and 10.1.1).
 
-use greenway::{Body, Engine, Request, Server};
+use greenway::{Body, Engine, Request};
 use greenway_tests::request::{get, get_close, with};
-use greenway_tests::{Client, TestServer, as_it_comes, on_green_and_threads};
+use greenway_tests::{Client, TestServer, as_it_comes, linted, on_green_and_threads};
 
 on_green_and_threads!(
     any_method_may_have_a_body,
@@ -35,7 +35,7 @@ fn serve(engine: Engine) -> TestServer {
             }
         }
     };
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";

@@ -1,9 +1,9 @@
 //! What a request asks for: method, target and version (RFC 9112 section 3; RFC 9110 sections 4,
 //! 7.1 and 9).
 
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::request::with;
-use greenway_tests::{TestServer, on_green_and_threads};
+use greenway_tests::{TestServer, linted, on_green_and_threads};
 
 on_green_and_threads!(
     the_authority_of_the_target_wins,
@@ -29,7 +29,7 @@ fn show(engine: Engine) -> TestServer {
         let (method, path, raw) = (request.method(), request.path(), request.raw_path());
         format!("{method} {path} {raw} {:?}", request.host())
     };
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 /// RFC 9112 section 3.2.2: "the origin server MUST ignore the received Host header field (if any)
@@ -52,7 +52,7 @@ fn the_scheme_of_the_target_is_not_believed(engine: Engine) {
             &request.environ()["wsgi.url_scheme"]
         )
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     for scheme in ["http", "https"] {
         let reply = server.ask(format!("GET {scheme}://a/ HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert_eq!(reply.summary(), (200, "http http".into()), "{scheme}");
@@ -112,7 +112,7 @@ fn routed(engine: Engine) -> TestServer {
     app.get("/file/<name>", |request: Request| {
         request.param("name").to_owned()
     });
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 /// RFC 9110 section 15.5.6: 405, and "the origin server MUST generate an Allow header field".

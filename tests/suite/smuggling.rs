@@ -3,8 +3,8 @@
 //! Each payload is what one of two parsers that disagree would read as two requests, the second
 //! one for `/smuggled`. That handler must never run, unless the payload says so openly.
 
-use greenway::{App, Engine, Request, Server};
-use greenway_tests::{TestServer, on_green_and_threads};
+use greenway::{App, Engine, Request};
+use greenway_tests::{TestServer, linted, on_green_and_threads};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -197,7 +197,7 @@ fn nothing_is_smuggled(engine: Engine) {
         counter.fetch_add(1, Ordering::SeqCst);
         "smuggled"
     });
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     for (family, fields, body) in TABLE {
         for line in ["POST / HTTP/1.1", "POST /unread HTTP/1.1", "GET / HTTP/1.1"] {
             let mut client = server.connect();

@@ -2,9 +2,9 @@
 
 use greenway::green::Queue;
 use greenway::sse::{self, Event, Sse};
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::request::get;
-use greenway_tests::{Client, TestServer, on_green_and_threads, until};
+use greenway_tests::{Client, TestServer, linted, on_green_and_threads, until};
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -19,7 +19,7 @@ on_green_and_threads!(
 fn start(engine: Engine, app: impl FnOnce(&mut App)) -> TestServer {
     let mut routes = App::new();
     app(&mut routes);
-    TestServer::start(Server::new(routes).engine(engine))
+    TestServer::start(linted(routes).engine(engine))
 }
 
 /// A server whose stream is fed by the queue.
@@ -81,7 +81,7 @@ fn a_client_that_leaves_closes_the_queue(engine: Engine) {
 fn silence_is_filled_and_outlives_the_handlers_clock(engine: Engine) {
     let pause = Duration::from_millis(100);
     let app = move |_: Request| Sse::new(Queue::new(1)).heartbeat(pause);
-    let server = TestServer::start(Server::new(app).engine(engine).timeout(10 * pause));
+    let server = TestServer::start(linted(app).engine(engine).timeout(10 * pause));
     let mut client = listen(&server);
     for _ in 0..15 {
         assert_eq!(client.chunk(), sse::HEARTBEAT);

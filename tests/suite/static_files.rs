@@ -1,8 +1,8 @@
 //! Static files as clients over sockets see them.
 
-use greenway::{App, Engine, Server, StaticFiles};
+use greenway::{App, Engine, StaticFiles};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, DEADLINE, TestServer, on_green_and_threads};
+use greenway_tests::{Client, DEADLINE, TestServer, linted, on_green_and_threads};
 use rustix::fs::{Advice, FileType, Mode, fadvise, mknodat};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -49,7 +49,7 @@ impl Site {
     fn serve(&self, engine: Engine) -> TestServer {
         let mut app = App::new();
         app.static_files("/s", StaticFiles::new(self.root()));
-        TestServer::start(Server::new(app).engine(engine).timeout(DEADLINE))
+        TestServer::start(linted(app).engine(engine).timeout(DEADLINE))
     }
 }
 

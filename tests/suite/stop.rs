@@ -1,8 +1,8 @@
 //! Stopping: who is served to the end, and who is cut. By signals: `stop_signals`.
 
-use greenway::{Body, BodyError, Engine, Out, Request, Server, green};
+use greenway::{Body, BodyError, Engine, Out, Request, green};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, Drops, Gate, TestServer, on_green_and_threads, until};
+use greenway_tests::{DEADLINE, Drops, Gate, TestServer, linted, on_green_and_threads, until};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,7 @@ on_green_and_threads!(
 const LONG: Duration = Duration::from_secs(600);
 
 fn idle_connections_are_closed_at_once(engine: Engine) {
-    let server = TestServer::start(
-        Server::new(|_: Request| "Hello")
-            .engine(engine)
-            .keep_alive(LONG),
-    );
+    let server = TestServer::start(linted(|_: Request| "Hello").engine(engine).keep_alive(LONG));
     let mut used = server.connect();
     assert_eq!(used.send(get("/")).reply().text(), "Hello");
     let mut unused = server.connect();
@@ -55,7 +51,7 @@ fn gated(engine: Engine) -> (TestServer, Gate, Gate) {
         "served"
     };
     (
-        TestServer::start(Server::new(app).engine(engine).threads(20).timeout(LONG)),
+        TestServer::start(linted(app).engine(engine).threads(20).timeout(LONG)),
         entered,
         gate,
     )
@@ -100,7 +96,7 @@ fn a_stream_in_flight_is_finished(engine: Engine) {
             out.send("END")
         })
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/"));
     client.head();
@@ -122,7 +118,7 @@ fn a_blocked_handler_is_unwound_after_the_grace_period(engine: Engine) {
         green::sleep(Duration::MAX);
         "never"
     };
-    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let server = TestServer::start(linted(app).engine(engine).timeout(LONG));
     let mut clients = [server.connect(), server.connect(), server.connect()];
     for client in &mut clients {
         client.send(get("/"));
@@ -155,7 +151,7 @@ fn a_handler_that_refuses_to_end_cannot_wait_again(engine: Engine) {
         }
         "stubborn"
     };
-    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let server = TestServer::start(linted(app).engine(engine).timeout(LONG));
     let mut client = server.connect();
     client.send(get("/"));
     entered.pass();
@@ -176,7 +172,7 @@ fn an_endless_stream_is_cut(engine: Engine) {
             }
         })
     };
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     client.send(get("/"));
     client.head();
@@ -214,7 +210,7 @@ fn willing(
             out.send("never")
         })
     };
-    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let server = TestServer::start(linted(app).engine(engine).timeout(LONG));
     (server, drops, entered)
 }
 
@@ -302,7 +298,7 @@ fn what_follows_a_willing_stream_is_given_the_grace_period(engine: Engine) {
         there.pass();
         Body::full("served")
     };
-    let server = TestServer::start(Server::new(app).engine(engine).timeout(LONG));
+    let server = TestServer::start(linted(app).engine(engine).timeout(LONG));
     let mut client = server.connect();
     client.send(get("/stream") + &get("/"));
     assert_eq!(client.reply().text(), "all");
@@ -319,12 +315,7 @@ fn what_was_sent_before_the_stop_is_answered(engine: Engine) {
         green::sleep(Duration::from_millis(2));
         request.path().to_owned()
     };
-    let server = TestServer::start(
-        Server::new(app)
-            .engine(engine)
-            .timeout(LONG)
-            .keep_alive(LONG),
-    );
+    let server = TestServer::start(linted(app).engine(engine).timeout(LONG).keep_alive(LONG));
     let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         if number % 2 == 0 {
@@ -350,7 +341,7 @@ fn what_is_queued_when_the_grace_period_is_over_is_not_run(engine: Engine) {
         arrived.open();
         green::sleep(Duration::MAX);
     };
-    let server = TestServer::start(Server::new(app).engine(engine).threads(1).timeout(LONG));
+    let server = TestServer::start(linted(app).engine(engine).threads(1).timeout(LONG));
     let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(get("/"));
@@ -367,7 +358,7 @@ fn what_is_queued_when_the_grace_period_is_over_is_not_run(engine: Engine) {
 }
 
 fn nobody_can_connect_afterwards(engine: Engine) {
-    let server = TestServer::start(Server::new(|_: Request| "Hello").engine(engine));
+    let server = TestServer::start(linted(|_: Request| "Hello").engine(engine));
     let addr = server.addr();
     server.stop();
     assert!(TcpStream::connect(addr).is_err());

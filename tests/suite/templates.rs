@@ -3,9 +3,9 @@
 
 use greenway::templates::{Templates, Value, context};
 use greenway::testing;
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::request::get;
-use greenway_tests::{Client, Drops, Gate, TestServer, Witness, on_green_and_threads};
+use greenway_tests::{Client, Drops, Gate, TestServer, Witness, linted, on_green_and_threads};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -51,7 +51,7 @@ fn serve(engine: Engine, define: impl FnOnce(&mut App)) -> TestServer {
         request.render("page.html", context! { name => request.param("name") })
     })
     .name("page");
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 fn pages_are_rendered(engine: Engine) {

@@ -5,10 +5,10 @@ use greenway::green::{Queue, spawn};
 use greenway::websocket::{
     self, CloseCode, ErrorKind, Message, Options, Origins, SocketError, Upgrade, WebSocket,
 };
-use greenway::{App, Engine, HttpError, Request, Server, abort};
+use greenway::{App, Engine, HttpError, Request, abort};
 use greenway_tests::websocket::{first, handshake, masked};
 use greenway_tests::{
-    DEADLINE, Gate, RawSocket, TestServer, next, on_green_and_threads, request, until,
+    DEADLINE, Gate, RawSocket, TestServer, linted, next, on_green_and_threads, request, until,
 };
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub(crate) fn server_with(
     options: Options,
     handler: impl Fn(WebSocket) -> Handled + Send + Sync + 'static,
 ) -> TestServer {
-    TestServer::start(Server::new(app(options, handler)).engine(engine))
+    TestServer::start(linted(app(options, handler)).engine(engine))
 }
 
 pub(crate) fn app(
@@ -98,7 +98,7 @@ fn a_plain_request_is_answered_by_the_handler(engine: Engine) {
     // And one that asks for a WebSocket where there is none is a plain request.
     let mut app = App::new();
     app.get("/plain", |_: Request| "plain");
-    let server = TestServer::start(Server::new(app).engine(engine));
+    let server = TestServer::start(linted(app).engine(engine));
     let mut client = server.connect();
     assert_eq!(client.send(handshake("/plain", "")).reply().text(), "plain");
     assert_eq!(
@@ -223,7 +223,7 @@ fn a_receive_with_a_timeout_can_be_repeated(engine: Engine) {
 fn no_clock_of_http_counts(engine: Engine) {
     let brief = Duration::from_millis(20);
     let app = app(Options::new(), echo_handler);
-    let server = Server::new(app)
+    let server = linted(app)
         .engine(engine)
         .timeout(brief)
         .keep_alive(brief)
@@ -437,7 +437,7 @@ fn the_default_websocket_takes_the_defaults() {
         Some(ws) => drop(ws.send("hello")),
         None => abort(400, "Expected a WebSocket request."),
     });
-    let server = TestServer::start(Server::new(app));
+    let server = TestServer::start(linted(app));
     assert_eq!(connect(&server).next_text(), "hello");
     let strange = handshake("/ws", "Origin: http://elsewhere.example\r\n");
     assert_eq!(server.ask(strange).head.status, 403);
@@ -447,7 +447,7 @@ fn the_default_websocket_takes_the_defaults() {
 fn the_pool_keeps_threads_for_requests() {
     let mut app = app(Options::new(), echo_handler);
     app.get("/plain", |_: Request| "plain");
-    let server = Server::new(app).engine(Engine::Threads).threads(4);
+    let server = linted(app).engine(Engine::Threads).threads(4);
     let server = TestServer::start(server);
     let mut sockets: Vec<_> = (0..2).map(|_| connect(&server)).collect();
     let refused = server.ask(handshake("/ws", "Connection: close\r\n"));
@@ -464,7 +464,7 @@ fn the_pool_keeps_threads_for_requests() {
 #[test]
 fn minihttp_says_that_it_cannot() {
     let app = app(Options::new(), echo_handler);
-    let server = TestServer::start(Server::new(app).engine(Engine::MiniHttp));
+    let server = TestServer::start(linted(app).engine(Engine::MiniHttp));
     let mut client = server.connect();
     let reply = client.send(handshake("/ws", "")).reply();
     assert_eq!(reply.head.status, 501, "{}", reply.text());

@@ -5,9 +5,9 @@
 use self::cases::{CONTENTS, Case, End, OFFERS, Reply};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use greenway::websocket::{Deflate, Options};
-use greenway::{App, Engine, Request, Server};
+use greenway::{App, Engine, Request};
 use greenway_tests::websocket::{Frame, RawSocket, handshake};
-use greenway_tests::{TestServer, on_green_and_threads};
+use greenway_tests::{TestServer, linted, on_green_and_threads};
 use std::fmt::Write;
 
 #[path = "../../runtime/proto/src/websocket/tests/cases/mod.rs"]
@@ -72,7 +72,7 @@ fn serve(engine: Engine, all: Vec<Options>) -> TestServer {
             Ok(())
         });
     }
-    TestServer::start(Server::new(app).engine(engine))
+    TestServer::start(linted(app).engine(engine))
 }
 
 fn generous() -> Options {

@@ -5,9 +5,11 @@ use crate::websocket::{
 };
 use greenway::green::{Queue, sleep};
 use greenway::websocket::{CloseCode, ErrorKind, Options};
-use greenway::{Engine, Server, abort};
+use greenway::{Engine, abort};
 use greenway_tests::websocket::{first, masked};
-use greenway_tests::{DEADLINE, Drops, Gate, TestServer, next, on_green_and_threads, until};
+use greenway_tests::{
+    DEADLINE, Drops, Gate, TestServer, linted, next, on_green_and_threads, until,
+};
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -191,7 +193,7 @@ fn a_stop_closes_with_1001(engine: Engine) {
 
 fn a_stop_has_the_code_that_was_asked_for(engine: Engine) {
     let app = app(Options::new(), echo_handler);
-    let server = Server::new(app)
+    let server = linted(app)
         .engine(engine)
         .websocket_stop_code(CloseCode::SERVICE_RESTART);
     let server = TestServer::start(server);

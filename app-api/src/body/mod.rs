@@ -25,6 +25,7 @@ pub(crate) mod reader;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::fmt;
 use std::io::Read;
@@ -37,6 +38,7 @@ pub use self::encode::BodyEncoder;
 pub use self::error::{BodyError, Gone};
 pub use self::into::IntoBody;
 pub use self::sink::{Out, Sink};
+pub use self::whole::WholeBody;
 use crate::HttpError;
 
 /// What feeds a stream. `FnOnce`, so that calling it consumes and drops it.
@@ -301,6 +303,23 @@ impl Body {
         }
     }
 
+    /// As [`into_full`](Body::into_full), for one who carries a response to another thread and
+    /// makes it a [`Body`] again there: what is the text of an error stays that, so that it is
+    /// answered with the application's page.
+    ///
+    /// # Errors
+    ///
+    /// Gives the body back if it is a stream.
+    pub fn into_whole(self) -> Result<WholeBody, Body> {
+        let (bytes, error) = match self.0 {
+            Kind::Empty => (Bytes::new(), None),
+            Kind::Full(bytes) => (bytes, None),
+            Kind::Error(bytes, error) => (bytes, Some(error)),
+            Kind::Stream { .. } => return Err(self),
+        };
+        Ok(WholeBody { bytes, error })
+    }
+
     /// As [`into_full`](Body::into_full), leaving an empty body behind; `None`
     /// (and no change) if it is a stream.
     pub fn take_full(&mut self) -> Option<Bytes> {
@@ -312,6 +331,15 @@ impl Body {
                 Some(bytes)
             }
             Kind::Stream { .. } => None,
+        }
+    }
+}
+
+impl From<WholeBody> for Body {
+    fn from(whole: WholeBody) -> Self {
+        match whole.error {
+            Some(error) => Self(Kind::Error(whole.bytes, error)),
+            None => Self::full(whole.bytes),
         }
     }
 }

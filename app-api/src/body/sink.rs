@@ -174,14 +174,14 @@ impl<'a> Out<'a> {
     }
 
     /// As [`Sink::send_file`].
-    pub(super) fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
+    pub(crate) fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
         self.verdict()?;
         let result = self.sink.send_file(file, length);
         self.note(result)
     }
 
     /// As [`Sink::read_file`].
-    pub(super) fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
         self.sink.read_file(file, buf)
     }
 

@@ -483,3 +483,18 @@ fn a_file_that_is_too_short_is_an_error() {
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert!(sink.bytes == bytes);
 }
+
+#[test]
+fn a_whole_body_may_go_to_another_thread() {
+    fn sendable(body: Body) -> impl Send + Into<Body> {
+        body.into_whole().unwrap()
+    }
+    let there: Body = sendable(Body::full("abc")).into();
+    assert_eq!(there.into_full().unwrap(), "abc");
+    let error = crate::IntoResponse::into_response(HttpError::new(404, "none"));
+    let there: Body = sendable(error.into_parts().1).into();
+    assert_eq!(there.error().unwrap().status(), 404);
+    let empty: Body = sendable(Body::empty()).into();
+    assert!(empty.is_empty());
+    assert!(Body::iter(["a"]).into_whole().is_err());
+}

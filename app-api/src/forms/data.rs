@@ -1,11 +1,11 @@
 //! A whole form, of either kind.
 
 use super::multipart::{Multipart, Part};
-use super::spool::{Spool, Stored};
+use super::spool::{PIECE, Spool, Stored};
 use super::upload::FileUpload;
 use crate::input::input_error;
 use crate::media_type::MediaType;
-use crate::{HttpError, Limits};
+use crate::{HttpError, Limits, Unblocker};
 use http::StatusCode;
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -87,6 +87,7 @@ impl FormData {
         content_type: Option<&str>,
         empty: bool,
         limits: &Limits,
+        unblock: Unblocker,
     ) -> Result<Self, HttpError> {
         let Some(content_type) = content_type else {
             return match empty {
@@ -96,7 +97,7 @@ impl FormData {
         };
         let media_type = MediaType::parse(content_type);
         if media_type.is("multipart/form-data") {
-            Self::multipart(Multipart::new(body, content_type, limits)?, limits)
+            Self::multipart(Multipart::new(body, content_type, limits)?, limits, unblock)
         } else if media_type.is("application/x-www-form-urlencoded") {
             let mut text = Vec::new();
             let most = (limits.memory as u64).saturating_add(1);
@@ -128,9 +129,13 @@ impl FormData {
         })
     }
 
-    fn multipart(mut form: Multipart<impl Read>, limits: &Limits) -> Result<Self, HttpError> {
+    fn multipart(
+        mut form: Multipart<impl Read>,
+        limits: &Limits,
+        unblock: Unblocker,
+    ) -> Result<Self, HttpError> {
         let mut data = Self::default();
-        let mut spool = Spool::default();
+        let mut spool = Spool::new(unblock);
         let mut memory = limits.memory;
         while let Some(mut part) = form.next_part()? {
             let name = part.name().to_owned();
@@ -157,6 +162,7 @@ impl FormData {
                 raw_filename,
                 content_type,
                 stored,
+                unblock,
             });
         }
         Ok(data)
@@ -169,29 +175,30 @@ fn store(
     spool: &mut Spool,
     memory: usize,
 ) -> Result<Stored, HttpError> {
-    let mut start = Vec::new();
+    let mut piece = Vec::new();
     loop {
         let chunk = part.fill_buf().map_err(input_error)?;
         if chunk.is_empty() {
-            return Ok(Stored::Memory(start.into()));
+            return Ok(Stored::Memory(piece.into()));
         }
-        if chunk.len() > memory - start.len() {
+        if chunk.len() > memory - piece.len() {
             break;
         }
-        start.extend_from_slice(chunk);
+        piece.extend_from_slice(chunk);
         let taken = chunk.len();
         part.consume(taken);
     }
     let from = spool.length();
-    spool.write(&start)?;
-    drop(start);
     loop {
         let chunk = part.fill_buf().map_err(input_error)?;
-        if chunk.is_empty() {
+        let taken = chunk.len();
+        piece.extend_from_slice(chunk);
+        if taken == 0 || piece.len() >= PIECE {
+            piece = spool.write(piece)?;
+        }
+        if taken == 0 {
             return Ok(spool.since(from));
         }
-        spool.write(chunk)?;
-        let taken = chunk.len();
         part.consume(taken);
     }
 }
@@ -219,9 +226,10 @@ impl FormCell {
         content_type: Option<&str>,
         empty: bool,
         limits: &Limits,
+        unblock: Unblocker,
     ) -> Result<&FormData, HttpError> {
         if self.0.get().is_none() {
-            let read = FormData::read(body, content_type, empty, limits);
+            let read = FormData::read(body, content_type, empty, limits, unblock);
             let (outcome, failure) = match read {
                 Ok(data) => (Ok(data), None),
                 // What is left of the body is no form, so the next call must fail, too.

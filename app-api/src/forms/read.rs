@@ -33,8 +33,13 @@ impl Request {
     pub fn form(&self) -> Result<&FormData, HttpError> {
         let empty = self.borrow_input()?.is_empty();
         let content_type = self.content_type();
-        self.form_cell()
-            .get_or_read(SharedBody(self), content_type, empty, self.limits())
+        self.form_cell().get_or_read(
+            SharedBody(self),
+            content_type,
+            empty,
+            self.limits(),
+            self.unblocker(),
+        )
     }
 
     /// Whether the Content-Type is that of a form.
@@ -89,7 +94,8 @@ impl Request {
     /// As [`Multipart::new`].
     pub fn multipart(&self) -> Result<Multipart<impl Read + use<'_>>, HttpError> {
         let content_type = self.content_type().unwrap_or("");
-        Multipart::new(SharedBody(self), content_type, self.limits())
+        let form = Multipart::new(SharedBody(self), content_type, self.limits())?;
+        Ok(form.with_unblocker(self.unblocker()))
     }
 }
 

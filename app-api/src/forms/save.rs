@@ -4,8 +4,9 @@
 //! the application has named; a file that is there is not replaced unless the application says so;
 //! and nobody finds a file that is not complete.
 
+use crate::unblocker::{self, Unblocker};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// Bytes of a file's name that Linux takes.
@@ -60,30 +61,52 @@ pub(super) fn check_name(name: &str) -> io::Result<()> {
     }
 }
 
-/// Writes what `source` brings to `dir/name`, under another name until it is complete.
+/// Written at once.
+const PIECE: usize = 128 * 1024;
+
+/// Writes what `source` brings to `dir/name`, under another name until it is complete. What is done
+/// to the disk is done by `unblock`; `source` is read here.
 pub(super) fn save(
     source: &mut dyn Read,
     dir: &Path,
     name: &str,
     existing: Existing,
+    unblock: Unblocker,
 ) -> io::Result<PathBuf> {
-    // Made here, as any new file of the process: `tempfile` would let nobody else read it.
-    let create = |path: &Path| File::options().write(true).create_new(true).open(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(".upload-")
-        .make_in(dir, create)?;
-    io::copy(source, file.as_file_mut())?;
-    let path = dir.join(name);
-    match existing {
-        Existing::Refuse => file.persist_noclobber(&path)?,
-        Existing::Replace => file.persist(&path)?,
-    };
-    Ok(path)
+    let (folder, path) = (dir.to_owned(), dir.join(name));
+    let mut file = unblocker::by(unblock, move || {
+        // Made here, as any new file of the process: `tempfile` would let nobody else read it.
+        let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+        tempfile::Builder::new()
+            .prefix(".upload-")
+            .make_in(folder, create)
+    })?;
+    let mut piece = Vec::new();
+    loop {
+        let most = PIECE as u64;
+        let read = (&mut *source).take(most).read_to_end(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        (file, piece) = unblocker::by(unblock, move || {
+            file.as_file_mut().write_all(&piece)?;
+            piece.clear();
+            io::Result::Ok((file, piece))
+        })?;
+    }
+    unblocker::by(unblock, move || {
+        match existing {
+            Existing::Refuse => file.persist_noclobber(&path)?,
+            Existing::Replace => file.persist(&path)?,
+        };
+        Ok(path)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unblocker::here;
 
     #[test]
     fn names_are_safe() {
@@ -125,7 +148,8 @@ mod tests {
     #[test]
     fn nothing_is_replaced_unasked() {
         let dir = tempfile::tempdir().unwrap();
-        let put = |text: &str, existing| save(&mut text.as_bytes(), dir.path(), "a", existing);
+        let put =
+            |text: &str, existing| save(&mut text.as_bytes(), dir.path(), "a", existing, here);
         let path = put("one", Existing::Refuse).unwrap();
         assert_eq!(path, dir.path().join("a"));
         let error = put("two", Existing::Refuse).unwrap_err();
@@ -145,7 +169,7 @@ mod tests {
             }
         }
         let dir = tempfile::tempdir().unwrap();
-        save(&mut Broken, dir.path(), "a", Existing::Replace).unwrap_err();
+        save(&mut Broken, dir.path(), "a", Existing::Replace, here).unwrap_err();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -3,17 +3,22 @@
 //! Small ones are in memory. All others of a request share one file on disk, so that a form of a
 //! thousand files takes one descriptor. The file has no name (on Linux it never had one), so the
 //! system frees it when its last descriptor is closed: also when the process is killed.
+//!
+//! What must stay true: a slow disk holds up no worker. All of the file is made, written and read by
+//! an [`Unblocker`], in pieces that are worth the way.
 
+use crate::unblocker::{self, Unblocker};
 use bytes::{Buf, Bytes};
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The file that the large uploads of a request share. It is made when it is needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Spool {
     file: Option<Arc<Mutex<File>>>,
     length: u64,
+    unblock: Unblocker,
 }
 
 /// What an upload has brought.
@@ -24,24 +29,41 @@ pub(super) enum Stored {
         file: Arc<Mutex<File>>,
         start: u64,
         length: u64,
+        unblock: Unblocker,
     },
 }
 
+/// Written at once, or read.
+pub(super) const PIECE: usize = 128 * 1024;
+
 impl Spool {
-    /// Appends to the file.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                let file = Arc::new(Mutex::new(tempfile::tempfile()?));
-                self.file.insert(file)
-            }
-        };
-        let mut file = lock(file);
-        file.seek(SeekFrom::Start(self.length))?;
-        file.write_all(bytes)?;
-        self.length += bytes.len() as u64;
-        Ok(())
+    pub(super) fn new(unblock: Unblocker) -> Self {
+        Self {
+            file: None,
+            length: 0,
+            unblock,
+        }
+    }
+
+    /// Appends to the file. Gives the vector back, empty.
+    pub(super) fn write(&mut self, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let (file, at, added) = (self.file.clone(), self.length, bytes.len() as u64);
+        let written = unblocker::by(self.unblock, move || {
+            let file = match file {
+                Some(file) => file,
+                None => Arc::new(Mutex::new(tempfile::tempfile()?)),
+            };
+            let mut to = lock(&file);
+            to.seek(SeekFrom::Start(at))?;
+            to.write_all(&bytes)?;
+            drop(to);
+            bytes.clear();
+            io::Result::Ok((file, bytes))
+        });
+        let (file, bytes) = written?;
+        self.file = Some(file);
+        self.length += added;
+        Ok(bytes)
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -55,6 +77,7 @@ impl Spool {
                 file: Arc::clone(file),
                 start,
                 length: self.length - start,
+                unblock: self.unblock,
             },
             None => Stored::Memory(Bytes::new()),
         }
@@ -85,9 +108,6 @@ pub struct FileReader {
     buffered: Bytes,
 }
 
-/// Read at once from disk.
-const READ: u64 = 64 * 1024;
-
 impl FileReader {
     pub(super) fn new(stored: Stored) -> Self {
         Self {
@@ -109,15 +129,21 @@ impl BufRead for FileReader {
                 file,
                 start,
                 length,
+                unblock,
             } => {
                 let left = length.saturating_sub(self.position);
                 if self.buffered.is_empty() && left > 0 {
-                    // Cannot truncate: it is at most `READ`.
-                    let mut bytes = vec![0; left.min(READ) as usize];
-                    let mut file = lock(file);
-                    file.seek(SeekFrom::Start(start + self.position))?;
-                    file.read_exact(&mut bytes)?;
-                    self.buffered = bytes.into();
+                    // Cannot truncate: it is at most `PIECE`.
+                    let count = left.min(PIECE as u64) as usize;
+                    let (file, at) = (Arc::clone(file), start + self.position);
+                    let read = unblocker::by(*unblock, move || {
+                        let mut bytes = vec![0; count];
+                        let mut file = lock(&file);
+                        file.seek(SeekFrom::Start(at))?;
+                        file.read_exact(&mut bytes)?;
+                        io::Result::Ok(Bytes::from(bytes))
+                    });
+                    self.buffered = read?;
                 }
                 Ok(&self.buffered)
             }

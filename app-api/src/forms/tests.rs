@@ -2,7 +2,11 @@
 
 use crate::testing::{Client, Reply};
 use crate::{FileUpload, FormData, HttpError, Input, InputSource, Limits, Request};
+use crate::{HeaderMap, Peer, Unblocker};
+use std::cell::Cell;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::rc::Rc;
+use std::time::Duration;
 
 const MULTIPART: &str = "multipart/form-data; boundary=b";
 const URLENCODED: &str = "application/x-www-form-urlencoded";
@@ -313,4 +317,67 @@ fn a_client_that_stops_is_told_so() {
             .send();
         assert_eq!(reply.status(), 408, "{content_type}");
     }
+}
+
+/// A server that counts what may block.
+struct Counting;
+
+thread_local!(static UNBLOCKED: Cell<u32> = const { Cell::new(0) });
+
+impl Peer for Counting {
+    fn has_left(&self) -> bool {
+        false
+    }
+
+    fn wait_until_left(&self, _: Duration) -> bool {
+        false
+    }
+
+    fn early_hints(&self, _: &HeaderMap) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unblocker(&self) -> Unblocker {
+        |call| {
+            UNBLOCKED.set(UNBLOCKED.get() + 1);
+            call();
+        }
+    }
+}
+
+#[test]
+fn what_is_done_to_a_disk_is_left_to_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_owned();
+    let app = move |request: Request| {
+        let request = request.with_peer(Rc::new(Counting));
+        let counted = |what: &str| format!("{what}: {}, ", UNBLOCKED.take());
+        if request.query("parts").is_some() {
+            let mut form = request.multipart()?;
+            let mut part = form.next_part()?.ok_or_else(|| HttpError::new(400, ""))?;
+            part.save(&path)?;
+            return Ok(counted("save"));
+        }
+        let Some(file) = request.file("f")? else {
+            return Err(HttpError::new(400, "no file"));
+        };
+        let mut text = counted("read");
+        io::copy(&mut file.reader(), &mut io::sink())?;
+        text += &counted("copy");
+        file.save(&path)?;
+        Ok(text + &counted("save"))
+    };
+    let client = Client::new(app);
+    let post = |path: &str, length: usize| {
+        let form = file("f", &length.to_string(), &"x".repeat(length)) + "--b--\r\n";
+        let post = client.post(path).header("content-type", MULTIPART);
+        post.body(form).send().text()
+    };
+    assert_eq!(post("/", 10), "read: 0, copy: 0, save: 1, ");
+    // In pieces of 128 KiB. Saving is one call, within which the pieces are read.
+    assert_eq!(post("/", 300 << 10), "read: 3, copy: 3, save: 4, ");
+    // One for its beginning, one for its end.
+    assert_eq!(post("/?parts", 300_000), "save: 5, ");
+    let saved = std::fs::read(dir.path().join("300000")).unwrap();
+    assert_eq!(saved, "x".repeat(300_000).as_bytes());
 }

@@ -2,6 +2,7 @@
 
 use super::save::{self, Existing, safe_filename};
 use super::spool::{FileReader, Stored};
+use crate::unblocker::{self, Unblocker};
 use crate::{Bytes, HttpError};
 use std::fmt;
 use std::io::{self, Read};
@@ -32,6 +33,8 @@ pub struct FileUpload {
     pub(super) raw_filename: String,
     pub(super) content_type: Option<String>,
     pub(super) stored: Stored,
+    /// For what [`save`](FileUpload::save) does to a disk.
+    pub(super) unblock: Unblocker,
 }
 
 impl FileUpload {
@@ -107,8 +110,7 @@ impl FileUpload {
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is a file of this name; otherwise
     /// as the disk says.
     pub fn save(&self, dir: impl AsRef<Path>) -> io::Result<PathBuf> {
-        let name = self.filename();
-        save::save(&mut self.reader(), dir.as_ref(), &name, Existing::Refuse)
+        self.put(dir.as_ref(), self.filename(), Existing::Refuse)
     }
 
     /// As [`save`](FileUpload::save), under a name of the application's choice.
@@ -119,7 +121,7 @@ impl FileUpload {
     /// `../x` is not; otherwise as [`save`](FileUpload::save).
     pub fn save_as(&self, dir: impl AsRef<Path>, name: &str) -> io::Result<PathBuf> {
         save::check_name(name)?;
-        save::save(&mut self.reader(), dir.as_ref(), name, Existing::Refuse)
+        self.put(dir.as_ref(), name.to_owned(), Existing::Refuse)
     }
 
     /// As [`save_as`](FileUpload::save_as), but a file of this name is replaced, at once and as a
@@ -131,7 +133,16 @@ impl FileUpload {
     /// whatever the disk says.
     pub fn replace(&self, dir: impl AsRef<Path>, name: &str) -> io::Result<PathBuf> {
         save::check_name(name)?;
-        save::save(&mut self.reader(), dir.as_ref(), name, Existing::Replace)
+        self.put(dir.as_ref(), name.to_owned(), Existing::Replace)
+    }
+
+    /// Writes it where a slow disk holds up no worker.
+    fn put(&self, dir: &Path, name: String, existing: Existing) -> io::Result<PathBuf> {
+        let (mut reader, dir) = (self.reader(), dir.to_owned());
+        unblocker::by(self.unblock, move || {
+            // All at once, and not bit by bit: what is read is on the disk as well.
+            save::save(&mut reader, &dir, &name, existing, unblocker::here)
+        })
     }
 }
 

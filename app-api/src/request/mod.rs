@@ -38,6 +38,7 @@ use self::params::Matched;
 use crate::forms::FormCell;
 use crate::route::Route;
 use crate::route::rule::Filter;
+use crate::unblocker::{self, Unblocker};
 use crate::{ConnectionInfo, Environ, HttpError, Input, Limits};
 
 /// One request.
@@ -124,10 +125,10 @@ pub trait Peer {
     /// it.
     fn limit_time(&self, _time: Duration) {}
 
-    /// Calls `call`, which may block in the kernel, and returns when that is done; see
-    /// [`Request::unblock`]. Default: calls it here, which is right on an OS thread.
-    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
-        call();
+    /// How the server does what may block in the kernel; see [`Request::unblock`]. Default: it is
+    /// called here, which is right on an OS thread.
+    fn unblocker(&self) -> Unblocker {
+        unblocker::here
     }
 }
 

@@ -1,7 +1,7 @@
 //! What blocks in the kernel, done where it holds up nobody.
 
 use super::Request;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::unblocker::{self, Unblocker};
 
 impl Request {
     /// Calls `call`, which may block in the kernel (a file on a slow disk), where it holds up no
@@ -26,16 +26,12 @@ impl Request {
     ///
     /// When `call` panics.
     pub fn unblock<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> T {
-        let Some(peer) = &self.inner.peer else {
-            return call();
-        };
-        let value = Arc::new(Mutex::new(None));
-        let there = Arc::clone(&value);
-        peer.unblock(Box::new(move || {
-            let done = call();
-            *there.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-        }));
-        let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
-        value.expect("Peer::unblock calls before it returns")
+        unblocker::by(self.unblocker(), call)
+    }
+
+    /// The same, for what outlives the request.
+    pub(crate) fn unblocker(&self) -> Unblocker {
+        let peer = self.inner.peer.as_ref();
+        peer.map_or(unblocker::here, |peer| peer.unblocker())
     }
 }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use super::Incoming;
 use crate::{
     Application, BodyError, Failure, HttpError, IntoResponse, Request, Response, Sink, catch_abort,
     error_response,
@@ -107,6 +108,38 @@ impl Reply {
         reply
     }
 
+    /// Reads a response to its end, or until the client leaves: after `patience` chunks, or when
+    /// `on_chunk` says so.
+    pub fn read(
+        incoming: &mut dyn Incoming,
+        patience: Option<usize>,
+        on_chunk: &mut dyn FnMut(&Bytes) -> ControlFlow<()>,
+    ) -> Self {
+        let mut reply = Self {
+            panic: None,
+            status: incoming.status(),
+            headers: incoming.headers().clone(),
+            chunks: Vec::new(),
+            error: None,
+        };
+        reply.error = loop {
+            if patience == Some(reply.chunks.len()) {
+                break Some(BodyError::gone());
+            }
+            let chunk = match incoming.next_chunk() {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            };
+            let flow = on_chunk(&chunk);
+            reply.chunks.push(chunk);
+            if flow.is_break() {
+                break Some(BodyError::gone());
+            }
+        };
+        reply
+    }
+
     /// An error before the head went out is a clean answer.
     fn failed(error: BodyError, mut panic: Option<String>, server: &Server<'_>) -> Self {
         let mut ignored = |_: &Bytes| ControlFlow::Continue(());
@@ -137,13 +170,14 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The headers that the application set; a server adds its own.
+    /// The headers: in process those that the application set, to which a server adds its own.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The chunks as they were sent, none of them empty.
+    /// The chunks as they were sent, none of them empty. From a server, a body that has a
+    /// Content-Length comes in whatever pieces the network makes of it.
     #[must_use]
     pub fn chunks(&self) -> &[Bytes] {
         &self.chunks
@@ -181,7 +215,7 @@ impl Reply {
     }
 
     /// What the application's panic said, if it has panicked: the client of a server gets a 500, or
-    /// a response that is cut off, and the message is in the log.
+    /// a response that is cut off, and the message is in the log; so `None` for a server's reply.
     #[must_use]
     pub fn panic(&self) -> Option<&str> {
         self.panic.as_deref()
@@ -210,14 +244,22 @@ impl Sink for Wire<'_> {
         if flow.is_break() {
             self.patience = Some(self.chunks.len());
         }
-        Ok(())
+        // Now and not with the next chunk, for which the body might wait as long as it likes.
+        self.check_patience()
     }
 
     fn start(&mut self) -> Result<(), BodyError> {
+        self.check_patience()?;
+        self.started = true;
+        Ok(())
+    }
+}
+
+impl Wire<'_> {
+    fn check_patience(&self) -> Result<(), BodyError> {
         if self.patience == Some(self.chunks.len()) {
             return Err(BodyError::gone());
         }
-        self.started = true;
         Ok(())
     }
 }

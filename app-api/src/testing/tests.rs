@@ -1,11 +1,14 @@
 //! What a request arrives as, and what comes back.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use http::Version;
+
 use super::*;
-use crate::{Body, BodyError, HttpError, Response, abort};
+use crate::{Body, BodyError, HttpError, Input, Request, Response, abort};
 
 #[test]
 fn a_request_arrives_as_it_was_made() {
@@ -193,4 +196,56 @@ fn redirects_are_followed_on_demand() {
     for (path, status) in [("/loop", 303), ("/away", 302), ("/far", 302)] {
         assert_eq!(get(path).status(), status, "{path}");
     }
+}
+
+#[test]
+fn events_are_found_in_whatever_pieces_they_come() {
+    let text = "id: 1\r\nevent: a\rdata: x\ndata:y\n\n: comment\n\rdata\r\n\r\n\ndata: lost";
+    let whole: Vec<_> = {
+        let mut reader = EventReader::default();
+        reader.feed(text.as_bytes());
+        std::iter::from_fn(|| reader.next_event()).collect()
+    };
+    let seen: Vec<_> = whole
+        .iter()
+        .map(|event| (&*event.id, &*event.name, &*event.data))
+        .collect();
+    assert_eq!(seen, [("1", "a", "x\ny"), ("1", "message", "")]);
+    let mut reader = EventReader::default();
+    let mut events = Vec::new();
+    for byte in text.bytes() {
+        reader.feed(&[byte]);
+        events.extend(std::iter::from_fn(|| reader.next_event()));
+    }
+    assert_eq!(events, whole);
+}
+
+#[test]
+fn a_client_that_leaves_is_noticed_at_once() {
+    let reply = Client::new(|_: Request| {
+        Body::stream(|out| {
+            out.send("a")?;
+            unreachable!("a stream that waits for something would wait here")
+        })
+    });
+    let by_itself = reply.get("/").leave_after(1).send();
+    let told = reply.get("/").send_each(|_| ControlFlow::Break(()));
+    for reply in [by_itself, told] {
+        assert_eq!((reply.text().as_str(), reply.panic()), ("a", None));
+        assert!(reply.error().unwrap().is_gone());
+    }
+}
+
+#[test]
+fn a_request_for_a_websocket_is_one() {
+    let client = Client::new(|request: Request| {
+        let field = |name| request.header(name).unwrap_or("none").to_owned();
+        [
+            field("upgrade"),
+            field("connection"),
+            field("sec-websocket-version"),
+        ]
+        .join(" ")
+    });
+    assert_eq!(client.websocket("/").send().text(), "websocket upgrade 13");
 }

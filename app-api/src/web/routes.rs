@@ -10,7 +10,7 @@ use http::Method;
 
 use super::App;
 use super::middleware::{Layer, Skipped};
-use crate::{Application, HttpError, IntoResponse, Middleware, Request};
+use crate::{Application, HttpError, IntoResponse, Middleware, Request, Response};
 
 /// The route that was just added to an [`App`], to be told more about.
 ///
@@ -92,14 +92,7 @@ impl<'a> RouteBuilder<'a> {
         self.app.info_mut().routes[self.at].body_limit = Some(bytes);
         let endpoint = &mut self.app.endpoints[self.at];
         let handler = Arc::clone(&endpoint.handler);
-        endpoint.handler = Arc::new(move |mut request: Request| {
-            let length = request.input().length();
-            if length.is_some_and(|length| length > bytes) {
-                let message = format!("the body exceeds {bytes} bytes");
-                return HttpError::new(413, message).into_response();
-            }
-            handler.call(request)
-        });
+        endpoint.handler = Arc::new(BodyLimited { handler, bytes });
         self
     }
 
@@ -147,6 +140,27 @@ impl<'a> RouteBuilder<'a> {
     fn skipping(self, what: Skipped) -> Self {
         self.app.endpoints[self.at].skipped.push(what);
         self
+    }
+}
+
+/// The handler of a route with a limit of its own.
+struct BodyLimited {
+    handler: Arc<dyn Application>,
+    bytes: u64,
+}
+
+impl Application for BodyLimited {
+    fn call(&self, mut request: Request) -> Response {
+        let length = request.input().length();
+        if length.is_some_and(|length| length > self.bytes) {
+            let message = format!("the body exceeds {} bytes", self.bytes);
+            return HttpError::new(413, message).into_response();
+        }
+        self.handler.call(request)
+    }
+
+    fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        self.handler.answer_error(request, error)
     }
 }
 

@@ -18,7 +18,7 @@ impl Visitor {
         let data =
             std::env::temp_dir().join(format!("greenway-board-{}-{name}", std::process::id()));
         let app = app(&data).expect("the temporary folder can be written to");
-        let client = Client::new(app).with_cookies();
+        let client = Client::new(greenway::validate(app)).with_cookies();
         Self { client, data }
     }
 

@@ -2,10 +2,16 @@
 
 use crate::tour::{self, chat, fetch, hello, limits, rooms, stream};
 use greenway::testing::{Client, Reply};
+use greenway::{Application, validate};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// A client of an application that is watched: it keeps to the contract.
+fn client_of(app: impl Application) -> Client {
+    Client::new(validate(app))
+}
 
 fn get(client: &Client, target: &str) -> Reply {
     client.get(target).send()
@@ -26,7 +32,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn hello_greets_and_adds() {
-    let client = Client::new(hello::app());
+    let client = client_of(hello::app());
     assert_eq!(get(&client, "/").text(), "Hello, World!\n");
     assert_eq!(get(&client, "/hello/Zo%C3%AB").text(), "Hello Zoë!\n");
     assert_eq!(get(&client, "/sum/19/-23").text(), "-4\n");
@@ -36,7 +42,7 @@ fn hello_greets_and_adds() {
 
 #[test]
 fn a_stream_is_three_chunks_however_it_is_written() {
-    let client = Client::new(stream::app());
+    let client = client_of(stream::app());
     for route in ["/stream", "/stream/iter", "/stream/queue"] {
         let start = Instant::now();
         let reply = get(&client, &format!("{route}?scale=0.01"));
@@ -57,7 +63,7 @@ fn a_stream_is_three_chunks_however_it_is_written() {
 
 #[test]
 fn a_worker_feeds_a_body_by_callbacks() {
-    let reply = get(&Client::new(fetch::app()), "/fetch");
+    let reply = get(&client_of(fetch::app()), "/fetch");
     let pieces: Vec<_> = (1..=5).map(|n| format!("piece {n} of 5\n")).collect();
     assert_eq!(reply.chunks(), pieces);
     assert!(reply.error().is_none());
@@ -65,14 +71,14 @@ fn a_worker_feeds_a_body_by_callbacks() {
 
 #[test]
 fn a_worker_ends_when_the_client_has_left() {
-    let client = Client::new(fetch::app());
+    let client = client_of(fetch::app());
     let reply = client.get("/fetch").leave_after(1).send();
     assert!(reply.error().is_some_and(greenway::BodyError::is_gone));
 }
 
 #[test]
 fn the_gate_holds_all_until_it_is_opened() {
-    let client = Arc::new(Client::new(limits::app()));
+    let client = Arc::new(client_of(limits::app()));
     let waiting = || json_of(&get(&client, "/limits/status"))["waiting"].clone();
     assert_eq!(waiting(), 0);
     let crowd: Vec<_> = (0..30)
@@ -118,7 +124,7 @@ fn last(client: &Client) -> u64 {
 
 #[test]
 fn a_poll_waits_for_the_next_message() {
-    let client = Arc::new(Client::new(chat::app()));
+    let client = Arc::new(client_of(chat::app()));
     let before = last(&client);
     let listeners: Vec<_> = (0..25)
         .map(|_| {
@@ -141,7 +147,7 @@ fn a_poll_waits_for_the_next_message() {
 
 #[test]
 fn nothing_is_lost_between_polls_and_what_is_gone_is_counted() {
-    let client = Client::new(chat::app());
+    let client = client_of(chat::app());
     let start = last(&client);
     for n in 1..=203 {
         assert_eq!(say(&client, "Ada", &format!("message {n}")), start + n);
@@ -172,7 +178,7 @@ fn nothing_is_lost_between_polls_and_what_is_gone_is_counted() {
 
 #[test]
 fn the_chat_refuses_what_it_cannot_show() {
-    let client = Client::new(chat::app());
+    let client = client_of(chat::app());
     let post = |kind: &str, body: String| {
         client
             .post("/chat/messages")
@@ -208,7 +214,7 @@ fn say_in_room(client: &Client, name: &str, text: &str) -> Value {
 
 #[test]
 fn a_room_tells_pollers_and_streams_the_same() {
-    let client = Client::new(rooms::app());
+    let client = client_of(rooms::app());
     let poll = |rest: &str| json_of(&get(&client, &format!("/rooms/poll?name=Ada{rest}")));
     let start = poll("")["last"].clone();
     let first = say_in_room(&client, " Ada\n", "Is anybody <i>here</i>?");
@@ -243,7 +249,7 @@ fn a_room_tells_pollers_and_streams_the_same() {
 
 #[test]
 fn a_room_announces_who_comes_and_goes() {
-    let client = Client::new(rooms::app());
+    let client = client_of(rooms::app());
     let news = json_of(&get(&client, "/rooms/poll?name=Ada"));
     let after = news["last"].as_str().unwrap();
     client.get("/rooms/events?name=Grace").leave_after(1).send();
@@ -258,7 +264,7 @@ fn a_room_announces_who_comes_and_goes() {
 
 #[test]
 fn a_room_refuses_what_it_cannot_show() {
-    let client = Client::new(rooms::app());
+    let client = client_of(rooms::app());
     let post = |kind: &str, body: String| {
         let post = client.post("/rooms/say").header("content-type", kind);
         post.body(body).send().status()
@@ -286,7 +292,7 @@ fn a_room_refuses_what_it_cannot_show() {
 
 #[test]
 fn the_tour_shows_all_listings() {
-    let client = Client::new(tour::app());
+    let client = client_of(tour::app());
     let page = get(&client, "/");
     assert_eq!(
         page.header("content-type"),

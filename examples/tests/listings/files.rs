@@ -34,7 +34,7 @@ fn report(request: Request) -> Result<Response, HttpError> {
 
 #[test]
 fn files_are_served_and_downloaded() {
-    let client = Client::new(app());
+    let client = Client::new(greenway::validate(app()));
     for path in [
         "/pages/chat.html",
         "/kept/chat.html",

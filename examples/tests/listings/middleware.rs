@@ -21,7 +21,7 @@ mod own {
         let route = request.route();
         let public = route.is_some_and(|route| route.setting::<Public>().is_some());
         if !public && request.header("x-key") != Some("42") {
-            abort(401, "knock with X-Key");
+            abort(403, "knock with X-Key");
         }
         next.run(request)
     }
@@ -95,7 +95,7 @@ fn counted(request: Request, next: Next<'_>) -> Response {
 
 #[test]
 fn ones_own() {
-    let client = Client::new(own::app());
+    let client = Client::new(greenway::validate(own::app()));
     let reply = client.get("/").send();
     assert_eq!(reply.text(), "welcome\n");
     assert!(
@@ -105,7 +105,7 @@ fn ones_own() {
             .starts_with("handler;dur=")
     );
     let refused = client.get("/vault").send();
-    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.status(), 403);
     assert!(refused.header("server-timing").is_some());
     assert_eq!(
         client.get("/vault").header("x-key", "42").send().text(),
@@ -115,7 +115,7 @@ fn ones_own() {
 
 #[test]
 fn the_provided_ones() {
-    let client = Client::new(provided::app());
+    let client = Client::new(greenway::validate(provided::app()));
     let reply = client.get("/").send();
     for name in ["x-request-id", "x-frame-options", "etag", "vary"] {
         assert!(reply.header(name).is_some(), "{name}");

@@ -30,7 +30,7 @@
 //! - **Threads.** None is started, nothing is shared, no thread-local is kept. What is worth
 //!   sharing (the [date](http1::DateCache), the [compressors](websocket::CompressorPool)) is a value
 //!   that the caller owns.
-//! - HTTP/1 clients, apart from the WebSocket handshake's; HTTP/2; TLS.
+//! - HTTP/1 clients, apart from what a WebSocket's and a test's need; HTTP/2; TLS.
 //! - Content: codings, ranges, conditional requests and cookies are the application's.
 //!
 //! One thing does come from the system: the masks and the key of a WebSocket *client*, which have

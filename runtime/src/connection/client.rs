@@ -10,7 +10,7 @@ use crate::green::embed::{
 };
 use crate::green::unblock;
 use crate::service::config::HalfClose;
-use greenway_app::{Peer, Route};
+use greenway_app::{Peer, Route, Unblocker};
 use greenway_proto::http1::{self, exchange::Exchange};
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
@@ -188,8 +188,8 @@ impl<T: Transport> Peer for ClientHandle<T> {
         }
     }
 
-    fn unblock(&self, call: Box<dyn FnOnce() + Send>) {
-        unblock(call);
+    fn unblocker(&self) -> Unblocker {
+        unblock
     }
 
     fn early_hints(&self, headers: &HeaderMap) -> io::Result<()> {

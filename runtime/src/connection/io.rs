@@ -13,6 +13,7 @@ use super::users::Users;
 use crate::green::embed::{LimitGuard, LimitNumber, Standstill, take_turn};
 use crate::service::{ConnContext, ConnState, Service};
 use bytes::BytesMut;
+use greenway_app::Gone;
 use greenway_proto::http1::exchange::{Exchange, Input};
 use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -355,7 +356,7 @@ impl<T: Transport> BufferedIo<T> {
     /// Sends until at most `keep` bytes are left, and more if that needs no waiting.
     fn send_keeping(&self, more: &[&[u8]], keep: usize) -> io::Result<()> {
         if self.output.get() != Output::Open {
-            return Err(io::ErrorKind::BrokenPipe.into());
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, Gone));
         }
         let queued = std::mem::take(&mut *self.outgoing.borrow_mut());
         let mut parts = [&[] as &[u8]; 4];
@@ -368,14 +369,14 @@ impl<T: Transport> BufferedIo<T> {
             self.output.set(Output::Open);
         }
         buffers::give(queued);
-        if let Err(error) = &result {
+        result.map_err(|error| {
             self.output.set(Output::Broken);
             if error.kind() == io::ErrorKind::TimedOut {
                 // What the kernel still has for it is not to be kept for one who does not read.
                 self.stream.reset();
             }
-        }
-        result
+            of_client(error)
+        })
     }
 
     /// Sends all that is to go, and then what the kernel takes at once of `n` bytes of a file,
@@ -444,6 +445,17 @@ impl<T: Transport> BufferedIo<T> {
         if self.upgraded.get().is_some() {
             self.stream.shutdown(Shutdown::Both); // somebody may have leaked what holds the socket
         }
+    }
+}
+
+/// An error of the client's connection. Where it says that the client has left, it is marked: such
+/// errors are of other connections as well, which handlers have.
+#[cold]
+pub(super) fn of_client(error: io::Error) -> io::Error {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match error.kind() {
+        kind @ (BrokenPipe | ConnectionReset | ConnectionAborted) => io::Error::new(kind, Gone),
+        _ => error,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A request's body, read from the client when the handler asks for it.
 
 use super::client::{Lease, Using};
-use super::io::BufferedIo;
+use super::io::{BufferedIo, of_client};
 use super::transport::Transport;
 use crate::green::embed::take_turn;
 use crate::service::Lifecycle;
@@ -78,7 +78,7 @@ impl<T: Transport> RequestBody<T> {
                 let error = error_for(error.kind(), status, "the request body took too long");
                 Err(fail(io, error))
             }
-            Err(error) => Err(fail(io, error)),
+            Err(error) => Err(fail(io, of_client(error))),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::green::net::{Stream, TcpStream};
 use bytes::BytesMut;
 use greenway_app::{HttpError, StatusError};
 use greenway_proto::websocket::Role;
-use greenway_proto::websocket::handshake::client::{Handshake, Refused};
+use greenway_proto::websocket::handshake::client::{Established, Refused};
 use http::{StatusCode, Uri};
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -71,9 +71,8 @@ impl Options {
         let socket = std::net::TcpStream::from(socket);
         socket.set_nonblocking(true)?; // std's are blocking
         let stream = Stream::new(socket)?;
-        let (protocols, deflate, headers) = self.for_client();
-        let handshake = Handshake::new(protocols.to_vec(), deflate.cloned());
-        let request = handshake.request(&target.authority, &target.path, headers);
+        let handshake = self.handshake();
+        let request = handshake.request(&target.authority, &target.path, self.headers());
         write_all(&stream, &request, deadline)?;
         let mut buf = BytesMut::new();
         let established = loop {
@@ -93,6 +92,16 @@ impl Options {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         };
+        Ok(self.over(stream, established, buf))
+    }
+
+    /// The WebSocket on a connection whose handshake is over, and `first` has come behind it.
+    pub(crate) fn over(
+        &self,
+        stream: Stream,
+        established: Established,
+        first: BytesMut,
+    ) -> WebSocket {
         let shared = SocketCore::new(
             stream.handle(),
             Role::Client,
@@ -106,7 +115,7 @@ impl Options {
             shared: shared.clone(),
             stream,
         });
-        Ok(WebSocket::new(shared, link, buf))
+        WebSocket::new(shared, link, first)
     }
 }
 

@@ -5,6 +5,7 @@ use super::core::{Ending, SocketCore};
 use crate::connection::protocol::Upgradable;
 use greenway_app::{HttpError, Request};
 use greenway_proto::websocket::Origins;
+use greenway_proto::websocket::handshake::client::Handshake;
 use greenway_proto::websocket::handshake::server::{self, Policy, Rejection, Site};
 use greenway_proto::websocket::{Deflate, Limits, Role};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -199,8 +200,9 @@ impl Options {
             .upgrade()
             .and_then(|any| any.downcast::<Upgradable>().ok());
         let Some(upgradable) = upgradable else {
-            let message = "WebSockets cannot be had here: use --engine green or threads, \
-                           and no handler that is called on another thread";
+            let message = "WebSockets cannot be had here: use --engine green or threads, and no \
+                           handler that is called on another thread; in a test, \
+                           greenway::testing::Live";
             return Err(HttpError::new(501, message));
         };
         let gone = || HttpError::new(400, "the request is over");
@@ -230,9 +232,14 @@ impl Options {
         Ok(Some(WebSocket::new(shared, link, first)))
     }
 
-    /// The parts that a client's handshake needs.
-    pub(super) fn for_client(&self) -> (&[String], Option<&Deflate>, &HeaderMap) {
-        (&self.protocols, self.deflate.as_ref(), &self.headers)
+    /// A client's handshake that offers what is wanted here.
+    pub(crate) fn handshake(&self) -> Handshake {
+        Handshake::new(self.protocols.clone(), self.deflate.clone())
+    }
+
+    /// The headers of a response, or of a client's request.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 }
 

@@ -9,20 +9,33 @@
 //! | `POST /login` | logs `user` in, and goes to the page |
 //! | `POST /logout` | logs out, and goes to the page |
 //! | `GET /pid` | the number of its process |
+//! | `POST /disk/hold` | all threads that wait for disks wait, as if for a slow one |
+//! | `POST /disk/release` | they go on |
 //!
 //! The line of a file is `name: file name, type, bytes, sum of the bytes`.
 
 #![forbid(unsafe_code)]
 
-use greenway::green::yield_now;
+use greenway::green::{threadpool, yield_now};
 use greenway::sessions::{Csrf, Sessions};
 use greenway::{App, Html, HttpError, Keys, Request, Response};
 use std::io::{self, BufRead};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 fn main() {
     let mut app = App::new();
     app.post("/form", whole).post("/parts", parts);
     app.get("/pid", |_: Request| std::process::id().to_string());
+    app.post("/disk/hold", |_: Request| {
+        *held() = true;
+        for _ in 0..threadpool().max_threads() {
+            threadpool().spawn(|| drop(RELEASED.wait_while(held(), |held| *held)));
+        }
+    });
+    app.post("/disk/release", |_: Request| {
+        *held() = false;
+        RELEASED.notify_all();
+    });
     app.group("/visitors", |visitors| {
         visitors.install(Sessions::in_memory()).install(Csrf::new());
         with_visitors(visitors);
@@ -33,6 +46,14 @@ fn main() {
         with_visitors(visitors);
     });
     greenway::serve(app)
+}
+
+static HELD: Mutex<bool> = Mutex::new(false);
+static RELEASED: Condvar = Condvar::new();
+
+/// Whether the threads that wait for disks are to wait.
+fn held() -> MutexGuard<'static, bool> {
+    HELD.lock().expect("nothing panics with it")
 }
 
 fn whole(request: Request) -> Result<String, HttpError> {

@@ -13,6 +13,7 @@ use self::parser::{Parser, Step};
 use super::save::{self, safe_filename};
 use crate::input::input_error;
 use crate::media_type::MediaType;
+use crate::unblocker::{self, Unblocker};
 use crate::{HttpError, Limits};
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -62,6 +63,8 @@ impl From<Refusal> for HttpError {
 pub struct Multipart<R> {
     reader: R,
     parser: Parser,
+    /// For what [`Part::save`] does to a disk.
+    unblock: Unblocker,
 }
 
 impl<R: Read> Multipart<R> {
@@ -91,7 +94,14 @@ impl<R: Read> Multipart<R> {
         Ok(Self {
             reader,
             parser: Parser::new(boundary, limits),
+            unblock: unblocker::here,
         })
+    }
+
+    /// From now on parts are saved by the server's way to do what blocks.
+    pub(super) fn with_unblocker(mut self, unblock: Unblocker) -> Self {
+        self.unblock = unblock;
+        self
     }
 
     /// The next part; what is left of the one before is passed over. `None` after the last.
@@ -247,7 +257,8 @@ impl<R: Read> Part<'_, R> {
     /// as reading the part, or as writing the file.
     pub fn save(&mut self, dir: impl AsRef<Path>) -> io::Result<PathBuf> {
         let name = safe_filename(self.raw_filename().unwrap_or(""));
-        save::save(self, dir.as_ref(), &name, save::Existing::Refuse)
+        let unblock = self.form.unblock;
+        save::save(self, dir.as_ref(), &name, save::Existing::Refuse, unblock)
     }
 }
 

@@ -197,6 +197,12 @@ impl Decoder {
         matches!(self.state, State::Done)
     }
 
+    /// Whether what was taken so far ends where a chunk does. Always so for a body with a length,
+    /// which has none.
+    pub fn is_between_chunks(&self) -> bool {
+        !matches!(self.state, State::Data)
+    }
+
     /// Bytes of body that are still to come, if that is known: always for a
     /// body with a length, for a chunked one only at its end.
     pub fn remaining(&self) -> Option<u64> {

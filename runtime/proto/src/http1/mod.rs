@@ -15,6 +15,7 @@
 //! | `exchange` | where a connection is, as a table: which request, which response, what next |
 //! | `date` | `Server` and `Date`, formatted once a second |
 //! | `line` | lines that end in CRLF, and the character classes |
+//! | `response_head` | a response's head off the front of a buffer, for clients |
 //! | `reject` | the one error: the status to answer with, and the reason |
 //!
 //! # One exchange
@@ -51,6 +52,7 @@ mod fields;
 mod head;
 mod line;
 mod reject;
+mod response_head;
 mod target;
 
 #[cfg(test)]
@@ -66,3 +68,4 @@ pub use self::fields::BodyLength;
 pub use self::head::{HeadLimits, HeadReader, RequestHead};
 pub(crate) use self::line::is_token;
 pub use self::reject::Reject;
+pub use self::response_head::ResponseHead;

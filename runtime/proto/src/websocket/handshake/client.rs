@@ -1,17 +1,14 @@
 //! The client's side: RFC 6455 section 4.1.
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{VERSION, elements};
+use crate::http1::ResponseHead;
 use crate::websocket::{Deflate, DeflateParameters, parse_extensions};
-
-/// The most bytes of a response's head, and the most fields in it.
-const MAX_HEAD: usize = 16 * 1024;
-const MAX_FIELDS: usize = 100;
 
 /// A handshake of our own.
 #[derive(Debug)]
@@ -91,18 +88,23 @@ impl Handshake {
     /// The server refused, or broke a rule; the connection is of no use.
     pub fn response(&self, buf: &mut BytesMut) -> Result<Option<Established>, Refused> {
         loop {
-            let Some((status, headers)) = read_head(buf)? else {
+            let Some(head) = ResponseHead::read(buf).map_err(Refused::Faulty)? else {
                 return Ok(None);
             };
-            match status {
-                101 => return self.check(&headers).map(Some),
+            match head.status.as_u16() {
+                101 => return self.check(&head.headers).map(Some),
                 100..200 => {}
-                _ => return Err(Refused::Status(status)),
+                status => return Err(Refused::Status(status)),
             }
         }
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<Established, Refused> {
+    /// What the headers of a 101 say: as [`response`](Self::response), which reads them itself.
+    ///
+    /// # Errors
+    ///
+    /// The server broke a rule; the connection is of no use.
+    pub fn check(&self, headers: &HeaderMap) -> Result<Established, Refused> {
         let has = |name: HeaderName, element: &str| {
             let values = headers.get_all(name).into_iter();
             elements(values.filter_map(|value| value.to_str().ok()))
@@ -166,30 +168,4 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refused
         None => Ok(value),
         Some(_) => Err(Refused::Faulty("a field appears twice")),
     }
-}
-
-fn read_head(buf: &mut BytesMut) -> Result<Option<(u16, HeaderMap)>, Refused> {
-    let malformed = Refused::Faulty("malformed HTTP");
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(buf) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if buf.len() < MAX_HEAD => return Ok(None),
-        Ok(httparse::Status::Partial) => return Err(Refused::Faulty("its head is too big")),
-        Err(_) => return Err(malformed),
-    };
-    let (Some(1), Some(status)) = (response.version, response.code) else {
-        return Err(Refused::Faulty("not HTTP/1.1"));
-    };
-    let mut headers = HeaderMap::new();
-    for field in &*response.headers {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value);
-        match (name, value) {
-            (Ok(name), Ok(value)) => headers.append(name, value),
-            _ => return Err(malformed),
-        };
-    }
-    buf.advance(length);
-    Ok(Some((status, headers)))
 }
