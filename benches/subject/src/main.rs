@@ -84,9 +84,7 @@ fn main() {
     }
     news(&mut app);
     sockets::mount(&mut app);
-    Server::new(app)
-        .limit_request_body(web::MAX_UPLOAD)
-        .run();
+    Server::new(app).limit_request_body(web::MAX_UPLOAD).run();
 }
 
 fn number(request: &Request, name: &str) -> Result<u64, HttpError> {
