@@ -185,6 +185,15 @@ fn pairs_as<'a, T: DeserializeOwned>(
 
 #[cfg(feature = "forms")]
 fn deserialize<T: DeserializeOwned>(pairs: form_urlencoded::Parse<'_>) -> Result<T, HttpError> {
+    // As for JSON: the place of a mistake is looked for when there is one.
+    T::deserialize(serde_html_form::Deserializer::new(pairs)).or_else(|_| explained_pairs(pairs))
+}
+
+/// Reads pairs that are wrong once more, to say where.
+#[cfg(feature = "forms")]
+#[cold]
+#[inline(never)]
+fn explained_pairs<T: DeserializeOwned>(pairs: form_urlencoded::Parse<'_>) -> Result<T, HttpError> {
     let pairs = serde_html_form::Deserializer::new(pairs);
     serde_path_to_error::deserialize(pairs)
         .map_err(|error| wrong(&error.path().to_string(), error.inner()))
