@@ -7,6 +7,7 @@ mod publish;
 mod requests;
 mod room;
 mod slow;
+mod upload;
 mod wrk;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ use crate::probe;
 use crate::programs::Program;
 use crate::results::{Metric, Sample};
 use crate::scenario::{CLIENTS, DEPTH, Scenario};
-use crate::server::Server;
+use crate::server::{Needs, Server};
 use crate::stop::stopped;
 
 /// Longest ramp: opening (and answering) all connections.
@@ -72,6 +73,8 @@ impl Pace {
             Scenario::Idle(_) => 1.9 + ramp,
             Scenario::SocketIdle(_) => 1.9 + 2.0 * ramp,
             Scenario::LongPoll(_) => 0.2 + 3.5 * poll + ramp,
+            // Half a GiB per second, and the wait for a server that has come to rest.
+            Scenario::Upload(_, length) => 0.25 + length as f64 / f64::from(512 << 20),
             _ => {
                 let windows = f64::from(scenario.windows());
                 0.15 + windows * (self.warmup.as_secs_f64() + self.window.as_secs_f64())
@@ -93,8 +96,11 @@ pub fn run(
     pace: Pace,
     log: &Path,
 ) -> Result<Sample, String> {
-    let clock = matches!(scenario, Scenario::Slow(..)).then_some(pace.clock);
-    let server = Server::start(contender, &program.path, &cores.server, clock, files, log)?;
+    let needs = Needs {
+        clock: matches!(scenario, Scenario::Slow(..)).then_some(pace.clock),
+        many_routes: scenario.wants_many_routes(),
+    };
+    let server = Server::start(contender, &program.path, &cores.server, needs, files, log)?;
     let cell = Cell {
         scenario,
         server: &server,
@@ -109,6 +115,7 @@ pub fn run(
         Scenario::Wrk => wrk::run(&cell),
         Scenario::Slow(form, clients) => slow::run(&cell, form, clients),
         Scenario::Publish(clients) => publish::run(&cell, clients),
+        Scenario::Upload(store, length) => upload::run(&cell, store, length),
         Scenario::Hog(_) => hog::beside(&cell, || cell.flow()),
         _ => cell.flow(),
     }?;
@@ -164,6 +171,7 @@ impl Cell<'_> {
             pipeline,
             per_connection,
         };
+        requests::check(self.scenario, self.server.address)?;
         let plan = match self.scenario {
             Scenario::Pipelined => closed(DEPTH, None),
             Scenario::Churn(n) => closed(1, NonZeroU32::new(n)),

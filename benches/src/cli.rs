@@ -22,6 +22,10 @@ pub struct Flags {
     /// Every scenario and contender: under 25 minutes, once everything is built
     #[arg(long, group = "mode")]
     pub full: bool,
+    /// What a framework does (routing, JSON, forms, uploads, files), beside other frameworks: three
+    /// minutes, once everything is built
+    #[arg(long, group = "mode")]
+    pub framework: bool,
     /// Under half a minute, engines only: does the suite itself work?
     #[arg(long, group = "mode")]
     pub smoke: bool,
@@ -118,10 +122,14 @@ impl Flags {
     /// # Errors
     /// One line for the user.
     pub fn choose(&self) -> Result<Choice, String> {
-        let mode = match (self.smoke, self.full) {
-            (true, _) => Mode::Smoke,
-            (_, true) => Mode::Full,
-            _ => Mode::Quick,
+        let mode = if self.smoke {
+            Mode::Smoke
+        } else if self.full {
+            Mode::Full
+        } else if self.framework {
+            Mode::Framework
+        } else {
+            Mode::Quick
         };
         let (mut engines, mut peers): (Vec<_>, Vec<_>) = mode
             .contenders()
@@ -176,7 +184,7 @@ impl Flags {
             };
             // What the mode leaves out can still be asked for by name.
             let mut found = matching(&all);
-            for other in [Mode::Full, Mode::Quick, Mode::Smoke] {
+            for other in [Mode::Full, Mode::Framework, Mode::Quick, Mode::Smoke] {
                 if found.is_empty() {
                     found = matching(&other.scenarios());
                 }
@@ -227,7 +235,12 @@ mod tests {
     #[test]
     fn the_modes_keep_their_promises() {
         assert_eq!(choice("").unwrap().mode, Mode::Quick);
-        for (mode, most) in [("--quick", 115.0), ("--smoke", 26.0), ("--full", 1_500.0)] {
+        for (mode, most) in [
+            ("--quick", 115.0),
+            ("--smoke", 26.0),
+            ("--framework", 180.0),
+            ("--full", 1_500.0),
+        ] {
             let planned = seconds(&choice(mode).unwrap());
             assert!(planned < most, "{mode}: {planned}");
         }
@@ -243,7 +256,7 @@ mod tests {
                 .any(|each| kind(each) == kind(&scenario));
             assert!(tried || scenario == Scenario::Headers, "{scenario:?}");
         }
-        for mode in ["--smoke", "--quick", "--full"] {
+        for mode in ["--smoke", "--quick", "--framework", "--full"] {
             let choice = choice(mode).unwrap();
             assert!(choice.pace.window.as_millis() >= 200, "{mode}");
         }

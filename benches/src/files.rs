@@ -7,7 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// A file of so many bytes, by the name that clients ask for.
-const FILES: [(&str, usize); 3] = [("1k", 1 << 10), ("256k", 256 << 10), ("1m", 1 << 20)];
+const FILES: [(&str, usize); 4] = [
+    ("1k", 1 << 10),
+    ("100k", 100 << 10),
+    ("256k", 256 << 10),
+    ("1m", 1 << 20),
+];
 
 /// The folder; removed on drop.
 #[derive(Debug)]

@@ -116,7 +116,7 @@ fn list(choice: &Choice) {
             println!("  {:<16}   without {who}: {why}", "");
         }
     }
-    let modes = [Mode::Smoke, Mode::Quick, Mode::Full];
+    let modes = [Mode::Smoke, Mode::Quick, Mode::Framework, Mode::Full];
     let more: BTreeSet<Scenario> = modes
         .iter()
         .flat_map(|mode| mode.scenarios())

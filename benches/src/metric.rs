@@ -62,6 +62,14 @@ pub enum Metric {
     WrkPerSecond,
     /// TCP segments with data that the server sent for each chunk.
     Segments,
+    /// Server CPU time for each MiB that was uploaded, microseconds.
+    CpuPerMib,
+    /// MiB per second.
+    MibPerSecond,
+    /// Most resident bytes of the whole process within an upload.
+    Peak,
+    /// How far that is above what was resident before.
+    PeakGrowth,
     /// Milliseconds to the first answer.
     StartUp,
     /// Bytes of the binary.
@@ -94,7 +102,7 @@ enum Unit {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::CpuPerRequest,
         Self::PerSecond,
         Self::P50,
@@ -124,6 +132,10 @@ impl Metric {
         Self::WrkCpuPerRequest,
         Self::WrkPerSecond,
         Self::Segments,
+        Self::CpuPerMib,
+        Self::MibPerSecond,
+        Self::Peak,
+        Self::PeakGrowth,
         Self::StartUp,
         Self::BinarySize,
     ];
@@ -164,6 +176,10 @@ impl Metric {
             Self::WrkCpuPerRequest => ("wrk_cpu_us_per_request", "CPU/request, wrk", Less, Micros),
             Self::WrkPerSecond => ("wrk_per_second", "answers/s, wrk", More, Count),
             Self::Segments => ("segments_per_chunk", "segments/chunk", Less, Plain),
+            Self::CpuPerMib => ("cpu_us_per_mib", "CPU/MiB", Less, Micros),
+            Self::MibPerSecond => ("mib_per_second", "MiB/s", More, Count),
+            Self::Peak => ("peak_resident_bytes", "resident at most", Less, Megabytes),
+            Self::PeakGrowth => ("peak_growth_bytes", "grown by", Less, Megabytes),
             Self::StartUp => ("start_up_ms", "first answer", Less, Millis),
             Self::BinarySize => ("binary_bytes", "binary", Less, Megabytes),
         }

@@ -1,4 +1,4 @@
-//! The three modes of a run, and the two tables that say which scenario, in which size,
+//! The four modes of a run, and the two tables that say which scenario, in which size,
 //! and which contender belongs to which of them.
 
 use std::time::Duration;
@@ -7,6 +7,7 @@ use crate::cell::Pace;
 use crate::contender::{Contender, Engine, Peer};
 use crate::load::crowd::Form;
 use crate::scenario::Scenario::{self, *};
+use crate::scenario::{MANY_ROUTES, ROUTES, Store};
 
 /// What a run stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +16,35 @@ pub enum Mode {
     Smoke,
     /// Two minutes.
     Quick,
+    /// What a framework does for an application, beside other frameworks: three minutes.
+    Framework,
     /// All of it.
     Full,
 }
 
 /// Scenarios in the order in which they run, each behind the letters of its modes: smoke,
-/// quick, full.
-const SCENARIOS: [(&str, Scenario); 48] = [
+/// quick, framework ("w", for web), full.
+const SCENARIOS: [(&str, Scenario); 57] = [
     ("sqf", KeepAlive),
     ("sf", Wrk),
     ("sqf", Pipelined),
     ("f", Headers),
     ("sf", Json),
-    ("sf", Routing),
+    ("swf", JsonIn),
+    ("f", Routing(ROUTES)),
+    ("swf", Routing(MANY_ROUTES)),
+    ("swf", FormFields),
+    ("swf", FormFile),
+    ("swf", Upload(Store::Counter, 16 << 20)),
+    ("wf", Upload(Store::Counter, 1 << 30)),
+    ("s", Upload(Store::Disk, 16 << 20)),
+    ("wf", Upload(Store::Disk, 1 << 30)),
     ("sf", Post(1 << 10)),
     ("sf", Post(1 << 20)),
     ("sf", ChunkedIn),
-    ("sf", Static(1 << 10)),
-    ("sf", Static(1 << 20)),
+    ("swf", Static(1 << 10)),
+    ("wf", Static(100 << 10)),
+    ("swf", Static(1 << 20)),
     ("sf", Stream),
     ("sqf", FirstByte),
     ("sqf", Churn(10)),
@@ -64,7 +76,7 @@ const SCENARIOS: [(&str, Scenario); 48] = [
     ("q", Parked(2_000)),
     ("f", Parked(8_000)),
     ("sqf", LongPoll(20)),
-    ("sqf", LongPoll(100)),
+    ("qf", LongPoll(100)),
     ("qf", LongPoll(1_000)),
     ("qf", LongPoll(10_000)),
     ("s", Publish(200)),
@@ -74,18 +86,18 @@ const SCENARIOS: [(&str, Scenario); 48] = [
 
 /// Contenders in the order in which they are shown, Greenway first.
 const CONTENDERS: [(&str, Contender); 13] = [
-    ("sqf", Contender::Engine(Engine::Green)),
-    ("sqf", Contender::Engine(Engine::Threads)),
+    ("sqwf", Contender::Engine(Engine::Green)),
+    ("sqwf", Contender::Engine(Engine::Threads)),
     ("sf", Contender::Engine(Engine::MiniHttp)),
     ("qf", Contender::Peer(Peer::Floor)),
     ("qf", Contender::Peer(Peer::MiniHttp)),
-    ("qf", Contender::Peer(Peer::Hyper)),
-    ("f", Contender::Peer(Peer::Axum)),
-    ("f", Contender::Peer(Peer::Actix)),
+    ("qwf", Contender::Peer(Peer::Hyper)),
+    ("wf", Contender::Peer(Peer::Axum)),
+    ("wf", Contender::Peer(Peer::Actix)),
     ("f", Contender::Peer(Peer::Tiny)),
     ("f", Contender::Peer(Peer::Go)),
-    ("f", Contender::Peer(Peer::Nginx)),
-    ("f", Contender::Peer(Peer::Gevent)),
+    ("wf", Contender::Peer(Peer::Nginx)),
+    ("wf", Contender::Peer(Peer::Gevent)),
     ("f", Contender::Peer(Peer::Gthread)),
 ];
 
@@ -96,7 +108,18 @@ impl Mode {
         match self {
             Self::Smoke => "smoke",
             Self::Quick => "quick",
+            Self::Framework => "framework",
             Self::Full => "full",
+        }
+    }
+
+    /// How the tables call it.
+    fn letter(self) -> char {
+        match self {
+            Self::Smoke => 's',
+            Self::Quick => 'q',
+            Self::Framework => 'w',
+            Self::Full => 'f',
         }
     }
 
@@ -113,7 +136,7 @@ impl Mode {
     }
 
     fn of<T: Copy>(self, table: &[(&str, T)]) -> Vec<T> {
-        let letter = &self.name()[..1];
+        let letter = self.letter();
         let rows = table.iter().filter(|(modes, _)| modes.contains(letter));
         rows.map(|&(_, each)| each).collect()
     }
@@ -123,7 +146,7 @@ impl Mode {
     pub fn rounds(self) -> u32 {
         match self {
             Self::Smoke => 1,
-            Self::Quick | Self::Full => 3,
+            Self::Quick | Self::Framework | Self::Full => 3,
         }
     }
 
@@ -143,6 +166,7 @@ impl Mode {
         match self {
             Self::Smoke => 24.0,
             Self::Quick => 105.0,
+            Self::Framework => 170.0,
             Self::Full => 1_380.0,
         }
     }
@@ -151,8 +175,8 @@ impl Mode {
     #[must_use]
     pub fn pace(self, window: f64) -> Pace {
         let (warmup, poll, clock) = match self {
-            Self::Smoke => (60, 200, 600),
-            Self::Quick => (200, 500, 3_000),
+            Self::Smoke => (50, 150, 600),
+            Self::Quick | Self::Framework => (200, 500, 3_000),
             Self::Full => (250, 1_000, 3_000),
         };
         Pace {

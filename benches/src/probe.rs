@@ -96,6 +96,29 @@ pub fn resident(pids: &[u32]) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// From here on, [`peak`] counts anew.
+///
+/// # Errors
+/// When a process is gone, or the kernel cannot (`/proc/PID/clear_refs`, proc_pid_clear_refs(5)).
+pub fn forget_peak(pids: &[u32]) -> io::Result<()> {
+    let reset = |pid| fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    pids.iter().try_for_each(reset)
+}
+
+/// The most bytes that were resident since the start, or since [`forget_peak`]: of several
+/// processes the sum, which counts a page that they share several times.
+///
+/// # Errors
+/// When one of them is gone.
+pub fn peak(pids: &[u32]) -> io::Result<u64> {
+    let mut bytes = 0;
+    for pid in pids {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        bytes += rolled_up(&status, "VmHWM:").ok_or_else(|| unreadable("status"))?;
+    }
+    Ok(bytes)
+}
+
 fn rolled_up(rollup: &str, field: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -167,11 +190,27 @@ pub struct Answer {
 /// # Errors
 /// When there is no proper answer within `limit`.
 pub fn get(address: SocketAddr, target: &str, limit: Duration) -> io::Result<Answer> {
+    ask(address, &request(target, &[]), limit)
+}
+
+/// Sends a request on a new connection and reads the answer by its Content-Length.
+///
+/// # Errors
+/// When there is no proper answer within `limit`.
+pub fn ask(address: SocketAddr, request: &[u8], limit: Duration) -> io::Result<Answer> {
     let limit = limit.max(Duration::from_millis(1));
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    stream.write_all(request(target, &[]).as_slice())?;
+    stream.write_all(request)?;
+    read_answer(stream)
+}
+
+/// Reads an answer by its Content-Length.
+///
+/// # Errors
+/// When it is no proper one, or reading fails.
+pub fn read_answer(stream: impl Read) -> io::Result<Answer> {
     let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     let mut lines = BufReader::new(stream.take(MAX_ANSWER));
     let (mut line, mut status, mut length) = (String::new(), None, None);
@@ -233,7 +272,18 @@ pub fn post(target: &str, length: usize) -> Vec<u8> {
     request
 }
 
-/// The same in chunked transfer coding (RFC 9112, 7.1), in pieces of `piece` bytes.
+/// A POST request as bytes, with a body of this type.
+#[must_use]
+pub fn post_typed(target: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// A POST request in chunked transfer coding (RFC 9112, 7.1), in pieces of `piece` bytes.
 #[must_use]
 pub fn post_chunked(target: &str, length: usize, piece: usize) -> Vec<u8> {
     let mut request =
@@ -296,6 +346,8 @@ mod tests {
         let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         assert!(sockets(&pid).unwrap() >= 1);
         assert!(resident(&pid).unwrap() > 100_000);
+        forget_peak(&pid).unwrap();
+        assert!(peak(&pid).unwrap() > 100_000);
         let before = cpu_time(&pid).unwrap();
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(80) {

@@ -22,8 +22,16 @@ pub enum Scenario {
     Headers,
     /// A small JSON object, made for each request.
     Json,
-    /// A hundred routes with wildcards.
-    Routing,
+    /// A body of JSON, parsed, and one that is made for the answer.
+    JsonIn,
+    /// So many routes, most of them with wildcards.
+    Routing(usize),
+    /// A URL-encoded form of five fields.
+    FormFields,
+    /// A multipart form of two fields and a small file.
+    FormFile,
+    /// A file of so many bytes as a multipart form, taken as a stream.
+    Upload(Store, usize),
     /// A body of so many bytes, echoed.
     Post(usize),
     /// A chunked body, echoed.
@@ -62,6 +70,15 @@ pub enum Scenario {
     StartUp,
 }
 
+/// What becomes of an uploaded file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Store {
+    /// Its bytes are counted.
+    Counter,
+    /// It is written to disk, and removed.
+    Disk,
+}
+
 /// Clients of the throughput scenarios: enough to keep a server of some cores busy.
 pub const CLIENTS: usize = 64;
 /// Requests per write in [`Scenario::Pipelined`], as in TechEmpower's plaintext test.
@@ -80,8 +97,12 @@ pub const TICK_MS: u64 = 2;
 pub const PUBLISHES: u32 = 10;
 /// Bytes of a message that is echoed.
 pub const MESSAGE: usize = 32;
-/// Routes in [`Scenario::Routing`].
+/// Routes that servers always have, for [`Scenario::Routing`].
 pub const ROUTES: usize = 100;
+/// Routes that servers have when they are told to, each thing four of them.
+pub const MANY_ROUTES: usize = 1_000;
+/// Bytes of the file of [`Scenario::FormFile`].
+pub const SMALL_FILE: usize = 2_048;
 /// How long the hog computes at a time.
 pub const HOG_MS: u64 = 50;
 
@@ -114,7 +135,13 @@ impl Scenario {
             Self::Pipelined => "pipelined".to_owned(),
             Self::Headers => "headers".to_owned(),
             Self::Json => "json".to_owned(),
-            Self::Routing => "routing".to_owned(),
+            Self::JsonIn => "json-in".to_owned(),
+            Self::Routing(ROUTES) => "routing".to_owned(),
+            Self::Routing(n) => format!("routing-{n}"),
+            Self::FormFields => "form-fields".to_owned(),
+            Self::FormFile => "form-file".to_owned(),
+            Self::Upload(Store::Counter, n) => format!("upload-count-{}", size(n)),
+            Self::Upload(Store::Disk, n) => format!("upload-disk-{}", size(n)),
             Self::Post(n) => format!("post-{}", size(n)),
             Self::Static(n) => format!("static-{}", size(n)),
             Self::ChunkedIn => "chunked-in".to_owned(),
@@ -146,7 +173,10 @@ impl Scenario {
             | Self::Pipelined
             | Self::Headers
             | Self::Json
-            | Self::Routing
+            | Self::JsonIn
+            | Self::Routing(_)
+            | Self::FormFields
+            | Self::FormFile
             | Self::Post(_)
             | Self::ChunkedIn
             | Self::Static(_)
@@ -189,6 +219,13 @@ impl Scenario {
                 Metric::Unwound,
                 Metric::Remaining,
                 Metric::Resident,
+            ],
+            Self::Upload(..) => &[
+                Metric::CpuPerMib,
+                Metric::PeakGrowth,
+                Metric::Peak,
+                Metric::MibPerSecond,
+                Metric::GeneratorBusy,
             ],
             Self::Wrk => &[
                 Metric::WrkCpuPerRequest,
@@ -244,7 +281,7 @@ impl Scenario {
             | Self::Mixed(n) => n,
             Self::Post(1..=65_536) | Self::Static(1..=65_536) => CLIENTS,
             Self::Post(_) | Self::Static(_) | Self::Stream | Self::FirstByte => FEW_CLIENTS,
-            Self::StartUp => 1,
+            Self::StartUp | Self::Upload(..) => 1,
             _ => CLIENTS,
         }
     }
@@ -260,10 +297,17 @@ impl Scenario {
             | Self::SocketIdle(_)
             | Self::LongPoll(_)
             | Self::Publish(_)
+            | Self::Upload(..)
             | Self::StartUp => 0,
             Self::Wrk => 2,
             _ => 1,
         }
+    }
+
+    /// Whether the servers are to have [`MANY_ROUTES`] more routes.
+    #[must_use]
+    pub fn wants_many_routes(self) -> bool {
+        self == Self::Routing(MANY_ROUTES)
     }
 
     /// Whether its clients speak WebSocket.
@@ -278,7 +322,9 @@ impl Scenario {
 
 /// A number of bytes as names have it.
 fn size(bytes: usize) -> String {
-    if bytes.is_multiple_of(1 << 20) {
+    if bytes.is_multiple_of(1 << 30) {
+        format!("{}g", bytes >> 30)
+    } else if bytes.is_multiple_of(1 << 20) {
         format!("{}m", bytes >> 20)
     } else {
         format!("{}k", bytes >> 10)

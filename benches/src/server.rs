@@ -31,6 +31,15 @@ const HELLO: &[u8] = b"Hello, World!";
 const FIRST_PORT: u32 = 18_000;
 const PORTS: u32 = 14_000;
 
+/// What a scenario needs of a server beside what all have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs {
+    /// That of [`Contender::arguments`].
+    pub clock: Option<Duration>,
+    /// A thousand more routes, for which the environment variable `BENCH_MANY_ROUTES` asks.
+    pub many_routes: bool,
+}
+
 /// A running server; killed on drop.
 #[derive(Debug)]
 pub struct Server {
@@ -44,8 +53,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a contender on `cores` and waits until `GET /` is answered as agreed.
-    /// What the server writes goes to `log`; `clock` is that of [`Contender::arguments`];
-    /// `files` is the folder of what it serves from disk ([`crate::files::Files`]).
+    /// What the server writes goes to `log`; `files` is the folder of what it serves from disk ([`crate::files::Files`]).
     ///
     /// # Errors
     /// A sentence that says what went wrong, with the last line that the server wrote.
@@ -53,14 +61,14 @@ impl Server {
         contender: Contender,
         program: &Path,
         cores: &[usize],
-        clock: Option<Duration>,
+        needs: Needs,
         files: &Path,
         log: &Path,
     ) -> Result<Self, String> {
         let address = free_address().map_err(|error| format!("no free port: {error}"))?;
         let started = Instant::now();
-        let arguments = contender.arguments(address, cores.len().max(1), clock);
-        let child = spawn(program, &arguments, cores, files, log)
+        let arguments = contender.arguments(address, cores.len().max(1), needs.clock);
+        let child = spawn(program, &arguments, cores, needs, files, log)
             .map_err(|error| format!("could not be started: {error}"))?;
         // From here on, every way out drops `server` and with it the process.
         let mut server = Self {
@@ -134,6 +142,7 @@ fn spawn(
     program: &Path,
     arguments: &[String],
     cores: &[usize],
+    needs: Needs,
     files: &Path,
     log: &Path,
 ) -> io::Result<Child> {
@@ -152,6 +161,8 @@ fn spawn(
     command
         .args(arguments)
         .env_remove("PORT")
+        .env_remove("BENCH_MANY_ROUTES")
+        .envs(needs.many_routes.then_some(("BENCH_MANY_ROUTES", "1")))
         .env("BENCH_FILES", files)
         .process_group(0)
         .stdin(Stdio::null())
@@ -219,7 +230,8 @@ mod tests {
     fn a_program_that_ends_or_is_not_there_is_told() {
         let log = log("false");
         let contender = Contender::Peer(Peer::Floor);
-        let start = |program| Server::start(contender, program, &[], None, Path::new("/"), &log);
+        let needs = Needs::default();
+        let start = |program| Server::start(contender, program, &[], needs, Path::new("/"), &log);
         let error = start(Path::new("/bin/false")).unwrap_err();
         assert!(error.contains("ended at start"), "{error}");
         let error = start(Path::new("/nonexistent/server")).unwrap_err();
@@ -231,7 +243,16 @@ mod tests {
     fn dropping_kills() {
         let log = log("sleep");
         let script = ["-c".to_owned(), "sleep 600 & wait".to_owned()];
-        let child = spawn(Path::new("/bin/sh"), &script, &[], Path::new("/"), &log).unwrap();
+        let needs = Needs::default();
+        let child = spawn(
+            Path::new("/bin/sh"),
+            &script,
+            &[],
+            needs,
+            Path::new("/"),
+            &log,
+        )
+        .unwrap();
         let mut server = Server {
             pids: vec![child.id()],
             child,

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod protocol;
+mod web;
 mod work;
 
 use std::io::{self, Write as _};

@@ -6,7 +6,7 @@ use greenway::green::{ConnectionPool, Queue, spawn, yield_now};
 use greenway::testing::Client;
 use greenway::{App, Request};
 
-use crate::protocol;
+use crate::{protocol, web};
 
 /// One thing that is counted.
 pub struct Bench {
@@ -45,6 +45,12 @@ pub const BENCHES: &[Bench] = &[
     // without the call that the first has around it, which is `call-plain`.
     bench("call-routed-1000", 1_000, call_among_1000),
     bench("matchit-1000", 1_000, matchit_among_1000),
+    // What an application asks of a request, with the call around it as in `call-plain`.
+    bench("cookie", 1_000, web::cookie),
+    bench("form-fields", 1_000, web::form_fields),
+    bench("form-file", 1_000, web::form_file),
+    bench("json", 1_000, web::json),
+    bench("static-304", 1_000, web::not_modified),
     bench("queue-put-get", 4_000, |n| {
         let queue = Queue::new(16);
         for turn in 0..n {

@@ -147,6 +147,39 @@ for index in range(100):
     app.get(f"/r{index:02}/<id:int>/<name>", callback=named)
 
 
+if "BENCH_MANY_ROUTES" in os.environ:
+    for n in range(250):
+        app.get(f"/api/v1/thing{n}", callback=lambda: plain())
+        app.get(f"/api/v1/thing{n}/<id>", callback=lambda id: plain(id))
+        app.get(f"/users/<user>/thing{n}", callback=lambda user: plain(user))
+        app.get(f"/users/<user>/thing{n}/<id>", callback=lambda user, id: plain(f"{user} {id}"))
+
+
+@app.post("/order")
+def order():
+    asked = bottle.request.json
+    items = asked["items"]
+    return {
+        "customer": asked["customer"],
+        "pieces": sum(item["count"] for item in items),
+        "total": sum(item["count"] * item["price"] for item in items),
+    }
+
+
+@app.post("/form")
+def form():
+    sent = bottle.request.forms
+    length = sum(len(sent[name]) for name in ("name", "email", "city", "note"))
+    return plain(f"{sent['name']} {int(sent['age'])} {length}")
+
+
+@app.post("/upload")
+def upload():
+    sent, files = bottle.request.forms, bottle.request.files
+    texts = [str(len(sent[name])) for name in ("name", "note")]
+    return plain(" ".join([*texts, str(len(files["file"].file.read()))]))
+
+
 def serve_gevent(flags, host, port):
     from gevent import fork
     from gevent.pywsgi import WSGIServer

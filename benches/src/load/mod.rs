@@ -29,6 +29,7 @@ mod lane;
 mod reply;
 pub mod ticks;
 mod timing;
+pub mod upload;
 
 use std::fmt;
 use std::io;

@@ -81,7 +81,12 @@ impl Scenario {
                 Self::ChunkedIn => Some("may_minihttp reads no chunked bodies"),
                 Self::Stream | Self::FirstByte => Some("may_minihttp cannot stream"),
                 Self::Static(_) => Some("may_minihttp has no bodies but those in memory"),
-                Self::Routing if !contender.is_ours() => Some("has no router"),
+                Self::Routing(_) if !contender.is_ours() => Some("has no router"),
+                Self::JsonIn | Self::FormFields | Self::FormFile | Self::Upload(..)
+                    if !contender.is_ours() =>
+                {
+                    Some("has neither JSON nor forms of its own")
+                }
                 _ if self.upgrades() => Some("may_minihttp cannot upgrade"),
                 _ => None,
             },
@@ -93,8 +98,21 @@ impl Scenario {
     /// The same of the peers that serve most of what there is.
     fn missing_in(self, peer: Peer) -> Option<&'static str> {
         match (self, peer) {
-            (Self::Routing, Peer::Hyper | Peer::Tiny) => Some("has no router"),
-            (Self::Routing, Peer::Go) => Some("its own router has wildcards since Go 1.22 only"),
+            (Self::Routing(_), Peer::Hyper | Peer::Tiny) => Some("has no router"),
+            (Self::JsonIn, Peer::Tiny) => Some("has no JSON of its own"),
+            (Self::FormFields | Self::FormFile | Self::Upload(..), Peer::Hyper | Peer::Tiny) => {
+                Some("has no forms of its own")
+            }
+            (Self::FormFile | Self::Upload(..), Peer::Actix) => {
+                Some("its multipart forms are a crate of their own, which is not measured here")
+            }
+            (Self::Upload(..), Peer::Gevent | Peer::Gthread) => {
+                Some("Bottle has no streamed forms")
+            }
+            (Self::JsonIn | Self::FormFields | Self::FormFile | Self::Upload(..), Peer::Go) => {
+                Some("its JSON and forms are not measured here")
+            }
+            (Self::Routing(_), Peer::Go) => Some("its own router has wildcards since Go 1.22 only"),
             (Self::Static(_), Peer::Hyper) => Some("has no files of its own"),
             (Self::FirstByte, Peer::Tiny) => Some("gathers 8 KiB before it sends a chunk"),
             (_, Peer::Axum | Peer::Go) => None,
@@ -108,6 +126,7 @@ impl Scenario {
 mod tests {
     use super::*;
     use crate::contender::Engine;
+    use crate::scenario::{ROUTES, Store};
 
     #[test]
     fn who_cannot_take_part_is_told_why() {
@@ -127,7 +146,10 @@ mod tests {
         assert!(why(Scenario::Publish(1_000), threads).contains("pool"));
         let hosted = Contender::Engine(Engine::MiniHttp);
         assert!(why(Scenario::Stream, hosted).contains("cannot stream"));
-        assert_eq!(why(Scenario::Routing, hosted), "");
+        assert_eq!(why(Scenario::Routing(ROUTES), hosted), "");
+        let upload = Scenario::Upload(Store::Disk, 1 << 20);
+        assert!(why(upload, Contender::Peer(Peer::Hyper)).contains("forms"));
+        assert_eq!(why(upload, green), "");
         assert!(why(Scenario::Idle(20_000), green).contains("descriptors"));
         assert_eq!(why(Scenario::KeepAlive, floor), "");
         let nginx = Contender::Peer(Peer::Nginx);

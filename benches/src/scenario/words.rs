@@ -2,7 +2,7 @@
 
 use super::{
     CHUNKED_BODY, CHUNKS, CLIENTS, DEPTH, FEW_CLIENTS, HOG_MS, MESSAGE, PIECE, PUBLISHES, ROUTES,
-    Scenario, TICK_MS,
+    SMALL_FILE, Scenario, Store, TICK_MS,
 };
 use crate::load::crowd::Form;
 
@@ -16,7 +16,12 @@ impl Scenario {
             Self::Pipelined => format!("Hello, pipelined by {DEPTH}"),
             Self::Headers => "Hello with a browser's 15 header fields".to_owned(),
             Self::Json => "JSON".to_owned(),
-            Self::Routing => format!("{ROUTES} routes with wildcards"),
+            Self::JsonIn => "JSON in and out".to_owned(),
+            Self::Routing(n) => format!("{n} routes with wildcards"),
+            Self::FormFields => "A form of five fields".to_owned(),
+            Self::FormFile => "A form with a small file".to_owned(),
+            Self::Upload(Store::Counter, n) => format!("An upload of {} MiB, counted", n >> 20),
+            Self::Upload(Store::Disk, n) => format!("An upload of {} MiB, to disk", n >> 20),
             Self::Post(n) => format!("POST, {} KiB echoed", n >> 10),
             Self::ChunkedIn => format!("A chunked body of {} KiB, echoed", CHUNKED_BODY >> 10),
             Self::Static(n) => format!("A file of {} KiB", n >> 10),
@@ -60,9 +65,39 @@ impl Scenario {
                 "{CLIENTS} connections; an object of one field is made and serialized for each \
                  request."
             ),
-            Self::Routing => format!(
-                "{CLIENTS} connections ask for /rNN/<id:int>/<name>, for all of {ROUTES} routes in \
+            Self::JsonIn => format!(
+                "{CLIENTS} connections; each sends an order of about a kilobyte, which is parsed \
+                 into a struct and added up; the sum is answered in JSON."
+            ),
+            Self::FormFields => format!(
+                "{CLIENTS} connections; each sends a URL-encoded form of five fields, which is \
+                 parsed into a struct; the answer holds something of each."
+            ),
+            Self::FormFile => format!(
+                "{CLIENTS} connections; each sends a multipart form of two fields and a file of \
+                 {SMALL_FILE} bytes, which is read whole; the answer is the length of each."
+            ),
+            Self::Upload(store, n) => {
+                let how = match store {
+                    Store::Counter => "counts its bytes",
+                    Store::Disk => "writes it to a file",
+                };
+                format!(
+                    "One client uploads a file of {} MiB (noise, as compressed pictures are) as a \
+                     multipart form; the handler takes it as a stream and {how}. \"grown by\" is \
+                     how far resident memory rose at most above what it was before, after an \
+                     upload of 1 MiB.",
+                    n >> 20
+                )
+            }
+            Self::Routing(n @ (0..=ROUTES)) => format!(
+                "{CLIENTS} connections ask for /rNN/<id:int>/<name>, for all of {n} routes in \
                  turn; the answer holds both wildcards."
+            ),
+            Self::Routing(n) => format!(
+                "{n} more routes of four forms (/api/v1/thingN, /api/v1/thingN/<id>, \
+                 /users/<user>/thingN, /users/<user>/thingN/<id>); {CLIENTS} connections ask for \
+                 all of them in turn; the answer holds the wildcards."
             ),
             Self::Post(n) => format!(
                 "{} connections; each sends {n} bytes and gets them back.",

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod sockets;
+mod web;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use greenway::green::{self, Event};
-use greenway::{App, Body, HttpError, Request, Response};
+use greenway::{App, Body, HttpError, Json, Request, Response, Server};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -43,7 +44,12 @@ fn main() {
         let body = request.body(MAX_ECHO)?;
         Ok::<_, HttpError>(octets(Body::full(body)))
     });
-    app.get("/json", |_: Request| json());
+    // TechEmpower's JSON test: an object is made and serialized for each request.
+    app.get("/json", |_: Request| {
+        Json(Message {
+            message: "Hello, World!",
+        })
+    });
     app.get("/stream", |request: Request| {
         let n = number(&request, "n")?.min(MAX_CHUNKS);
         let chunks = (0..n).map(|_| Bytes::from_static(CHUNK));
@@ -60,8 +66,9 @@ fn main() {
             Ok(())
         })))
     });
-    let files = std::env::var_os("BENCH_FILES").unwrap_or_default();
-    app.static_files("/file", PathBuf::from(files));
+    let files = PathBuf::from(std::env::var_os("BENCH_FILES").unwrap_or_default());
+    web::mount(&mut app, &files);
+    app.static_files("/file", files);
     app.get("/large", |_: Request| {
         octets(Body::full(Bytes::from_static(&LARGE)))
     });
@@ -77,7 +84,7 @@ fn main() {
     }
     news(&mut app);
     sockets::mount(&mut app);
-    greenway::serve(app);
+    Server::new(app).limit_request_body(web::MAX_UPLOAD).run();
 }
 
 fn number(request: &Request, name: &str) -> Result<u64, HttpError> {
@@ -101,16 +108,6 @@ fn tick() -> String {
 #[derive(Serialize)]
 struct Message {
     message: &'static str,
-}
-
-/// TechEmpower's JSON test: an object is made and serialized for each request.
-fn json() -> Result<Response, HttpError> {
-    let message = Message {
-        message: "Hello, World!",
-    };
-    let text = serde_json::to_vec(&message)
-        .map_err(|error| HttpError::new(500, format!("no JSON: {error}")))?;
-    Ok(Response::new(text).with_header("content-type", "application/json"))
 }
 
 /// Holds the CPU for so much CPU time of the calling thread, at most a second.

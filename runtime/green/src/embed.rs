@@ -11,7 +11,7 @@
 //! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`Held`] |
 //! | sockets of a worker | [`Stream`], [`Handle`], [`Listener`], [`Accepted`], [`accept_now`], [`IdlePoller`] |
 //! | files | [`read_file`], [`prepare_file`] |
-//! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`] |
+//! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`], [`send_with_more`] |
 //! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
 //! | stacks | [`Measure`], [`trim`] |
 //! | panics | [`discard`], [`panic_message`], [`is_starting`] |
@@ -36,8 +36,8 @@ pub use crate::scheduler::thread::{
 pub use crate::scheduler::timed_out::TimedOut;
 pub use crate::scheduler::worker::{Worker, current as current_worker};
 pub use crate::sys::{
-    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, share_one_heap,
-    take_over, unblock_signals, unsent,
+    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, send_with_more,
+    share_one_heap, take_over, unblock_signals, unsent,
 };
 pub use crate::task::local::end_of_work;
 pub use crate::task::spawn::{panic_message, spawn_on};

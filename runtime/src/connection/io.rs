@@ -382,6 +382,17 @@ impl<T: Transport> BufferedIo<T> {
     /// Sends all that is to go, and then what the kernel takes at once of `n` bytes of a file,
     /// from its position on. Whatever is in the way of more, the next write will find.
     pub(super) fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
+        if self.output.get() == Output::Open {
+            // A head is to leave in the packet of the file's first bytes.
+            let mut outgoing = self.outgoing.borrow_mut();
+            if !outgoing.is_empty()
+                && n > 0
+                && let Ok(taken) = self.stream.write_with_more(&outgoing)
+            {
+                self.write_pace.set(self.write_pace.get().gave(taken));
+                outgoing.drain(..taken);
+            }
+        }
         self.flush()?;
         let sent = self.stream.send_file(file, n).unwrap_or(0);
         self.write_pace.set(self.write_pace.get().gave(sent));

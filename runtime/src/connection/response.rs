@@ -453,16 +453,17 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     }
 
     fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
-        if self.writer.progress.plan.is_none() {
-            return Ok(0); // the head goes with a first chunk, which shows that there is one
-        }
         let mut sent = 0;
         take_turn();
-        while sent < length {
+        loop {
             // Sending from a file waits for the disk in the kernel, with all of this worker.
-            prepare_file(file, (length - sent).min(PIECE_BYTES) as usize); // which fits
+            let readable = prepare_file(file, (length - sent).min(PIECE_BYTES) as usize); // which fits
+            if !readable && self.writer.progress.plan.is_none() {
+                return Ok(0); // before the head has gone, reading can fail with an answer
+            }
             let mut piece = 0;
             self.undisturbed(|stream| {
+                stream.start();
                 piece = stream.writer.send_piece(file, length - sent)?;
                 Ok(())
             })?;
@@ -470,6 +471,9 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
                 break;
             }
             sent += piece;
+            if sent >= length {
+                break;
+            }
             yield_now();
         }
         Ok(sent)

@@ -1,6 +1,6 @@
 //! What a connection needs of a socket, so that it can be tested without one.
 
-use crate::green::embed::{Handle, Stream, send_file, unsent};
+use crate::green::embed::{Handle, Stream, send_file, send_with_more, unsent};
 use socket2::SockRef;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -26,6 +26,10 @@ pub(crate) trait Transport: 'static {
     /// As `write`, without waiting: `WouldBlock` if there is no room.
     fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Writes up to `n` bytes of a file, from its position on, without waiting.
+    /// As [`write_now`](Self::write_now), of bytes that are to leave with what follows them.
+    fn write_with_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_now(&[IoSlice::new(bytes)])
+    }
     fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
         let _no_socket = (file, n);
         Err(io::ErrorKind::Unsupported.into())
@@ -63,6 +67,9 @@ impl Transport for Stream {
     }
     fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         Self::write_now(self, bufs)
+    }
+    fn write_with_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        send_with_more(self.std().as_fd(), bytes)
     }
     fn send_file(&self, file: &File, n: usize) -> io::Result<usize> {
         send_file(self.std().as_fd(), file.as_fd(), n)

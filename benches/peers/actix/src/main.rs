@@ -5,7 +5,7 @@ use std::io;
 
 use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use peer_common::{Ask, Message, Waiting};
+use peer_common::{Ask, Message, Order, Profile, Waiting};
 use tokio::sync::Notify;
 
 /// Waked by `/publish`, whichever worker the waiting handler is on.
@@ -80,6 +80,14 @@ fn routes(app: &mut ServiceConfig) {
         .route("/ticks", web::get().to(with_number))
         .service(actix_files::Files::new("/file", peer_common::files()))
         .route("/json", web::get().to(async || web::Json(Message::HELLO)))
+        .route(
+            "/order",
+            web::post().to(async |order: web::Json<Order>| web::Json(order.into_inner().receipt())),
+        )
+        .route(
+            "/form",
+            web::post().to(async |form: web::Form<Profile>| form.summary()),
+        )
         .route("/echo", web::post().to(async |body: Bytes| octets(body)))
         .route(
             "/large",
@@ -96,6 +104,19 @@ fn routes(app: &mut ServiceConfig) {
             &format!("/r{index:02}/{{id}}/{{name}}"),
             web::get().to(named),
         );
+    }
+    if peer_common::has_many_routes() {
+        for (rule, wildcards) in peer_common::many_rules('{', '}') {
+            let route = match wildcards {
+                0 => web::get().to(hello),
+                1 => web::get().to(async |path: web::Path<String>| path.into_inner()),
+                _ => web::get().to(async |path: web::Path<(String, String)>| {
+                    let (user, id) = path.into_inner();
+                    format!("{user} {id}")
+                }),
+            };
+            app.route(&rule, route);
+        }
     }
 }
 

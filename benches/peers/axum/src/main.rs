@@ -1,6 +1,7 @@
 //! Peer: axum on tokio's multi-thread runtime, `axum::serve` with `TCP_NODELAY`, as
 //! its docs and examples have it.
 
+mod forms;
 mod sockets;
 
 use std::convert::Infallible;
@@ -14,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
-use peer_common::{Ask, Message, Waiting};
+use peer_common::{Ask, Message, Order, Waiting};
 use tokio::sync::Notify;
 use tower_http::services::ServeDir;
 
@@ -74,6 +75,11 @@ fn app() -> Router {
         .route("/ticks", get(with_number))
         .nest_service("/file", ServeDir::new(peer_common::files()))
         .merge(sockets::routes())
+        .merge(forms::routes())
+        .route(
+            "/order",
+            post(async |Json(order): Json<Order>| Json(order.receipt())),
+        )
         .route("/json", get(async || Json(Message::HELLO)))
         .route("/echo", post(async |body: Bytes| (OCTETS, body)))
         .route("/large", get(async || (OCTETS, &peer_common::LARGE[..])))
@@ -84,10 +90,27 @@ fn app() -> Router {
         let named = async |Path((id, name)): Path<(i64, String)>| format!("{id} {name}");
         router = router.route(&format!("/r{index:02}/{{id}}/{{name}}"), get(named));
     }
+    if peer_common::has_many_routes() {
+        router = many_routes(router);
+    }
     // As its docs advise: without this, each connection would get a copy of all routes.
     router
         .layer(DefaultBodyLimit::max(peer_common::MAX_ECHO))
         .with_state(())
+}
+
+fn many_routes(mut router: Router) -> Router {
+    for (rule, wildcards) in peer_common::many_rules('{', '}') {
+        router = match wildcards {
+            0 => router.route(&rule, get(hello)),
+            1 => router.route(&rule, get(async |Path(one): Path<String>| one)),
+            _ => {
+                let both = async |Path((user, id)): Path<(String, String)>| format!("{user} {id}");
+                router.route(&rule, get(both))
+            }
+        };
+    }
+    router
 }
 
 fn main() -> io::Result<()> {

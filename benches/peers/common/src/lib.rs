@@ -17,6 +17,12 @@
 //! | `GET /file/NAME` | that file of [`files`], in servers that have files |
 //! | `GET /poll` | [`HELLO`] after the next `GET /publish`; `GET /waiting` counts them |
 //! | `GET /rNN/<id>/<name>` | id and name; [`ROUTES`] routes, in servers that have a router |
+//! | `GET` of [`many_rules`] | what the wildcards matched; only if [`has_many_routes`] |
+//! | `POST /order` | an [`Order`] in JSON, answered with its [`Receipt`] |
+//! | `POST /form` | a URL-encoded [`Profile`], answered with [`Profile::summary`] |
+//! | `POST /upload` | a multipart form of a [`Profile`]'s `name` and `note` and of a small file, read whole; the length of each |
+//! | `POST /upload/count` | the file of a multipart form as a stream: its length |
+//! | `POST /upload/disk` | the same, written to a file of its own below [`files`], which is removed again |
 //! | `GET /ws` | a WebSocket whose messages are echoed, in servers that have them |
 //! | `GET /room` | one that hears of each `GET /room/publish` with [`tick`]; `GET /room/members` counts them |
 
@@ -26,7 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The body of every answer: 13 bytes.
 pub const HELLO: &str = "Hello, World!";
@@ -48,6 +54,9 @@ pub static LARGE: [u8; 256 << 10] = [b'x'; 256 << 10];
 
 /// Routes with wildcards.
 pub const ROUTES: usize = 100;
+
+/// Largest upload that is streamed.
+pub const MAX_UPLOAD: u64 = 2 << 30;
 
 /// What the command line asked for.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +134,8 @@ pub enum Ask {
     Json,
     /// `/echo`.
     Echo,
+    /// `/order`.
+    Order,
     /// `/stream?n=N`, at most [`MAX_CHUNKS`].
     Stream(u64),
     /// `/ticks?n=N&ms=M`: how many, and the pause before each.
@@ -147,6 +158,7 @@ pub fn ask(target: &str) -> Ask {
         "/" => Ask::Hello,
         "/json" => Ask::Json,
         "/echo" => Ask::Echo,
+        "/order" => Ask::Order,
         "/large" => Ask::Large,
         "/poll" => Ask::Poll,
         "/publish" => Ask::Publish,
@@ -205,6 +217,101 @@ impl Message {
 pub fn json() -> Vec<u8> {
     // An object of one string has nothing that JSON cannot say.
     serde_json::to_vec(&Message::HELLO).expect("a string can be serialized")
+}
+
+/// Whether a thousand more routes are wanted ([`many_rules`]): they cost memory, and time at the
+/// start, that other scenarios are not to see.
+#[must_use]
+pub fn has_many_routes() -> bool {
+    std::env::var_os("BENCH_MANY_ROUTES").is_some()
+}
+
+/// A thousand rules that share their beginnings, as those of large interfaces do; wildcards stand
+/// between `open` and `close`. With each rule comes the number of its wildcards.
+pub fn many_rules(open: char, close: char) -> impl Iterator<Item = (String, usize)> {
+    let wild = move |name: &str| format!("{open}{name}{close}");
+    (0..250).flat_map(move |n| {
+        [
+            (format!("/api/v1/thing{n}"), 0),
+            (format!("/api/v1/thing{n}/{}", wild("id")), 1),
+            (format!("/users/{}/thing{n}", wild("user")), 1),
+            (
+                format!("/users/{}/thing{n}/{}", wild("user"), wild("id")),
+                2,
+            ),
+        ]
+    })
+}
+
+/// What a client orders: about a kilobyte of JSON.
+#[derive(Debug, Deserialize)]
+pub struct Order {
+    /// Who.
+    pub customer: String,
+    /// What.
+    pub items: Vec<Item>,
+    /// Anything else; may be absent.
+    pub note: Option<String>,
+}
+
+/// A line of an [`Order`].
+#[derive(Debug, Deserialize)]
+pub struct Item {
+    /// What it is called.
+    pub name: String,
+    /// How many.
+    pub count: u32,
+    /// In cents, each.
+    pub price: u32,
+}
+
+/// The answer to an [`Order`].
+#[derive(Debug, Serialize)]
+pub struct Receipt {
+    /// Who.
+    pub customer: String,
+    /// How many pieces.
+    pub pieces: u32,
+    /// In cents, all together.
+    pub total: u64,
+}
+
+impl Order {
+    /// Adds it up.
+    #[must_use]
+    pub fn receipt(self) -> Receipt {
+        let price = |item: &Item| u64::from(item.count) * u64::from(item.price);
+        Receipt {
+            pieces: self.items.iter().map(|item| item.count).sum(),
+            total: self.items.iter().map(price).sum(),
+            customer: self.customer,
+        }
+    }
+}
+
+/// A form of five fields.
+#[derive(Debug, Deserialize)]
+pub struct Profile {
+    /// First and last name.
+    pub name: String,
+    /// Where letters go.
+    pub email: String,
+    /// Where it lives.
+    pub city: String,
+    /// In years.
+    pub age: u8,
+    /// Some lines of text.
+    pub note: String,
+}
+
+impl Profile {
+    /// What is answered: a field, a number and the length of all text.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let texts = [&self.name, &self.email, &self.city, &self.note];
+        let length: usize = texts.iter().map(|text| text.len()).sum();
+        format!("{} {} {length}", self.name, self.age)
+    }
 }
 
 /// Holds the CPU for so much CPU time of the calling thread, at most a second.
@@ -305,6 +412,21 @@ mod tests {
     #[test]
     fn the_message_is_techempowers() {
         assert_eq!(json(), br#"{"message":"Hello, World!"}"#);
+    }
+
+    #[test]
+    fn there_are_a_thousand_rules() {
+        let rules: Vec<_> = many_rules('<', '>').collect();
+        assert_eq!(rules.len(), 1_000);
+        assert_eq!(rules[999], ("/users/<user>/thing249/<id>".to_owned(), 2));
+    }
+
+    #[test]
+    fn orders_are_added_up() {
+        let order = r#"{"customer": "Ada", "items": [{"name": "a", "count": 2, "price": 150}]}"#;
+        let order: Order = serde_json::from_str(order).unwrap();
+        let receipt = serde_json::to_string(&order.receipt()).unwrap();
+        assert_eq!(receipt, r#"{"customer":"Ada","pieces":2,"total":300}"#);
     }
 
     #[test]

@@ -18,9 +18,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use peer_common::{Ask, Waiting};
+use peer_common::{Ask, Order, Waiting};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::sync::Notify;
 
@@ -61,6 +61,20 @@ fn chunk(_: u64) -> Chunk {
     Ok(Frame::data(Bytes::from_static(peer_common::CHUNK)))
 }
 
+async fn order(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
+    let body = request.into_body().collect().await?.to_bytes();
+    let answer =
+        serde_json::from_slice(&body).and_then(|order: Order| serde_json::to_vec(&order.receipt()));
+    Ok(match answer {
+        Ok(receipt) => full(JSON, receipt),
+        Err(error) => {
+            let mut answer = full(PLAIN, error.to_string());
+            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            answer
+        }
+    })
+}
+
 async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
     let target = request
         .uri()
@@ -80,6 +94,7 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, hyper::Error> {
             let body = StreamBody::new(futures_util::stream::iter(chunks));
             return Ok(streamed(Either::Left(body)));
         }
+        Ask::Order => return order(request).await,
         Ask::Ticks(n, pause) => {
             return Ok(streamed(Either::Right(StreamBody::new(ticks(n, pause)))));
         }

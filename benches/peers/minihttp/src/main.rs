@@ -53,8 +53,8 @@ impl HttpService for Hello {
                 response.body_vec(Waiting::count().to_string().into_bytes());
                 return Ok(());
             }
-            // It cannot stream.
-            Ask::Hello | Ask::Stream(_) | Ask::Ticks(..) => {}
+            // It cannot stream, and nobody asks it for more.
+            Ask::Hello | Ask::Order | Ask::Stream(_) | Ask::Ticks(..) => {}
         }
         response
             .header("Content-Type: text/plain")

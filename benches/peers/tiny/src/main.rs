@@ -51,7 +51,7 @@ fn answer(mut request: Request, plain: &Header) -> io::Result<()> {
             let file = File::open(peer_common::files().join(name))?;
             return request.respond(Response::from_file(file));
         }
-        Ask::Hello | Ask::Ticks(..) | Ask::Poll | Ask::Publish | Ask::Waiting => {}
+        Ask::Hello | Ask::Order | Ask::Ticks(..) | Ask::Poll | Ask::Publish | Ask::Waiting => {}
     }
     request.respond(Response::from_string(peer_common::HELLO).with_header(plain.clone()))
 }

@@ -11,6 +11,7 @@ pub use epoll::PeerEpoll;
 pub(crate) use epoll::{Epoll, Events};
 pub use poll::{PeerNews, peer_news};
 pub(crate) use poll::{is_ready, poll};
+pub use transfer::send_with_more;
 pub(crate) use transfer::{
     peek, receive, receive_from, receive_vectored, send, send_to, send_vectored,
 };

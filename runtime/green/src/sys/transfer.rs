@@ -16,6 +16,15 @@ pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     SockRef::from(socket).send_with_flags(buf, FLAGS)
 }
 
+/// Sends what the kernel takes at once of `buf`, to leave with what follows it: the start of a
+/// packet, that waits for a moment if nothing does.
+///
+/// # Errors
+/// `WouldBlock` when the socket takes nothing now; whatever else the kernel reports.
+pub fn send_with_more(socket: impl AsFd, buf: &[u8]) -> io::Result<usize> {
+    SockRef::from(&socket).send_with_flags(buf, FLAGS | libc::MSG_MORE)
+}
+
 pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     // More than the kernel takes at once would be an error.
     let most = bufs.len().min(1024);

@@ -198,7 +198,7 @@ fn files_of_std_are_read_with_and_without_the_cache() {
                 rustix::fs::fadvise(&file, 0, None, forget).unwrap();
             }
             file.seek(SeekFrom::Start(0)).unwrap();
-            prepare_file(&file, 200_000);
+            assert!(prepare_file(&file, 200_000));
             assert_eq!(file.stream_position().unwrap(), 0);
             let mut read = Vec::new();
             let mut piece = [0; 70_000];
@@ -212,9 +212,9 @@ fn files_of_std_are_read_with_and_without_the_cache() {
             assert!(read == bytes, "cached: {cached}");
         }
         // There is nothing to prepare: behind the end, of no length, of what is no file.
-        prepare_file(&file, 1000);
-        prepare_file(&file, 0);
-        prepare_file(&std::fs::File::open(&dir.0).unwrap(), 1000);
+        assert!(!prepare_file(&file, 1000));
+        assert!(!prepare_file(&file, 0));
+        assert!(!prepare_file(&std::fs::File::open(&dir.0).unwrap(), 1000));
         let directory = std::fs::File::open(&dir.0).unwrap();
         let error = read_file(&directory, &mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::IsADirectory);

@@ -37,28 +37,31 @@ pub fn read_from(file: &File, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Gets the next `n` bytes of a file into the kernel's cache, if they are not there, so that
-/// sending them does not wait for the disk. What cannot be read, sending will find out about.
-pub fn prepare(file: &File, n: usize) {
-    if !is_green() {
-        return;
-    }
+/// sending them does not wait for the disk. Gives whether the first of them was read, so that there
+/// is something to send; what cannot be read further on, sending will find out about.
+pub fn prepare(file: &File, n: usize) -> bool {
     let mut position = file;
     let Ok(start) = position.stream_position() else {
-        return;
+        return false;
     };
+    if !is_green() {
+        return n > 0 && rustix::io::pread(file, &mut [0], start) == Ok(1);
+    }
     let probes = (0..n).step_by(STRIDE).chain(n.checked_sub(1));
+    let mut readable = false;
     for offset in probes {
         match at_once(file, &mut [0], start + offset as u64) {
-            Ok(0) => return, // beyond the end
-            Ok(_) => {}
+            Ok(0) => break, // beyond the end
+            Ok(_) => readable = true,
             Err(error) if waits(file, error) => {
                 // What is there already is read once more: it is seldom, and costs no wait.
                 let from = start + offset as u64;
-                return fetch(file, from, n - offset);
+                return fetch(file, from, n - offset) || readable;
             }
-            Err(_) => return,
+            Err(_) => break,
         }
     }
+    readable
 }
 
 fn at_once(file: &File, buf: &mut [u8], at: u64) -> Result<usize, Errno> {
@@ -96,9 +99,12 @@ fn read_elsewhere(file: &File, buf: &mut [u8]) -> io::Result<usize> {
     Ok(bytes.len())
 }
 
+/// Reads so many bytes, to have them in the cache; whether there was any.
 #[cold]
-fn fetch(file: &File, from: u64, n: usize) {
-    let Ok(there) = file.try_clone() else { return };
+fn fetch(file: &File, from: u64, n: usize) -> bool {
+    let Ok(there) = file.try_clone() else {
+        return false;
+    };
     unblock(move || {
         let mut bytes = [0; 16 * 1024];
         let end = from + n as u64;
@@ -107,11 +113,12 @@ fn fetch(file: &File, from: u64, n: usize) {
             // At most the size of the buffer, so it fits.
             let piece = (end - at).min(bytes.len() as u64) as usize;
             match rustix::io::pread(&there, &mut bytes[..piece], at) {
-                Ok(0) => return,
+                Ok(0) => break,
                 Ok(read) => at += read as u64,
                 Err(Errno::INTR) => {}
-                Err(_) => return,
+                Err(_) => break,
             }
         }
-    });
+        at > from
+    })
 }
