@@ -30,7 +30,7 @@ use super::awaited::{Awaited, WaitNote};
 use super::interrupt::Interrupt;
 use crate::platform::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::platform::sync::{Arc, Mutex, OnceLock, Weak};
-use crate::platform::{Coroutine, Duration, Instant, OwnedFd, WaitIoWaker, thread};
+use crate::platform::{Coroutine, Duration, Instant, NoWait, OwnedFd, WaitIoWaker, thread};
 use crate::scheduler::home_cell::HomeCell;
 use crate::scheduler::task_context::TaskContext;
 use crate::scheduler::timer;
@@ -223,6 +223,7 @@ impl Thread {
 
     /// The part of [`wake`](Self::wake) that runs on the home worker.
     pub(crate) fn deliver(&self, here: Here) {
+        let _no_wait = NoWait::begin();
         let own = self.own_at(here);
         self.posted.store(false, Ordering::Release);
         if !self.token.swap(true, Ordering::AcqRel)
