@@ -14,7 +14,7 @@
 //! | names | [`name_threads`] |
 //! | files | [`read_file`], [`prepare_file`] |
 //! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`] |
-//! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
+//! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`], [`describe_waits`] |
 //! | stacks | [`Measure`], [`trim`] |
 //! | panics | [`discard`], [`panic_message`], [`is_starting`] |
 //! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`unblock_signals`], [`Count`], [`RateLimit`] |
@@ -25,6 +25,7 @@ pub use crate::net::dns::name_threads;
 pub use crate::net::handle::Handle;
 pub use crate::net::idle_poller::IdlePoller;
 pub use crate::net::{Accepted, Listener, Stream, accept_now};
+pub use crate::observe::task_dump::describe_waits;
 pub use crate::os::fs::cached::{prepare as prepare_file, read_from as read_file};
 pub use crate::runtime::{at_worker_start, least_loaded, workers};
 pub use crate::scheduler::coroutines::is_starting;

@@ -92,7 +92,11 @@ pub(crate) fn wait(fd: c_int, what: For, deadline: Option<Instant>) -> Result<()
         Awaited::Other(what.call),
         deadline,
         Io::Poll(borrowed, what.interest),
-        |_| std::mem::replace(&mut looked, true).then_some(()),
+        |_| {
+            // The caller has just tried. Woken for nothing, it goes on waiting.
+            let came_back = std::mem::replace(&mut looked, true);
+            (came_back && (!place.is_open() || is_ready(fd, what.interest))).then_some(())
+        },
     );
     if !place.is_open() {
         return Err(Errno(libc::EBADF));

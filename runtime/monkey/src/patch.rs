@@ -1,7 +1,7 @@
 //! Which calls are patched, and whether the caller is one for whom that counts.
 
-use crate::{locks, original};
-use greenway_green::embed::{can_wait, current};
+use crate::{locks, original, waits};
+use greenway_green::embed::{can_wait, current, describe_waits};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::fmt;
@@ -98,10 +98,11 @@ pub fn patch_all() {
 /// waited for by the whole worker. So take locks along, or be sure of what waits.
 pub fn patch(what: Patch) {
     original::find_all();
+    describe_waits(|thread| waits::describe(thread).or_else(|| locks::describe(thread)));
+    PATCHED.fetch_or(what.0, Ordering::SeqCst);
     if what.0 & Patch::LOCKS.0 != 0 {
         locks::prepare();
     }
-    PATCHED.fetch_or(what.0, Ordering::SeqCst);
 }
 
 /// Patches [`Patch::SOCKETS`]: gevent's name.

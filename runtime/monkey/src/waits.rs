@@ -9,7 +9,9 @@
 
 use greenway_green::embed::{Thread, lock};
 use libc::c_int;
+use socket2::{SockAddr, SockRef};
 use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -81,12 +83,39 @@ pub(crate) fn closing(fd: c_int) {
     }
 }
 
-/// What a thread waits for, if it is a descriptor.
-pub(crate) fn descriptor_of(thread: u64) -> Option<c_int> {
-    SHARDS.iter().find_map(|shard| {
+/// The descriptors that a thread waits for, for people.
+pub(crate) fn describe(thread: &Thread) -> Option<String> {
+    let mut fds = Vec::new();
+    for shard in &*SHARDS {
         let waiters = lock(shard);
-        let mut all = waiters.iter();
-        all.find(|(_, waiters)| waiters.iter().any(|(waiter, _)| *waiter == thread))
-            .map(|(fd, _)| *fd)
-    })
+        let its =
+            |waiters: &Vec<(u64, _)>| waiters.iter().any(|(waiter, _)| *waiter == thread.id());
+        fds.extend(
+            waiters
+                .iter()
+                .filter(|(_, waiters)| its(waiters))
+                .map(|(fd, _)| *fd),
+        );
+    }
+    fds.sort_unstable();
+    match *fds {
+        [] => None,
+        [fd] => Some(format!("of {}", name(fd))),
+        [fd, ..] => Some(format!("of {} and {} others", name(fd), fds.len() - 1)),
+    }
+}
+
+/// The peer of a socket that has one, or where it listens; its number for anything else.
+fn name(fd: c_int) -> String {
+    // SAFETY: it was open a moment ago. If it is closed meanwhile the calls fail, or tell of another one.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let socket = SockRef::from(&fd);
+    let socket_name = |addr: SockAddr| match (addr.as_socket(), addr.as_pathname()) {
+        (Some(addr), _) => Some(addr.to_string()),
+        (None, Some(path)) => Some(path.display().to_string()),
+        (None, None) => None,
+    };
+    let peer = socket.peer_addr().ok().and_then(socket_name);
+    peer.or_else(|| socket.local_addr().ok().and_then(socket_name))
+        .unwrap_or_else(|| format!("descriptor {}", fd.as_raw_fd()))
 }

@@ -1,7 +1,7 @@
 //! Sleeping, sockets and locks of std.
 
 use greenway::green::{self, spawn};
-use greenway::monkey;
+use greenway_monkey_tests::begin;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn a_thousand_sleep_at_once() {
-    monkey::patch_all();
+    begin();
     let start = Instant::now();
     let sleepers: Vec<_> = (0..1000)
         .map(|_| spawn(|| thread::sleep(Duration::from_millis(500))))
@@ -18,13 +18,17 @@ fn a_thousand_sleep_at_once() {
     for sleeper in sleepers {
         sleeper.join().unwrap();
     }
-    assert!(start.elapsed() < Duration::from_secs(100), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(100),
+        "{:?}",
+        start.elapsed()
+    );
     assert!(start.elapsed() >= Duration::from_millis(500));
 }
 
 #[test]
 fn sockets_of_std() {
-    monkey::patch_all();
+    begin();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let server = spawn(move || {
@@ -58,7 +62,7 @@ fn sockets_of_std() {
 
 #[test]
 fn locks_of_std() {
-    monkey::patch_all();
+    begin();
     let shared = Arc::new((Mutex::new(0), Condvar::new()));
     let threads: Vec<_> = (0..50)
         .map(|_| {
@@ -85,7 +89,7 @@ fn locks_of_std() {
 
 #[test]
 fn channels_towards_os_threads() {
-    monkey::patch_all();
+    begin();
     let receivers: Vec<_> = (0..50)
         .map(|_| {
             let (send, receive) = std::sync::mpsc::sync_channel::<u32>(1);
@@ -101,7 +105,7 @@ fn channels_towards_os_threads() {
 
 #[test]
 fn a_kill_ends_what_waits() {
-    monkey::patch_all();
+    begin();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let reader = spawn(move || {

@@ -41,22 +41,22 @@ fn until_any(
         [(fd, interest)] => Io::Poll(*fd, *interest),
         _ => Io::PollAny(&borrowed),
     };
-    loop {
-        let mut looked = false;
-        let ended = wait_quietly(Awaited::Other(call), deadline, io, |_| {
-            std::mem::replace(&mut looked, true).then_some(())
-        });
+    let mut looked = false;
+    let ended = wait_quietly(Awaited::Other(call), deadline, io, |_| {
+        if !std::mem::replace(&mut looked, true) {
+            return None; // the caller has just looked
+        }
+        if !places.iter().all(Place::is_open) {
+            return Some(errno::fail(libc::EBADF));
+        }
         let result = look();
-        if result != 0 {
-            return result;
-        }
-        match ended {
-            Ok(()) if places.iter().all(Place::is_open) => {}
-            Ok(()) => return errno::fail(libc::EBADF),
-            Err(Ended::TimedOut) => return 0,
-            // Who is interrupted in `poll` asks again, and would find that nothing has come.
-            Err(Ended::Interrupted) => return errno::fail(libc::EINTR),
-        }
+        (result != 0).then_some(result)
+    });
+    match ended {
+        Ok(result) => result,
+        Err(Ended::TimedOut) => 0,
+        // Who is interrupted in `poll` asks again, and would find that nothing has come.
+        Err(Ended::Interrupted) => errno::fail(libc::EINTR),
     }
 }
 

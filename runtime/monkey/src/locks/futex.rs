@@ -4,8 +4,8 @@
 //! call; here it takes as many as any of them has, of which a shorter call's last ones mean nothing and
 //! are passed on.
 
-use super::parking;
 use super::table::{self, Outcome};
+use super::{parking, suspects};
 use crate::calls::instant_of;
 use crate::descriptor::Errno;
 use crate::patch::{Patch, counts, is_patched};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// The kinds of wake that a plain wait takes: all.
 const ANY: u32 = u32::MAX;
+
+/// What a mutex of std's holds that is locked and waited for.
+const CONTENDED: u32 = 2;
 
 /// A word that other processes may change as well is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -70,7 +73,11 @@ unsafe fn futex(a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long
             let takes = if absolute { f as u32 } else { ANY };
             // SAFETY: the caller's word, aligned and atomic, lives over the call.
             let word = unsafe { AtomicU32::from_ptr(address as *mut u32) };
-            wait(word, c as u32, takes, deadline, private)
+            let expected = c as u32;
+            if plain == libc::FUTEX_WAIT && expected == 1 {
+                suspects::parking_lot(address);
+            }
+            wait(word, expected, takes, deadline, private)
         }
         libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET => {
             if table::is_empty() {
@@ -142,8 +149,13 @@ fn wait(
     take_turn_quietly();
     let address = word.as_ptr() as usize;
     let holds = || word.load(Ordering::SeqCst) == expected;
+    let mut told = expected != CONTENDED;
     loop {
-        let look = (!private).then(|| deadline_in(LOOK_AGAIN)).flatten();
+        let look = match private {
+            true if told => None,
+            true => deadline_in(suspects::LONG),
+            false => deadline_in(LOOK_AGAIN),
+        };
         let until = look.into_iter().chain(deadline).min();
         return match table::wait("futex", address, takes, until, holds) {
             // One who is to end wakes for no reason, as it may: a lock that it waits for is looked at
@@ -153,7 +165,13 @@ fn wait(
             Outcome::TimedOut if deadline.is_some_and(|at| at <= Instant::now()) => {
                 errno::fail(libc::ETIMEDOUT)
             }
-            Outcome::TimedOut if holds() => continue,
+            Outcome::TimedOut if holds() => {
+                if private && !told {
+                    told = true;
+                    suspects::held_lock(address);
+                }
+                continue;
+            }
             Outcome::TimedOut => 0,
         };
     }

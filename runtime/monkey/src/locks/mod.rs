@@ -7,8 +7,11 @@ mod mutexes;
 mod parking;
 mod rwlocks;
 mod semaphores;
+mod suspects;
 mod table;
 mod timed;
+
+pub(crate) use table::describe;
 
 /// What has to be known before locks are patched.
 pub(crate) fn prepare() {

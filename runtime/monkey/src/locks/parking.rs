@@ -15,6 +15,7 @@
 //! two green threads of one worker at both ends of such a channel never wake one another. That is told in
 //! the log.
 
+use super::suspects;
 use crate::errno;
 use greenway_green::Awaited;
 use greenway_green::embed::{Ended, Io, Thread, at_worker_start, current, wait_quietly};
@@ -37,9 +38,6 @@ const LAST: Duration = Duration::from_millis(5);
 
 /// So many green threads of a worker may be parked before they look less often.
 const A_FEW: usize = 64;
-
-/// After so long it is said what may be wrong.
-const SUSPICIOUS: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// The OS thread is being asked for the address of its word.
@@ -117,7 +115,9 @@ pub(super) fn park(word: &AtomicU32, deadline: Option<Instant>) -> c_long {
     }
     if ended == Err(Ended::TimedOut) {
         remember(number, begun);
-        suspect(begun, &me.thread);
+        if begun.elapsed() >= suspects::LONG {
+            suspects::parked(&me.thread);
+        }
     }
     // Whoever comes back without a token would park again at once, in user space, for ever.
     word.store(NOTIFIED, Ordering::SeqCst);
@@ -147,23 +147,5 @@ fn remember(number: u64, begun: Instant) {
             came_back.clear();
         }
         came_back.insert(number, begun);
-    });
-}
-
-/// Says once what may be wrong with one that has been parked for long.
-fn suspect(begun: Instant, thread: &Thread) {
-    static TOLD: std::sync::Once = std::sync::Once::new();
-    if begun.elapsed() < SUSPICIOUS || TOLD.is_completed() {
-        return;
-    }
-    TOLD.call_once(|| {
-        let worker = thread.home().map_or(0, |home| home.index());
-        log::warn!(
-            "{thread:?} has been parked for more than a second, by `thread::park` or a channel of \
-             std's or crossbeam's. OS threads and green threads of other workers wake it. If it \
-             waits at such a channel for a green thread of its own worker ({worker}), it waits for \
-             ever: these channels wake nobody of their own OS thread. Use `green::Queue` or \
-             `green::Channel` there. This is said once."
-        );
     });
 }

@@ -22,7 +22,15 @@ struct Waiter {
     woken: AtomicBool,
 }
 
-type Waiters = HashMap<usize, VecDeque<Arc<Waiter>>>;
+/// Those who wait at one address.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Arc<Waiter>>,
+    /// Who was woken last while others waited on: if it is a lock, that one is likely to have it.
+    last_woken: Option<u64>,
+}
+
+type Waiters = HashMap<usize, Line>;
 
 static SHARDS: LazyLock<[Mutex<Waiters>; 64]> =
     LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
@@ -81,8 +89,8 @@ impl Place {
             COUNT.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
-        let waiters = shard.entry(address).or_default();
-        waiters.push_back(waiter.clone());
+        let line = shard.entry(address).or_default();
+        line.waiting.push_back(waiter.clone());
         drop(shard);
         Some(Self { address, waiter })
     }
@@ -105,9 +113,10 @@ impl Place {
     /// Takes itself out. False if somebody has done so already.
     fn leave(&self) -> bool {
         let mut shard = lock(shard(self.address));
-        let Some(waiters) = shard.get_mut(&self.address) else {
+        let Some(line) = shard.get_mut(&self.address) else {
             return false;
         };
+        let waiters = &mut line.waiting;
         let place = waiters
             .iter()
             .position(|waiter| Arc::ptr_eq(waiter, &self.waiter));
@@ -145,7 +154,8 @@ pub(super) fn wake(address: usize, most: usize, kind: u32) -> usize {
     }
     let mut woken = Vec::new();
     let mut shard = lock(shard(address));
-    if let Some(waiters) = shard.get_mut(&address) {
+    if let Some(line) = shard.get_mut(&address) {
+        let waiters = &mut line.waiting;
         let mut at = 0;
         while woken.len() < most && at < waiters.len() {
             if waiters[at].takes & kind == 0 {
@@ -154,7 +164,10 @@ pub(super) fn wake(address: usize, most: usize, kind: u32) -> usize {
             }
             woken.extend(waiters.remove(at));
         }
-        if waiters.is_empty() {
+        if let Some(last) = woken.last() {
+            line.last_woken = last.thread.number();
+        }
+        if line.waiting.is_empty() {
             shard.remove(&address);
         }
     }
@@ -168,19 +181,37 @@ pub(super) fn wake(address: usize, most: usize, kind: u32) -> usize {
     woken.len()
 }
 
-/// The address at which a thread waits, by its number.
-pub(super) fn address_of(thread: u64) -> Option<usize> {
+/// What a thread waits at, for people.
+pub(crate) fn describe(thread: &Thread) -> Option<String> {
     SHARDS.iter().find_map(|shard| {
-        let waiters = lock(shard);
-        let mut all = waiters.iter();
-        all.find(|(_, waiters)| waiters.iter().any(|waiter| waiter.thread.id() == thread))
-            .map(|(address, _)| *address)
+        let shard = lock(shard);
+        let mut lines = shard.iter();
+        let is_it = |waiter: &Arc<Waiter>| waiter.thread.id() == thread.id();
+        let (address, line) = lines.find(|(_, line)| line.waiting.iter().any(is_it))?;
+        let mut text = format!("at {address:#x}");
+        if let Some(last) = line.last_woken {
+            text += &format!(", last given to #{last}");
+        }
+        match line.waiting.len() - 1 {
+            0 => {}
+            others => text += &format!(", with {others} others"),
+        }
+        Some(text)
     })
 }
 
-/// Those who wait at an address.
-pub(super) fn threads_at(address: usize) -> Vec<Arc<Thread>> {
+/// Numbers of other green threads of the caller's worker that wait at an address.
+pub(super) fn neighbours_at(address: usize) -> Vec<u64> {
+    let me = current();
     let shard = lock(shard(address));
-    let waiters = shard.get(&address).into_iter().flatten();
-    waiters.map(|waiter| waiter.thread.clone()).collect()
+    let waiting = shard
+        .get(&address)
+        .into_iter()
+        .flat_map(|line| &line.waiting);
+    let home = |thread: &Thread| thread.home().map(|home| home.index());
+    let neighbours =
+        waiting.filter(|waiter| waiter.thread.id() != me.id() && home(&waiter.thread) == home(&me));
+    neighbours
+        .filter_map(|waiter| waiter.thread.number())
+        .collect()
 }

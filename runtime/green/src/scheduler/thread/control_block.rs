@@ -266,6 +266,11 @@ impl Thread {
         self.identity.get().map(|identity| &**identity)
     }
 
+    /// The number of its greenlet, by which the dump and the log call it; `None` if it is none.
+    pub fn number(&self) -> Option<u64> {
+        self.identity().map(Identity::number)
+    }
+
     /// An address at the upper end of its stack; 0 if that is not known.
     pub(crate) fn anchor(&self) -> usize {
         self.anchor.load(Ordering::Relaxed)
