@@ -18,11 +18,16 @@
 
 #![forbid(unsafe_code)]
 
+// The tour has it in the chat and in the rooms, which are programs of their own as well.
+#[allow(clippy::duplicate_mod)]
+mod names;
+
 // ANCHOR: program
 use greenway::green::Queue;
 use greenway::{App, Html, HttpError, Request, Response};
+use names::Names;
 use serde_json::{Value, json};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,10 +39,12 @@ const MOST_WAITERS: usize = 20_000;
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 pub(crate) fn routes(app: &mut App) {
     let room = Arc::new(Room::new());
-    let for_posts = room.clone();
+    let (for_posts, names) = (room.clone(), Names::default());
     app.get("/chat", |_: Request| Html(include_str!("pages/chat.html")));
     app.get("/chat/messages", move |req: Request| poll(&room, &req));
-    app.post("/chat/messages", move |req: Request| post(&for_posts, req));
+    app.post("/chat/messages", move |req: Request| {
+        post(&for_posts, &names, req)
+    });
 }
 
 // ANCHOR: poll
@@ -218,11 +225,14 @@ fn now() -> u64 {
 /// Characters.
 const LONGEST_NAME: usize = 32;
 const LONGEST_TEXT: usize = 500;
+/// Bytes.
+const LONGEST_KEY: usize = 64;
 /// Bytes of a posted message: enough for the longest text with every character escaped.
 const LONGEST_POST: usize = 8 * 1024;
 
-/// `POST /chat/messages` with `{"name": …, "text": …}`.
-fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
+/// `POST /chat/messages` with `{"name": …, "text": …}`. A page adds a `key` of its own, by which it
+/// is told apart from others of its name, and is answered which name it has.
+fn post(room: &Room, names: &Names, req: Request) -> Result<Response, HttpError> {
     // A page of another site can post forms and plain text without being asked, but not this.
     let json = req
         .content_type()
@@ -236,7 +246,14 @@ fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
         .map_err(|error| HttpError::new(400, format!("not JSON: {error}")))?;
     let name = text(&message, "name", LONGEST_NAME)?;
     let text = text(&message, "text", LONGEST_TEXT)?;
-    Ok(json_response(201, &json!({ "id": room.say(name, text) })))
+    let key = message["key"].as_str().unwrap_or_default();
+    if key.len() > LONGEST_KEY {
+        return Err(HttpError::new(400, "the key is too long"));
+    }
+    let said: HashSet<String> = room.lock().history.iter().map(|m| m.name.clone()).collect();
+    let name = names.take(&name, key, LONGEST_NAME, |name| said.contains(name))?;
+    let id = room.say(name.clone(), text);
+    Ok(json_response(201, &json!({ "id": id, "name": name })))
 }
 
 /// A text of a posted message, without control characters and space around it.

@@ -4,6 +4,7 @@
 //! that would open the gate. On green threads they are a number:
 //!
 //! ```text
+//! # or press the button at http://127.0.0.1:8000/limits
 //! seq 30 | xargs -P 30 -I{} curl -s http://127.0.0.1:8000/limits/gate &
 //! curl http://127.0.0.1:8000/limits/status
 //! curl -X POST http://127.0.0.1:8000/limits/release
@@ -13,7 +14,8 @@
 
 // ANCHOR: program
 use greenway::green::{Event, Semaphore, TimedOut};
-use greenway::{App, Html, HttpError, Request, Response};
+use greenway::websocket::Upgrade;
+use greenway::{App, Html, HttpError, Request, Response, abort};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,8 +71,9 @@ pub(crate) fn routes(app: &mut App) {
         opening: Mutex::new(Event::new()),
         places: Semaphore::new(MOST_WAITING),
     });
-    let (status, release) = (gate.clone(), gate.clone());
+    let [sockets, status, release] = [(); 3].map(|()| gate.clone());
     app.get("/limits/gate", move |_: Request| gate.wait());
+    app.get("/limits/socket", move |req: Request| stand(&sockets, &req));
     app.get("/limits/status", move |req: Request| {
         let (engine, waiting) = (req.connection().engine, status.waiting());
         Response::new(format!(
@@ -84,6 +87,15 @@ pub(crate) fn routes(app: &mut App) {
         Html(include_str!("pages/limits.html").replace("{{engine}}", req.connection().engine))
     });
 }
+
+/// The gate over a WebSocket: a page may have six requests under way, but many of these.
+fn stand(gate: &Gate, req: &Request) -> Result<(), HttpError> {
+    let Some(ws) = req.websocket() else {
+        abort(400, "Expected a WebSocket request.");
+    };
+    ws.send(gate.wait()?)?;
+    Ok(())
+}
 // ANCHOR_END: program
 
 pub(crate) fn app() -> App {
@@ -93,6 +105,12 @@ pub(crate) fn app() -> App {
     app
 }
 
+/// On a pool, half of the threads are kept from WebSockets. Here these are what the page fills the
+/// whole pool with.
+pub(crate) const ALL_THREADS: usize = 20;
+
 fn main() {
-    greenway::serve(app())
+    greenway::Server::new(app())
+        .websocket_threads(ALL_THREADS)
+        .run()
 }

@@ -14,12 +14,18 @@
 
 #![forbid(unsafe_code)]
 
+// The tour has it in the chat and in the rooms, which are programs of their own as well.
+#[allow(clippy::duplicate_mod)]
+mod names;
+
 // ANCHOR: program
 use greenway::room::{Change, Cursor, Post, Room, Since};
 use greenway::sse::{self, Sse};
 use greenway::websocket::Options;
-use greenway::{App, Html, HttpError, Request, Response, abort};
+use greenway::{App, Bytes, Html, HttpError, Request, Response, abort};
+use names::Names;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a poll may wait. Below the server's `--timeout` of 30 s.
@@ -30,12 +36,14 @@ const CROWD: usize = 100;
 /// Characters.
 const LONGEST_NAME: usize = 32;
 const LONGEST_TEXT: usize = 500;
+const LONGEST_KEY: usize = 64;
 /// Bytes of a posted message: enough for the longest text with every character escaped.
 const LONGEST_POST: usize = 8 * 1024;
 
 pub(crate) fn routes(app: &mut App) {
     let room = room();
     let [polls, streams, sockets, posts, people] = [(); 5].map(|()| room.clone());
+    let names = Names::default();
     app.get("/rooms", |_: Request| {
         Html(include_str!("pages/rooms.html"))
     });
@@ -43,24 +51,34 @@ pub(crate) fn routes(app: &mut App) {
     app.get("/rooms/events", move |req: Request| events(&streams, &req));
     app.get("/rooms/socket", move |req: Request| socket(&sockets, &req));
     app.post("/rooms/say", move |req: Request| post(&posts, req));
+    app.post("/rooms/enter", move |req: Request| {
+        enter(&room, &names, req)
+    });
     app.get("/rooms/people", move |_: Request| {
         json_response(200, &who_is_there(&people))
     });
 }
 
 // ANCHOR: room
-/// A room that remembers 200 messages, and announces who comes and goes.
+/// A room that remembers 200 messages, and announces who comes and goes. A name is a person: whoever
+/// joins once more before it has left has only moved, to another transport, say.
 fn room() -> Room {
     Room::builder()
         .history(200)
         .on_change(|room, change| {
             let (what, who) = match change {
-                Change::Joined(who) => ("joined", who.name),
-                Change::Left(who) => ("left", who.name),
+                Change::Joined(who) => ("joined", who),
+                Change::Left(who) => ("left", who),
             };
             if room.len() <= CROWD {
+                let mut others = room
+                    .members()
+                    .into_iter()
+                    .filter(|m| m.number != who.number);
+                let moved = others.any(|other| other.name == who.name);
+                let what = if moved { "moved" } else { what };
                 room.publish_with(|id| {
-                    let news = json!({ "id": id.to_string(), what: *who });
+                    let news = json!({ "id": id.to_string(), what: *who.name });
                     Post::new(news.to_string()).name("people").passing()
                 });
             }
@@ -169,8 +187,8 @@ fn field(json: &[u8], name: &str) -> Result<String, HttpError> {
 }
 // ANCHOR_END: helpers
 
-/// `POST /rooms/say` with `{"name": …, "text": …}`.
-fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
+/// The body of a POST of JSON.
+fn posted(req: Request) -> Result<Bytes, HttpError> {
     // A page of another site can post forms and plain text without being asked, but not this.
     let json = req
         .content_type()
@@ -179,20 +197,38 @@ fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
     if !json.trim().eq_ignore_ascii_case("application/json") {
         return Err(HttpError::new(415, "a message is application/json"));
     }
-    let body = req.body(LONGEST_POST)?;
+    req.body(LONGEST_POST)
+}
+
+/// `POST /rooms/enter` with `{"name": …, "key": …}`: the name for whoever has this key, which comes
+/// before joining under it.
+fn enter(room: &Room, names: &Names, req: Request) -> Result<Response, HttpError> {
+    let body = posted(req)?;
+    let name = tidy("name", &field(&body, "name")?, LONGEST_NAME)?;
+    let key = tidy("key", &field(&body, "key")?, LONGEST_KEY)?;
+    let here: HashSet<_> = room.members().into_iter().map(|who| who.name).collect();
+    let name = names.take(&name, &key, LONGEST_NAME, |name| here.contains(name))?;
+    Ok(json_response(200, &json!({ "name": name })))
+}
+
+/// `POST /rooms/say` with `{"name": …, "text": …}`.
+fn post(room: &Room, req: Request) -> Result<Response, HttpError> {
+    let body = posted(req)?;
     let name = tidy("name", &field(&body, "name")?, LONGEST_NAME)?;
     let text = said(&body)?;
     let id = say(room, &name, &text).to_string();
     Ok(json_response(201, &json!({ "id": id })))
 }
 
+/// Each once, by the way it has come last.
 fn who_is_there(room: &Room) -> Value {
     let members = room.members();
-    let some = members.iter().take(CROWD);
+    let people: BTreeMap<_, _> = members.iter().map(|who| (&*who.name, who.via)).collect();
+    let some = people.iter().take(CROWD);
     let some: Value = some
-        .map(|who| json!({ "name": *who.name, "via": format!("{:?}", who.via).to_lowercase() }))
+        .map(|(name, via)| json!({ "name": name, "via": format!("{via:?}").to_lowercase() }))
         .collect();
-    json!({ "count": members.len(), "people": some })
+    json!({ "count": people.len(), "people": some })
 }
 
 pub(crate) fn app() -> App {

@@ -18,6 +18,7 @@ pub(crate) mod fetch;
 #[allow(dead_code)]
 #[path = "hello.rs"]
 pub(crate) mod hello;
+mod highlight;
 #[allow(dead_code)]
 #[path = "limits.rs"]
 pub(crate) mod limits;
@@ -32,7 +33,7 @@ pub(crate) mod stream;
 pub(crate) mod websocket;
 
 use greenway::green::sleep;
-use greenway::{App, Html, HttpError, Request};
+use greenway::{App, Html, HttpError, Request, Server};
 use std::time::Duration;
 
 /// Milliseconds that `/sleep` may be asked for.
@@ -85,7 +86,7 @@ fn page() -> String {
         include_str!("pages/tour.html").to_owned(),
         |page, listing| {
             let (place, source, anchor) = listing;
-            page.replace(place, &escape(excerpt(source, anchor)))
+            page.replace(place, &highlight::rust(excerpt(source, anchor)))
         },
     )
 }
@@ -100,12 +101,8 @@ fn excerpt<'a>(source: &'a str, name: &str) -> &'a str {
     between(source).unwrap_or_default()
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 fn main() {
-    greenway::serve(app())
+    Server::new(app())
+        .websocket_threads(limits::ALL_THREADS)
+        .run()
 }

@@ -32,6 +32,8 @@ mod input;
 mod middleware;
 #[path = "suite/static_files.rs"]
 mod static_files;
+#[path = "suite/templates.rs"]
+mod templates;
 // The life of a connection, and of a server.
 #[path = "suite/churn.rs"]
 mod churn;
@@ -123,11 +125,17 @@ mod architecture;
 mod around;
 #[path = "suite/behind_nginx.rs"]
 mod behind_nginx;
+#[path = "suite/bottle.rs"]
+mod bottle;
 #[path = "suite/browser.rs"]
 mod browser;
+#[path = "suite/browser_board.rs"]
+mod browser_board;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
 #[path = "suite/real_clients.rs"]
 mod real_clients;
+#[path = "suite/tour_pages.rs"]
+mod tour_pages;
 #[path = "suite/websocket_clients.rs"]
 mod websocket_clients;

@@ -122,6 +122,8 @@ mod semantics;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 pub mod sse;
+#[cfg(feature = "templates")]
+pub mod templates;
 pub mod testing;
 mod web;
 
@@ -149,9 +151,14 @@ pub use crate::request::head::{Field, Fields, Head, Span};
 pub use crate::request::{Peer, Request};
 #[cfg(feature = "json")]
 pub use crate::response::Json;
-pub use crate::response::{Failure, Html, IntoResponse, Response, ResponseParts, WireResponse};
+pub use crate::response::{
+    Failure, Html, IntoResponse, Response, ResponseParts, WireResponse, html_escape,
+};
 pub use crate::route::{Route, UrlError};
+pub use crate::semantics::dates::{http_date, parse_date};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};
+#[cfg(feature = "templates")]
+pub use crate::templates::{Templates, context};
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 
 // The example in README.md.

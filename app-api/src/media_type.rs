@@ -53,6 +53,16 @@ impl<'a> MediaType<'a> {
     }
 }
 
+/// The media type that the name of a file tells.
+#[cfg(any(feature = "static-files", feature = "templates"))]
+pub(crate) fn guess(name: &str) -> Option<&'static str> {
+    match mime_guess::from_path(name).first_raw() {
+        // As RFC 9239 calls it, whatever the suffix.
+        Some("application/javascript") => Some("text/javascript"),
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

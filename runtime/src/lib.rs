@@ -33,7 +33,7 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, with the feature of that name;
+//! - other servers: `client`, and pages: `templates`, with the features of those names;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it without a socket: [`testing`], [`validate`].
 //!
@@ -53,6 +53,7 @@
 //!   `may_minihttp`, to compare with.
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
+//! - `templates` (off): pages from templates, `greenway::templates`.
 //!
 //! # Implementation
 //!

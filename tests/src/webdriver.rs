@@ -104,6 +104,43 @@ impl Browser {
         window
     }
 
+    /// Shows pages as a phone does that is so many CSS pixels wide, from now on.
+    ///
+    /// # Panics
+    /// When the browser cannot.
+    #[track_caller]
+    pub fn be_a_phone(&self, width: u32) {
+        let screen =
+            json!({ "width": width, "height": 844, "deviceScaleFactor": 2, "mobile": true });
+        self.devtools("Emulation.setDeviceMetricsOverride", &screen);
+    }
+
+    /// Shows pages in dark colours, for whom they have some, from now on.
+    ///
+    /// # Panics
+    /// When the browser cannot.
+    #[track_caller]
+    pub fn be_dark(&self) {
+        let dark = json!({ "name": "prefers-color-scheme", "value": "dark" });
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [dark] }));
+    }
+
+    /// A command of the browser's own protocol, for the present window.
+    #[track_caller]
+    fn devtools(&self, command: &str, parameters: &Value) {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.command("POST", "/goog/cdp/execute", &body);
+    }
+
+    /// Goes to a page in the present window.
+    ///
+    /// # Panics
+    /// When it does not load.
+    #[track_caller]
+    pub fn go(&self, url: &str) {
+        self.command("POST", "/url", &json!({ "url": url }));
+    }
+
     /// Turns to a window.
     ///
     /// # Panics
@@ -162,7 +199,7 @@ impl Browser {
         self.command("POST", &format!("/element/{element}/clear"), &json!({}));
     }
 
-    /// The value of a JavaScript expression in the present window.
+    /// The value of a JavaScript expression in the present window; of a promise, what it gives.
     ///
     /// # Panics
     /// When it throws.
@@ -175,6 +212,19 @@ impl Browser {
             "/execute/sync",
             &json!({ "script": script, "args": [] }),
         )
+    }
+
+    /// Runs JavaScript in the present window, whatever it gives.
+    ///
+    /// # Panics
+    /// When it throws.
+    #[track_caller]
+    pub fn run(&self, script: &str) {
+        self.command(
+            "POST",
+            "/execute/sync",
+            &json!({ "script": script, "args": [] }),
+        );
     }
 
     /// Waits until a JavaScript expression is true in the present window.

@@ -17,13 +17,13 @@ on_green_and_threads!(
     a_browser_comes_back_to_a_stream_and_misses_nothing
 );
 
-struct Tour {
+pub(super) struct Tour {
     program: Program,
-    browser: Browser,
+    pub(super) browser: Browser,
 }
 
 impl Tour {
-    fn start(engine: Engine) -> Self {
+    pub(super) fn start(engine: Engine) -> Self {
         let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
         Self {
             program: Program::start(neighbour("tour"), &args),
@@ -31,12 +31,12 @@ impl Tour {
         }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.program.wait_for_addr())
     }
 
     #[track_caller]
-    fn nothing_went_wrong(&self) {
+    pub(super) fn nothing_went_wrong(&self) {
         assert_eq!(self.browser.console_errors(), Vec::<String>::new());
     }
 }
@@ -179,7 +179,7 @@ fn a_room_is_one_over_three_transports(engine: Engine) {
     let listen_by = |transport: &str| {
         // The inputs themselves are not to be seen.
         let script = format!("document.querySelector('[value={transport}]').click()");
-        let _undefined = browser.eval(&script);
+        browser.run(&script);
         browser.wait_until("document.querySelector('#status').textContent === 'connected'");
     };
     let people = [("Ada", "poll"), ("Grace", "events"), ("Edsger", "socket")];

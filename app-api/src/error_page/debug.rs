@@ -1,15 +1,16 @@
 //! The page for the author of an application that is being debugged.
 
+use std::error::Error;
 use std::fmt::Write;
 
 use super::accept::{Kind, kind};
-use super::{document, escaped};
-use crate::{Html, HttpError, IntoResponse, Request, Response};
+use super::document;
+use crate::{Html, HttpError, IntoResponse, Request, Response, html_escape};
 
 /// All that is known of an error: the request and its route, the causes, and where it happened.
 pub(crate) fn debug_page(request: &Request, error: &HttpError) -> Response {
     let mut sections = vec![("Request", asked(request))];
-    let causes: Vec<String> = error.causes().map(ToString::to_string).collect();
+    let causes: Vec<String> = error.causes().map(told).collect();
     if !causes.is_empty() {
         sections.push(("Caused by", causes.join("\n\n")));
     }
@@ -20,10 +21,11 @@ pub(crate) fn debug_page(request: &Request, error: &HttpError) -> Response {
     let response = if html {
         let mut content = String::new();
         for (name, text) in &sections {
-            let _infallible = writeln!(content, "<h2>{name}</h2>\n<pre>{}</pre>", escaped(text));
+            let _infallible =
+                writeln!(content, "<h2>{name}</h2>\n<pre>{}</pre>", html_escape(text));
         }
         content.push_str("<p>This page is here because the application is in debug mode.</p>\n");
-        Html(document(&escaped(&error.to_string()), &content)).into_response()
+        Html(document(&html_escape(&error.to_string()), &content)).into_response()
     } else {
         let mut text = format!("{error}\n");
         for (name, section) in &sections {
@@ -43,4 +45,13 @@ fn asked(request: &Request) -> String {
         }
     }
     text
+}
+
+/// A cause; that of a template with the lines around it.
+fn told(cause: &(dyn Error + 'static)) -> String {
+    #[cfg(feature = "templates")]
+    if let Some(error) = cause.downcast_ref::<minijinja::Error>() {
+        return format!("{error:#}");
+    }
+    cause.to_string()
 }

@@ -17,7 +17,7 @@ pub(crate) use self::debug::debug_page;
 use crate::response::content_type;
 use crate::{
     Application, Failure, Head, Html, HttpError, Input, IntoResponse, Request, Response,
-    catch_abort,
+    catch_abort, html_escape,
 };
 
 /// For servers: the response to be sent, where an application's response may have been
@@ -146,7 +146,7 @@ fn html(error: &HttpError, title: &str) -> Html<String> {
     let status = error.status().as_u16();
     let message = match error.message() {
         "" => String::new(),
-        message => format!("<p>{}</p>\n", escaped(message)),
+        message => format!("<p>{}</p>\n", html_escape(message)),
     };
     Html(document(&format!("{status} {title}"), &message))
 }
@@ -157,22 +157,6 @@ fn document(title: &str, content: &str) -> String {
          content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
          <h1>{title}</h1>\n{content}</html>\n"
     )
-}
-
-/// Text that may stand in HTML, between tags and in quoted attributes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// RFC 9457, 3; the type is left out, as it is `about:blank`.

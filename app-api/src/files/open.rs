@@ -149,7 +149,7 @@ fn choose(
         varies: false,
         whole: None,
     };
-    if settings.precompressed && super::respond::guess(path).is_some_and(is_compressible) {
+    if settings.precompressed && crate::media_type::guess(path).is_some_and(is_compressible) {
         seek_neighbour(root, path, wish, &mut opened);
     }
     if wish.whole && opened.length <= SMALL {

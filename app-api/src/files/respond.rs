@@ -8,7 +8,7 @@ use crate::body::reader::copy_file;
 use crate::semantics::codings::{self, Coding};
 use crate::semantics::conditions::{Conditions, Validators, Verdict};
 use crate::semantics::ranges::{Ranges, parse_range_header};
-use crate::{Body, HttpError, Request, Response};
+use crate::{Body, HttpError, Request, Response, media_type};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Seek, SeekFrom};
@@ -189,17 +189,8 @@ fn ascii(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits, letters, blanks and quotes")
 }
 
-/// The media type that the name of a file tells.
-pub(super) fn guess(name: &str) -> Option<&'static str> {
-    match mime_guess::from_path(name).first_raw() {
-        // As RFC 9239 calls it, whatever the suffix.
-        Some("application/javascript") => Some("text/javascript"),
-        other => other,
-    }
-}
-
 fn content_type(name: &str, charset: Option<&str>) -> HeaderValue {
-    let Some(guessed) = guess(name) else {
+    let Some(guessed) = media_type::guess(name) else {
         return HeaderValue::from_static("application/octet-stream");
     };
     match charset {

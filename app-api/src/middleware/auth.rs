@@ -94,9 +94,8 @@ impl BasicAuth {
 
     /// The name of the user, if it is one.
     fn user_of(&self, request: &Request) -> Option<String> {
-        let encoded = credentials(request, "Basic")?;
-        let text = String::from_utf8(BASE64.decode(encoded.as_bytes()).ok()?).ok()?;
-        let (name, password) = text.split_once(':')?;
+        let (name, password) = request.basic_auth()?;
+        let (name, password) = (name.as_str(), password.as_str());
         // All are compared, so that the time does not tell which names there are.
         let mut known = Choice::from(0);
         for (user, secret) in &self.users {
@@ -204,6 +203,29 @@ impl Middleware for BearerAuth {
         };
         request.extensions_mut().insert(User(holder));
         next.run(request)
+    }
+}
+
+impl Request {
+    /// The name and the password that the client has sent (RFC 7617), whoever it is: Bottle's
+    /// `request.auth`. To let in those only who are known, install [`BasicAuth`]. `None` if there
+    /// are none, or if they cannot be read.
+    ///
+    /// ```
+    /// use greenway_app::{Request, testing::Client};
+    ///
+    /// let app = |request: Request| request.basic_auth().map_or("nobody".into(), |(name, _)| name);
+    /// let client = Client::new(app);
+    /// assert_eq!(client.get("/").send().text(), "nobody");
+    /// let get = client.get("/").header("authorization", "Basic YWRhOnNlY3JldA==");
+    /// assert_eq!(get.send().text(), "ada");
+    /// ```
+    #[must_use]
+    pub fn basic_auth(&self) -> Option<(String, String)> {
+        let encoded = credentials(self, "Basic")?;
+        let text = String::from_utf8(BASE64.decode(encoded.as_bytes()).ok()?).ok()?;
+        let (name, password) = text.split_once(':')?;
+        Some((name.to_owned(), password.to_owned()))
     }
 }
 

@@ -13,11 +13,12 @@ pub(crate) mod detached;
 pub(crate) mod head;
 pub(crate) mod params;
 pub(crate) mod path;
-mod place;
+pub(crate) mod place;
 mod query;
 mod redirect;
 mod typed;
 mod unblock;
+mod url;
 
 use std::any::Any;
 use std::borrow::Cow;

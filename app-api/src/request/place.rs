@@ -21,7 +21,85 @@ use crate::route::AppInfo;
 /// What a path that the program has made is encoded by, so that it reads as it was given.
 const IN_PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
 
+/// The script name as sent: the prefix that a proxy has told, and so many bytes of what mounts make.
+fn raw_script<'a>(prefix: Option<&'a str>, mounted: &'a str, mounts: usize) -> Cow<'a, str> {
+    // Mounts end where they ended when the length was noted.
+    let mounted = mounted.get(..mounts).unwrap_or(mounted);
+    match prefix {
+        None => Cow::Borrowed(mounted),
+        Some(prefix) if mounted.is_empty() => Cow::Borrowed(prefix),
+        Some(prefix) => Cow::Owned(format!("{prefix}{mounted}")),
+    }
+}
+
+/// The path of a named route, of the innermost application that has one, behind its script name.
+fn url_in<'a>(
+    matched: Option<&Matched>,
+    script: impl Fn(usize) -> Cow<'a, str>,
+    name: &str,
+    values: &[(&str, &dyn Display)],
+) -> Result<String, UrlError> {
+    for place in matched.into_iter().flat_map(Matched::and_outer) {
+        if let Some(url) = place.app.url(name, values) {
+            return Ok(format!("{}{}", script(place.script as usize), url?));
+        }
+    }
+    Err(UrlError::unknown(name))
+}
+
+/// Marks the request that a page for an error is made for.
+#[cfg(feature = "templates")]
+#[derive(Clone)]
+pub(crate) struct PageOfError;
+
+/// The names of routes as a request sees them, for whoever outlives it.
+#[cfg(feature = "templates")]
+#[derive(Clone)]
+pub(crate) struct Urls {
+    matched: Option<Matched>,
+    script: Option<Box<str>>,
+    connection: Arc<crate::ConnectionInfo>,
+}
+
+#[cfg(feature = "templates")]
+impl Urls {
+    /// As [`Request::try_url_for`].
+    pub(crate) fn url_for(
+        &self,
+        name: &str,
+        values: &[(&str, &dyn Display)],
+    ) -> Result<String, UrlError> {
+        let prefix = self.connection.prefix.as_deref();
+        let script = self.script.as_deref().unwrap_or_default();
+        let matched = self.matched.as_ref();
+        url_in(
+            matched,
+            |mounts| raw_script(prefix, script, mounts),
+            name,
+            values,
+        )
+    }
+}
+
 impl Request {
+    /// The names of routes, for a time when the request is gone.
+    #[cfg(feature = "templates")]
+    pub(crate) fn urls(&self) -> Urls {
+        Urls {
+            matched: self.inner.matched.clone(),
+            script: self.inner.script.clone(),
+            connection: Arc::clone(&self.inner.connection),
+        }
+    }
+
+    /// Whether the application, or one that it is mounted in, was set to
+    /// [debug](crate::App::debug), or the server was.
+    #[cfg(feature = "templates")]
+    pub(crate) fn is_debugged(&self) -> bool {
+        let mut places = self.inner.matched.iter().flat_map(Matched::and_outer);
+        self.is_debug() || places.any(|place| place.app.debug)
+    }
+
     /// What the application is behind, percent-decoded: `SCRIPT_NAME`. That is the prefix that a
     /// trusted proxy has told ([`ConnectionInfo::prefix`](crate::ConnectionInfo::prefix)) and those
     /// that it is [mounted](crate::App::mount) at. Empty for most; never ends with a slash.
@@ -38,13 +116,7 @@ impl Request {
     /// The script name as sent, with so many bytes of the part that mounts make.
     pub(super) fn raw_script(&self, mounts: usize) -> Cow<'_, str> {
         let mounted = self.inner.script.as_deref().unwrap_or_default();
-        // Mounts end where they ended when the length was noted.
-        let mounted = mounted.get(..mounts).unwrap_or(mounted);
-        match self.inner.connection.prefix.as_deref() {
-            None => Cow::Borrowed(mounted),
-            Some(prefix) if mounted.is_empty() => Cow::Borrowed(prefix),
-            Some(prefix) => Cow::Owned(format!("{prefix}{mounted}")),
-        }
+        raw_script(self.inner.connection.prefix.as_deref(), mounted, mounts)
     }
 
     /// The path of the route with this [name](crate::RouteBuilder::name), as the client has to ask
@@ -86,17 +158,15 @@ impl Request {
         name: &str,
         values: &[(&str, &dyn Display)],
     ) -> Result<String, UrlError> {
-        let places = self.inner.matched.iter().flat_map(Matched::and_outer);
-        for place in places {
-            if let Some(url) = place.app.url(name, values) {
-                return Ok(format!(
-                    "{}{}",
-                    self.raw_script(place.script as usize),
-                    url?
-                ));
-            }
-        }
-        Err(UrlError::unknown(name))
+        let prefix = self.inner.connection.prefix.as_deref();
+        let script = self.inner.script.as_deref().unwrap_or_default();
+        let matched = self.inner.matched.as_ref();
+        url_in(
+            matched,
+            |mounts| raw_script(prefix, script, mounts),
+            name,
+            values,
+        )
     }
 
     /// What the application [shares](crate::App::share) of this type: a pool of connections, a
@@ -197,7 +267,12 @@ impl Request {
         let kept = kept.filter(|field| is_about_the_page(head.text(field.name)));
         head.fields = kept.collect();
         let connection = Arc::clone(&own.connection);
+        #[cfg_attr(not(feature = "templates"), allow(unused_mut))]
+        let mut extensions = http::Extensions::new();
+        #[cfg(feature = "templates")]
+        extensions.insert(PageOfError);
         let inner = super::Inner {
+            extensions,
             path: own.path,
             decoded: own.decoded.clone(),
             script: own.script.clone(),

@@ -10,6 +10,7 @@
 //! response is made of it; and a status that is none is a 500 with its cause in
 //! the log, never a panic in one place and something else in another.
 
+mod escape;
 mod failure;
 mod into;
 #[cfg(feature = "json")]
@@ -22,6 +23,7 @@ use std::fmt;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+pub use self::escape::html_escape;
 pub use self::failure::Failure;
 pub(crate) use self::into::content_type;
 pub use self::into::{Html, IntoResponse};

@@ -138,6 +138,8 @@ pub(crate) struct AppInfo {
     pub(crate) names: FxHashMap<Arc<str>, usize>,
     /// What [`App::share`](crate::App::share) was given.
     pub(crate) shared: Values,
+    /// What [`App::debug`](crate::App::debug) was given.
+    pub(crate) debug: bool,
 }
 
 impl AppInfo {

@@ -7,6 +7,7 @@
 
 pub(crate) mod codings;
 pub(crate) mod conditions;
+pub(crate) mod dates;
 pub(crate) mod disposition;
 pub(crate) mod etag;
 pub(crate) mod ranges;

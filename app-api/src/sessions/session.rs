@@ -82,6 +82,13 @@ impl Request {
         session.load()?;
         Ok(session.clone())
     }
+
+    /// The session, which may have to be [loaded](Session::loaded) yet; `None` where none is
+    /// installed.
+    #[cfg(feature = "templates")]
+    pub(crate) fn unloaded_session(&self) -> Option<Session> {
+        self.extensions().get::<Session>().cloned()
+    }
 }
 
 impl Session {
@@ -271,6 +278,13 @@ impl Session {
         let mut state = self.state();
         state.changed = true;
         state
+    }
+
+    /// This session, after it was loaded.
+    #[cfg(feature = "templates")]
+    pub(crate) fn loaded(&self) -> Result<&Self, HttpError> {
+        self.load()?;
+        Ok(self)
     }
 
     fn load(&self) -> Result<(), HttpError> {

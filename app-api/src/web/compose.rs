@@ -95,6 +95,7 @@ impl App {
             moved.put_moved(route, endpoint);
         }
         moved.info_mut().shared.add_missing(&other.info.shared);
+        moved.info_mut().debug = other.info.debug;
         moved.installed = other.installed;
         moved.before = other.before;
         moved.after = other.after;
@@ -133,6 +134,7 @@ impl App {
         around.extend(other.installed);
         self.info_mut().shared.add_missing(&other.info.shared);
         self.errors.add_missing(other.errors);
+        self.info_mut().debug |= other.info.debug;
         for (route, mut endpoint) in other.info.routes.iter().zip(other.endpoints) {
             endpoint.layers.splice(0..0, around.iter().cloned());
             self.put_in(route.clone(), endpoint);

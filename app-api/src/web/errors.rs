@@ -97,7 +97,7 @@ impl App {
     /// asks: never set it where strangers are served. Default: off, unless the server runs with
     /// `--debug` ([`Request::is_debug`](crate::Request::is_debug)).
     pub fn debug(&mut self, on: bool) -> &mut Self {
-        self.errors.debug = on;
+        self.info_mut().debug = on;
         self
     }
 
@@ -109,6 +109,6 @@ impl App {
         let host = self.host_of(&request);
         let endpoint = host.or_else(|| self.matched(&mut request));
         let of_mounted = endpoint.and_then(|at| at.handler.answer_error(&request, error));
-        of_mounted.or_else(|| self.errors.answer(&request, error))
+        of_mounted.or_else(|| self.errors.answer(&request, error, self.info.debug))
     }
 }

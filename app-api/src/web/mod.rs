@@ -176,6 +176,20 @@ impl App {
         self.add(&[], rule, Arc::new(handler))
     }
 
+    /// The routes, in the order of their definition; a mount is one of them.
+    ///
+    /// ```
+    /// use greenway_app::{App, Request};
+    ///
+    /// let mut app = App::new();
+    /// app.get("/hello/<name>", |_: Request| "hi").name("hello");
+    /// let route = app.routes().next().unwrap();
+    /// assert_eq!((route.rule(), route.name()), ("/hello/<name>", Some("hello")));
+    /// ```
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.info.routes.iter()
+    }
+
     /// Adds a route for these methods, or for all if there are none.
     fn add(
         &mut self,

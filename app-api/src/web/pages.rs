@@ -14,11 +14,15 @@ pub(super) struct ErrorPages {
     pub(super) of_types: Vec<Page>,
     pub(super) of_statuses: Vec<(u16, Page)>,
     pub(super) of_all: Option<Page>,
-    pub(super) debug: bool,
 }
 
 impl ErrorPages {
-    pub(super) fn answer(&self, request: &Request, error: &HttpError) -> Option<Response> {
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        error: &HttpError,
+        debug: bool,
+    ) -> Option<Response> {
         let of_type = self.of_types.iter().find_map(|page| page(request, error));
         if of_type.is_some() {
             return of_type;
@@ -30,7 +34,7 @@ impl ErrorPages {
             return page(request, error);
         }
         let fault = error.status().is_server_error();
-        let debug = self.debug || request.is_debug();
+        let debug = debug || request.is_debug();
         (debug && fault).then(|| debug_page(request, error))
     }
 
@@ -43,6 +47,5 @@ impl ErrorPages {
             }
         }
         self.of_all = self.of_all.take().or(others.of_all);
-        self.debug |= others.debug;
     }
 }

@@ -1,147 +1,197 @@
-//! A notice board: login, notices with pictures, a list that is live, search, an interface for
-//! programs, and a file for tables. What a whole application looks like, in about 300 lines.
+//! A notice board: accounts, notices with pictures, a list that is live, a talk in front of it,
+//! search, an interface for programs, and a file for tables. What a whole application looks like;
+//! its pages are in `templates/`, its database is in `store.rs`.
 //!
 //! ```text
 //! cargo run --release -p greenway-board
 //! ```
 //!
-//! Then open <http://127.0.0.1:8000>; the password is `board`, unless `BOARD_PASSWORD` says
-//! otherwise. Notices and pictures go into `BOARD_DATA`, by default a folder `board-data`.
+//! Then open <http://127.0.0.1:8001>. All that is kept goes into the folder `board-data`, or where
+//! `BOARD_DATA` says. Programs read `/api/notices`.
 
 #![forbid(unsafe_code)]
 
 mod store;
 #[cfg(test)]
 mod tests;
-mod view;
 
 use greenway::green::unblock;
 use greenway::middleware::{RateLimit, SecurityHeaders};
-use greenway::room::{Post, Room, Since};
+use greenway::room::{Change, Post, Room, Since};
 use greenway::sessions::{Csrf, Sessions, new_token};
 use greenway::sse::{self, Sse};
+use greenway::templates::{Serde, context};
+use greenway::websocket::Options;
 use greenway::{
-    App, Body, FileUpload, Html, HttpError, IntoResponse, Json, Keys, OrStatus, Request, Response,
+    App, Body, FileUpload, HttpError, IntoResponse, Json, Keys, OrStatus, Request, Response,
+    Server, abort,
 };
-use std::collections::BTreeMap;
-use std::env::{self, VarError};
-use std::io::Read;
+use serde::Deserialize;
+use serde_json::json;
+use std::error::Error;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use store::{Notice, Store};
+use store::{Notice, PAGE, Store};
 
 /// Bytes of a notice with its picture.
 const LARGEST: u64 = 10 << 20;
-/// Notices on a page, and rows that the CSV file is made of at a time.
-const PAGE: u32 = 50;
-
-/// The password of whoever has not set another one.
-const DEFAULT_PASSWORD: &str = "board";
-/// All that a page needs comes from here, and its icon from within itself.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; \
+/// All that a page needs comes from here, and the preview of a picture from the page itself.
+const POLICY: &str = "default-src 'self'; img-src 'self' blob:; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'self'";
+/// The folder of this package, for what it has besides the program.
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What all handlers share.
 struct Board {
     store: Store,
+    /// What is pinned up, for the pages that show the list.
     live: Room,
+    talk: Room,
     pictures: PathBuf,
-    password: String,
 }
 
-fn app(data: &Path, password: String) -> Result<App, Box<dyn std::error::Error>> {
-    if password.is_empty() {
-        return Err("BOARD_PASSWORD is empty: anybody could log in".into());
-    }
+#[derive(Deserialize)]
+struct Account {
+    name: String,
+    password: String,
+    join: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    q: String,
+    /// The notices older than the one with this id are asked for.
+    before: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Draft {
+    title: String,
+    text: String,
+}
+
+fn app(data: &Path) -> Result<App, Box<dyn Error>> {
     let pictures = data.join("pictures");
-    std::fs::create_dir_all(&pictures)?;
+    // A folder for nobody else: it holds the key of the sessions, and hashes of passwords.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&pictures)?;
+    let store = Store::open(&data.join("board.db"))?;
     let mut app = App::new();
-    // The form for the login has a token, so every visitor has a session: the browsers keep them,
-    // as strangers could fill a memory. The key, and with it all sessions, lasts for one run.
-    let sessions = Sessions::in_cookie(Keys::new(new_token()));
     app.install(SecurityHeaders::new().csp(POLICY))
-        .install(sessions)
-        .install(Csrf::new());
-    app.static_files("/pictures", pictures.clone());
-    app.share(Board {
-        store: Store::open(&data.join("board.db"))?,
-        live: Room::new(),
-        pictures,
-        password,
-    });
+        .install(Sessions::in_cookie(Keys::new(secret(data)?)))
+        .install(Csrf::new())
+        .templates(Path::new(HERE).join("templates"))
+        .static_files("/static", Path::new(HERE).join("static"))
+        .static_files("/pictures", pictures.clone());
     app.get("/", board)
         .get("/notices/<id:int>", one)
-        .get("/live", live);
-    // One password for all can be guessed by trying.
+        .get("/notices.csv", table)
+        .get("/live", live)
+        .get("/talk", talk);
+    // Passwords are found by trying.
     app.post("/login", log_in)
-        .apply(RateLimit::new(10, Duration::from_secs(60)));
+        .apply(RateLimit::new(20, Duration::from_secs(60)));
     app.post("/logout", log_out);
     app.post("/notices", post).body_limit(LARGEST);
-    app.get("/notices.csv", table);
-    app.get("/api/notices", api)
-        .get("/api/notices/<id:int>", api_one);
-    app.get("/board.css", |_: Request| {
-        asset("text/css", include_str!("../pages/board.css"))
-    });
-    app.get("/board.js", |_: Request| {
-        asset("text/javascript", include_str!("../pages/board.js"))
-    });
-    app.error_default(|request: &Request, error: &HttpError| {
-        if !request.path().starts_with("/api/") {
-            return view::error(error).into_response();
-        }
-        let (status, message) = (error.status().as_u16(), error.message());
-        Json(BTreeMap::from([
-            ("status", status.to_string()),
-            ("detail", message.to_owned()),
-        ]))
-        .into_response()
+    app.get("/api/notices", api);
+    app.error_default(error_page);
+    app.share(Board {
+        store,
+        live: Room::new(),
+        talk: Room::builder().history(50).on_change(tell_how_many).build(),
+        pictures,
     });
     Ok(app)
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    Response::new(text).with_header("content-type", kind)
+/// The key of the sessions, which outlives the program: made when it is not there.
+fn secret(data: &Path) -> io::Result<String> {
+    let path = data.join("secret");
+    if !path.exists() {
+        fs::write(&path, new_token())?;
+    }
+    fs::read_to_string(path)
 }
 
-fn board(request: Request) -> Result<Html<String>, HttpError> {
-    let words = request.query("q").unwrap_or_default();
+fn board(request: Request) -> Result<Response, HttpError> {
+    let Search { q, before } = request.query_as()?;
     let board: &Board = request.state();
-    let notices = board.store.page(&words, i64::MAX, PAGE)?;
-    Ok(view::board(&request.session()?, &words, &notices))
+    // What is pinned up while the list is read comes once more, and the page knows it by its id.
+    let since = board.live.cursor().to_string();
+    let notices = board.store.page(&q, before)?;
+    let is_full = notices.len() >= usize::from(PAGE);
+    let older = notices.last().filter(|_| is_full).map(|last| last.id);
+    let is_live = q.is_empty() && before.is_none();
+    let values = context! { q, older, is_live, since, notices => Serde(&notices) };
+    request.render("board.html", values)
 }
 
-fn find(request: &Request) -> Result<Notice, HttpError> {
+fn one(request: Request) -> Result<Response, HttpError> {
     let found = request.state::<Board>().store.get(request.int("id"))?;
-    found.or_status(404, "there is no such notice")
+    let notice = found.or_status(404, "There is no such notice.")?;
+    request.render("one.html", context! { notice => Serde(notice) })
 }
 
-fn one(request: Request) -> Result<Html<String>, HttpError> {
-    let notice = find(&request)?;
-    Ok(view::page(&notice.title, &view::notice(&notice)))
-}
-
-/// Each notice as it is pinned up, as the piece of the page that it is.
 fn live(request: Request) -> Result<Sse, HttpError> {
-    let seen = Since::seen(sse::last_event_id(&request));
-    let member = request.state::<Board>().live.join("a reader", seen)?;
+    let after = request.query("after");
+    let since = Since::seen(sse::last_event_id(&request).or(after.as_deref()));
+    let member = request.state::<Board>().live.join("a reader", since)?;
     Ok(member.into_events())
 }
 
+/// A WebSocket. All may listen; who has logged in may speak.
+fn talk(request: Request) -> Result<(), HttpError> {
+    let user = request.session()?.user::<String>();
+    let ws = Options::new().max_message(4096).accept(&request)?;
+    let ws = ws.or_status(400, "This is for WebSockets.")?;
+    let room = &request.state::<Board>().talk;
+    let name = user.as_deref().unwrap_or("a guest");
+    let _member = room.join_socket(name, Since::Start, ws.sender())?;
+    while let Some(message) = ws.receive()? {
+        let text = message.as_text().unwrap_or_default();
+        if user.is_some() && fits(text, 1..=500) {
+            room.publish(json!({ "name": name, "text": text.trim() }).to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Counted when the message has its place: so the last one is right when several come and go at once.
+fn tell_how_many(room: &Room, _: Change) {
+    room.publish_with(|_| Post::new(json!({ "here": room.len() }).to_string()).passing());
+}
+
 fn log_in(request: Request) -> Result<Response, HttpError> {
-    let form = request.form()?;
-    let name = form.get("name").unwrap_or_default().trim();
-    let session = request.session()?;
-    let board: &Board = request.state();
-    if name.is_empty() || name.chars().count() > 40 {
-        session.flash("error", "A name of 1 to 40 letters, please.");
-    } else if form.get("password") != Some(&board.password) {
-        session.flash("error", "That is not the board's password.");
+    let (form, session): (Account, _) = (request.form_as()?, request.session()?);
+    let (name, password) = (form.name.trim(), &*form.password);
+    let store = &request.state::<Board>().store;
+    let problem = if !fits(name, 1..=40) || !fits(password, 8..=200) {
+        "A name has 1 to 40 characters, a password 8 to 200."
+    } else if form.join.is_some() && !store.join(name, password)? {
+        "Somebody has that name already."
+    } else if form.join.is_none() && !store.knows(name, password)? {
+        "No account has this name and this password."
     } else {
         session.log_in(name);
         session.flash("success", format!("Welcome, {name}!"));
-    }
+        return Ok(request.redirect("/"));
+    };
+    session.flash("error", problem);
     Ok(request.redirect("/"))
+}
+
+/// Whether a text has so many characters besides the space around it, and controls nothing but line
+/// ends.
+fn fits(text: &str, length: RangeInclusive<usize>) -> bool {
+    let odd = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
+    length.contains(&text.trim().chars().count()) && !text.contains(odd)
 }
 
 fn log_out(request: Request) -> Result<Response, HttpError> {
@@ -149,31 +199,23 @@ fn log_out(request: Request) -> Result<Response, HttpError> {
     Ok(request.redirect("/"))
 }
 
+/// Keeps a notice, and shows it on all pages that are open.
 fn post(request: Request) -> Result<Response, HttpError> {
-    let session = request.session()?;
-    let author = session.user::<String>().or_status(403, "Log in first.")?;
-    let form = request.form()?;
-    let field = |name, most| {
-        let text = form.get(name).unwrap_or_default().trim();
-        let fits = text.chars().count() <= most;
-        fits.then(|| text.to_owned())
-            .or_status(400, format!("The {name} is too long."))
-    };
-    let (title, text) = (field("title", 80)?, field("text", 2000)?);
-    if title.is_empty() {
-        return Err(HttpError::new(400, "A notice needs a title."));
+    let (board, session): (&Board, _) = (request.state(), request.session()?);
+    let author: String = session.user().or_status(403, "Log in first.")?;
+    let Draft { title, text } = request.form_as()?;
+    if !fits(&title, 1..=80) || !fits(&text, 0..=2000) {
+        abort(400, "A title has 1 to 80 characters, a text 2,000 at most.");
     }
-    let board: &Board = request.state();
-    let picture = form.file("picture").map(|file| save(file, &board.pictures));
-    let notice = board.store.add(Notice {
-        id: 0,
-        author,
-        title,
-        text,
-        picture: picture.transpose()?,
-        posted: String::new(),
-    })?;
-    board.live.publish(Post::new(view::notice(&notice)));
+    let picture = request.file("picture")?;
+    let picture = picture.map(|file| save(file, &board.pictures));
+    let notice = board
+        .store
+        .add(&author, &title, &text, picture.transpose()?)?;
+    let piece = request.render("notice.html", context! { notice => Serde(notice) })?;
+    let html = piece.into_parts().1.into_full().unwrap_or_default();
+    let post = Post::new(String::from_utf8_lossy(&html)).name("pinned");
+    board.live.publish(post);
     session.flash("success", "It is pinned up.");
     Ok(request.redirect("/"))
 }
@@ -188,7 +230,7 @@ fn save(file: &FileUpload, folder: &Path) -> Result<String, HttpError> {
         [0xff, 0xd8, 0xff, ..] => "jpg",
         [b'G', b'I', b'F', b'8', ..] => "gif",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => "webp",
-        _ => return Err(HttpError::new(415, "A picture is PNG, JPEG, GIF or WebP.")),
+        _ => abort(415, "A picture is PNG, JPEG, GIF or WebP."),
     };
     let name = format!("{}.{kind}", new_token());
     let (file, folder, there) = (file.clone(), folder.to_owned(), name.clone());
@@ -199,62 +241,51 @@ fn save(file: &FileUpload, folder: &Path) -> Result<String, HttpError> {
 /// All notices as a table, however many there are: each piece is sent before the next is read.
 fn table(request: Request) -> Response {
     let body = Body::stream(move |out| {
-        let store = &request.state::<Board>().store;
         out.send("id,posted,author,title,text\r\n")?;
-        let mut before = i64::MAX;
+        let mut before = None;
         loop {
-            let page = store.page("", before, PAGE)?;
-            let Some(last) = page.last() else {
-                return Ok(());
+            let page = request.state::<Board>().store.page("", before)?;
+            for n in &page {
+                let fields = [&n.posted, &n.author, &n.title, &n.text].map(|field| csv(field));
+                out.send(format!("{},{}\r\n", n.id, fields.join(",")))?;
+            }
+            before = match page.last() {
+                Some(last) => Some(last.id),
+                None => return Ok(()),
             };
-            before = last.id;
-            let fields =
-                |n: &Notice| [&n.posted, &n.author, &n.title, &n.text].map(|f| view::csv(f));
-            let rows = page
-                .iter()
-                .map(|n| format!("{},{}\r\n", n.id, fields(n).join(",")));
-            out.send(rows.collect::<String>())?;
         }
     });
     Response::new(body)
         .with_header("content-type", "text/csv; charset=utf-8")
-        .with_header(
-            "content-disposition",
-            "attachment; filename=\"notices.csv\"",
-        )
+        .with_attachment("notices.csv")
+}
+
+/// A field of a CSV file (RFC 4180). A table program would take what begins so for a formula.
+fn csv(field: &str) -> String {
+    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let quote = if formula { "'" } else { "" };
+    format!("\"{quote}{}\"", field.replace('"', "\"\""))
 }
 
 fn api(request: Request) -> Result<Json<Vec<Notice>>, HttpError> {
-    let words = request.query("q").unwrap_or_default();
-    let before = match request.query("before") {
-        Some(text) => text
-            .parse()
-            .or_status(400, "`before` is the id of a notice")?,
-        None => i64::MAX,
-    };
-    Ok(Json(
-        request.state::<Board>().store.page(&words, before, PAGE)?,
-    ))
+    let Search { q, before } = request.query_as()?;
+    request.state::<Board>().store.page(&q, before).map(Json)
 }
 
-fn api_one(request: Request) -> Result<Json<Notice>, HttpError> {
-    find(&request).map(Json)
-}
-
-/// A setting from the environment; `None` if it is not there.
-fn variable(name: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    match env::var(name) {
-        Ok(text) => Ok(Some(text)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(error) => Err(format!("{name}: {error}").into()),
+fn error_page(request: &Request, error: &HttpError) -> Response {
+    let reason = error.status().canonical_reason().unwrap_or("Error");
+    let (status, detail) = (error.status().as_u16(), error.message());
+    if request.path().starts_with("/api/") {
+        let problem = json!({ "status": status, "title": reason, "detail": detail });
+        return Json(problem).into_response();
     }
+    let page = request.render("error.html", context! { status, reason, detail });
+    page.into_response()
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let data = variable("BOARD_DATA")?.unwrap_or_else(|| "board-data".to_owned());
-    let password = variable("BOARD_PASSWORD")?.unwrap_or_else(|| DEFAULT_PASSWORD.to_owned());
-    if password == DEFAULT_PASSWORD {
-        eprintln!("warning: everybody knows the default password; BOARD_PASSWORD sets another");
-    }
-    greenway::serve(app(Path::new(&data), password)?)
+fn main() -> Result<(), Box<dyn Error>> {
+    let data = std::env::var_os("BOARD_DATA").unwrap_or_else(|| "board-data".into());
+    Server::new(app(Path::new(&data))?)
+        .bind("127.0.0.1:8001") // beside the tour
+        .run()
 }

@@ -1,19 +1,32 @@
-//! The notices, in SQLite. Its calls block, so they run on the threads of a pool, with a connection
-//! for each, and hold up no handler but their own.
+//! Accounts and notices, in SQLite. Its calls block, so they run on an OS thread of their own, and
+//! hold up no handler but the one that waits for them. Passwords are hashed on other threads, as
+//! that is made to be slow.
 
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
 use greenway::HttpError;
-use greenway::green::ThreadPool;
-use rusqlite::{Connection, Row, params};
+use greenway::green::{ThreadPool, unblock_scoped};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
+use std::error::Error;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-/// Threads, and connections.
-const CONNECTIONS: usize = 4;
-/// Calls that may wait for one of them.
+/// Notices that are read at a time.
+pub(crate) const PAGE: u8 = 24;
+/// Calls that may wait for the database.
 const QUEUE: usize = 1000;
 
-#[derive(Debug, Clone, Serialize)]
+const TABLES: &str = "
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE IF NOT EXISTS accounts (
+        name TEXT PRIMARY KEY COLLATE NOCASE, password TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS notices (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, author TEXT NOT NULL, title TEXT NOT NULL,
+        text TEXT NOT NULL, picture TEXT, posted TEXT NOT NULL DEFAULT (datetime()))";
+
+#[derive(Serialize)]
 pub(crate) struct Notice {
     pub(crate) id: i64,
     pub(crate) author: String,
@@ -26,106 +39,101 @@ pub(crate) struct Notice {
 }
 
 pub(crate) struct Store {
-    pool: ThreadPool,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    /// One connection, and one thread that uses it.
+    db: Mutex<Connection>,
+    thread: ThreadPool,
+    /// The hash that a password is compared with where there is no account: so the time does not
+    /// tell which names there are.
+    nobody: String,
 }
 
 impl Store {
-    pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
-        let mut idle = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let connection = Connection::open(path)?;
-            connection.execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000;
-                 CREATE TABLE IF NOT EXISTS notices (
-                     id INTEGER PRIMARY KEY AUTOINCREMENT, author TEXT NOT NULL,
-                     title TEXT NOT NULL, text TEXT NOT NULL, picture TEXT,
-                     posted TEXT NOT NULL DEFAULT (datetime()))",
-            )?;
-            idle.push(connection);
-        }
+    pub(crate) fn open(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let db = Connection::open(path)?;
+        db.execute_batch(TABLES)?;
         Ok(Self {
-            pool: ThreadPool::new(CONNECTIONS, QUEUE),
-            idle: Arc::new(Mutex::new(idle)),
+            db: Mutex::new(db),
+            thread: ThreadPool::new(1, QUEUE),
+            nobody: hash("nobody")?,
         })
     }
 
-    /// Calls `work` on one of the threads.
-    fn with<T: Send + 'static>(
+    /// Calls `work` on the thread of the database.
+    fn with<T: Send>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
     ) -> Result<T, HttpError> {
-        let idle = self.idle.clone();
-        let result = self.pool.apply(move || {
-            let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            // There are as many connections as threads, unless a panic has taken one along.
-            let Some(connection) = lock().pop() else {
-                return Err(rusqlite::Error::InvalidQuery);
-            };
-            let result = work(&connection);
-            lock().push(connection);
-            result
-        });
-        Ok(result?)
+        let lock = || self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.thread.apply_scoped(|| work(&lock()))?)
     }
 
-    pub(crate) fn add(&self, mut notice: Notice) -> Result<Notice, HttpError> {
-        self.with(move |db| {
-            let added = "INSERT INTO notices (author, title, text, picture)
-                         VALUES (?, ?, ?, ?) RETURNING id, posted";
-            let Notice {
-                author,
-                title,
-                text,
-                picture,
-                ..
-            } = &notice;
-            let (id, posted) =
-                db.query_row(added, params![author, title, text, picture], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
-            (notice.id, notice.posted) = (id, posted);
-            Ok(notice)
-        })
+    /// Makes an account. False if somebody has the name, in large or small letters.
+    pub(crate) fn join(&self, name: &str, password: &str) -> Result<bool, HttpError> {
+        let hash = unblock_scoped(|| hash(password))?;
+        let added = "INSERT OR IGNORE INTO accounts VALUES (?, ?)";
+        self.with(|db| Ok(db.execute(added, [name, &hash])? == 1))
     }
 
-    /// Notices older than the one numbered `before` that contain `words`, the youngest first.
-    pub(crate) fn page(
+    /// Whether there is an account of this name with this password.
+    pub(crate) fn knows(&self, name: &str, password: &str) -> Result<bool, HttpError> {
+        let select = "SELECT password FROM accounts WHERE name = ? COLLATE BINARY";
+        let found = self.with(|db| db.query_row(select, [name], |row| row.get(0)).optional())?;
+        let hash = found.as_ref().unwrap_or(&self.nobody);
+        Ok(unblock_scoped(|| is_password(password, hash)) && found.is_some())
+    }
+
+    /// Adds a notice, which gets its id and its time.
+    pub(crate) fn add(
         &self,
-        words: &str,
-        before: i64,
-        most: u32,
-    ) -> Result<Vec<Notice>, HttpError> {
-        // What has a meaning in LIKE stands for itself.
-        let words = words
-            .replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_");
-        self.with(move |db| {
-            let mut select = db.prepare_cached(
-                "SELECT id, author, title, text, picture, posted FROM notices
-                 WHERE id < ?1 AND title || ' ' || text || ' ' || author LIKE ?2 ESCAPE '\\'
-                 ORDER BY id DESC LIMIT ?3",
-            )?;
-            select
-                .query_map(params![before, format!("%{words}%"), most], notice)?
-                .collect()
+        author: &str,
+        title: &str,
+        text: &str,
+        picture: Option<String>,
+    ) -> Result<Notice, HttpError> {
+        let added = "INSERT INTO notices (author, title, text, picture) VALUES (?, ?, ?, ?)
+                     RETURNING *";
+        let values = (author, title.trim(), text.trim(), picture);
+        self.with(|db| db.query_row(added, values, notice))
+    }
+
+    /// Notices that contain `words`, the youngest first; of those older than `before`, if it is the id
+    /// of one.
+    pub(crate) fn page(&self, words: &str, before: Option<i64>) -> Result<Vec<Notice>, HttpError> {
+        // INSTR has no wildcards, which a visitor could type.
+        let select = "SELECT * FROM notices WHERE id < IFNULL(?1, id + 1)
+                      AND INSTR(LOWER(title || ' ' || text || ' ' || author), LOWER(?2))
+                      ORDER BY id DESC LIMIT ?3";
+        self.with(|db| {
+            let mut select = db.prepare_cached(select)?;
+            let found = select.query_map(params![before, words, PAGE], notice)?;
+            found.collect()
         })
     }
 
     pub(crate) fn get(&self, id: i64) -> Result<Option<Notice>, HttpError> {
-        let found = self.page("", id.saturating_add(1), 1)?.into_iter();
-        Ok(found.into_iter().find(|notice| notice.id == id))
+        let select = "SELECT * FROM notices WHERE id = ?";
+        self.with(|db| db.query_row(select, [id], notice).optional())
     }
 }
 
 fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
     Ok(Notice {
-        id: row.get(0)?,
-        author: row.get(1)?,
-        title: row.get(2)?,
-        text: row.get(3)?,
-        picture: row.get(4)?,
-        posted: row.get(5)?,
+        id: row.get("id")?,
+        author: row.get("author")?,
+        title: row.get("title")?,
+        text: row.get("text")?,
+        picture: row.get("picture")?,
+        posted: row.get("posted")?,
     })
+}
+
+fn hash(password: &str) -> Result<String, password_hash::Error> {
+    let hash = Argon2::default().hash_password(password.as_bytes())?;
+    Ok(hash.to_string())
+}
+
+/// Compares in a time that does not depend on where the difference is.
+fn is_password(password: &str, hash: &str) -> bool {
+    let verify = |hash| Argon2::default().verify_password(password.as_bytes(), &hash);
+    PasswordHash::new(hash).is_ok_and(|hash| verify(hash).is_ok())
 }

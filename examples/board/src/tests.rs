@@ -2,13 +2,14 @@
 
 use super::app;
 use greenway::testing::{Client, Reply};
-use std::cell::RefCell;
+use serde_json::Value;
 use std::path::PathBuf;
 
-/// A visitor, with cookies and the last page.
+const GIF: &[u8] = b"GIF89a...";
+
+/// A visitor, with cookies, of a board that nobody else has.
 struct Visitor {
     client: Client,
-    cookie: RefCell<String>,
     data: PathBuf,
 }
 
@@ -16,54 +17,43 @@ impl Visitor {
     fn new(name: &str) -> Self {
         let data =
             std::env::temp_dir().join(format!("greenway-board-{}-{name}", std::process::id()));
-        let app = app(&data, "secret".to_owned()).expect("the temporary folder can be written to");
-        Self {
-            client: Client::new(app),
-            cookie: RefCell::default(),
-            data,
-        }
-    }
-
-    fn keep(&self, reply: Reply) -> Reply {
-        if let Some(cookie) = reply.header("set-cookie") {
-            *self.cookie.borrow_mut() = cookie.split(';').next().unwrap_or_default().to_owned();
-        }
-        reply
+        let app = app(&data).expect("the temporary folder can be written to");
+        let client = Client::new(app).with_cookies();
+        Self { client, data }
     }
 
     fn get(&self, path: &str) -> Reply {
-        let get = self
-            .client
-            .get(path)
-            .header("cookie", self.cookie.borrow().as_str());
-        self.keep(get.send())
+        self.client.get(path).send()
     }
 
     /// Sends a form with the token of the page. A field that begins with an `@` is a file.
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let page = self.get("/").text();
-        let token = page
-            .split("csrf_token value=\"")
-            .nth(1)
-            .expect("it has a token");
-        let token = token.split('"').next().unwrap_or_default();
-        let token = ("csrf_token", token);
-        let fields = fields.iter().chain([&token]);
-        let part = |(name, value): &(&str, &str)| {
-            let (name, file) = match name.strip_prefix('@') {
-                Some(name) => (name, "; filename=a.bin"),
-                None => (*name, ""),
+        let token = page.split("csrf_token\" value=\"").nth(1);
+        let token = token.and_then(|rest| rest.split('"').next());
+        let mut post = self.client.post(path);
+        post = post.field("csrf_token", token.expect("each page has a form"));
+        for (name, value) in fields {
+            post = match name.strip_prefix('@') {
+                Some(name) => post.file(name, "../a.bin", "image/gif", value.as_bytes()),
+                None => post.field(name, value),
             };
-            let head = format!("Content-Disposition: form-data; name={name}{file}");
-            format!("--b\r\n{head}\r\n\r\n{value}\r\n")
-        };
-        let body = fields.map(part).collect::<String>() + "--b--\r\n";
-        let post = self
-            .client
-            .post(path)
-            .header("cookie", self.cookie.borrow().as_str());
-        let post = post.header("content-type", "multipart/form-data; boundary=b");
-        self.keep(post.body(body).send())
+        }
+        post.send()
+    }
+
+    fn join(&self, name: &str) {
+        let fields = [("name", name), ("password", "correct horse"), ("join", "1")];
+        assert_eq!(self.post("/login", &fields).status(), 303);
+        assert!(self.get("/").text().contains(&format!("Welcome, {name}!")));
+    }
+
+    /// What the board says after a try to log in.
+    fn answer(&self, fields: &[(&str, &str)]) -> String {
+        assert_eq!(self.post("/login", fields).status(), 303);
+        let page = self.get("/").text();
+        let flash = page.split("role=\"status\">").nth(1).unwrap_or_default();
+        flash.split('<').next().unwrap_or_default().to_owned()
     }
 }
 
@@ -77,122 +67,152 @@ impl Drop for Visitor {
 #[test]
 fn notices_are_pinned_up_found_and_exported() {
     let visitor = Visitor::new("notices");
-    assert_eq!(visitor.post("/notices", &[("title", "x")]).status(), 403);
-    visitor.post("/login", &[("name", "Ada"), ("password", "wrong")]);
-    assert!(
+    assert_eq!(
         visitor
-            .get("/")
-            .text()
-            .contains("not the board&#39;s password")
+            .post("/notices", &[("title", "x"), ("text", "")])
+            .status(),
+        403
     );
-    visitor.post("/login", &[("name", "Ada"), ("password", "secret")]);
-    assert!(visitor.get("/").text().contains("Welcome, Ada!"));
-
+    visitor.join("Ada");
+    let picture = std::str::from_utf8(GIF).expect("it is ASCII");
     let notice = [
-        ("title", "<b>Piano</b>"),
+        ("title", " <b>Piano</b> "),
         ("text", "=1+1 \"loud\""),
-        ("@picture", "GIF89a..."),
+        ("@picture", picture),
     ];
     assert_eq!(visitor.post("/notices", &notice).status(), 303);
-    assert_eq!(
-        visitor.post("/notices", &[("title", "100% wool")]).status(),
-        303
-    );
+    let wool = [("title", "100% wool"), ("text", "")];
+    assert_eq!(visitor.post("/notices", &wool).status(), 303);
     let page = visitor.get("/").text();
-    assert!(
-        page.contains("&lt;b&gt;Piano&lt;/b&gt;") && !page.contains("<b>"),
-        "{page}"
-    );
-    let picture = page
-        .split("src='")
-        .nth(1)
-        .and_then(|rest| rest.split('\'').next());
-    let picture = visitor.get(picture.expect("it has a picture"));
-    assert_eq!(
-        (picture.header("content-type"), picture.text().as_str()),
-        (Some("image/gif"), "GIF89a...")
-    );
+    assert!(page.contains(">&lt;b&gt;Piano&lt;&#x2f;b&gt;<"), "{page}");
+    assert!(!page.contains("<b>Piano"), "{page}");
+    let source = page.split("src=\"/pictures/").nth(1);
+    let name = source.and_then(|rest| rest.split('"').next());
+    let picture = visitor.get(&format!("/pictures/{}", name.expect("it has a picture")));
+    assert_eq!(picture.header("content-type"), Some("image/gif"));
+    assert_eq!(picture.bytes(), GIF);
+
     let found = |words: &str| {
-        visitor
-            .get(&format!("/?q={words}"))
-            .text()
-            .matches("<article")
-            .count()
+        let page = visitor.get(&format!("/?q={words}")).text();
+        page.matches("<article").count()
     };
-    assert_eq!(
-        (found("wool"), found("Ada"), found("%25"), found("_")),
-        (1, 2, 1, 0)
-    );
+    let counts = ["wool", "WOOL", "ada", "%25", "_", "nothing"].map(found);
+    assert_eq!(counts, [1, 1, 2, 1, 0, 0]);
 
     let table = visitor.get("/notices.csv");
-    let lines = table.text();
-    let lines: Vec<_> = lines.lines().collect();
-    assert_eq!(lines.len(), 3);
-    assert!(
-        lines[2].ends_with(r#","Ada","<b>Piano</b>","'=1+1 ""loud""""#),
-        "{lines:?}"
-    );
-    let json = visitor.get("/api/notices?before=2");
-    assert_eq!(json.header("content-type"), Some("application/json"));
-    assert!(
-        json.text()
-            .starts_with(r#"[{"id":1,"author":"Ada","title":"<b>Piano</b>""#)
-    );
+    let disposition = table.header("content-disposition");
+    assert_eq!(disposition, Some("attachment; filename=\"notices.csv\""));
+    assert!(table.chunks().len() > 2, "it comes row by row");
+    let text = table.text();
+    let last = text.lines().nth(2).unwrap_or_default();
+    let expected = r#","Ada","<b>Piano</b>","'=1+1 ""loud""""#;
+    assert!(last.ends_with(expected), "{text}");
+
+    let all: Value = visitor.get("/api/notices?before=2").json();
+    assert_eq!(all[0]["title"], "<b>Piano</b>");
+    assert_eq!(all.as_array().map(Vec::len), Some(1));
 
     visitor.post("/logout", &[]);
-    assert!(visitor.get("/").text().contains("Log in"));
+    assert!(visitor.get("/").text().contains("Log in to talk."));
+}
+
+#[test]
+fn a_page_of_the_list_leads_to_the_next() {
+    let visitor = Visitor::new("pages");
+    visitor.join("Ada");
+    for n in 0..=super::PAGE {
+        let fields = [("title", &*format!("number {n}")), ("text", "")];
+        assert_eq!(visitor.post("/notices", &fields).status(), 303);
+    }
+    let first = visitor.get("/").text();
+    assert!(first.contains("?before=2\">Older notices"), "{first}");
+    let second = visitor.get("/?before=2").text();
+    assert_eq!(second.matches("<article").count(), 1);
+    assert!(second.contains("number 0"));
+    let rows = visitor.get("/notices.csv").text().lines().count();
+    assert_eq!(rows, usize::from(super::PAGE) + 2);
+}
+
+#[test]
+fn accounts_have_passwords() {
+    let visitor = Visitor::new("accounts");
+    let no = "No account has this name and this password.";
+    let right = [("name", "Ada"), ("password", "correct horse")];
+    assert_eq!(visitor.answer(&right), no, "nobody has joined");
+    visitor.join("Ada");
+    visitor.post("/logout", &[]);
+    let taken = [("name", "ADA"), ("password", "another one"), ("join", "1")];
+    assert_eq!(visitor.answer(&taken), "Somebody has that name already.");
+    let short = [("name", "Eve"), ("password", "short"), ("join", "1")];
+    assert!(visitor.answer(&short).starts_with("A name has"));
+    let wrong = [("name", "Ada"), ("password", "correct house")];
+    assert_eq!(visitor.answer(&wrong), no);
+    assert_eq!(visitor.answer(&right), "Welcome, Ada!");
+    let stored = std::fs::read(visitor.data.join("board.db-wal")).expect("it is there");
+    let holds = |text: &[u8]| stored.windows(text.len()).any(|part| part == text);
+    assert!(holds(b"$argon2id$") && !holds(b"correct horse"));
+
+    // Whoever tries is told to wait.
+    let mut statuses = (0..=20).map(|_| visitor.post("/login", &wrong).status().as_u16());
+    assert!(statuses.any(|status| status == 429));
+}
+
+#[test]
+fn sessions_outlive_the_program() {
+    let visitor = Visitor::new("sessions");
+    visitor.join("Ada");
+    let again = Client::new(app(&visitor.data).expect("the folder is there"));
+    let cookie = visitor
+        .client
+        .cookie("session")
+        .expect("a session has begun");
+    let page = again
+        .get("/")
+        .header("cookie", format!("session={cookie}"))
+        .send();
+    assert!(page.text().contains("Log out"));
 }
 
 #[test]
 fn what_is_wrong_is_said() {
     let visitor = Visitor::new("wrong");
-    visitor.post("/login", &[("name", "Ada"), ("password", "secret")]);
-    let status = |fields: &[(&str, &str)]| visitor.post("/notices", fields).status().as_u16();
-    assert_eq!(status(&[("title", " ")]), 400);
-    assert_eq!(status(&[("title", &"x".repeat(81))]), 400);
-    assert_eq!(
-        status(&[("title", "x"), ("@picture", "<svg onload=...>")]),
-        415
-    );
-    assert_eq!(status(&[("title", "x"), ("@picture", "")]), 415);
-    let foreign = visitor
-        .client
-        .post("/notices")
-        .header("sec-fetch-site", "cross-site");
-    assert_eq!(foreign.send().status(), 403);
+    visitor.join("Ada");
+    let status = |title: &str, picture: &[(&str, &str)]| {
+        let fields = [&[("title", title), ("text", "")], picture].concat();
+        visitor.post("/notices", &fields).status().as_u16()
+    };
+    assert_eq!(status(" ", &[]), 400);
+    assert_eq!(status(&"x".repeat(81), &[]), 400);
+    assert_eq!(status("x", &[("@picture", "<svg onload=...>")]), 415);
+    let large = "GIF8".to_owned() + &"x".repeat(10 << 20);
+    assert_eq!(status("x", &[("@picture", &large)]), 413);
+    assert_eq!(status("x", &[("@picture", &large[..1 << 20])]), 303);
+    let pictures = std::fs::read_dir(visitor.data.join("pictures")).expect("it is there");
+    assert_eq!(pictures.count(), 1, "what was refused is not kept");
+
     let missing = visitor.get("/notices/9");
     assert_eq!(missing.status(), 404);
-    assert!(
-        missing
-            .text()
-            .contains("<h2>404 Not Found</h2><p>there is no such notice</p>")
-    );
-    let missing = visitor.get("/api/notices/9");
-    assert_eq!(
-        missing.text(),
-        r#"{"detail":"there is no such notice","status":"404"}"#
-    );
-    assert_eq!(visitor.get("/api/notices?before=x").status(), 400);
+    assert!(missing.text().contains("There is no such notice."));
     assert_eq!(visitor.get("/pictures/../board.db").status(), 404);
+    let wrong = visitor.get("/api/notices?before=x");
+    assert_eq!(wrong.status(), 400);
+    assert_eq!(wrong.json::<Value>()["title"], "Bad Request");
 }
 
 #[test]
 fn strangers_find_little_to_try() {
-    let nowhere = std::path::Path::new("no such folder");
-    let refused = app(nowhere, String::new()).expect_err("it has no password");
-    assert!(refused.to_string().contains("BOARD_PASSWORD"), "{refused}");
-    assert!(!nowhere.exists(), "nothing was made before that");
-
     let visitor = Visitor::new("strangers");
     let page = visitor.get("/");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     let policy = page.header("content-security-policy");
     assert!(policy.is_some_and(|policy| policy.contains("default-src 'self'")));
-    let guess = || {
-        let fields = [("name", "Eve"), ("password", "guess")];
-        visitor.post("/login", &fields).status().as_u16()
-    };
-    let statuses: Vec<_> = (0..11).map(|_| guess()).collect();
-    assert_eq!(statuses[..10], [303; 10]);
-    assert_eq!(statuses[10], 429);
+    let cookie = page.header("set-cookie").unwrap_or_default();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+    for path in ["/login", "/logout", "/notices"] {
+        let foreign = visitor.client.post(path).form([("name", "x")]);
+        assert_eq!(foreign.send().status(), 403, "{path} without a token");
+    }
 }

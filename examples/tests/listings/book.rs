@@ -3,7 +3,8 @@
 //! A comment `<!-- listing: FILE#ANCHOR -->` in front of a block of Rust says where the block comes
 //! from: from between `// ANCHOR: …` and `// ANCHOR_END: …` in a file below `examples/`. Anchors may
 //! be nested; their marks, and `pub(crate)`, which only the tour needs, are left out. Every block of
-//! Rust in the book and in the README has one.
+//! Rust in the book and in the README has one. In front of a block of HTML, `<!-- listing: FILE -->`
+//! stands for the whole file.
 //!
 //! After a change of a listing, `GREENWAY_UPDATE_BOOK=1 cargo test -p greenway-examples book`
 //! writes it into the chapters.
@@ -59,10 +60,11 @@ fn other_pages() -> Vec<PathBuf> {
 
 /// The text between the marks of an anchor, without the indentation that its lines share.
 fn excerpt(reference: &str) -> String {
-    let (file, anchor) = reference
-        .split_once('#')
-        .expect("a reference is FILE#ANCHOR");
+    let (file, anchor) = reference.split_once('#').unwrap_or((reference, ""));
     let source = fs::read_to_string(examples().join(file)).expect(reference);
+    if anchor.is_empty() {
+        return source;
+    }
     let mut lines = source.lines();
     lines
         .find(|line| line.trim() == format!("// ANCHOR: {anchor}"))
@@ -96,7 +98,7 @@ fn refreshed(chapter: &Path, text: &str) -> (String, Vec<String>) {
         out.push('\n');
         if let Some(mark) = line.strip_prefix("<!-- listing: ") {
             reference = Some(mark.strip_suffix(" -->").expect(line).to_owned());
-        } else if line == "```rust" {
+        } else if line == "```rust" || (line == "```html" && reference.is_some()) {
             let reference: String = reference
                 .take()
                 .unwrap_or_else(|| panic!("{}: Rust that is not tested", chapter.display()));

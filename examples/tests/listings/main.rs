@@ -15,7 +15,9 @@ mod files;
 mod flags;
 mod forms;
 mod green;
+mod handlers;
 mod middleware;
+mod templates;
 mod testing;
 
 // The listings as modules, those of the tour within it. Their `main`s are left over here.

@@ -1,0 +1,311 @@
+//! Pages from templates, in the language of Jinja ([`minijinja`]).
+//!
+//! [`App::templates`] takes a directory, or templates that are part of the program, and
+//! [`Request::render`] makes a response of one of them:
+//!
+//! ```
+//! use greenway_app::templates::{Templates, context};
+//! use greenway_app::{App, Request, testing::Client};
+//!
+//! let mut app = App::new();
+//! app.templates(Templates::embedded([(
+//!     "hello.html",
+//!     r#"<p>Hello, {{ name }}! <a href="{{ url_for("hello", name="Bob") }}">And Bob?</a>"#,
+//! )]));
+//! app.get("/hello/<name>", |request: Request| {
+//!     request.render("hello.html", context! { name => request.param("name") })
+//! }).name("hello");
+//!
+//! let reply = Client::new(app).get("/hello/%3CAda%3E").send();
+//! assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+//! assert_eq!(reply.text(), r#"<p>Hello, &lt;Ada&gt;! <a href="/hello/Bob">And Bob?</a>"#);
+//! ```
+//!
+//! What must stay true: no name leads out of the directory, since only what was found there has a
+//! name; a mistake in a template is told when the program starts, or is a 500 whose cause is in the
+//! log with the template and the line, and never on the page; and no lock of ours is held while a
+//! template is rendered, which may wait.
+
+mod error;
+mod functions;
+mod source;
+mod stream;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "sessions")]
+mod visitor;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use minijinja;
+pub use minijinja::context;
+pub use minijinja::value::{Serde, Value};
+
+use self::source::{Source, Sources};
+use crate::response::content_type;
+use crate::{App, HttpError, Request, Response, media_type};
+use http::HeaderValue;
+use minijinja::{AutoEscape, Environment, default_auto_escape_callback};
+
+type Configure = Arc<dyn Fn(&mut Environment<'static>) + Send + Sync>;
+
+/// How deep templates, macros and loops may lie in one another, as minijinja counts: an include is
+/// 10, a call of a macro about 6, a loop 1. The dearest of it, macros, take 730 bytes of stack for
+/// each that is counted, and a green thread has 256 KiB. (minijinja's own limit is 500.)
+const RECURSION: usize = 200;
+
+/// Where an application's templates are, and what they can use.
+///
+/// See [`App::templates`].
+#[derive(Clone)]
+pub struct Templates {
+    source: Source,
+    configure: Vec<Configure>,
+}
+
+impl Templates {
+    /// All files below this directory. A template's name is its path from there, with slashes:
+    /// `page.html`, `mail/welcome.txt`. What is not UTF-8, or begins with a dot, is no template.
+    /// A relative path is one from the process's working directory.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self::of(Source::Directory(directory.into()))
+    }
+
+    /// Templates that are part of the program: pairs of a name and a text.
+    ///
+    /// ```
+    /// use greenway_app::Templates;
+    ///
+    /// # macro_rules! include_str { ($file:literal) => { "" } }
+    /// let templates = Templates::embedded([
+    ///     ("page.html", include_str!("../templates/page.html")),
+    ///     ("mail/welcome.txt", include_str!("../templates/mail/welcome.txt")),
+    /// ]);
+    /// # drop(templates);
+    /// ```
+    #[must_use]
+    pub fn embedded<N, T>(templates: impl IntoIterator<Item = (N, T)>) -> Self
+    where
+        N: Into<String>,
+        T: Into<String>,
+    {
+        let pairs = templates.into_iter();
+        let pairs = pairs.map(|(name, text)| (name.into(), text.into()));
+        Self::of(Source::Embedded(Arc::new(pairs.collect())))
+    }
+
+    fn of(source: Source) -> Self {
+        let configure = Vec::new();
+        Self { source, configure }
+    }
+
+    /// Something to be done with each new [`Environment`]: add filters, tests, functions and
+    /// globals, or change how undefined values are treated. It is done once, and again for each
+    /// page while debugging.
+    ///
+    /// ```
+    /// use greenway_app::Templates;
+    ///
+    /// let templates = Templates::new("templates").configure(|env| {
+    ///     env.add_filter("shout", |text: String| text.to_uppercase());
+    ///     env.add_global("site", "Greenway");
+    /// });
+    /// # drop(templates);
+    /// ```
+    #[must_use]
+    pub fn configure<F>(mut self, configure: F) -> Self
+    where
+        F: Fn(&mut Environment<'static>) + Send + Sync + 'static,
+    {
+        self.configure.push(Arc::new(configure));
+        self
+    }
+
+    /// An environment with these templates, which are compiled when they are first used.
+    fn environment(&self, sources: Arc<Sources>, debug: bool) -> Environment<'static> {
+        let mut env = Environment::new();
+        env.set_debug(debug);
+        env.set_recursion_limit(RECURSION);
+        env.set_auto_escape_callback(auto_escape);
+        for configure in &self.configure {
+            configure(&mut env);
+        }
+        env.set_loader(move |name| Ok(sources.get(name).cloned()));
+        // What the loader gives does not change.
+        env.set_auto_reload(false);
+        env
+    }
+
+    /// Reads and compiles all of them.
+    fn load(self) -> Result<Loaded, String> {
+        let sources = Arc::new(self.source.read()?);
+        let env = self.environment(Arc::clone(&sources), false);
+        let problem = |name: &String| env.get_template(name).err();
+        let problems = sources.keys().filter_map(problem);
+        let problems: Vec<_> = problems.map(|problem| error::chain(&problem)).collect();
+        if !problems.is_empty() {
+            return Err(problems.join("\n"));
+        }
+        let compiled = Arc::new(Compiled { env, sources });
+        Ok(Loaded {
+            templates: self,
+            compiled,
+        })
+    }
+}
+
+/// A directory of templates.
+impl<P: Into<PathBuf>> From<P> for Templates {
+    fn from(directory: P) -> Self {
+        Self::new(directory)
+    }
+}
+
+impl fmt::Debug for Templates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Templates").field(&self.source).finish()
+    }
+}
+
+/// What an application shares with its handlers.
+struct Loaded {
+    templates: Templates,
+    compiled: Arc<Compiled>,
+}
+
+/// Templates as they were at one time.
+struct Compiled {
+    env: Environment<'static>,
+    sources: Arc<Sources>,
+}
+
+impl Loaded {
+    /// The templates for a request: while debugging, as they are now, and with what their author
+    /// wants to see of a mistake.
+    fn for_request(&self, request: &Request) -> Result<Arc<Compiled>, HttpError> {
+        if !request.is_debugged() {
+            return Ok(Arc::clone(&self.compiled));
+        }
+        let source = self.templates.source.clone();
+        let sources = request.unblock(move || source.read())?;
+        let sources = Arc::new(sources);
+        let env = self.templates.environment(Arc::clone(&sources), true);
+        Ok(Arc::new(Compiled { env, sources }))
+    }
+}
+
+impl Compiled {
+    fn get(&self, name: &str) -> Result<minijinja::Template<'_, '_>, HttpError> {
+        if !self.sources.contains_key(name) {
+            return Err(error::unknown(name, &self.sources));
+        }
+        self.env.get_template(name).map_err(error::http)
+    }
+}
+
+impl App {
+    /// The templates that [`Request::render`] finds: a directory, or [`Templates`] with settings.
+    ///
+    /// All of them are read and compiled now. While debugging ([`App::debug`], or the server's
+    /// `--debug`), they are read anew for each page, so a change is seen at the next reload.
+    /// A mounted application that has templates of its own renders those; one that has none renders
+    /// those of the application that it is mounted in.
+    ///
+    /// # Panics
+    ///
+    /// When the directory cannot be read, or a template has a mistake: with the template's name,
+    /// the line, and what is wrong there.
+    pub fn templates(&mut self, templates: impl Into<Templates>) -> &mut Self {
+        match templates.into().load() {
+            Ok(loaded) => self.share(loaded),
+            Err(problem) => panic!("App::templates: {problem}"),
+        }
+    }
+}
+
+impl Request {
+    /// A page: the [template](App::templates) of this name, with these values. The Content-Type is
+    /// that of the name's ending.
+    ///
+    /// Beside the values, templates have:
+    ///
+    /// | | |
+    /// |---|---|
+    /// | `url_for("name", id=7)` | the path of a route: [`url_for`](Request::url_for) |
+    /// | `request` | `.method`, `.path`, `.script_name`, `.scheme`, `.host`, `.query_string`; `.query.name` and `.params.name`; `.route`, the route's name |
+    /// | `session` | `session.key` or `session.get("key")`, and `session.user()` |
+    /// | `take_flashes()` | the messages for the visitor, each with `.category` and `.text` |
+    /// | `csrf_field()`, `csrf_token()` | the hidden field of a form, or the token alone |
+    ///
+    /// A value of the same name takes their place. The last three rows are for applications with
+    /// [sessions](crate::sessions). Values that serde can write are given as `Serde(value)`.
+    ///
+    /// ```
+    /// use greenway_app::templates::{Serde, context};
+    /// use greenway_app::{HttpError, Request, Response};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Note { title: String, text: String }
+    ///
+    /// fn notes(request: Request) -> Result<Response, HttpError> {
+    ///     let notes = vec![Note { title: "a".into(), text: "b".into() }];
+    ///     request.render("notes.html", context! { notes => Serde(notes) })
+    /// }
+    /// # let _ = notes;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// 500 if there is no such template or it fails. The log has the template and the line.
+    ///
+    /// # Panics
+    ///
+    /// When the application has no templates.
+    #[track_caller]
+    pub fn render(&self, name: &str, values: impl Into<Value>) -> Result<Response, HttpError> {
+        let compiled = loaded(self).for_request(self)?;
+        let template = compiled.get(name)?;
+        let values = functions::with_ours(self, values.into());
+        let text = template.render(values).map_err(error::http)?;
+        Ok(Response::typed(text, content_type_of(name)))
+    }
+}
+
+#[track_caller]
+fn loaded(request: &Request) -> &Loaded {
+    let Some(loaded) = request.try_state() else {
+        panic!("the application has no templates: name them with `app.templates(\"templates\")`");
+    };
+    loaded
+}
+
+/// The name without an ending that says that it is a template.
+fn bare(name: &str) -> &str {
+    let endings = [".j2", ".jinja2", ".jinja"];
+    let mut stripped = endings.iter().filter_map(|end| name.strip_suffix(end));
+    stripped.next().unwrap_or(name)
+}
+
+/// As minijinja does it, and for all that is XML.
+fn auto_escape(name: &str) -> AutoEscape {
+    let guessed = media_type::guess(bare(name)).unwrap_or_default();
+    match default_auto_escape_callback(name) {
+        AutoEscape::None if guessed.ends_with("xml") => AutoEscape::Html,
+        other => other,
+    }
+}
+
+fn content_type_of(name: &str) -> HeaderValue {
+    match media_type::guess(bare(name)) {
+        Some("text/html") => content_type::HTML,
+        Some(guessed) if guessed.starts_with("text/") => {
+            let typed = HeaderValue::try_from(format!("{guessed}; charset=utf-8"));
+            typed.unwrap_or(content_type::TEXT)
+        }
+        Some(guessed) => HeaderValue::from_static(guessed),
+        None => content_type::TEXT,
+    }
+}
