@@ -20,12 +20,6 @@ pub(super) fn chain(error: &minijinja::Error) -> String {
     text
 }
 
-/// A 500 that says nothing; what the error says is its cause.
-#[track_caller]
-pub(super) fn http(error: minijinja::Error) -> HttpError {
-    HttpError::from(error)
-}
-
 /// No template has this name.
 #[track_caller]
 pub(super) fn unknown(name: &str, sources: &Sources) -> HttpError {

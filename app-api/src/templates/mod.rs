@@ -45,9 +45,11 @@ pub use minijinja::value::{Serde, Value};
 
 use self::source::{Source, Sources};
 use crate::response::content_type;
-use crate::{App, HttpError, Request, Response, media_type};
+use crate::{App, HttpError, Request, Response, html_escape, media_type};
 use http::HeaderValue;
-use minijinja::{AutoEscape, Environment, default_auto_escape_callback};
+use minijinja::{
+    AutoEscape, Environment, Error, Output, State, default_auto_escape_callback, escape_formatter,
+};
 
 type Configure = Arc<dyn Fn(&mut Environment<'static>) + Send + Sync>;
 
@@ -130,6 +132,7 @@ impl Templates {
         env.set_debug(debug);
         env.set_recursion_limit(RECURSION);
         env.set_auto_escape_callback(auto_escape);
+        env.set_formatter(format);
         for configure in &self.configure {
             configure(&mut env);
         }
@@ -185,6 +188,7 @@ struct Compiled {
 impl Loaded {
     /// The templates for a request: while debugging, as they are now, and with what their author
     /// wants to see of a mistake.
+    #[track_caller]
     fn for_request(&self, request: &Request) -> Result<Arc<Compiled>, HttpError> {
         if !request.is_debugged() {
             return Ok(Arc::clone(&self.compiled));
@@ -198,11 +202,12 @@ impl Loaded {
 }
 
 impl Compiled {
+    #[track_caller]
     fn get(&self, name: &str) -> Result<minijinja::Template<'_, '_>, HttpError> {
         if !self.sources.contains_key(name) {
             return Err(error::unknown(name, &self.sources));
         }
-        self.env.get_template(name).map_err(error::http)
+        Ok(self.env.get_template(name)?)
     }
 }
 
@@ -266,11 +271,30 @@ impl Request {
     /// When the application has no templates.
     #[track_caller]
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result<Response, HttpError> {
+        let text = self.render_to_string(name, values)?;
+        Ok(Response::typed(text, content_type_of(name)))
+    }
+
+    /// The text that [`render`](Request::render) makes a response of: for a mail, or a part of
+    /// another page.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Request::render).
+    ///
+    /// # Panics
+    ///
+    /// As [`render`](Request::render).
+    #[track_caller]
+    pub fn render_to_string(
+        &self,
+        name: &str,
+        values: impl Into<Value>,
+    ) -> Result<String, HttpError> {
         let compiled = loaded(self).for_request(self)?;
         let template = compiled.get(name)?;
         let values = functions::with_ours(self, values.into());
-        let text = template.render(values).map_err(error::http)?;
-        Ok(Response::typed(text, content_type_of(name)))
+        Ok(template.render(values)?)
     }
 }
 
@@ -295,6 +319,16 @@ fn auto_escape(name: &str) -> AutoEscape {
     match default_auto_escape_callback(name) {
         AutoEscape::None if guessed.ends_with("xml") => AutoEscape::Html,
         other => other,
+    }
+}
+
+/// As minijinja writes values, but for the slash, which means nothing in HTML: URLs stay readable.
+fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => {
+            Ok(out.write_str(&html_escape(text))?)
+        }
+        _ => escape_formatter(out, state, value),
     }
 }
 

@@ -56,7 +56,7 @@ fn notes_are_shown() {
         page.contains("<p class=\"good\">There it is.</p>"),
         "{page}"
     );
-    let note = "<h2><a href=\"&#x2f;note&#x2f;1\">A &amp; B</a></h2>\n<p>&lt;b&gt;</p>";
+    let note = "<h2><a href=\"/note/1\">A &amp; B</a></h2>\n<p>&lt;b&gt;</p>";
     assert!(page.contains(note), "{page}");
 }
 

@@ -86,6 +86,12 @@ fn content_types_and_escapes_are_those_of_the_ending() {
 }
 
 #[test]
+fn html_is_escaped_but_for_what_is_said_to_be_safe() {
+    let text = r#"{{ "<'/" }} {{ '<'|safe }} {{ ['"'] }} {{ 1 }}{{ none_such }}"#;
+    assert_eq!(page(embedded(text)), "&lt;&#39;/ < [&#x27;&quot;&#x27;] 1");
+}
+
+#[test]
 fn what_is_in_the_directory_has_a_name_and_nothing_else() {
     let outside = directory(&[("secret.html", "secret")]);
     let files = [
@@ -127,6 +133,7 @@ fn a_template_that_is_not_there_is_told_to_the_log_alone() {
     let failure = failure(&embedded("x"), "/no.html");
     let expected = "no template is named \"no.html\"; there are: page.html";
     assert!(failure.contains(expected), "{failure}");
+    assert!(failure.contains("templates/tests/mod.rs:"), "{failure}");
 }
 
 #[test]
@@ -139,6 +146,7 @@ fn a_mistake_is_told_with_template_and_line() {
     ]));
     let failure = failure(&app, "/page.html");
     assert!(failure.contains("part.html:3"), "{failure}");
+    assert!(failure.contains("templates/tests/mod.rs:"), "{failure}");
 }
 
 #[test]
@@ -207,10 +215,7 @@ fn a_mounted_application_has_its_own_urls_and_templates() {
     });
     outer.mount("/bare", bare);
     let client = Client::new(outer);
-    assert_eq!(
-        client.get("/in/page.html").send().text(),
-        "&#x2f; &#x2f;in&#x2f;x &#x2f;in"
-    );
+    assert_eq!(client.get("/in/page.html").send().text(), "/ /in/x /in");
     assert_eq!(client.get("/bare/").send().text(), "outer");
 }
 
@@ -224,8 +229,23 @@ fn the_request_is_there() {
         .send();
     assert_eq!(
         reply.text(),
-        "GET &#x2f;page.html &lt; page.html page localhost http q=%3C&amp;q=2"
+        "GET /page.html &lt; page.html page localhost http q=%3C&amp;q=2"
     );
+}
+
+#[test]
+fn a_text_can_be_made_of_a_template() {
+    let mut app = App::new();
+    app.templates(Templates::embedded([(
+        "mail.txt",
+        "Dear {{ name }}, {{ url_for('home') }}",
+    )]));
+    app.get("/", |request: Request| {
+        let mail = request.render_to_string("mail.txt", context! { name => "Ada" })?;
+        Ok(mail.to_uppercase())
+    })
+    .name("home");
+    assert_eq!(Client::new(app).get("/").send().text(), "DEAR ADA, /");
 }
 
 #[test]
@@ -282,7 +302,7 @@ fn ours_are_there_everywhere() {
     ];
     assert_eq!(
         page(app(Templates::embedded(parts))),
-        "&#x2f;macro &#x2f;part &#x2f;x|&#x2f;base"
+        "/macro /part /x|/base"
     );
 }
 
@@ -296,7 +316,7 @@ fn a_page_for_an_error_can_be_a_template() {
     let reply = Client::new(app).get("/none").send();
     assert_eq!(
         (reply.status().as_u16(), reply.text().as_str()),
-        (404, "&#x2f;none &#x2f;a")
+        (404, "/none /a")
     );
 }
 
