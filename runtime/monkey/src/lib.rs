@@ -64,3 +64,8 @@ pub use patch::{
     Patch, get_original, is_patched, patch, patch_all, patch_dns, patch_select, patch_socket,
     patch_subprocess, patch_thread, patch_time, unpatched,
 };
+
+// The example in README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
