@@ -52,6 +52,7 @@
 //! - `minihttp` (off): the engine [`Engine`]`::MiniHttp`, which hosts applications on the crate
 //!   `may_minihttp`, to compare with.
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
+//! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
 //!
 //! # Implementation
@@ -78,6 +79,8 @@ mod blocking;
 mod cli;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "monkey")]
+pub use greenway_monkey as monkey;
 mod connection;
 mod engine;
 mod lock;

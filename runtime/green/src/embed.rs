@@ -6,32 +6,38 @@
 //! | For | there is |
 //! |---|---|
 //! | waiting for something of one's own | [`wait_for`], [`Awaited`], [`Io`], [`Interest`], [`deadline_in`], [`checkpoint`], [`take_turn`] |
+//! | waiting below C, where nothing may unwind | [`wait_quietly`], [`Ended`], [`can_wait`], [`yield_quietly`], [`take_turn_quietly`], [`lock`], [`Locked`] |
 //! | threads | [`Thread`], [`current`], [`with_current`], [`Current`], [`Interrupt`], [`Unwind`], [`Note`] |
 //! | what holds for a thread for a while | [`LimitGuard`], [`Standstill`], [`BeforeBlock`], [`end_of_work`] |
-//! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`Held`] |
+//! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`at_worker_start`], [`Held`] |
 //! | sockets of a worker | [`Stream`], [`Handle`], [`Listener`], [`Accepted`], [`accept_now`], [`IdlePoller`] |
+//! | names | [`name_threads`] |
 //! | files | [`read_file`], [`prepare_file`] |
 //! | peers | [`PeerEpoll`], [`PeerNews`], [`peer_news`], [`unsent`], [`send_file`], [`send_with_more`] |
-//! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`] |
+//! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`], [`describe_waits`] |
 //! | stacks | [`Measure`], [`trim`] |
 //! | panics | [`discard`], [`panic_message`], [`is_starting`] |
 //! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`unblock_signals`], [`Count`], [`RateLimit`] |
 
 pub use crate::logging::{Count, RateLimit};
 pub use crate::monitor::Held;
+pub use crate::net::dns::name_threads;
 pub use crate::net::handle::Handle;
 pub use crate::net::idle_poller::IdlePoller;
 pub use crate::net::{Accepted, Listener, Stream, accept_now};
+pub use crate::observe::task_dump::describe_waits;
 pub use crate::os::fs::cached::{prepare as prepare_file, read_from as read_file};
-pub use crate::runtime::{least_loaded, workers};
+pub use crate::runtime::{at_worker_start, least_loaded, workers};
 pub use crate::scheduler::coroutines::is_starting;
 pub use crate::scheduler::discard::discard;
-pub use crate::scheduler::giving_way::take_turn;
+pub use crate::scheduler::giving_way::{take_turn, take_turn_quietly, yield_quietly};
+pub use crate::scheduler::lock::{Locked, lock};
 pub use crate::scheduler::stack::{Measure, trim};
 pub use crate::scheduler::task_context::{RequestInfo, TaskContext};
 pub use crate::scheduler::thread::{
-    Awaited, BeforeBlock, Current, Interrupt, Io, LimitGuard, LimitNumber, Note, Standstill,
-    Thread, Unwind, Watched, checkpoint, current, deadline_in, wait_for, with_current,
+    Awaited, BeforeBlock, Current, Ended, Interrupt, Io, LimitGuard, LimitNumber, Note, Standstill,
+    Thread, Unwind, Watched, can_wait, checkpoint, current, deadline_in, wait_for, wait_quietly,
+    with_current,
 };
 pub use crate::scheduler::timed_out::TimedOut;
 pub use crate::scheduler::worker::{Worker, current as current_worker};

@@ -51,7 +51,7 @@
 //! the order in which they came, and one that gives up takes nothing along: an item or a permit
 //! that was meant for it goes to the next.
 //!
-//! This is the only crate that knows `may`, and the only one with `unsafe` code.
+//! This is the only crate that knows `may`.
 
 #[cfg(panic = "abort")]
 compile_error!(

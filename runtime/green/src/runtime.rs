@@ -2,11 +2,13 @@
 
 use crate::monitor::{self, overflow};
 use crate::scheduler::config::{self, Config};
+use crate::scheduler::lock::lock;
 use crate::scheduler::residents;
 use crate::scheduler::worker::Worker;
 use crate::sys;
+use crate::task::spawn::spawn_on;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 static WORKERS: OnceLock<Vec<&'static Worker>> = OnceLock::new();
 
@@ -47,6 +49,26 @@ pub fn config() -> Config {
     config::in_effect().expect("set before the workers are")
 }
 
+/// What each worker's OS thread is to do when it starts.
+static AT_START: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+
+/// Has each worker's OS thread call `this` once: when it starts, or soon if it runs already. It may be
+/// called twice where both happen at once.
+pub fn at_worker_start(this: fn()) {
+    lock(&AT_START).push(this);
+    for &worker in WORKERS.get().into_iter().flatten() {
+        spawn_on(worker, this);
+    }
+}
+
+/// Does what is to be done on a worker's OS thread when it starts; called there.
+fn worker_starts() {
+    let all = lock(&AT_START).clone();
+    for this in all {
+        this();
+    }
+}
+
 /// The worker with the fewest green threads.
 pub fn least_loaded() -> &'static Worker {
     workers()
@@ -78,7 +100,7 @@ fn start_workers(config: Config) -> io::Result<Vec<&'static Worker>> {
         let worker: &Worker = Box::leak(Box::new(Worker::new(index, config.workers)?));
         workers.push(worker);
     }
-    residents::start(&workers)?;
+    residents::start(&workers, worker_starts)?;
     overflow::install(before)?;
     monitor::start(workers.clone(), config.max_blocking_time)?;
     Ok(workers)

@@ -5,13 +5,14 @@ use super::trace::names;
 use crate::logging::Count;
 use crate::logging::RateLimit;
 use crate::scheduler::control::alive_on;
+use crate::scheduler::lock::lock;
 use crate::scheduler::task_context::{RequestInfo, kind_of};
 use crate::scheduler::thread::Thread;
 use crate::scheduler::worker::Worker;
 use std::cell::OnceCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A kind of green threads is reported once in this time.
@@ -137,7 +138,7 @@ static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
 /// # on_blocked(|_| true);
 /// ```
 pub fn on_blocked(hook: impl Fn(&Blocked) -> bool + Send + Sync + 'static) {
-    let mut present = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut present = lock(&HOOK);
     let former = present.replace(Arc::new(hook));
     drop(present);
     drop(former); // not under the lock: it is the user's code
@@ -182,7 +183,7 @@ impl Reporter {
             stack: OnceCell::new(),
             unsaid: 0,
         };
-        let hook = HOOK.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hook = lock(&HOOK).clone();
         if let Some(hook) = hook {
             // Unwind safety: nothing of ours is changed by it. The panic was printed.
             let wanted = catch_unwind(AssertUnwindSafe(|| hook(&blocked)));

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 const THREADS: usize = 8;
 const QUEUE: usize = 1000;
 
-fn pool() -> &'static ThreadPool {
+/// The threads that look names up, apart from those that run other closures.
+pub fn name_threads() -> &'static ThreadPool {
     static POOL: OnceLock<ThreadPool> = OnceLock::new();
     POOL.get_or_init(|| ThreadPool::new(THREADS, QUEUE))
 }
@@ -61,7 +62,7 @@ fn resolve_until(host: &str, port: u16, deadline: Option<Instant>) -> io::Result
         found.map(|addrs| addrs.collect::<Vec<_>>())
     };
     let failed = |kind, why: &str| io::Error::new(kind, format!("cannot resolve {host:?}: {why}"));
-    match pool().apply_until(deadline, lookup) {
+    match name_threads().apply_until(deadline, lookup) {
         Ok(Ok(Ok(addrs))) if addrs.is_empty() => {
             Err(failed(io::ErrorKind::NotFound, "it has no address"))
         }
@@ -219,7 +220,7 @@ mod tests {
         let hanging: Vec<_> = (0..THREADS)
             .map(|_| {
                 let answer = answer.clone();
-                pool().spawn(move || answer.wait())
+                name_threads().spawn(move || answer.wait())
             })
             .collect();
         let error = resolve_timeout("localhost", 1, SHORT).unwrap_err();
@@ -230,7 +231,7 @@ mod tests {
         let killed = spawn(|| resolve("localhost", 1).is_ok());
         // The two look-ups that were given up are still counted.
         let start = Instant::now();
-        while pool().stats().queued < 3 && start.elapsed() < Duration::from_secs(60) {
+        while name_threads().stats().queued < 3 && start.elapsed() < Duration::from_secs(60) {
             crate::yield_now();
         }
         killed.kill();
@@ -243,6 +244,6 @@ mod tests {
             job.join().unwrap();
         }
         assert!(!resolve("localhost", 1).unwrap().is_empty());
-        assert_eq!(pool().stats().panicked, 0);
+        assert_eq!(name_threads().stats().panicked, 0);
     }
 }

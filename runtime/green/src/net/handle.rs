@@ -7,12 +7,13 @@
 
 use crate::net::Stream;
 use crate::runtime;
+use crate::scheduler::lock::{Locked, lock};
 use crate::scheduler::worker;
 use crate::sys;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A socket, until the stream that it belongs to is closed.
 #[derive(Debug)]
@@ -40,9 +41,9 @@ impl Drop for Opened {
 }
 
 impl Handle {
-    fn lock(&self) -> MutexGuard<'_, Option<RawFd>> {
+    fn lock(&self) -> Locked<'_, Option<RawFd>> {
         // `f` of `with` may panic; that changes nothing here.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Calls `f` with the socket, which stays open meanwhile: it must not wait. `None` if the

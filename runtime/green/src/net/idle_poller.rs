@@ -11,6 +11,7 @@
 use crate::Greenlet;
 use crate::runtime;
 use crate::scheduler::giving_way::yield_now;
+use crate::scheduler::lock::{Locked, lock};
 use crate::scheduler::registered::Registered;
 use crate::scheduler::service_thread::Noticed;
 use crate::scheduler::thread::{Awaited, Io, Thread, current, wait_for};
@@ -23,7 +24,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 /// What waits for descriptors of one worker without a green thread.
@@ -144,9 +145,9 @@ impl<T> State<T> {
 }
 
 impl<T: Send + 'static> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> Locked<'_, State<T>> {
         // Nothing under the lock can panic half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn run(&self, io: Io<'_>, back: impl Fn(Box<T>)) {

@@ -31,7 +31,7 @@
 
 mod acceptor;
 mod connect;
-mod dns;
+pub(crate) mod dns;
 pub(crate) mod handle;
 pub(crate) mod idle_poller;
 mod methods;
@@ -44,6 +44,7 @@ mod unix;
 
 pub use acceptor::{Accepted, Listener, accept_now};
 pub use dns::{ToSocketAddrs, resolve, resolve_timeout};
+
 pub use ready::{Ready, readable, writable};
 pub use stream::Stream;
 pub use tcp::{TcpListener, TcpStream};

@@ -4,7 +4,7 @@
 //! stands on it.
 
 mod run_info;
-mod task_dump;
+pub(crate) mod task_dump;
 
 pub use run_info::{RunInfo, WorkerInfo, run_info};
 pub use task_dump::{TaskInfo, TaskState, green_threads};

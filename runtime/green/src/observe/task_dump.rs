@@ -9,7 +9,7 @@ use crate::scheduler::task_context::RequestInfo;
 use crate::scheduler::thread::{Awaited, Thread};
 use crate::scheduler::worker::Worker;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A green thread at the moment of a [`green_threads`] call. Shown, it is one line.
@@ -28,6 +28,8 @@ pub struct TaskInfo {
     pub age: Duration,
     /// What it does.
     pub state: TaskState,
+    /// More of what it waits for, where that is known: whose answer a patched system call waits for.
+    pub about: Option<String>,
     /// The time since it began to wait; 0 if it does not.
     pub since: Duration,
     /// For a connection of a server: whom it serves.
@@ -46,6 +48,15 @@ pub enum TaskState {
     Ready,
     /// It waits.
     Waiting(Awaited),
+}
+
+/// Who knows more of what a thread waits for.
+static DESCRIBE: OnceLock<fn(&Thread) -> Option<String>> = OnceLock::new();
+
+/// Has `tell` say more of what a thread waits for, for whoever looks at [`green_threads`]. The first one
+/// counts. It is called from any thread, and must not wait.
+pub fn describe_waits(tell: fn(&Thread) -> Option<String>) {
+    let _first_time = DESCRIBE.set(tell);
 }
 
 /// Tells of all green threads that have not ended, worker by worker, oldest first.
@@ -89,6 +100,10 @@ fn task(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<
             _ => (TaskState::Ready, Duration::ZERO),
         },
     };
+    let about = match (&thread, state) {
+        (Some(thread), TaskState::Waiting(_)) => DESCRIBE.get().and_then(|tell| tell(thread)),
+        _ => None,
+    };
     let context = thread.as_ref().and_then(|thread| thread.context());
     Some(TaskInfo {
         number: control.number(),
@@ -97,6 +112,7 @@ fn task(control: &Arc<Control>, running: *const Thread, now: Instant) -> Option<
         parent: control.parent(),
         age: now.saturating_duration_since(control.born()),
         state,
+        about,
         since,
         serving: context.map(|context| context.request_info()),
     })
@@ -117,6 +133,9 @@ impl fmt::Display for TaskInfo {
             write!(f, ", of #{parent}")?;
         }
         write!(f, ": {state}")?;
+        if let Some(about) = &self.about {
+            write!(f, " {about}")?;
+        }
         if matches!(state, TaskState::Waiting(_)) {
             write!(f, " for {:.1?}", self.since)?;
         }

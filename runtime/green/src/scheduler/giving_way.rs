@@ -1,6 +1,6 @@
 //! Letting others run: for a time, once, or after enough work.
 
-use super::thread::{Awaited, Io, checkpoint, deadline_in, wait_for, with_current};
+use super::thread::{Awaited, Io, checkpoint, deadline_in, wait_for, wait_quietly, with_current};
 use super::timed_out::TimedOut;
 use super::worker;
 use std::time::Duration;
@@ -53,6 +53,29 @@ pub fn take_turn() {
     });
     if enough {
         yield_now();
+    }
+}
+
+/// As [`yield_now`], for a call that comes out of C: nothing unwinds here.
+pub fn yield_quietly() {
+    let Some(here) = worker::here() else {
+        return std::thread::yield_now();
+    };
+    let mut asked = false;
+    let (Ok(()) | Err(_)) = wait_quietly(Awaited::Turn, None, Io::None, |me| {
+        if asked {
+            return Some(());
+        }
+        asked = true;
+        here.wake_next_round(me.clone());
+        None
+    });
+}
+
+/// As [`take_turn`], for a call that comes out of C: nothing unwinds here.
+pub fn take_turn_quietly() {
+    if with_current(|me| me.home().is_some() && me.tick()) {
+        yield_quietly();
     }
 }
 

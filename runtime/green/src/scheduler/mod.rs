@@ -16,6 +16,7 @@ mod home_cell;
 pub(crate) mod late_local;
 pub(crate) mod line;
 pub(crate) mod lock;
+pub(crate) mod no_wait;
 pub(crate) mod registered;
 pub(crate) mod residents;
 pub(crate) mod running;

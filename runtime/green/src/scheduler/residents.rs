@@ -13,11 +13,12 @@ use crate::sys;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Starts the residents of all workers, and waits until each worker has its OS thread.
+/// Starts the residents of all workers, and waits until each worker has its OS thread, which calls
+/// `first` before anything else.
 ///
 /// # Errors
 /// Why `may` cannot start them.
-pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
+pub(crate) fn start(workers: &[&'static Worker], first: fn()) -> io::Result<()> {
     let settled = Arc::new((Mutex::new(0), Condvar::new()));
     for &worker in workers {
         let settled = settled.clone();
@@ -34,8 +35,9 @@ pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
                 let _noticed = Noticed("greenway (mailbox)");
                 worker.settle();
                 sys::signal::use_signal_stack();
+                first();
                 let (count, changed) = &*settled;
-                *super::lock::lock(count) += 1;
+                *count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
                 changed.notify_all();
                 run_mailbox_task(here());
             })?;
@@ -57,7 +59,8 @@ pub(crate) fn start(workers: &[&'static Worker]) -> io::Result<()> {
         }
     }
     let (count, changed) = &*settled;
-    let all = changed.wait_while(super::lock::lock(count), |count| *count < workers.len());
+    let started = count.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = changed.wait_while(started, |count| *count < workers.len());
     drop(all.unwrap_or_else(PoisonError::into_inner));
     Ok(())
 }

@@ -26,6 +26,7 @@
 use super::coroutine_pool::{CoroutinePool, Start};
 use super::home_cell::HomeCell;
 use super::lock::lock;
+use super::no_wait::NoWait;
 use super::registered::Registered;
 use super::thread::Thread;
 use super::timer::{Key, Timers};
@@ -252,6 +253,7 @@ impl Here {
     }
 
     fn take_in(self, start: Start) -> By {
+        let _no_wait = NoWait::begin();
         let mut newborn = self.local().newborn.borrow_mut();
         let left = if newborn.is_empty() {
             self.local().pool.borrow_mut().start(start)
@@ -280,11 +282,13 @@ impl Here {
 
     /// One that is to be started, in the order in which they came.
     pub(super) fn next_newborn(self) -> Option<Start> {
+        let _no_wait = NoWait::begin();
         self.local().newborn.borrow_mut().pop_front()
     }
 
     /// Shows the coroutines that are to be used again to `f`.
     pub(super) fn with_pool<R>(self, f: impl FnOnce(&mut CoroutinePool) -> R) -> R {
+        let _no_wait = NoWait::begin();
         f(&mut self.local().pool.borrow_mut())
     }
 
@@ -301,6 +305,7 @@ impl Here {
 
     /// Wakes a green thread of this worker after a round of epoll.
     pub(crate) fn wake_next_round(self, thread: Arc<Thread>) {
+        let _no_wait = NoWait::begin();
         self.local().next_round.borrow_mut().push(thread);
         self.ring();
     }
@@ -323,12 +328,14 @@ impl Here {
         interest: Interest,
         thread: &Arc<Thread>,
     ) -> io::Result<()> {
+        let _no_wait = NoWait::begin();
         let mut watches = self.local().watches.borrow_mut();
         watches.add(&self.worker.epoll, fd, interest, thread)
     }
 
     /// Ends what [`watch`](Self::watch) has begun.
     pub(crate) fn unwatch(self, fd: BorrowedFd<'_>, thread: &Arc<Thread>) {
+        let _no_wait = NoWait::begin();
         let mut watches = self.local().watches.borrow_mut();
         watches.remove(&self.worker.epoll, fd, thread);
     }
@@ -348,6 +355,7 @@ impl Here {
 
     /// Has `thread` woken at a point in time.
     pub(crate) fn set_timer(self, at: Instant, thread: Arc<Thread>) -> Key {
+        let _no_wait = NoWait::begin();
         let (key, set) = self.local().timers.borrow_mut().insert(at, thread);
         if set {
             let left = at.saturating_duration_since(Instant::now());
@@ -358,6 +366,7 @@ impl Here {
 
     /// Takes a timer back.
     pub(crate) fn cancel_timer(self, key: Key) {
+        let _no_wait = NoWait::begin();
         self.local().timers.borrow_mut().remove(key);
     }
 

@@ -120,6 +120,11 @@ impl<T> Greenlet<T> {
         self.control.has_ended()
     }
 
+    /// The number by which [`green_threads`](crate::green_threads) and the log call it; gevent's `minimal_ident`.
+    pub fn number(&self) -> u64 {
+        self.control.number()
+    }
+
     /// Its name: what the [`Builder`](crate::Builder) was given, or `green-` and a number.
     pub fn name(&self) -> String {
         self.control.name().into_owned()

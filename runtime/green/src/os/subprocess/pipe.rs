@@ -1,6 +1,7 @@
 //! Our ends of a child's pipes.
 
 use crate::os::descriptor::Descriptor;
+use crate::scheduler::lock::lock;
 use crate::scheduler::thread::deadline_in;
 use crate::sys::Interest;
 use std::fmt;
@@ -8,7 +9,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// One end of a pipe.
@@ -26,11 +27,11 @@ impl Pipe {
     }
 
     fn set_timeout(&self, timeout: Option<Duration>) {
-        *self.timeout.lock().unwrap_or_else(PoisonError::into_inner) = timeout;
+        *lock(&self.timeout) = timeout;
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let timeout = *self.timeout.lock().unwrap_or_else(PoisonError::into_inner);
+        let timeout = *lock(&self.timeout);
         timeout.and_then(deadline_in)
     }
 

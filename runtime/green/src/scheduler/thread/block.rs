@@ -6,7 +6,7 @@ use super::current::Current;
 use super::io::Io;
 use crate::platform::sync::Arc;
 use crate::platform::sync::atomic::Ordering;
-use crate::platform::{BorrowedFd, Duration, Instant, park_coroutine, thread};
+use crate::platform::{BorrowedFd, Duration, Instant, NoWait, park_coroutine, thread};
 use crate::scheduler::worker::{self, Here, Worker};
 use crate::sys::{self, Interest};
 
@@ -50,6 +50,7 @@ impl Current {
     }
 
     fn block_green(&self, here: Here, what: Awaited, io: Io<'_>, limit: Option<Instant>) -> usize {
+        assert!(!NoWait::is_held(), "a wait under a lock of the scheduler's");
         if self.token.swap(false, Ordering::AcqRel) {
             return 0;
         }

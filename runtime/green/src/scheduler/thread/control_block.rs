@@ -30,7 +30,7 @@ use super::awaited::{Awaited, WaitNote};
 use super::interrupt::Interrupt;
 use crate::platform::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::platform::sync::{Arc, Mutex, OnceLock, Weak};
-use crate::platform::{Coroutine, Duration, Instant, OwnedFd, WaitIoWaker, thread};
+use crate::platform::{Coroutine, Duration, Instant, NoWait, OwnedFd, WaitIoWaker, thread};
 use crate::scheduler::home_cell::HomeCell;
 use crate::scheduler::task_context::TaskContext;
 use crate::scheduler::timer;
@@ -226,6 +226,7 @@ impl Thread {
 
     /// The part of [`wake`](Self::wake) that runs on the home worker.
     pub(crate) fn deliver(&self, here: Here) {
+        let _no_wait = NoWait::begin();
         let own = self.own_at(here);
         self.posted.store(false, Ordering::Release);
         if !self.token.swap(true, Ordering::AcqRel)
@@ -266,6 +267,11 @@ impl Thread {
     /// What it is called, if it is a greenlet.
     pub(crate) fn identity(&self) -> Option<&dyn Identity> {
         self.identity.get().map(|identity| &**identity)
+    }
+
+    /// The number of its greenlet, by which the dump and the log call it; `None` if it is none.
+    pub fn number(&self) -> Option<u64> {
+        self.identity().map(Identity::number)
     }
 
     /// An address at the upper end of its stack; 0 if that is not known.

@@ -131,6 +131,13 @@ impl Current {
     #[cold]
     #[inline(never)] // off the stack of those who wait
     pub(super) fn give_way_before_end(&self) {
+        self.pause_before_end(Awaited::Turn, Io::None);
+    }
+
+    /// As [`give_way_before_end`](Self::give_way_before_end), for a wait that may still get what it is for.
+    #[cold]
+    #[inline(never)] // off the stack of those who wait
+    pub(super) fn pause_before_end(&self, what: Awaited, io: Io<'_>) {
         let ends = self.own().ends.get();
         if ends == 0 {
             return;
@@ -140,7 +147,7 @@ impl Current {
         }
         let pause = FIRST_PAUSE * (1 << (ends - 1).min(7));
         let until = Instant::now().checked_add(pause.min(LONGEST_PAUSE));
-        let pausing = || self.block_plainly(Awaited::Turn, Io::None, until);
+        let pausing = || self.block_plainly(what, io, until);
         if thread::panicking() {
             // `None` where there is no memory for it: then it ends at once, as the first time.
             let _flags = while_not_unwinding(pausing);

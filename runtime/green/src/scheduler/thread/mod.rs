@@ -28,6 +28,7 @@ mod guards;
 mod interrupt;
 mod io;
 mod os_threads;
+mod quiet;
 
 pub use awaited::Awaited;
 pub(crate) use control_block::Identity;
@@ -40,6 +41,7 @@ pub use interrupt::{Interrupt, Unwind, is_interrupt};
 pub(crate) use io::Claim;
 pub use io::{Io, Watched};
 pub(crate) use os_threads::{OsThreadInfo, serving_os_threads};
+pub use quiet::{Ended, can_wait, wait_quietly};
 
 use crate::platform::sync::Arc;
 use crate::platform::{Duration, Instant, thread};

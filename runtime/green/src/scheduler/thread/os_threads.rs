@@ -4,17 +4,17 @@ use super::awaited::Awaited;
 use super::control_block::{Kind, Thread};
 use crate::platform::Duration;
 use crate::platform::sync::{Arc, Weak};
-use crate::scheduler::lock::lock;
+use crate::scheduler::lock::{Locked, lock};
 use crate::scheduler::task_context::{RequestInfo, TaskContext};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 /// OS threads with a context; those that have ended are removed when one is added.
 static THREADS: Mutex<Vec<Weak<Thread>>> = Mutex::new(Vec::new());
 
 /// It is held for a moment, and nothing under it can panic.
-fn threads() -> MutexGuard<'static, Vec<Weak<Thread>>> {
-    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+fn threads() -> Locked<'static, Vec<Weak<Thread>>> {
+    lock(&THREADS)
 }
 
 impl Thread {

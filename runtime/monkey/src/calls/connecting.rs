@@ -1,0 +1,152 @@
+//! Connecting, accepting, and what ends a descriptor.
+//!
+//! `connect` and `accept` have no flag for "do not wait", so the descriptor is made non-blocking for the
+//! length of the call. Who else shares it meanwhile is told what its mode was by
+//! [`is_nonblocking`]; an OS thread whose `accept` falls into that moment looks again.
+
+use super::reading::counts_for;
+use crate::descriptor::{Errno, For, Made, is_nonblocking, timeout, wait, when_ready};
+use crate::patch::{Patch, is_patched};
+use crate::patience::Patience;
+use crate::{errno, original, waits};
+use greenway_green::embed::{Ended, deadline_in};
+use libc::{c_int, sockaddr, socklen_t, ssize_t};
+use std::ptr::null_mut;
+use std::time::Duration;
+
+const CONNECT: For = For::writing("connect");
+const ACCEPT: For = For::reading("accept");
+
+/// See `connect(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn connect(
+    fd: c_int,
+    to: *const sockaddr,
+    length: socklen_t,
+) -> c_int {
+    if !counts_for(fd) || is_nonblocking(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::connect(fd, to, length) };
+    }
+    let deadline = timeout(fd, CONNECT).and_then(deadline_in);
+    let patience = Patience::new(Duration::from_millis(20));
+    loop {
+        let result = {
+            let _made = Made::nonblocking(fd);
+            // SAFETY: the caller's arguments, unchanged.
+            unsafe { original::connect(fd, to, length) }
+        };
+        match errno::get() {
+            _ if result == 0 => return 0,
+            libc::EINPROGRESS => {
+                return match wait(fd, CONNECT, deadline) {
+                    Ok(()) => outcome(fd),
+                    // As the kernel has it when `SO_SNDTIMEO` is over: the attempt goes on.
+                    Err(Errno(libc::EAGAIN)) => errno::fail(libc::EINPROGRESS),
+                    Err(Errno(error)) => errno::fail(error),
+                };
+            }
+            // A unix socket whose queue is full: nothing tells when there is room.
+            libc::EAGAIN => match patience.pause("connect", deadline) {
+                Ok(()) => {}
+                Err(Ended::TimedOut) => return errno::fail(libc::EAGAIN),
+                Err(Ended::Interrupted) => return errno::fail(libc::ECANCELED),
+            },
+            _ => return result,
+        }
+    }
+}
+
+/// How an attempt to connect has ended that has ended.
+fn outcome(fd: c_int) -> c_int {
+    let mut error: c_int = 0;
+    let mut length = size_of::<c_int>() as socklen_t;
+    // SAFETY: the option is a number, which lives over the call, as does its length.
+    let result = unsafe {
+        let value = (&raw mut error).cast();
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, value, &raw mut length)
+    };
+    match error {
+        0 => result,
+        error => errno::fail(error),
+    }
+}
+
+/// See `accept(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn accept(
+    fd: c_int,
+    from: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
+    // SAFETY: the caller's arguments; without flags the two calls are one.
+    unsafe { accept4(fd, from, length, 0) }
+}
+
+/// See `accept(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn accept4(
+    fd: c_int,
+    from: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the caller's arguments, unchanged.
+    let now = || unsafe { original::accept4(fd, from, length, flags) };
+    if counts_for(fd) {
+        let accepted = when_ready(fd, ACCEPT, false, || {
+            let _made = Made::nonblocking(fd);
+            now() as ssize_t
+        });
+        return accepted as c_int; // a descriptor, or -1
+    }
+    loop {
+        let accepted = now();
+        let in_between = accepted < 0 && errno::would_block() && is_patched(Patch::SOCKETS);
+        if !in_between || is_nonblocking(fd) {
+            return accepted;
+        }
+        let mut one = libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one entry, which lives over the call, and no mask.
+        unsafe { original::ppoll(&raw mut one, 1, null_mut(), null_mut()) };
+    }
+}
+
+/// See `close(2)`. Whoever waits for the descriptor in a hooked call gets `EBADF`.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn close(fd: c_int) -> c_int {
+    waits::closing(fd);
+    // SAFETY: the caller's descriptor, of which it is the owner.
+    unsafe { original::close(fd) }
+}
+
+/// See `dup2(2)`. Whoever waits for what `to` was in a hooked call gets `EBADF`.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
+    if from != to {
+        waits::closing(to);
+    }
+    // SAFETY: the caller's descriptors.
+    unsafe { original::dup2(from, to) }
+}
+
+/// See `dup3(2)`. Whoever waits for what `to` was in a hooked call gets `EBADF`.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
+    waits::closing(to);
+    // SAFETY: the caller's descriptors.
+    unsafe { original::dup3(from, to, flags) }
+}

@@ -1,0 +1,367 @@
+//! Writing: a blocking descriptor takes all that it is given before the call returns, so do these.
+
+use super::reading::{EMPTY, counts_for};
+use crate::descriptor::{For, Made, is_nonblocking, is_ready, when_ready};
+use crate::patch::{Patch, counts};
+use crate::{errno, original};
+use greenway_green::embed::Interest;
+use libc::{
+    c_int, c_uint, c_void, iovec, loff_t, mmsghdr, msghdr, off_t, off64_t, size_t, sockaddr,
+    socklen_t, ssize_t,
+};
+
+/// The most bytes that a pipe takes at once if it takes anything (`pipe(7)`).
+const PIPE_BUF: usize = 4096;
+
+/// Writes what goes of one part, to whatever kind of descriptor, or fails with `EAGAIN`.
+///
+/// # Safety
+/// `n` bytes at `buffer` may be read.
+unsafe fn write_now(fd: c_int, buffer: *const c_void, n: size_t) -> ssize_t {
+    // SAFETY: the caller's buffer. As `write` does, it raises SIGPIPE where nobody reads.
+    let sent = unsafe { original::send(fd, buffer, n, libc::MSG_DONTWAIT) };
+    if sent >= 0 || errno::get() != libc::ENOTSOCK {
+        return sent;
+    }
+    let part = iovec {
+        iov_base: buffer.cast_mut(),
+        iov_len: n,
+    };
+    // SAFETY: the caller's buffer; -1 is "at the present position".
+    let wrote = unsafe { original::pwritev2(fd, &raw const part, 1, -1, libc::RWF_NOWAIT) };
+    if wrote >= 0 {
+        return wrote;
+    }
+    match errno::get() {
+        // A file that has to be made longer, or what does not know the flag.
+        libc::EAGAIN | libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS | libc::ESPIPE => {
+            if !is_ready(fd, Interest::Writable) {
+                return errno::fail(libc::EAGAIN);
+            }
+            let n = if takes_all(fd) { n } else { n.min(PIPE_BUF) };
+            // SAFETY: the caller's buffer, or the beginning of it.
+            unsafe { original::write(fd, buffer, n) }
+        }
+        _ => wrote,
+    }
+}
+
+/// Whether a write of any length does not block: a file's.
+fn takes_all(fd: c_int) -> bool {
+    let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the status lives over the call, which has filled it if it has not failed.
+    unsafe {
+        libc::fstat(fd, status.as_mut_ptr()) == 0
+            && matches!(
+                status.assume_init().st_mode & libc::S_IFMT,
+                libc::S_IFREG | libc::S_IFBLK
+            )
+    }
+}
+
+/// Writes until all `n` bytes are gone, as a blocking descriptor has it; `write` takes how many are.
+fn write_all(
+    fd: c_int,
+    call: &'static str,
+    n: size_t,
+    asked_not_to_wait: bool,
+    mut write: impl FnMut(size_t) -> ssize_t,
+) -> ssize_t {
+    let mut done = 0;
+    loop {
+        let wrote = when_ready(fd, For::writing(call), asked_not_to_wait, || write(done));
+        match usize::try_from(wrote) {
+            Ok(more) => done += more,
+            Err(_) if done > 0 => return done as ssize_t, // the error comes again with the rest
+            Err(_) => return wrote,
+        }
+        if done >= n || wrote == 0 || asked_not_to_wait || is_nonblocking(fd) {
+            return done as ssize_t;
+        }
+    }
+}
+
+/// See `write(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, n: size_t) -> ssize_t {
+    if n == 0 || !counts_for(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::write(fd, buffer, n) };
+    }
+    write_all(fd, "write", n, false, |done| {
+        // SAFETY: what is left of the caller's buffer: `done` is less than `n`.
+        unsafe { write_now(fd, buffer.byte_add(done), n - done) }
+    })
+}
+
+/// See `writev(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, n: c_int) -> ssize_t {
+    let count = usize::try_from(n).unwrap_or(0);
+    if count == 0 || count > libc::UIO_MAXIOV as usize || !counts_for(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::writev(fd, parts, n) };
+    }
+    // SAFETY: the caller gives `n` parts.
+    let parts = unsafe { std::slice::from_raw_parts(parts, count) };
+    let all = parts.iter().map(|part| part.iov_len).sum();
+    if all == 0 {
+        return 0;
+    }
+    write_all(fd, "writev", all, false, |done| {
+        // SAFETY: the caller's parts, of which `done` bytes are gone.
+        unsafe { writev_now(fd, parts, done) }
+    })
+}
+
+/// As [`write_now`], for parts of which the first `done` bytes are gone.
+///
+/// # Safety
+/// All parts may be read.
+unsafe fn writev_now(fd: c_int, parts: &[iovec], mut done: usize) -> ssize_t {
+    let mut rest = parts;
+    while let [first, others @ ..] = rest {
+        if done < first.iov_len {
+            break;
+        }
+        done -= first.iov_len;
+        rest = others;
+    }
+    let [first, others @ ..] = rest else { return 0 };
+    if done > 0 || others.is_empty() {
+        // The part that is half gone goes alone: then no list has to be made.
+        // SAFETY: what is left of the caller's part.
+        return unsafe { write_now(fd, first.iov_base.byte_add(done), first.iov_len - done) };
+    }
+    let mut message: msghdr = EMPTY;
+    message.msg_iov = rest.as_ptr().cast_mut();
+    message.msg_iovlen = rest.len();
+    // SAFETY: the message consists of the caller's parts.
+    let sent = unsafe { original::sendmsg(fd, &raw const message, libc::MSG_DONTWAIT) };
+    if sent >= 0 || errno::get() != libc::ENOTSOCK {
+        return sent;
+    }
+    // SAFETY: the caller's part.
+    unsafe { write_now(fd, first.iov_base, first.iov_len) }
+}
+
+/// See `send(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn send(
+    fd: c_int,
+    buffer: *const c_void,
+    n: size_t,
+    flags: c_int,
+) -> ssize_t {
+    if !counts_for(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::send(fd, buffer, n, flags) };
+    }
+    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
+    write_all(fd, "send", n, asked_not_to_wait, |done| {
+        // SAFETY: what is left of the caller's buffer: `done` is at most `n`.
+        unsafe {
+            original::send(
+                fd,
+                buffer.byte_add(done),
+                n - done,
+                flags | libc::MSG_DONTWAIT,
+            )
+        }
+    })
+}
+
+/// See `sendto(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendto(
+    fd: c_int,
+    buffer: *const c_void,
+    n: size_t,
+    flags: c_int,
+    to: *const sockaddr,
+    length: socklen_t,
+) -> ssize_t {
+    if !counts_for(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::sendto(fd, buffer, n, flags, to, length) };
+    }
+    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
+    write_all(fd, "sendto", n, asked_not_to_wait, |done| {
+        let flags = flags | libc::MSG_DONTWAIT;
+        // SAFETY: what is left of the caller's buffer: `done` is at most `n`; its other arguments.
+        unsafe { original::sendto(fd, buffer.byte_add(done), n - done, flags, to, length) }
+    })
+}
+
+/// See `sendmsg(2)`. Where the kernel takes a part of a message, the call gives how much, as it may.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendmsg(
+    fd: c_int,
+    message: *const msghdr,
+    flags: c_int,
+) -> ssize_t {
+    if !counts_for(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::sendmsg(fd, message, flags) };
+    }
+    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
+    when_ready(fd, For::writing("sendmsg"), asked_not_to_wait, || {
+        // SAFETY: the caller's arguments, and a flag more.
+        unsafe { original::sendmsg(fd, message, flags | libc::MSG_DONTWAIT) }
+    })
+}
+
+/// See `sendmmsg(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    n: c_uint,
+    flags: c_int,
+) -> c_int {
+    if !counts_for(fd) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::sendmmsg(fd, messages, n, flags) };
+    }
+    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
+    let sent = write_all(fd, "sendmmsg", n as usize, asked_not_to_wait, |done| {
+        // SAFETY: what is left of the caller's messages: `done` is at most `n`.
+        unsafe {
+            let flags = flags | libc::MSG_DONTWAIT;
+            original::sendmmsg(fd, messages.add(done), n - done as c_uint, flags) as ssize_t
+        }
+    });
+    sent as c_int // at most `n`
+}
+
+/// Moves until all is gone, as a blocking socket has it, or the source has ended.
+fn move_all(
+    fd: c_int,
+    call: &'static str,
+    n: size_t,
+    mut now: impl FnMut(size_t) -> ssize_t,
+) -> ssize_t {
+    write_all(fd, call, n, false, |done| {
+        let _made = Made::nonblocking(fd);
+        now(n - done)
+    })
+}
+
+/// See `sendfile(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendfile(
+    to: c_int,
+    from: c_int,
+    at: *mut off_t,
+    n: size_t,
+) -> ssize_t {
+    // SAFETY: the caller's arguments.
+    unsafe { sendfile64(to, from, at, n) }
+}
+
+/// See `sendfile(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendfile64(
+    to: c_int,
+    from: c_int,
+    at: *mut off64_t,
+    n: size_t,
+) -> ssize_t {
+    if !counts_for(to) || takes_all(to) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::sendfile64(to, from, at, n) };
+    }
+    move_all(to, "sendfile", n, |left| {
+        // SAFETY: the caller's arguments; the kernel moves the position on.
+        unsafe { original::sendfile64(to, from, at, left) }
+    })
+}
+
+/// See `splice(2)`. Waits for either end, and gives what was moved, as it may.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn splice(
+    from: c_int,
+    from_at: *mut loff_t,
+    to: c_int,
+    to_at: *mut loff_t,
+    n: size_t,
+    flags: c_uint,
+) -> ssize_t {
+    if !counts_for(from) || !counts_for(to) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::splice(from, from_at, to, to_at, n, flags) };
+    }
+    let asked_not_to_wait = flags & libc::SPLICE_F_NONBLOCK != 0;
+    loop {
+        let now = || {
+            let _made = (Made::nonblocking(from), Made::nonblocking(to));
+            // SAFETY: the caller's arguments, and a flag more.
+            unsafe {
+                let flags = flags | libc::SPLICE_F_NONBLOCK;
+                original::splice(from, from_at, to, to_at, n, flags)
+            }
+        };
+        let moved = now();
+        if moved >= 0 || !errno::would_block() || asked_not_to_wait {
+            return moved;
+        }
+        // Nobody tells which end it was: the source first, and then the other, if that was ready.
+        let (fd, what) = if is_ready(from, Interest::Readable) {
+            (to, For::writing("splice"))
+        } else {
+            (from, For::reading("splice"))
+        };
+        if let Err(error) = crate::descriptor::wait(fd, what, None) {
+            return errno::fail(error.0);
+        }
+    }
+}
+
+/// See `fsync(2)`.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
+    // SAFETY: passes no memory.
+    let sync = || unsafe { original::fsync(fd) };
+    if !counts(Patch::FILES) {
+        return sync();
+    }
+    super::files_read(|| sync() as ssize_t) as c_int
+}
+
+/// See `fdatasync(2)`.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fdatasync(fd: c_int) -> c_int {
+    // SAFETY: passes no memory.
+    let sync = || unsafe { original::fdatasync(fd) };
+    if !counts(Patch::FILES) {
+        return sync();
+    }
+    super::files_read(|| sync() as ssize_t) as c_int
+}

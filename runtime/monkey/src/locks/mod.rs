@@ -1,0 +1,20 @@
+//! The hooks that are locks: what std's threads and C's wait for one another with.
+
+mod conditions;
+mod futex;
+mod joining;
+mod mutexes;
+mod parking;
+mod rwlocks;
+mod semaphores;
+mod suspects;
+mod table;
+mod timed;
+
+pub(crate) use table::describe;
+
+/// What has to be known before locks are patched.
+pub(crate) fn prepare() {
+    parking::learn_on_all_workers();
+    mutexes::ask_the_allocator();
+}

@@ -1,0 +1,163 @@
+//! C's mutexes.
+//!
+//! What C's library does with a mutex by itself (a wait for a condition gives it up, for one) goes past our
+//! `pthread_mutex_unlock`, so who waits here also looks again by itself.
+
+use super::table::{self, Outcome};
+use super::timed::deadline;
+use crate::original;
+use crate::patch::{Patch, counts, is_patched};
+use crate::patience::Patience;
+use libc::{CLOCK_REALTIME, c_int, clockid_t, pthread_mutex_t, timespec};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Any wake.
+pub(super) const ANY: u32 = u32::MAX;
+
+/// The longest pause between two looks.
+pub(super) const LONGEST: Duration = Duration::from_millis(10);
+
+thread_local!(static ASKED: Cell<bool> = const { Cell::new(false) });
+
+/// The program's allocator locks mutexes of C's.
+static OF_THE_ALLOCATOR: AtomicBool = AtomicBool::new(false);
+
+/// Finds out whether the program's allocator locks C's mutexes. If it does, they are left alone: memory is
+/// taken everywhere, also where no green thread may wait.
+pub(super) fn ask_the_allocator() {
+    let ask = || {
+        ASKED.set(true);
+        for size in [16, 256, 4 << 10, 64 << 10, 1 << 20, 8 << 20] {
+            drop(std::hint::black_box(Vec::<u8>::with_capacity(size)));
+        }
+        ASKED.set(false);
+    };
+    // On an OS thread of its own, whose part of the allocator is empty.
+    let asked = std::thread::Builder::new()
+        .spawn(ask)
+        .map(|thread| thread.join());
+    let known = matches!(asked, Ok(Ok(())));
+    if !known || OF_THE_ALLOCATOR.load(Ordering::SeqCst) {
+        OF_THE_ALLOCATOR.store(true, Ordering::SeqCst);
+        log::warn!(
+            "the program's allocator locks mutexes of the C library: these are not patched, and \
+             hold up a worker where C code waits for one"
+        );
+    }
+}
+
+/// Whether a mutex is to be waited for as green threads do, by the caller.
+pub(super) fn counts_here() -> bool {
+    if ASKED.get() {
+        OF_THE_ALLOCATOR.store(true, Ordering::SeqCst);
+    }
+    counts(Patch::LOCKS) && !OF_THE_ALLOCATOR.load(Ordering::Relaxed)
+}
+
+/// Waits at `address` until `attempt`, which does not wait, gives something but `EBUSY`, or the deadline.
+pub(super) fn until_free(
+    what: &'static str,
+    address: usize,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> c_int,
+) -> c_int {
+    let mut result = attempt();
+    let patience = Patience::new(LONGEST);
+    while result == libc::EBUSY {
+        let until = patience.next_look().into_iter().chain(deadline).min();
+        let outcome = table::wait(what, address, ANY, until, || {
+            result = attempt();
+            result == libc::EBUSY
+        });
+        if outcome == Outcome::NotNow {
+            break;
+        }
+        // Whatever else it is, a lock has no other end than that one has it.
+        result = attempt();
+        if result == libc::EBUSY && deadline.is_some_and(|at| at <= Instant::now()) {
+            return libc::ETIMEDOUT;
+        }
+    }
+    result
+}
+
+/// Waits for a mutex, on a green thread.
+///
+/// # Safety
+/// It is a mutex.
+pub(super) unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Option<Instant>) -> c_int {
+    // SAFETY: the caller's mutex.
+    let attempt = || unsafe { original::pthread_mutex_trylock(mutex) };
+    until_free("pthread mutex", mutex.addr(), deadline, attempt)
+}
+
+/// See `pthread_mutex_lock(3)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
+    if !counts_here() {
+        // SAFETY: the caller's argument, unchanged.
+        return unsafe { original::pthread_mutex_lock(mutex) };
+    }
+    // SAFETY: the caller's mutex.
+    unsafe { lock_until(mutex, None) }
+}
+
+/// See `pthread_mutex_timedlock(3)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_mutex_timedlock(
+    mutex: *mut pthread_mutex_t,
+    until: *const timespec,
+) -> c_int {
+    if !counts_here() {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::pthread_mutex_timedlock(mutex, until) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { pthread_mutex_clocklock(mutex, CLOCK_REALTIME, until) }
+}
+
+/// See `pthread_mutex_clocklock(3)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
+    mutex: *mut pthread_mutex_t,
+    clock: clockid_t,
+    until: *const timespec,
+) -> c_int {
+    if !counts_here() {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::pthread_mutex_clocklock(mutex, clock, until) };
+    }
+    // SAFETY: the caller's time and mutex.
+    unsafe {
+        match deadline(clock, until) {
+            Ok(deadline) => lock_until(mutex, deadline),
+            Err(error) => error,
+        }
+    }
+}
+
+/// See `pthread_mutex_unlock(3)`. On any OS thread it looks for green threads that wait.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
+    let address = mutex.addr();
+    // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
+    let result = unsafe { original::pthread_mutex_unlock(mutex) };
+    if is_patched(Patch::LOCKS) {
+        table::wake(address, 1, ANY);
+    }
+    result
+}

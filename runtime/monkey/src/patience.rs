@@ -1,0 +1,47 @@
+//! [`Patience`]: waits for what nobody announces.
+
+use greenway_green::Awaited;
+use greenway_green::embed::{Ended, Io, wait_quietly};
+use std::time::{Duration, Instant};
+
+/// The pauses of one who has to look again and again: at first short, later a part of the time that has
+/// passed, so that what comes is seen late by a twentieth of the time that it took.
+pub(crate) struct Patience {
+    begun: Instant,
+    longest: Duration,
+}
+
+/// The first pause.
+const SHORTEST: Duration = Duration::from_micros(50);
+
+impl Patience {
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self {
+            begun: Instant::now(),
+            longest,
+        }
+    }
+
+    /// When to look again.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let pause = (now.saturating_duration_since(self.begun) / 20).clamp(SHORTEST, self.longest);
+        now.checked_add(pause)
+    }
+
+    /// Lets others run until it is time to look again, at most until `deadline`.
+    ///
+    /// # Errors
+    /// When the deadline has passed, or the thread is to end.
+    pub(crate) fn pause(&self, what: &'static str, deadline: Option<Instant>) -> Result<(), Ended> {
+        let look = self.next_look();
+        let until = look.into_iter().chain(deadline).min();
+        match wait_quietly(Awaited::Other(what), until, Io::None, |_| None::<()>) {
+            Err(Ended::TimedOut) if deadline.is_some_and(|at| at <= Instant::now()) => {
+                Err(Ended::TimedOut)
+            }
+            Ok(()) | Err(Ended::TimedOut) => Ok(()),
+            Err(Ended::Interrupted) => Err(Ended::Interrupted),
+        }
+    }
+}
