@@ -154,6 +154,7 @@ mod tests {
             age: Duration::from_secs(number),
             state,
             since: Duration::from_millis(number),
+            about: None,
             serving,
         }
     }
