@@ -314,6 +314,64 @@ fn what_nobody_uses_is_closed_without_being_asked_for() {
     });
 }
 
+/// A server that takes so many connections refuses one that is made before another is closed.
+#[test]
+fn one_that_is_closed_for_its_age_counts_until_that_is_done() {
+    struct Slow(Event, Arc<AtomicUsize>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.0.wait(); // for the other side's goodbye
+            self.1.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    everywhere(|| {
+        let (goodbye, connected) = (Event::new(), Arc::new(AtomicUsize::new(0)));
+        let (its, count) = (goodbye.clone(), connected.clone());
+        let pool = ConnectionPool::builder(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, String>(Slow(its.clone(), count.clone()))
+        })
+        .max_size(1)
+        .idle_timeout(ms(2))
+        .build();
+        drop(pool.get().unwrap());
+        eventually(|| pool.stats().idle == 0);
+        let early = pool.get_timeout(ms(5)).map(drop);
+        assert!(matches!(early, Err(NoConnection::TimedOut)));
+        assert_eq!(connected.load(Ordering::SeqCst), 1);
+        goodbye.set();
+        pool.get_timeout(LONG).map(drop).unwrap();
+        assert!(connected.load(Ordering::SeqCst) <= 1);
+    });
+}
+
+/// A look at a dead connection may panic, and its destructor after that: two panics in one thread
+/// would end the program.
+#[test]
+fn one_whose_check_and_destructor_panic_is_closed() {
+    struct Odd;
+    impl Drop for Odd {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("in its destructor"));
+        }
+    }
+    everywhere(|| {
+        let pool = ConnectionPool::builder(|| Ok::<_, String>(Odd))
+            .max_size(1)
+            .check(|_| std::panic::resume_unwind(Box::new("in its check")))
+            .check_after(Duration::ZERO)
+            .build();
+        drop(pool.get().unwrap());
+        let get = AssertUnwindSafe(|| pool.get().map(drop));
+        let payload = catch_unwind(get).unwrap_err();
+        assert_eq!(*payload.downcast::<&str>().unwrap(), "in its check");
+        let stats = pool.stats();
+        assert_eq!((stats.in_use, stats.idle, stats.made), (0, 0, 1));
+        drop(pool.get().unwrap());
+        drop(pool); // with one that is kept, whose destructor panics
+    });
+}
+
 #[test]
 fn a_closed_pool_lends_nothing_and_keeps_nobody_waiting() {
     everywhere(|| {
@@ -472,6 +530,27 @@ mod blocking {
         })
         .join()
         .unwrap();
+    }
+
+    /// Also those that are kept when nobody has the pool any more.
+    #[test]
+    fn a_pool_that_is_gone_closes_on_its_threads() {
+        struct Tells(mpsc::Sender<ThreadId>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                let _ = self.0.send(std::thread::current().id());
+            }
+        }
+        let (tell, told) = mpsc::channel();
+        let worker = on_worker(0, move || {
+            let pool = ConnectionPool::builder(move || Ok::<_, String>(Tells(tell.clone())))
+                .build_blocking();
+            pool.run(|_| ()).unwrap();
+            drop(pool);
+            std::thread::current().id()
+        });
+        let worker = worker.join().unwrap();
+        assert_ne!(told.recv_timeout(LONG).unwrap(), worker);
     }
 
     #[test]

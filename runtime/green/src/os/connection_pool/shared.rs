@@ -15,7 +15,7 @@ use std::error::Error;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 pub(super) type Connect<C> = Box<dyn Fn() -> Result<C, Box<dyn Error + Send + Sync>> + Send + Sync>;
@@ -24,7 +24,7 @@ pub(super) type Look<C> = Box<dyn Fn(&mut C) -> bool + Send + Sync>;
 /// The oldest connection is looked for again after this time, if the clock has no better one.
 const FAR: Duration = Duration::from_secs(60 * 60);
 
-pub(super) struct Shared<C> {
+pub(super) struct Shared<C: Send + 'static> {
     connect: Connect<C>,
     check: Option<Look<C>>,
     broken: Option<Look<C>>,
@@ -112,8 +112,7 @@ impl<C: Send + 'static> Shared<C> {
                 return Err(self.timed_out());
             }
         }
-        self.in_use.fetch_add(1, Relaxed);
-        let slot = Slot(self.clone());
+        let slot = Slot::of_permit(self);
         // After the permit: `close` says so first, and lets everybody through then.
         if self.is_closed() {
             return Err(NoConnection::Closed);
@@ -205,8 +204,9 @@ impl<C: Send + 'static> Shared<C> {
         }
     }
 
-    /// Drops connections, where that may block: on an OS thread if the driver does.
-    fn dispose(&self, members: impl IntoIterator<Item = Member<C>> + Send + 'static) {
+    /// Drops connections, and what counts them, where that may block: on an OS thread if the driver
+    /// does.
+    fn dispose<M>(&self, members: impl IntoIterator<Item = M> + Send + 'static) {
         let drop_all = move || members.into_iter().for_each(discard);
         match &self.threads {
             Some(threads) if is_green() => {
@@ -219,16 +219,25 @@ impl<C: Send + 'static> Shared<C> {
     }
 
     /// Closes what has grown old, and says when to look again. `None`: nothing is kept any more.
-    fn reap(&self) -> Option<Instant> {
+    fn reap(self: &Arc<Self>) -> Option<Instant> {
         let now = Instant::now();
+        let mut old = Vec::new();
         let mut state = lock(&self.state);
-        let (old, young): (Vec<_>, Vec<_>) = mem::take(&mut state.idle)
+        let (is_old, mut kept): (Vec<_>, Vec<_>) = mem::take(&mut state.idle)
             .into_iter()
             .partition(|member| self.is_old(member, now));
-        let next = young.iter().filter_map(|member| self.end_of(member)).min();
-        state.reaping = !young.is_empty();
+        for member in is_old {
+            // It counts until it is closed: nobody makes another one in its place before that.
+            if self.permits.try_acquire() {
+                old.push((member, Slot::of_permit(self)));
+            } else {
+                kept.push(member); // somebody is about to take it, and will find that it is old
+            }
+        }
+        let next = kept.iter().filter_map(|member| self.end_of(member)).min();
+        state.reaping = !kept.is_empty();
         let again = state.reaping;
-        state.idle = young;
+        state.idle = kept;
         drop(state);
         if !old.is_empty() {
             self.dispose(old);
@@ -273,7 +282,24 @@ fn reap_for<C: Send + 'static>(pool: &Weak<Shared<C>>) {
     }
 }
 
+/// The last one who had the pool has let go of it: what is kept is closed as in its life.
+impl<C: Send + 'static> Drop for Shared<C> {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let idle = mem::take(&mut state.unwrap_or_else(PoisonError::into_inner).idle);
+        if !idle.is_empty() {
+            self.dispose(idle);
+        }
+    }
+}
+
 impl<C: Send + 'static> Slot<C> {
+    /// For one who has a permit.
+    fn of_permit(shared: &Arc<Shared<C>>) -> Self {
+        shared.in_use.fetch_add(1, Relaxed);
+        Self(shared.clone())
+    }
+
     /// A connection that is kept, or a new one.
     pub(super) fn connection(
         self,
@@ -281,18 +307,33 @@ impl<C: Send + 'static> Slot<C> {
     ) -> Result<PooledConnection<C>, NoConnection> {
         loop {
             let now = Instant::now();
-            let Some(mut member) = self.0.take(now) else {
+            let Some(member) = self.0.take(now) else {
                 let member = self.0.make()?;
                 return Ok(PooledConnection::new(self, member));
             };
-            if self.0.is_good(&mut member, now) {
+            if let Some(member) = self.checked(member, now) {
                 return Ok(PooledConnection::new(self, member));
             }
-            self.dispose(member);
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(self.0.timed_out());
             }
         }
+    }
+
+    /// The connection, if it may be lent out. If not, or if the look at it ends by unwinding, it is
+    /// closed, whatever its own destructor does then.
+    fn checked(&self, member: Member<C>, now: Instant) -> Option<Member<C>> {
+        struct Doubted<'a, C: Send + 'static>(&'a Slot<C>, Option<Member<C>>);
+        impl<C: Send + 'static> Drop for Doubted<'_, C> {
+            fn drop(&mut self) {
+                if let Some(member) = self.1.take() {
+                    self.0.dispose(member);
+                }
+            }
+        }
+        let mut doubted = Doubted(self, Some(member));
+        let is_good = doubted.1.as_mut().is_some_and(|it| self.0.is_good(it, now));
+        if is_good { doubted.1.take() } else { None }
     }
 
     pub(super) fn put(&self, member: Member<C>) {
