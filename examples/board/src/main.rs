@@ -15,7 +15,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use greenway::green::unblock;
+use greenway::green::unblock_scoped;
 use greenway::middleware::{RateLimit, SecurityHeaders};
 use greenway::room::{Change, Post, Room, Since};
 use greenway::sessions::{Csrf, Sessions, new_token};
@@ -29,10 +29,10 @@ use greenway::{
 use serde::Deserialize;
 use serde_json::json;
 use std::error::Error;
-use std::fs::{self, DirBuilder};
-use std::io::{self, Read};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Notice, PAGE, Store};
@@ -77,12 +77,15 @@ struct Draft {
 
 fn app(data: &Path) -> Result<App, Box<dyn Error>> {
     let pictures = data.join("pictures");
-    // A folder for nobody else: it holds the key of the sessions, and hashes of passwords.
+    // A folder for nobody else. One that was there is as it was: what is secret in it, the key of
+    // the sessions and the hashes of passwords, is in files for nobody else.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(&pictures)?;
-    let store = Store::open(&data.join("board.db"))?;
+    let database = data.join("board.db");
+    drop(private(&database)?);
+    let store = Store::open(&database)?;
     let mut app = App::new();
     app.install(SecurityHeaders::new().csp(POLICY))
         .install(Sessions::in_cookie(Keys::new(secret(data)?)))
@@ -111,13 +114,24 @@ fn app(data: &Path) -> Result<App, Box<dyn Error>> {
     Ok(app)
 }
 
-/// The key of the sessions, which outlives the program: made when it is not there.
+/// The key of the sessions, which outlives the program: made when it is not there. It has its name
+/// when it is complete: a disk that is full leaves none that is empty.
 fn secret(data: &Path) -> io::Result<String> {
     let path = data.join("secret");
     if !path.exists() {
-        fs::write(&path, new_token())?;
+        let part = data.join("secret.part");
+        let mut file = private(&part)?;
+        file.set_len(0)?;
+        file.write_all(new_token().as_bytes())?;
+        fs::rename(part, &path)?;
     }
     fs::read_to_string(path)
+}
+
+/// A file that nobody else can read, made when it is not there.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600).open(path)
 }
 
 fn board(request: Request) -> Result<Response, HttpError> {
@@ -172,7 +186,8 @@ fn log_in(request: Request) -> Result<Response, HttpError> {
     let (form, session): (Account, _) = (request.form_as()?, request.session()?);
     let (name, password) = (form.name.trim(), &*form.password);
     let store = &request.state::<Board>().store;
-    let problem = if !fits(name, 1..=40) || !fits(password, 8..=200) {
+    let is_line = !name.contains(char::is_control);
+    let problem = if !is_line || !fits(name, 1..=40) || !fits(password, 8..=200) {
         "A name has 1 to 40 characters, a password 8 to 200."
     } else if form.join.is_some() && !store.join(name, password)? {
         "Somebody has that name already."
@@ -187,10 +202,16 @@ fn log_in(request: Request) -> Result<Response, HttpError> {
     Ok(request.redirect("/"))
 }
 
-/// Whether a text has so many characters besides the space around it, and controls nothing but line
-/// ends.
+/// Whether a text has so many characters besides the space around it, controls nothing but line
+/// ends, and is what it looks like: without characters that take no place or turn others round, with
+/// which one could have the name of somebody else. (The joiners of some scripts are not among them.)
 fn fits(text: &str, length: RangeInclusive<usize>) -> bool {
-    let odd = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
+    let odd = |c: char| match c {
+        '\r' | '\n' | '\t' => false,
+        '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' => true,
+        _ => c.is_control(),
+    };
     length.contains(&text.trim().chars().count()) && !text.contains(odd)
 }
 
@@ -208,10 +229,20 @@ fn post(request: Request) -> Result<Response, HttpError> {
         abort(400, "A title has 1 to 80 characters, a text 2,000 at most.");
     }
     let picture = request.file("picture")?;
-    let picture = picture.map(|file| save(file, &board.pictures));
-    let notice = board
-        .store
-        .add(&author, &title, &text, picture.transpose()?)?;
+    let picture = picture.map(|file| Ok::<_, HttpError>((file, name_of(file)?)));
+    let picture = picture.transpose()?;
+    // One step, which a visitor who leaves meanwhile does not cut in two; and slow as disks are.
+    let notice = unblock_scoped(|| {
+        let name = picture.as_ref().map(|(_, name)| name.clone());
+        if let Some((file, name)) = &picture {
+            file.save_as(&board.pictures, name)?;
+        }
+        let added = board.store.add(&author, &title, &text, name);
+        if let (Err(_), Some((_, name))) = (&added, &picture) {
+            fs::remove_file(board.pictures.join(name))?; // nobody would ever find it
+        }
+        added
+    })?;
     let piece = request.render("notice.html", context! { notice => Serde(notice) })?;
     let html = piece.into_parts().1.into_full().unwrap_or_default();
     let post = Post::new(String::from_utf8_lossy(&html)).name("pinned");
@@ -220,9 +251,9 @@ fn post(request: Request) -> Result<Response, HttpError> {
     Ok(request.redirect("/"))
 }
 
-/// Keeps a picture under a name that nobody can guess. It is what its first bytes say, whatever its
-/// sender says.
-fn save(file: &FileUpload, folder: &Path) -> Result<String, HttpError> {
+/// A name for a picture that nobody can guess. It is what its first bytes say, whatever its sender
+/// says.
+fn name_of(file: &FileUpload) -> Result<String, HttpError> {
     let mut start = Vec::new();
     file.reader().take(12).read_to_end(&mut start)?;
     let kind = match &start[..] {
@@ -232,10 +263,7 @@ fn save(file: &FileUpload, folder: &Path) -> Result<String, HttpError> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => "webp",
         _ => abort(415, "A picture is PNG, JPEG, GIF or WebP."),
     };
-    let name = format!("{}.{kind}", new_token());
-    let (file, folder, there) = (file.clone(), folder.to_owned(), name.clone());
-    unblock(move || file.save_as(folder, &there))?; // the disk may be slow
-    Ok(name)
+    Ok(format!("{}.{kind}", new_token()))
 }
 
 /// All notices as a table, however many there are: each piece is sent before the next is read.

@@ -84,7 +84,7 @@ fn notices_are_pinned_up_found_and_exported() {
     let wool = [("title", "100% wool"), ("text", "")];
     assert_eq!(visitor.post("/notices", &wool).status(), 303);
     let page = visitor.get("/").text();
-    assert!(page.contains(">&lt;b&gt;Piano&lt;&#x2f;b&gt;<"), "{page}");
+    assert!(page.contains(">&lt;b&gt;Piano&lt;/b&gt;<"), "{page}");
     assert!(!page.contains("<b>Piano"), "{page}");
     let source = page.split("src=\"/pictures/").nth(1);
     let name = source.and_then(|rest| rest.split('"').next());
@@ -197,6 +197,59 @@ fn what_is_wrong_is_said() {
     let wrong = visitor.get("/api/notices?before=x");
     assert_eq!(wrong.status(), 400);
     assert_eq!(wrong.json::<Value>()["title"], "Bad Request");
+}
+
+#[test]
+fn nobody_has_a_name_that_looks_like_another() {
+    let visitor = Visitor::new("names");
+    let names = [
+        "Ada\u{200b}",
+        "\u{202e}adA",
+        "A\nda",
+        "\u{feff}",
+        "\u{3164}",
+    ];
+    for name in names {
+        let fields = [("name", name), ("password", "correct horse"), ("join", "1")];
+        let answer = visitor.answer(&fields);
+        assert!(answer.starts_with("A name has"), "{name:?}: {answer}");
+    }
+    visitor.join("\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}");
+    let turned = [("title", "\u{202e}gpj"), ("text", "")];
+    assert_eq!(visitor.post("/notices", &turned).status(), 400);
+}
+
+#[test]
+fn a_notice_that_cannot_be_kept_leaves_no_picture() {
+    let visitor = Visitor::new("lost");
+    visitor.join("Ada");
+    let database = rusqlite::Connection::open(visitor.data.join("board.db"));
+    let database = database.expect("it is there");
+    // It can be read from, and not written to.
+    let refuse = "CREATE TRIGGER full BEFORE INSERT ON notices
+                  BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    database.execute_batch(refuse).expect("nobody writes now");
+    let fields = [("title", "x"), ("text", ""), ("@picture", "GIF8")];
+    assert_eq!(visitor.post("/notices", &fields).status(), 500);
+    let pictures = std::fs::read_dir(visitor.data.join("pictures")).expect("it is there");
+    assert_eq!(pictures.count(), 0);
+}
+
+#[test]
+fn what_is_secret_is_for_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let name = format!("greenway-board-{}-folder", std::process::id());
+    let data = std::env::temp_dir().join(name);
+    // One that was there already, as that of a container is.
+    std::fs::create_dir_all(&data).expect("the temporary folder can be written to");
+    drop(app(&data).expect("it can be written to"));
+    for entry in std::fs::read_dir(&data).expect("it is there") {
+        let entry = entry.expect("it is there");
+        let metadata = entry.metadata().expect("it is there");
+        let others = metadata.permissions().mode() & 0o077;
+        assert_eq!(others, 0, "{}", entry.path().display());
+    }
+    let _ = std::fs::remove_dir_all(&data);
 }
 
 #[test]
