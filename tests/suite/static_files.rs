@@ -49,7 +49,11 @@ impl Site {
     fn serve(&self, engine: Engine) -> TestServer {
         let mut app = App::new();
         app.static_files("/s", StaticFiles::new(self.root()));
-        TestServer::start(linted(app).engine(engine).timeout(DEADLINE))
+        let server = linted(app).engine(engine).timeout(DEADLINE);
+        // A test reads a response of megabytes, and makes those that it compares it with, before it
+        // asks for the next: on a machine that is busy that may take longer than the default, which
+        // counts from when the kernel has the last byte.
+        TestServer::start(server.keep_alive(DEADLINE))
     }
 }
 
