@@ -1,5 +1,6 @@
 //! What a test does over a connection that stays open: [`Live`].
 
+use super::PATIENCE;
 use super::exchange::Exchange;
 use super::pair;
 use super::server::Http;
@@ -14,6 +15,7 @@ use http::{HeaderMap, Method, StatusCode};
 use std::any::Any;
 use std::io;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 /// Requests of a [`Client`] whose answer is used while it is made: streams and WebSockets.
 ///
@@ -230,9 +232,19 @@ impl Streamed<'_> {
     /// When nothing comes in time.
     #[track_caller]
     pub fn next_event(&mut self) -> Option<ReceivedEvent> {
+        self.next_event_within(PATIENCE)
+    }
+
+    /// What comes meanwhile and is no event, as heartbeats are, prolongs nothing.
+    #[track_caller]
+    fn next_event_within(&mut self, patience: Duration) -> Option<ReceivedEvent> {
+        let begun = Instant::now();
         loop {
             if let Some(event) = self.events.next_event() {
                 return Some(event);
+            }
+            if begun.elapsed() > patience {
+                panic!("{}: no event has come for {patience:?}", self.what);
             }
             let chunk = self.next_chunk()?;
             self.events.feed(&chunk);
@@ -249,5 +261,28 @@ impl Streamed<'_> {
 impl std::fmt::Debug for Streamed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Streamed").field(&self.what).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+    use crate::green::Queue;
+    use crate::sse::{Event, Sse};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// A stream that is never silent, and never says anything.
+    #[test]
+    fn heartbeats_are_no_events() {
+        let client = Client::new(|_: Request| {
+            let silent = Queue::<Event>::new(1);
+            Sse::new(silent).heartbeat(Duration::from_millis(5))
+        });
+        let mut stream = client.get("/").stream();
+        let wait = || stream.next_event_within(Duration::from_millis(50));
+        let payload = catch_unwind(AssertUnwindSafe(wait)).expect_err("there is no event");
+        let text = payload.downcast::<String>().expect("it says something");
+        assert_eq!(*text, "GET /: no event has come for 50ms");
     }
 }
