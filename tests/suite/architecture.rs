@@ -376,9 +376,11 @@ fn one_crate_knows_may() {
 fn two_crates_have_unsafe_code() {
     let mut others = sources("runtime/src");
     others.extend(sources("runtime/proto/src"));
-    nobody(&others, "unsafe code outside of green and monkey", |source| {
-        source.has_word("unsafe")
-    });
+    nobody(
+        &others,
+        "unsafe code outside of green and monkey",
+        |source| source.has_word("unsafe"),
+    );
     for folder in ["examples", "tests/src", "tests/suite"] {
         nobody(&sources(folder), "unsafe code", |source| {
             source.has_word("unsafe")
