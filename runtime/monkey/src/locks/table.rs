@@ -8,12 +8,12 @@
 //! one who gives up finds out whether it was woken before.
 
 use crate::errno;
+use crate::platform::table::{
+    Arc, AtomicBool, AtomicUsize, HOW_MANY, Instant, Mutex, Ordering, fence, shared,
+};
 use greenway_green::Awaited;
 use greenway_green::embed::{Ended, Io, Thread, current, holds_lock, lock, wait_quietly};
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One who waits at an address.
 struct Waiter {
@@ -31,16 +31,19 @@ struct Line {
     last_woken: Option<u64>,
 }
 
-type Waiters = HashMap<usize, Line>;
+type Waiters = BTreeMap<usize, Line>;
 
-static SHARDS: LazyLock<[Mutex<Waiters>; 64]> =
-    LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
-/// How many wait, in all shards.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+shared! {
+    static SHARDS: [Mutex<Waiters>; HOW_MANY] = [const { Mutex::new(BTreeMap::new()) }; HOW_MANY];
+}
+shared! {
+    /// How many wait, in all shards.
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+}
 
 fn shard(address: usize) -> &'static Mutex<Waiters> {
     // Words are aligned, and those of one structure lie side by side.
-    &SHARDS[(address >> 2).wrapping_mul(0x9E37_79B9) >> 8 & 63]
+    &SHARDS[(address >> 2).wrapping_mul(0x9E37_79B9) >> 8 & (HOW_MANY - 1)]
 }
 
 /// How a wait at an address has ended.
