@@ -99,7 +99,7 @@ mod green_queues;
 mod migration;
 #[path = "suite/soundness.rs"]
 mod soundness;
-// What handlers use: docs/src/crates.md is the table.
+// What handlers use: docs/src/crates.md and docs/src/databases.md are the guides.
 #[path = "suite/client.rs"]
 mod client;
 #[path = "suite/crates.rs"]
@@ -110,6 +110,16 @@ mod crates_blocking;
 mod crates_http;
 #[path = "suite/crates_redis.rs"]
 mod crates_redis;
+#[path = "suite/databases.rs"]
+mod databases;
+#[path = "suite/databases_mysql.rs"]
+mod databases_mysql;
+#[path = "suite/databases_postgres.rs"]
+mod databases_postgres;
+#[path = "suite/databases_redis.rs"]
+mod databases_redis;
+#[path = "suite/databases_sqlite.rs"]
+mod databases_sqlite;
 #[path = "suite/request_values.rs"]
 mod request_values;
 #[path = "suite/seeing.rs"]

@@ -20,6 +20,7 @@ mod program;
 mod reply;
 pub mod request;
 mod server;
+pub mod services;
 mod sync;
 pub mod webdriver;
 pub mod websocket;

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use greenway::green::{Queue, spawn, yield_now};
+use greenway::green::{ConnectionPool, Queue, spawn, yield_now};
 use greenway::testing::Client;
 use greenway::{App, Request};
 
@@ -51,6 +51,13 @@ pub const BENCHES: &[Bench] = &[
             queue.put(turn).expect("nobody closes it");
             assert_eq!(queue.get(), Some(turn));
         }
+    }),
+    bench("connection-pool", 4_000, |n| {
+        let pool = ConnectionPool::builder(|| Ok::<_, String>(0_u64)).build();
+        for _ in 0..n {
+            *pool.get().expect("nobody closes it") += 1;
+        }
+        assert_eq!(*pool.get().expect("nobody closes it"), n as u64);
     }),
     bench("switch", 4_000, |n| {
         on_one_worker(move || {

@@ -1,17 +1,11 @@
-//! The notices, in SQLite. Its calls block, so they run on the threads of a pool, with a connection
-//! for each, and hold up no handler but their own.
+//! The notices, in SQLite. Its calls block, so they run on the threads of a pool, one for each
+//! connection, and hold up no handler but their own.
 
 use greenway::HttpError;
-use greenway::green::ThreadPool;
+use greenway::green::{BlockingConnectionPool, ConnectionPool};
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Threads, and connections.
-const CONNECTIONS: usize = 4;
-/// Calls that may wait for one of them.
-const QUEUE: usize = 1000;
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Notice {
@@ -25,48 +19,33 @@ pub(crate) struct Notice {
     pub(crate) posted: String,
 }
 
-pub(crate) struct Store {
-    pool: ThreadPool,
-    idle: Arc<Mutex<Vec<Connection>>>,
-}
+pub(crate) struct Store(BlockingConnectionPool<Connection>);
 
 impl Store {
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
-        let mut idle = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let connection = Connection::open(path)?;
-            connection.execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000;
-                 CREATE TABLE IF NOT EXISTS notices (
-                     id INTEGER PRIMARY KEY AUTOINCREMENT, author TEXT NOT NULL,
-                     title TEXT NOT NULL, text TEXT NOT NULL, picture TEXT,
-                     posted TEXT NOT NULL DEFAULT (datetime()))",
-            )?;
-            idle.push(connection);
-        }
-        Ok(Self {
-            pool: ThreadPool::new(CONNECTIONS, QUEUE),
-            idle: Arc::new(Mutex::new(idle)),
-        })
+        let path = path.to_owned();
+        let connect = move || {
+            let db = Connection::open(&path)?;
+            db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 5000")?;
+            Ok::<_, rusqlite::Error>(db)
+        };
+        // What is wrong with the file is told at the start.
+        connect()?.execute_batch(
+            "CREATE TABLE IF NOT EXISTS notices (
+                 id INTEGER PRIMARY KEY AUTOINCREMENT, author TEXT NOT NULL,
+                 title TEXT NOT NULL, text TEXT NOT NULL, picture TEXT,
+                 posted TEXT NOT NULL DEFAULT (datetime()))",
+        )?;
+        let pool = ConnectionPool::builder(connect).max_size(4);
+        Ok(Self(pool.build_blocking()))
     }
 
     /// Calls `work` on one of the threads.
     fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, HttpError> {
-        let idle = self.idle.clone();
-        let result = self.pool.apply(move || {
-            let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
-            // There are as many connections as threads, unless a panic has taken one along.
-            let Some(connection) = lock().pop() else {
-                return Err(rusqlite::Error::InvalidQuery);
-            };
-            let result = work(&connection);
-            lock().push(connection);
-            result
-        });
-        Ok(result?)
+        Ok(self.0.run(work)??)
     }
 
     pub(crate) fn add(&self, mut notice: Notice) -> Result<Notice, HttpError> {

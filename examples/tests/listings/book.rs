@@ -1,8 +1,8 @@
 //! What the book shows is what runs.
 //!
 //! A comment `<!-- listing: FILE#ANCHOR -->` in front of a block of Rust says where the block comes
-//! from: from between `// ANCHOR: …` and `// ANCHOR_END: …` in a file below `examples/`. Anchors may
-//! be nested; their marks, and `pub(crate)`, which only the tour needs, are left out. Every block of
+//! from: from between `// ANCHOR: …` and `// ANCHOR_END: …` in a file below `examples/`, or in
+//! `../tests/`, where listings run that take a database. Anchors may be nested; their marks, and `pub(crate)`, which only the tour needs, are left out. Every block of
 //! Rust in the book and in the README has one.
 //!
 //! After a change of a listing, `GREENWAY_UPDATE_BOOK=1 cargo test -p greenway-examples book`

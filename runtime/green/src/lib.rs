@@ -17,6 +17,7 @@
 //! | seeing what goes on | [`green_threads`], [`run_info`], [`on_blocked`], [`stack_marks`], [`ThreadPool::stats`] |
 //! | sockets and names | [`net`] |
 //! | what blocks | [`unblock`], [`ThreadPool`] |
+//! | connections that are kept | [`ConnectionPool`], [`BlockingConnectionPool`] for drivers that block |
 //! | files | [`fs`] |
 //! | other programs | [`subprocess`] |
 //! | the process itself | [`signals`], [`at_exit`] |
@@ -76,8 +77,9 @@ mod tests;
 pub use monitor::{Blocked, on_blocked};
 pub use observe::{RunInfo, TaskInfo, TaskState, WorkerInfo, green_threads, run_info};
 pub use os::{
-    Job, ThreadPool, ThreadPoolStats, at_exit, at_exit_within, fs, run_at_exit, signals,
-    subprocess, threadpool, unblock, unblock_scoped,
+    BlockingConnectionPool, ConnectionPool, ConnectionPoolBuilder, ConnectionPoolStats, Job,
+    NoConnection, PooledConnection, ThreadPool, ThreadPoolStats, at_exit, at_exit_within, fs,
+    run_at_exit, signals, subprocess, threadpool, unblock, unblock_scoped,
 };
 pub use runtime::{config, start};
 pub use scheduler::giving_way::{is_green, sleep, take_turn, worker_index, yield_now};

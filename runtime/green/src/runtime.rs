@@ -30,6 +30,11 @@ pub fn start(config: Config) -> bool {
     started
 }
 
+/// Whether the workers run.
+pub(crate) fn is_started() -> bool {
+    WORKERS.get().is_some()
+}
+
 /// All workers; starts them if none run yet.
 pub fn workers() -> &'static [&'static Worker] {
     WORKERS.get().unwrap_or_else(|| {

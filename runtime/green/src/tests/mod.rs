@@ -2,6 +2,7 @@
 //! behaviours of gevent's own tests that apply (listed in the guide for gevent's users).
 
 mod conditions;
+mod connection_pools;
 mod connects;
 mod coroutines;
 mod datagrams;

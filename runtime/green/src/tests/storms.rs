@@ -17,7 +17,7 @@ const OPERATIONS: u64 = 500;
 
 /// Runs `act` many times in several green threads of each worker and in two OS threads. In
 /// `victims` more it runs for ever; they are killed and replaced all the time.
-fn storm(victims: usize, act: impl Fn(&mut Dice) + Send + Sync + 'static) {
+pub(super) fn storm(victims: usize, act: impl Fn(&mut Dice) + Send + Sync + 'static) {
     let act = Arc::new(act);
     let worker = |n: u64| {
         let act = act.clone();

@@ -97,6 +97,8 @@ pub(super) struct Own {
     pub(super) locals: Cell<bool>,
     /// Waits that have ended at once, one after the other, because the thread is to end.
     pub(super) ends: Cell<u32>,
+    /// Waits that were ended by unwinding, in all its life; it wraps around.
+    pub(super) raised: Cell<u32>,
     /// It was said that it does not end.
     pub(super) told_of_ends: Cell<bool>,
     /// What is to end the thread is held back, but for limits with this number or a larger one.
@@ -146,6 +148,7 @@ impl Thread {
                 ticks: Cell::new(0),
                 locals: Cell::new(false),
                 ends: Cell::new(0),
+                raised: Cell::new(0),
                 told_of_ends: Cell::new(false),
                 shield: Cell::new(None),
                 noting: Cell::new(false),

@@ -188,7 +188,15 @@ impl<M: Deref<Target = Thread>> Current<M> {
     /// Unwinds, and counts that.
     pub(super) fn raise(&self, unwind: Unwind) -> ! {
         self.count_end();
+        let raised = &self.own().raised;
+        raised.set(raised.get().wrapping_add(1));
         unwind.raise()
+    }
+
+    /// How many of its waits were ended by unwinding. Only a difference says something: it wraps
+    /// around.
+    pub(crate) fn times_raised(&self) -> u32 {
+        self.own().raised.get()
     }
 
     /// What ought to end the thread.

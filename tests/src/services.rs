@@ -1,0 +1,212 @@
+//! Databases of the system, for tests that need the real one.
+//!
+//! Each runs in a folder of its own and listens on a Unix socket in it. A shell keeps an eye on it,
+//! which reads from a pipe of ours until that is closed: by the drop of the handle, or by the end of
+//! this process, whatever it dies of. Then it stops the server and removes the folder. So nothing is
+//! left behind, neither by a test that is killed nor by one server for all tests, in a `static`.
+
+use crate::until;
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{env, fs, process};
+
+/// Debian's user `nobody`: PostgreSQL and MariaDB refuse to run as root.
+const NOBODY: u32 = 65534;
+
+/// Starts `$2` and waits for the end of the standard input, then sends the signal `$1`.
+const KEEPER: &str = r#"
+    (eval "$2") > log 2>&1 &
+    server=$!
+    read -r _
+    kill -s "$1" $server
+    for _ in $(seq 100); do kill -0 $server || break; sleep 0.1; done
+    kill -s KILL $server
+    wait $server
+    cd / && rm -rf "$3"
+"#;
+
+/// A server that runs until this is dropped.
+#[derive(Debug)]
+struct Service {
+    keeper: Child,
+    folder: PathBuf,
+}
+
+impl Service {
+    /// Runs commands of a shell in a folder of its own; the last is to `exec` the server, which
+    /// `signal` stops at once.
+    fn start(name: &str, signal: &str, commands: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Short: the path of a socket has at most 107 bytes.
+        let name = format!("greenway-{name}-{}-{number}", process::id());
+        let folder = env::temp_dir().join(name);
+        fs::create_dir(&folder).expect("the folder for temporary files can be written");
+        let mut keeper = Command::new("sh");
+        if rustix::process::geteuid().is_root() {
+            chown(&folder, Some(NOBODY), Some(NOBODY)).expect("root may give things away");
+            keeper.uid(NOBODY).gid(NOBODY);
+        }
+        // Debian keeps the programs of PostgreSQL out of the way, and those of MariaDB for root.
+        let path = env::var("PATH").unwrap_or_default();
+        let mut path = format!("{path}:/usr/sbin");
+        for version in fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            path = format!("{path}:{}/bin", version.path().display());
+        }
+        let keeper = keeper
+            .args(["-c", KEEPER, "sh", signal, commands])
+            .arg(&folder)
+            .env("PATH", path)
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("every system has a shell");
+        Self { keeper, folder }
+    }
+
+    #[track_caller]
+    fn wait_for_socket(&self, name: &str) {
+        let socket = self.folder.join(name);
+        self.wait_until(|| UnixStream::connect(&socket).is_ok());
+    }
+
+    #[track_caller]
+    fn wait_until(&self, ready: impl Fn() -> bool) {
+        let wait = || until("a database has started", ready);
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait)) {
+            // Its own words, which say what ./test has not installed.
+            let _ = writeln!(std::io::stderr(), "{}", self.log());
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // It ends by itself now; what happens to a test goes first.
+        let _ = self.keeper.wait();
+    }
+}
+
+/// A PostgreSQL server with an empty database `postgres` and a superuser `greenway`.
+#[derive(Debug)]
+pub struct Postgres(Service);
+
+impl Postgres {
+    /// Starts one: takes about two seconds.
+    ///
+    /// # Panics
+    /// When it does not start in time.
+    #[track_caller]
+    pub fn start() -> Self {
+        let service = Service::start(
+            "postgres",
+            "QUIT",
+            "initdb -D data -U greenway -A trust -E UTF8 --locale=C --no-sync --no-instructions &&
+             exec postgres -D data -k \"$PWD\" -c listen_addresses= -c fsync=off \
+                 -c shared_buffers=16MB -c autovacuum=off",
+        );
+        service.wait_until(|| service.log().contains("ready to accept connections"));
+        Self(service)
+    }
+
+    /// One for all tests of this process.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Where to connect to, in libpq's words.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let folder = self.0.folder.display();
+        format!("host={folder} user=greenway dbname=postgres")
+    }
+}
+
+/// A MariaDB server with an empty database `test` and a user `root` without a password.
+#[derive(Debug)]
+pub struct MariaDb(Service);
+
+impl MariaDb {
+    /// Starts one: takes about two seconds.
+    ///
+    /// # Panics
+    /// When it does not start in time.
+    #[track_caller]
+    pub fn start() -> Self {
+        let service = Service::start(
+            "mariadb",
+            "KILL",
+            "mariadb-install-db --no-defaults --datadir=\"$PWD/data\" --skip-name-resolve \
+                 --auth-root-authentication-method=normal &&
+             exec mariadbd --no-defaults --datadir=\"$PWD/data\" --socket=\"$PWD/socket\" \
+                 --skip-networking --pid-file=\"$PWD/pid\" --innodb-buffer-pool-size=16M \
+                 --innodb-flush-log-at-trx-commit=0",
+        );
+        service.wait_for_socket("socket");
+        Self(service)
+    }
+
+    /// One for all tests of this process.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<MariaDb> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.0.folder.join("socket")
+    }
+}
+
+/// A Redis server that keeps nothing on the disk.
+#[derive(Debug)]
+pub struct Redis(Service);
+
+impl Redis {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not start in time.
+    #[track_caller]
+    pub fn start() -> Self {
+        let service = Service::start(
+            "redis",
+            "KILL",
+            "exec redis-server --port 0 --save '' --appendonly no --unixsocket \"$PWD/socket\"",
+        );
+        service.wait_for_socket("socket");
+        Self(service)
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.0.folder.join("socket")
+    }
+}
