@@ -55,8 +55,8 @@ fn until_any(
     match ended {
         Ok(result) => result,
         Err(Ended::TimedOut) => 0,
-        // Who is interrupted in `poll` asks again, and would find that nothing has come.
-        Err(Ended::Interrupted) => errno::fail(libc::EINTR),
+        // Not `EINTR`: libpq, libcurl and std take that for a signal, and go on waiting for what they wait for.
+        Err(Ended::Interrupted) => errno::fail(libc::ECANCELED),
     }
 }
 
