@@ -91,6 +91,8 @@ pub(super) struct Own {
     /// Enclosing time limits, outermost first: (when, number).
     pub(super) limits: RefCell<Vec<(Instant, u64)>>,
     pub(super) before_block: RefCell<Option<Rc<dyn Fn()>>>,
+    /// That hook is running.
+    pub(super) in_hook: Cell<bool>,
     /// Pieces of work that the thread has done since it last gave way.
     pub(super) ticks: Cell<u32>,
     /// There may be [`Local`](crate::Local) values of this thread.
@@ -145,6 +147,7 @@ impl Thread {
                 timer: Cell::new(None),
                 limits: RefCell::default(),
                 before_block: RefCell::default(),
+                in_hook: Cell::default(),
                 ticks: Cell::new(0),
                 locals: Cell::new(false),
                 ends: Cell::new(0),
