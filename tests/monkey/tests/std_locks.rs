@@ -369,5 +369,8 @@ fn what_runs_before_a_wait_may_find_a_lock_held() {
     });
     drop(held);
     sleeper.join().unwrap();
-    assert!(calls.load(Ordering::SeqCst) < 10, "it does not come back to itself");
+    assert!(
+        calls.load(Ordering::SeqCst) < 10,
+        "it does not come back to itself"
+    );
 }
