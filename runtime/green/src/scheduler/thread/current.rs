@@ -267,6 +267,16 @@ impl<M: Deref<Target = Thread>> Current<M> {
         ticks.get() >= TICKS_PER_TURN
     }
 
+    /// As [`tick`](Self::tick), for one who may not be able to give way now: after it has said so,
+    /// it counts anew.
+    pub(crate) fn tick_over(&self) -> bool {
+        let over = self.tick();
+        if over {
+            self.own().ticks.set(0);
+        }
+        over
+    }
+
     /// Notes whether it may have local values, and tells whether it had.
     pub(crate) fn mark_locals(&self, present: bool) -> bool {
         self.own().locals.replace(present)
