@@ -99,7 +99,7 @@ pub(super) struct Own {
     pub(super) locals: Cell<bool>,
     /// Waits that have ended at once, one after the other, because the thread is to end.
     pub(super) ends: Cell<u32>,
-    /// Waits that were ended by unwinding, in all its life; it wraps around.
+    /// Waits that were ended by unwinding, or below C by an error, in all its life; it wraps around.
     pub(super) raised: Cell<u32>,
     /// It was said that it does not end.
     pub(super) told_of_ends: Cell<bool>,

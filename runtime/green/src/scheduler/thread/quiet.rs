@@ -56,6 +56,7 @@ pub fn wait_quietly<T>(
                 continue;
             }
             me.count_end();
+            me.count_given_up();
             return Err(Ended::Interrupted);
         }
         if let Some(late) = late {
