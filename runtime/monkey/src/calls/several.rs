@@ -75,14 +75,14 @@ fn until_any(
                 if fds.iter().any(|(fd, interest)| is_ready(*fd, *interest))
                     && let Err(Ended::Interrupted) = patience.pause(call, deadline)
                 {
-                    return errno::fail(libc::EINTR);
+                    return errno::fail(libc::ECANCELED);
                 }
             }
             Ok(0) => {} // one of the numbers means another descriptor
             Ok(result) => return result,
             Err(Ended::TimedOut) => {}
-            // Who is interrupted in `poll` asks again, and would find that nothing has come.
-            Err(Ended::Interrupted) => return errno::fail(libc::EINTR),
+            // Not `EINTR`: libpq, libcurl and std take that for a signal, and go on waiting.
+            Err(Ended::Interrupted) => return errno::fail(libc::ECANCELED),
         }
         let result = look();
         if result != 0 || deadline.is_some_and(|at| at <= Instant::now()) {

@@ -188,13 +188,18 @@ impl<M: Deref<Target = Thread>> Current<M> {
     /// Unwinds, and counts that.
     pub(super) fn raise(&self, unwind: Unwind) -> ! {
         self.count_end();
-        let raised = &self.own().raised;
-        raised.set(raised.get().wrapping_add(1));
+        self.count_given_up();
         unwind.raise()
     }
 
-    /// How many of its waits were ended by unwinding. Only a difference says something: it wraps
-    /// around.
+    /// Counts a wait that has ended without what it was for, because the thread is to end.
+    pub(super) fn count_given_up(&self) {
+        let raised = &self.own().raised;
+        raised.set(raised.get().wrapping_add(1));
+    }
+
+    /// How many of its waits were ended by unwinding, or below C by an error. Only a difference says
+    /// something: it wraps around.
     pub(crate) fn times_raised(&self) -> u32 {
         self.own().raised.get()
     }

@@ -56,6 +56,7 @@ pub fn wait_quietly<T>(
                 continue;
             }
             me.count_end();
+            me.count_given_up();
             return Err(Ended::Interrupted);
         }
         if let Some(late) = late {
@@ -72,9 +73,9 @@ pub fn wait_quietly<T>(
 }
 
 impl Current {
-    /// As [`block`](Self::block). False if what the thread does before it blocks has unwound.
+    /// As [`block_below_c`](Self::block_below_c). False if what the thread does before it blocks has unwound.
     fn block_quietly(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> bool {
-        let block = || self.block(what, io, deadline);
+        let block = || self.block_below_c(what, io, deadline);
         // The payload of a panic was printed; that of an end comes again with the next wait.
         let unwound = catch_unwind(AssertUnwindSafe(block)).err();
         unwound.map(crate::scheduler::discard::discard).is_none()
