@@ -61,6 +61,7 @@ pub fn at_once<T: Send + 'static>(
     let start = Instant::now();
     let ends = crowd(n as usize, body);
     let (took, sum) = (start.elapsed(), each * n);
+    println!("{n} that take {each:?} each took {took:?}"); // for who runs it with --nocapture
     assert!(
         each <= took && took < sum / 10,
         "{n} that take {each:?} each took {took:?}"

@@ -141,3 +141,23 @@ fn reqwest_through_the_pool() {
         assert_eq!(text, n.to_string());
     });
 }
+
+/// A park returns for no reason when its thread is to end, and `reqwest` parks again: what ends its wait is the
+/// answer, or its own timeout.
+#[test]
+fn reqwest_goes_on_to_its_answer() {
+    begin();
+    let server = slow_server(Duration::from_millis(200));
+    let base = base(&server);
+    let client = reqwest::blocking::Client::new();
+    crowd(20, move |n| {
+        let text = Timeout::run(Duration::from_millis(20), || {
+            let response = client.get(format!("{base}/slow/{n}")).send().unwrap();
+            response.text().unwrap()
+        });
+        assert_eq!(text.unwrap(), n.to_string());
+        let mut quick = client.get(format!("{base}/slow/{n}"));
+        quick = quick.timeout(Duration::from_millis(50));
+        assert!(quick.send().unwrap_err().is_timeout());
+    });
+}

@@ -52,7 +52,7 @@ pub fn wait_quietly<T>(
         if end.is_some() || thread::panicking() {
             if !given_way && me.has_ended_before() {
                 given_way = true;
-                me.pause_before_end(what, io);
+                me.pause_before_end(what, io, deadline);
                 continue;
             }
             me.count_end();
