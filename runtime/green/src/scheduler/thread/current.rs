@@ -131,13 +131,14 @@ impl Current {
     #[cold]
     #[inline(never)] // off the stack of those who wait
     pub(super) fn give_way_before_end(&self) {
-        self.pause_before_end(Awaited::Turn, Io::None);
+        self.pause_before_end(Awaited::Turn, Io::None, None);
     }
 
-    /// As [`give_way_before_end`](Self::give_way_before_end), for a wait that may still get what it is for.
+    /// As [`give_way_before_end`](Self::give_way_before_end), for a wait that may still get what it is for, or
+    /// is over by itself at `deadline`.
     #[cold]
     #[inline(never)] // off the stack of those who wait
-    pub(super) fn pause_before_end(&self, what: Awaited, io: Io<'_>) {
+    pub(super) fn pause_before_end(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) {
         let ends = self.own().ends.get();
         if ends == 0 {
             return;
@@ -147,6 +148,7 @@ impl Current {
         }
         let pause = FIRST_PAUSE * (1 << (ends - 1).min(7));
         let until = Instant::now().checked_add(pause.min(LONGEST_PAUSE));
+        let until = until.into_iter().chain(deadline).min();
         let pausing = || self.block_plainly(what, io, until);
         if thread::panicking() {
             // `None` where there is no memory for it: then it ends at once, as the first time.

@@ -2,26 +2,27 @@
 
 use super::awaited::Awaited;
 use super::control_block::{Kind, Thread};
-use crate::platform::Duration;
 use crate::platform::sync::{Arc, Weak};
-use crate::scheduler::lock::{Locked, lock};
+use crate::platform::{Duration, NoWait};
+use crate::scheduler::lock::lock;
 use crate::scheduler::task_context::{RequestInfo, TaskContext};
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// OS threads with a context; those that have ended are removed when one is added.
 static THREADS: Mutex<Vec<Weak<Thread>>> = Mutex::new(Vec::new());
 
-/// It is held for a moment, and nothing under it can panic.
-fn threads() -> Locked<'static, Vec<Weak<Thread>>> {
-    lock(&THREADS)
+/// It is held for a moment, as long as the promise not to wait, and nothing under it can panic.
+fn threads(_: &NoWait) -> MutexGuard<'static, Vec<Weak<Thread>>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Thread {
     /// What the layers above do on this thread from now on.
     pub fn set_context(self: &Arc<Self>, context: Weak<dyn TaskContext>) {
         if matches!(self.kind, Kind::Os { .. }) {
-            let mut threads = threads();
+            let no_wait = NoWait::begin();
+            let mut threads = threads(&no_wait);
             threads.retain(|thread| {
                 thread.strong_count() > 0 && !thread.ptr_eq(&Arc::downgrade(self))
             });
@@ -51,7 +52,11 @@ pub(crate) struct OsThreadInfo {
 
 /// All OS threads that serve.
 pub(crate) fn serving_os_threads() -> Vec<OsThreadInfo> {
-    let threads: Vec<_> = threads().iter().filter_map(Weak::upgrade).collect();
+    let no_wait = NoWait::begin();
+    let present = threads(&no_wait);
+    let threads: Vec<_> = present.iter().filter_map(Weak::upgrade).collect();
+    drop(present);
+    drop(no_wait);
     let info = |thread: &Arc<Thread>| {
         let Kind::Os { thread: os, .. } = &thread.kind else {
             return None;
