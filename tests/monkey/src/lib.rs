@@ -91,3 +91,19 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
         green::sleep(Duration::from_millis(1));
     }
 }
+
+/// Prints what is logged on standard error, line by line.
+pub fn log_to_stderr() {
+    struct Stderr;
+    impl log::Log for Stderr {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            eprintln!("{}: {}", record.level(), record.args());
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&Stderr).expect("nobody else sets one");
+    log::set_max_level(log::LevelFilter::Info);
+}
