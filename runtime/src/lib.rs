@@ -83,7 +83,6 @@ pub mod client;
 pub use greenway_monkey as monkey;
 mod connection;
 mod engine;
-mod lock;
 pub mod room;
 mod server;
 mod service;

@@ -105,7 +105,8 @@ impl Drop for Service {
     }
 }
 
-/// A PostgreSQL server with an empty database `postgres` and a superuser `greenway`.
+/// A PostgreSQL server for 400 connections, with an empty database `postgres` and a superuser
+/// `greenway`.
 #[derive(Debug)]
 pub struct Postgres(Service);
 
@@ -121,7 +122,7 @@ impl Postgres {
             "QUIT",
             "initdb -D data -U greenway -A trust -E UTF8 --locale=C --no-sync --no-instructions &&
              exec postgres -D data -k \"$PWD\" -c listen_addresses= -c fsync=off \
-                 -c shared_buffers=16MB -c autovacuum=off",
+                 -c shared_buffers=16MB -c autovacuum=off -c max_connections=400",
         );
         service.wait_until(|| service.log().contains("ready to accept connections"));
         Self(service)
@@ -144,7 +145,8 @@ impl Postgres {
     }
 }
 
-/// A MariaDB server with an empty database `test` and a user `root` without a password.
+/// A MariaDB server for 400 connections, with an empty database `test` and a user `root` without a
+/// password.
 #[derive(Debug)]
 pub struct MariaDb(Service);
 
@@ -162,7 +164,7 @@ impl MariaDb {
                  --auth-root-authentication-method=normal &&
              exec mariadbd --no-defaults --datadir=\"$PWD/data\" --socket=\"$PWD/socket\" \
                  --skip-networking --pid-file=\"$PWD/pid\" --innodb-buffer-pool-size=16M \
-                 --innodb-flush-log-at-trx-commit=0",
+                 --innodb-flush-log-at-trx-commit=0 --max-connections=400",
         );
         service.wait_for_socket("socket");
         Self(service)

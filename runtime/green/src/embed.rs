@@ -6,10 +6,10 @@
 //! | For | there is |
 //! |---|---|
 //! | waiting for something of one's own | [`wait_for`], [`Awaited`], [`Io`], [`Interest`], [`deadline_in`], [`checkpoint`], [`take_turn`] |
-//! | waiting below C, where nothing may unwind | [`wait_quietly`], [`Ended`], [`can_wait`], [`yield_quietly`], [`take_turn_quietly`], [`lock`], [`Locked`] |
+//! | waiting below C, where nothing may unwind | [`wait_quietly`], [`Ended`], [`can_wait`], [`yield_quietly`], [`turn_is_over`], [`lock`], [`Locked`], [`holds_lock`] |
 //! | threads | [`Thread`], [`current`], [`with_current`], [`Current`], [`Interrupt`], [`Unwind`], [`Note`] |
 //! | what holds for a thread for a while | [`LimitGuard`], [`Standstill`], [`BeforeBlock`], [`end_of_work`] |
-//! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`at_worker_start`], [`Held`] |
+//! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`at_worker_start`], [`is_running`], [`Held`] |
 //! | sockets of a worker | [`Stream`], [`Handle`], [`Listener`], [`Accepted`], [`accept_now`], [`IdlePoller`] |
 //! | names | [`name_threads`] |
 //! | files | [`read_file`], [`prepare_file`] |
@@ -27,11 +27,11 @@ pub use crate::net::idle_poller::IdlePoller;
 pub use crate::net::{Accepted, Listener, Stream, accept_now};
 pub use crate::observe::task_dump::describe_waits;
 pub use crate::os::fs::cached::{prepare as prepare_file, read_from as read_file};
-pub use crate::runtime::{at_worker_start, least_loaded, workers};
+pub use crate::runtime::{at_worker_start, is_running, least_loaded, workers};
 pub use crate::scheduler::coroutines::is_starting;
 pub use crate::scheduler::discard::discard;
-pub use crate::scheduler::giving_way::{take_turn, take_turn_quietly, yield_quietly};
-pub use crate::scheduler::lock::{Locked, lock};
+pub use crate::scheduler::giving_way::{take_turn, turn_is_over, yield_quietly};
+pub use crate::scheduler::lock::{Locked, holds_lock, lock};
 pub use crate::scheduler::stack::{Measure, trim};
 pub use crate::scheduler::task_context::{RequestInfo, TaskContext};
 pub use crate::scheduler::thread::{

@@ -49,6 +49,11 @@ pub fn config() -> Config {
     config::in_effect().expect("set before the workers are")
 }
 
+/// Whether there are workers. Unlike [`workers`], it starts none.
+pub fn is_running() -> bool {
+    WORKERS.get().is_some()
+}
+
 /// What each worker's OS thread is to do when it starts.
 static AT_START: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 

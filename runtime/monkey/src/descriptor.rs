@@ -2,12 +2,13 @@
 
 use crate::errno;
 use crate::original;
-use crate::waits::Place;
+use crate::patience::Patience;
+use crate::waits::{Place, Standing};
 use greenway_green::Awaited;
 use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, lock, take_turn_quietly, wait_quietly,
+    Ended, Interest, Io, current, deadline_in, lock, turn_is_over, wait_quietly, yield_quietly,
 };
-use libc::{c_int, socklen_t, ssize_t, timeval};
+use libc::{c_int, c_short, socklen_t, ssize_t, timeval};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,35 +46,119 @@ impl For {
     }
 }
 
-/// Does what `attempt` does without blocking, as soon as it does not fail with `EAGAIN`: what a blocking call
-/// on `fd` would have done. `asked_not_to_wait`: the call itself said so, whatever the descriptor's mode.
-///
-/// `attempt` gives a negative number when it has failed.
+/// A call on a descriptor that is made without blocking, and made again, until it is done or may wait no longer:
+/// what a blocking call would have done.
+pub(crate) struct Call {
+    fd: c_int,
+    what: For,
+    /// The call itself says so, whatever the descriptor's mode.
+    asked_not_to_wait: bool,
+    /// From the first wait on: when the socket's own timeout is over, which is one for the whole call.
+    deadline: Option<Option<Instant>>,
+    /// From the first time on that the descriptor was said to be ready, and was not.
+    patience: Option<Patience>,
+}
+
+/// The longest pause where a descriptor is said to be ready, and is not.
+const LONGEST: Duration = Duration::from_millis(20);
+
+impl Call {
+    pub(crate) fn new(fd: c_int, what: For, asked_not_to_wait: bool) -> Self {
+        // Who has asked for a descriptor that does not block sees to others in another way, or is a handler
+        // of a signal, below which nobody must run.
+        if turn_is_over() && !asked_not_to_wait && !is_nonblocking(fd) {
+            yield_quietly();
+        }
+        Self {
+            fd,
+            what,
+            asked_not_to_wait,
+            deadline: None,
+            patience: None,
+        }
+    }
+
+    /// Does what `attempt` does as soon as that does not fail with `EAGAIN`. It gives a negative number when
+    /// it has failed. Where it succeeds, `errno` is what it was.
+    pub(crate) fn until_done(&mut self, mut attempt: impl FnMut() -> ssize_t) -> ssize_t {
+        let before = errno::get();
+        let mut waited = false;
+        loop {
+            let result = attempt();
+            if result >= 0 {
+                errno::set(before);
+                return result;
+            }
+            if !errno::would_block() {
+                return result;
+            }
+            if let Err(Errno(error)) = self.wait(waited) {
+                return errno::fail(error);
+            }
+            waited = true;
+        }
+    }
+
+    /// Whether a part of what was asked for is all that the call is to give.
+    pub(crate) fn takes_a_part(&self) -> bool {
+        self.asked_not_to_wait || is_nonblocking(self.fd)
+    }
+
+    /// Waits until another attempt makes sense.
+    #[inline(never)] // off the stack of calls that need not wait
+    fn wait(&mut self, again: bool) -> Result<(), Errno> {
+        let deadline = match self.deadline {
+            Some(deadline) => deadline,
+            None if self.takes_a_part() => return Err(Errno(libc::EAGAIN)),
+            None => {
+                let deadline = timeout(self.fd, self.what).and_then(deadline_in);
+                *self.deadline.insert(deadline)
+            }
+        };
+        // Some are said to be ready and are not: a full queue of somebody whom nobody is connected to.
+        if again && is_ready(self.fd, self.what.interest) {
+            return self.pause(deadline);
+        }
+        wait(self.fd, self.what, deadline)
+    }
+
+    /// Waits for more than there is, of which nothing tells.
+    ///
+    /// # Errors
+    /// There will be no more, or not in time.
+    pub(crate) fn pause_for_more(&mut self) -> Result<(), Errno> {
+        if events(self.fd, libc::POLLRDHUP) != 0 {
+            return Err(Errno(libc::EAGAIN));
+        }
+        let deadline = self.deadline.flatten();
+        self.pause(deadline)
+    }
+
+    /// Waits for a while, since nothing tells when another attempt makes sense.
+    fn pause(&mut self, deadline: Option<Instant>) -> Result<(), Errno> {
+        let patience = self.patience.get_or_insert_with(|| Patience::new(LONGEST));
+        let paused = patience.pause(self.what.call, deadline);
+        paused.map_err(Errno::from)
+    }
+}
+
+impl From<Ended> for Errno {
+    fn from(ended: Ended) -> Self {
+        Self(match ended {
+            Ended::TimedOut => libc::EAGAIN,
+            Ended::Interrupted => libc::ECANCELED,
+        })
+    }
+}
+
+/// As [`Call::until_done`], for a call that is made once.
 pub(crate) fn when_ready(
     fd: c_int,
     what: For,
     asked_not_to_wait: bool,
-    mut attempt: impl FnMut() -> ssize_t,
+    attempt: impl FnMut() -> ssize_t,
 ) -> ssize_t {
-    take_turn_quietly();
-    let mut deadline = None;
-    let mut first = true;
-    loop {
-        let result = attempt();
-        if result >= 0 || !errno::would_block() {
-            return result;
-        }
-        if first {
-            if asked_not_to_wait || is_nonblocking(fd) {
-                return errno::fail(libc::EAGAIN);
-            }
-            deadline = timeout(fd, what).and_then(deadline_in);
-            first = false;
-        }
-        if let Err(Errno(error)) = wait(fd, what, deadline) {
-            return errno::fail(error);
-        }
-    }
+    Call::new(fd, what, asked_not_to_wait).until_done(attempt)
 }
 
 /// Waits until `fd` may be ready.
@@ -95,16 +180,15 @@ pub(crate) fn wait(fd: c_int, what: For, deadline: Option<Instant>) -> Result<()
         |_| {
             // The caller has just tried. Woken for nothing, it goes on waiting.
             let came_back = std::mem::replace(&mut looked, true);
-            (came_back && (!place.is_open() || is_ready(fd, what.interest))).then_some(())
+            let over = || place.standing() != Standing::Open || is_ready(fd, what.interest);
+            (came_back && over()).then_some(())
         },
     );
-    if !place.is_open() {
-        return Err(Errno(libc::EBADF));
+    match place.standing() {
+        Standing::Closed => Err(Errno(libc::EBADF)),
+        Standing::LookAgain => Ok(()),
+        Standing::Open => ended.map_err(Errno::from),
     }
-    ended.map_err(|ended| match ended {
-        Ended::TimedOut => Errno(libc::EAGAIN),
-        Ended::Interrupted => Errno(libc::ECANCELED),
-    })
 }
 
 /// Whether the descriptor's owner wants `EAGAIN` instead of a wait.
@@ -205,14 +289,22 @@ fn set_mode(fd: c_int, mode: c_int) {
 
 /// Whether a descriptor is ready now, or has an error.
 pub(crate) fn is_ready(fd: c_int, interest: Interest) -> bool {
+    let asked = match interest {
+        Interest::Readable => libc::POLLIN,
+        Interest::Writable => libc::POLLOUT,
+    };
+    events(fd, asked) != 0
+}
+
+/// Which of these there are now, and errors.
+fn events(fd: c_int, events: c_short) -> c_short {
     let mut one = libc::pollfd {
         fd,
-        events: match interest {
-            Interest::Readable => libc::POLLIN,
-            Interest::Writable => libc::POLLOUT,
-        },
+        events,
         revents: 0,
     };
     // SAFETY: one entry, which lives over the call.
-    unsafe { original::poll(&raw mut one, 1, 0) != 0 }
+    let found = unsafe { original::poll(&raw mut one, 1, 0) };
+    // One that cannot be asked is tried.
+    if found < 0 { events } else { one.revents }
 }

@@ -1,4 +1,6 @@
-//! `errno`, which belongs to the OS thread; green threads keep theirs, so it is right after a wait.
+//! `errno`, which belongs to the OS thread: whoever runs while a call waits leaves his own there. A call
+//! that succeeds leaves it alone, and C code relies on that (it unlocks first and looks afterwards),
+//! so hooks that succeed put back what they have found.
 
 use libc::c_int;
 
@@ -18,6 +20,14 @@ pub(crate) fn set(error: c_int) {
 pub(crate) fn fail<R: From<i8>>(error: c_int) -> R {
     set(error);
     R::from(-1)
+}
+
+/// Runs `body`, and leaves `errno` as it was: for calls that say otherwise what is wrong.
+pub(crate) fn kept<R>(body: impl FnOnce() -> R) -> R {
+    let before = get();
+    let result = body();
+    set(before);
+    result
 }
 
 /// Whether a call has failed because it would have to wait.

@@ -58,6 +58,7 @@ mod locks;
 mod original;
 mod patch;
 mod patience;
+mod platform;
 mod waits;
 
 pub use patch::{

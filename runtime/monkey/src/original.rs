@@ -47,7 +47,7 @@ macro_rules! originals {
             #[inline]
             #[allow(dead_code, reason = "some are there for `get_original` alone")]
             pub(crate) unsafe fn $name($($arg: $Arg),*) $(-> $Return)? {
-                type Function = unsafe extern "C" fn($($Arg),*) $(-> $Return)?;
+                type Function = unsafe extern "C-unwind" fn($($Arg),*) $(-> $Return)?;
                 // SAFETY: the address is that of the function of this name, whose type is that
                 // in the C library's headers.
                 let function: Function = unsafe {
@@ -188,6 +188,7 @@ originals! {
     fn pthread_rwlock_trywrlock(lock: *mut pthread_rwlock_t) -> c_int;
     fn pthread_rwlock_timedwrlock(lock: *mut pthread_rwlock_t, until: *const timespec) -> c_int;
     fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_t) -> c_int;
+    fn pthread_once(once: *mut c_int, initialise: unsafe extern "C-unwind" fn()) -> c_int;
     fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int;
     fn pthread_tryjoin_np(thread: pthread_t, value: *mut *mut c_void) -> c_int;
     fn sem_wait(semaphore: *mut sem_t) -> c_int;
@@ -202,7 +203,7 @@ originals! {
 /// # Safety
 /// That of the system call.
 pub(crate) unsafe fn syscall(number: c_long, arguments: [c_long; 6]) -> c_long {
-    type Function = unsafe extern "C" fn(c_long, ...) -> c_long;
+    type Function = unsafe extern "C-unwind" fn(c_long, ...) -> c_long;
     static KNOWN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
     // SAFETY: the address is that of the C library's `syscall`, which has this type.
     let function: Function = unsafe { std::mem::transmute(address(&KNOWN, c"syscall")) };
@@ -216,7 +217,7 @@ pub(crate) unsafe fn syscall(number: c_long, arguments: [c_long; 6]) -> c_long {
 /// # Safety
 /// That of the command.
 pub(crate) unsafe fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int {
-    type Function = unsafe extern "C" fn(c_int, c_int, ...) -> c_int;
+    type Function = unsafe extern "C-unwind" fn(c_int, c_int, ...) -> c_int;
     static KNOWN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
     // SAFETY: the address is that of the C library's `fcntl`, which has this type.
     let function: Function = unsafe { std::mem::transmute(address(&KNOWN, c"fcntl")) };

@@ -1,11 +1,12 @@
 //! Which calls are patched, and whether the caller is one for whom that counts.
 
 use crate::{locks, original, waits};
-use greenway_green::embed::{can_wait, current, describe_waits};
+use greenway_green::embed::{can_wait, current, describe_waits, is_running};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Groups of calls, to be joined with `|`.
@@ -84,6 +85,29 @@ impl fmt::Debug for Patch {
 /// What is patched.
 static PATCHED: AtomicU32 = AtomicU32::new(0);
 
+/// The number of the process, to tell it from a child that shares its memory.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// Called in a child after `fork`. The thread that has forked is alone in it: no worker runs there, and
+/// a lock that another thread held is held for ever. So nothing is patched any more, unless there were no
+/// workers yet: a program may patch first and become a daemon then.
+extern "C" fn forked() {
+    PROCESS.store(std::process::id(), Ordering::SeqCst);
+    if is_running() {
+        PATCHED.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Whether the caller is not in a child that shares the memory of this process, as after `vfork`.
+pub(crate) fn is_our_process() -> bool {
+    PROCESS.load(Ordering::Relaxed) == std::process::id()
+}
+
+/// Whether anything is patched.
+pub(crate) fn is_patched_at_all() -> bool {
+    PATCHED.load(Ordering::Relaxed) != 0
+}
+
 /// Patches [`Patch::ALL`]: the first line of a program, as in gevent. Once is enough, more does no harm.
 ///
 /// A program that wants other threads than workers to have what they had needs nothing: only green
@@ -97,7 +121,14 @@ pub fn patch_all() {
 /// Sleeping and sockets without [`Patch::LOCKS`] make correct programs hang: a lock that is held over a wait is
 /// waited for by the whole worker. So take locks along, or be sure of what waits.
 pub fn patch(what: Patch) {
+    static FIRST: Once = Once::new();
     original::find_all();
+    FIRST.call_once(|| {
+        PROCESS.store(std::process::id(), Ordering::SeqCst);
+        // SAFETY: the function touches atomics only, as is right in a child. It cannot fail but
+        // for lack of memory; then children of green threads are what they were without it.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
     describe_waits(|thread| waits::describe(thread).or_else(|| locks::describe(thread)));
     PATCHED.fetch_or(what.0, Ordering::SeqCst);
     if what.0 & Patch::LOCKS.0 != 0 {

@@ -12,14 +12,14 @@
 //! goes to the [`Watched`] state of the connection and, while a request is being served, to the
 //! thread that serves it: an interrupt, or a wake that makes it look.
 
-use crate::green::embed::{Interrupt, PeerEpoll, PeerNews, Thread, current};
+use crate::green::embed::{Interrupt, PeerEpoll, PeerNews, Thread, current, lock};
 use crate::service::ServiceThread;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How long the watcher leaves its epoll alone after an error.
@@ -52,11 +52,6 @@ struct Table {
 }
 
 static WATCHER: OnceLock<Watcher> = OnceLock::new();
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can panic half-way through a change.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Watcher {
     /// The watcher; starts it, if none runs yet.

@@ -2,7 +2,7 @@
 //! process has run out of descriptors.
 
 use crate::connection::{WritePace, linger};
-use crate::green::embed::{Accepted, Stream, accept_now, spawn_on, workers};
+use crate::green::embed::{Accepted, Stream, accept_now, lock, spawn_on, workers};
 use crate::service::{Refused, Service, date};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
@@ -13,7 +13,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Says that a connection is lost to an error that is not its client's.
@@ -168,6 +168,7 @@ const SPARE: usize = 4;
 /// The last one is never lent for longer than the telling takes.
 #[derive(Debug)]
 pub(super) struct Reserve {
+    /// Nothing under the lock waits.
     spares: Mutex<Vec<UnixDatagram>>,
     /// Some may be missing; set before one is given up.
     missing: AtomicBool,
@@ -182,15 +183,10 @@ impl Reserve {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<UnixDatagram>> {
-        // Nothing under the lock can panic half-way through a change. Nor does it wait.
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives one of the reserve up while `f` runs, which is told whether others are left. False if
     /// there is none to give up.
     fn lend(&self, f: impl FnOnce(bool) -> bool) -> bool {
-        let mut spares = self.lock();
+        let mut spares = lock(&self.spares);
         self.missing.store(true, Ordering::SeqCst);
         let had = spares.pop().or_else(spare).is_some();
         let result = had && f(!spares.is_empty());
@@ -213,7 +209,7 @@ impl Reserve {
         if !self.missing.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let mut spares = self.lock();
+        let mut spares = lock(&self.spares);
         self.refill(&mut spares);
         match spares.len() {
             SPARE => Ok(()),

@@ -9,8 +9,7 @@
 
 use super::Engine;
 use crate::connection::read_again;
-use crate::green::embed::{current, end_of_work};
-use crate::lock::lock;
+use crate::green::embed::{current, end_of_work, lock};
 use crate::service::{Service, panics};
 use bytes::{BufMut, Bytes, BytesMut};
 use greenway_app::{

@@ -15,9 +15,8 @@
 use super::post::Message;
 use super::queue::{Bounds, MemberQueue, Put};
 use super::socket_queue::SocketQueue;
-use crate::green::embed::{Awaited, Io, Thread, current_worker, spawn_on, wait_for, workers};
+use crate::green::embed::{Awaited, Io, Thread, current_worker, lock, spawn_on, wait_for, workers};
 use crate::green::{TimedOut, yield_now};
-use crate::lock::lock;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;

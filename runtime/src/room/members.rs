@@ -7,7 +7,7 @@
 //! What must stay true: a member that has joined leaves exactly once, and the hook is called for
 //! both; no lock is held while a hook runs, so the hook may use the room.
 
-use crate::lock::lock;
+use crate::green::embed::lock;
 use greenway_app::{HttpError, StatusError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;

@@ -53,15 +53,16 @@ use self::delivery::Delivery;
 use self::history::History;
 use self::members::Members;
 use self::order::Order;
-use crate::green::embed::{Awaited, Io, Thread, deadline_in, discard, panic_message, wait_for};
+use crate::green::embed::{
+    Awaited, Io, Locked, Thread, deadline_in, discard, lock, panic_message, wait_for,
+};
 use crate::green::{TimedOut, sleep, spawn, take_turn};
-use crate::lock::lock;
 use crate::websocket::Sender;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// Messages that may wait for one before them that is being made.
@@ -196,7 +197,7 @@ impl Room {
     }
 
     /// The lock under which messages get their places, when there is room for one more.
-    fn feed(&self) -> MutexGuard<'_, Feed> {
+    fn feed(&self) -> Locked<'_, Feed> {
         let feed = lock(&self.shared.feed);
         if feed.order.len() < MOST_BEHIND {
             return feed;
@@ -218,7 +219,7 @@ impl Room {
     }
 
     /// Wakes those who wait for messages. What had to go for these is dropped here, not under the lock.
-    fn published(&self, mut feed: MutexGuard<'_, Feed>) {
+    fn published(&self, mut feed: Locked<'_, Feed>) {
         let waiting = std::mem::take(&mut feed.waiting);
         let dropped = feed.history.take_dropped();
         drop(feed);

@@ -5,8 +5,7 @@
 
 use super::post::Message;
 use crate::green::TimedOut;
-use crate::green::embed::{Awaited, Io, Thread, wait_for};
-use crate::lock::lock;
+use crate::green::embed::{Awaited, Io, Thread, lock, wait_for};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

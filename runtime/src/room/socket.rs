@@ -7,7 +7,7 @@ use super::member::Membership;
 use super::members::{Presence, RoomFull, Via};
 use super::post::Message;
 use super::socket_queue::SocketQueue;
-use crate::lock::lock;
+use crate::green::embed::lock;
 use crate::websocket::{CloseCode, ErrorKind, Sender, SocketError};
 use std::fmt;
 use std::sync::Arc;

@@ -10,8 +10,8 @@
 
 use super::post::Message;
 use super::queue::{Bounds, MemberQueue, Put};
+use crate::green::embed::lock;
 use crate::green::spawn;
-use crate::lock::lock;
 use crate::websocket::{CloseCode, ErrorKind, Sender};
 use std::sync::{Arc, Mutex};
 

@@ -17,21 +17,20 @@
 //! hold the port, and clients are refused once we have stopped to listen. What somebody in this
 //! process has opened is duplicated through `pidfd_getfd`, so that whoever owns it keeps it.
 
-use crate::green::embed::take_over;
-use crate::lock::lock;
+use crate::green::embed::{Locked, lock, take_over};
 use listenfd::ListenFd;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use socket2::{SockRef, Type};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 /// Announced sockets by number; `None` once somebody has taken one.
 type Announced = Vec<(i32, Option<TcpListener>)>;
 
 /// What was announced. Read once: the variables are not for our children.
-fn announced() -> MutexGuard<'static, Announced> {
+fn announced() -> Locked<'static, Announced> {
     static ANNOUNCED: OnceLock<Mutex<Announced>> = OnceLock::new();
     lock(ANNOUNCED.get_or_init(|| Mutex::new(read_announced())))
 }

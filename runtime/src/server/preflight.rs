@@ -5,8 +5,7 @@
 //! is told in one line.
 
 use super::budget;
-use crate::green::embed::{Count, share_one_heap};
-use crate::lock::lock;
+use crate::green::embed::{Count, lock, share_one_heap};
 use crate::service::config::Config;
 use std::io;
 use std::os::unix::net::UnixDatagram;

@@ -3,8 +3,7 @@
 use super::metrics::MetricsServer;
 use crate::engine::Engine;
 use crate::green;
-use crate::green::embed::{Count, deadline_in};
-use crate::lock::lock;
+use crate::green::embed::{Count, deadline_in, lock};
 use crate::service::{Service, config};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;

@@ -10,8 +10,7 @@
 //! loses no stop is explained in [`lifecycle`](super::lifecycle#the-stop-handshake).
 
 use super::{Lifecycle, RequestLine};
-use crate::green::embed::{Interrupt, RequestInfo, TaskContext, Thread, current};
-use crate::lock::lock;
+use crate::green::embed::{Interrupt, RequestInfo, TaskContext, Thread, current, lock};
 use greenway_app::ConnectionInfo;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -7,8 +7,7 @@
 
 use super::OsThread;
 use crate::green;
-use crate::green::embed::RateLimit;
-use crate::lock::lock;
+use crate::green::embed::{RateLimit, lock};
 use greenway_app::{Failure, Response};
 use log::Level;
 use std::fmt;

@@ -32,8 +32,7 @@
 //! about to wait for it has either seen the count or is on the list of those who are woken.
 
 use super::{ConnContext, ConnState};
-use crate::green::embed::{Awaited, Interrupt, Io, Thread, TimedOut, wait_for};
-use crate::lock::lock;
+use crate::green::embed::{Awaited, Interrupt, Io, Thread, TimedOut, lock, wait_for};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

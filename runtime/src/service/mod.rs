@@ -37,7 +37,7 @@ pub(crate) use request_line::RequestLine;
 pub(crate) use service_thread::{ServiceThread, run_again};
 pub(crate) use websockets::WebSockets;
 
-use crate::lock::lock;
+use crate::green::embed::lock;
 use error_log::ErrorLog;
 use greenway_app::{Application, ConnectionInfo, Head};
 use http::StatusCode;

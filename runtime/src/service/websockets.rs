@@ -1,14 +1,14 @@
 //! All WebSockets of a server: how many there may be, their numbers, and their end at its stop.
 
 use super::{Config, Engine, Metrics};
+use crate::green::embed::{Locked, lock};
 use crate::green::{Builder, Greenlet, sleep};
-use crate::lock::lock;
 use greenway_proto::websocket::CloseCode;
 use greenway_proto::websocket::CloseFrame;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// WebSockets that a stop closes together; in more batches than [`BATCHES`] it closes more.
@@ -87,7 +87,7 @@ impl WebSockets {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Weak<dyn OpenWebSocket>>> {
+    fn lock(&self) -> Locked<'_, HashMap<usize, Weak<dyn OpenWebSocket>>> {
         lock(&self.open)
     }
 

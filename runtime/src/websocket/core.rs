@@ -8,16 +8,15 @@ use super::outbox::{Bounds, Outbox};
 use super::pool;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::protocol::{End, Link, Protocol};
-use crate::green::embed::{Handle, TimedOut, trim};
+use crate::green::embed::{Handle, Locked, TimedOut, lock, trim};
 use crate::green::{Lock, LockGuard, take_turn};
-use crate::lock::lock;
 use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
 use bytes::BytesMut;
 use greenway_proto::websocket::{DeflateParameters, Encoder, Event, Failure, Receiver, Role};
 use socket2::SockRef;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What the heart reads for one who does not, at a time.
@@ -141,7 +140,7 @@ impl SocketCore {
         })
     }
 
-    fn heartbeat(&self) -> MutexGuard<'_, Heartbeat> {
+    fn heartbeat(&self) -> Locked<'_, Heartbeat> {
         lock(&self.heartbeat)
     }
 

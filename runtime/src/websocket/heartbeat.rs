@@ -7,10 +7,9 @@
 use super::core::SocketCore;
 use crate::connection::WritePace;
 use crate::green::Builder;
-use crate::green::embed::{Awaited, Io, Thread, TimedOut, take_turn, wait_for};
-use crate::lock::lock;
+use crate::green::embed::{Awaited, Io, Locked, Thread, TimedOut, lock, take_turn, wait_for};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// Pings that may go without an answer.
@@ -175,7 +174,7 @@ struct Timers {
     thread: Option<Arc<Thread>>,
 }
 
-fn lock_timers() -> MutexGuard<'static, Timers> {
+fn lock_timers() -> Locked<'static, Timers> {
     lock(&TIMERS)
 }
 

@@ -18,17 +18,16 @@ use super::error::{ErrorKind, SocketError};
 use super::{CloseCode, CloseFrame};
 use crate::connection::{Transport, WritePace};
 use crate::green::embed::{
-    Awaited, Handle, Io, Stream, Thread, TimedOut, Worker, current_worker, least_loaded, spawn_on,
-    unsent, wait_for, workers,
+    Awaited, Handle, Io, Locked, Stream, Thread, TimedOut, Worker, current_worker, least_loaded,
+    lock, spawn_on, unsent, wait_for, workers,
 };
-use crate::lock::lock;
 use bytes::{Buf, Bytes};
 use greenway_proto::websocket::{Encoder, Role};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Frames that one system call writes.
@@ -118,7 +117,7 @@ impl Outbox {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, OutboxState> {
+    pub(super) fn lock(&self) -> Locked<'_, OutboxState> {
         lock(&self.state)
     }
 
@@ -354,7 +353,7 @@ impl Outbox {
         }
     }
 
-    fn push_small(self: &Arc<Self>, state: MutexGuard<'_, OutboxState>, frame: Vec<u8>) {
+    fn push_small(self: &Arc<Self>, state: Locked<'_, OutboxState>, frame: Vec<u8>) {
         let frame = Bytes::from(frame);
         self.push(state, &frame, |from| frame.slice(from..));
     }
@@ -362,7 +361,7 @@ impl Outbox {
     /// Writes a frame, or queues what is left of it, which `rest` gives.
     fn push(
         self: &Arc<Self>,
-        mut state: MutexGuard<'_, OutboxState>,
+        mut state: Locked<'_, OutboxState>,
         frame: &[u8],
         rest: impl FnOnce(usize) -> Bytes,
     ) {
@@ -394,7 +393,7 @@ impl Outbox {
     }
 
     /// Gives what was not written to the drainer.
-    fn see_to_rest(self: &Arc<Self>, mut state: MutexGuard<'_, OutboxState>) {
+    fn see_to_rest(self: &Arc<Self>, mut state: Locked<'_, OutboxState>) {
         if state.broken {
             drop(state);
             return self.lost(ErrorKind::Lost, "writing has failed");

@@ -7,6 +7,11 @@
 
 #![allow(unreachable_pub, dead_code, unused_imports)] // what is taken is not all used
 
+// The table of `greenway-monkey` finds here what it takes from `greenway-green`.
+extern crate self as greenway_green;
+
+mod errno;
+mod locks;
 mod logging;
 mod platform;
 mod scenarios;
@@ -14,11 +19,18 @@ mod scheduler;
 mod sync;
 mod sys;
 
+pub use scheduler::thread::Awaited;
 use shuttle::Config;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use std::panic::catch_unwind;
 use std::process::exit;
 use std::time::Instant;
+
+/// As in `greenway-green`.
+pub mod embed {
+    pub use crate::scheduler::lock::{holds_lock, lock};
+    pub use crate::scheduler::thread::{Ended, Io, Thread, current, wait_quietly};
+}
 
 fn main() {
     let mut args = std::env::args().skip(1);

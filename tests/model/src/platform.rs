@@ -34,6 +34,26 @@ pub mod sync {
     }
 }
 
+/// What the table of those who wait at an address takes from std.
+pub mod table {
+    pub use super::time::Instant;
+    pub use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+    pub use shuttle::sync::{Arc, Mutex};
+
+    /// One shard is enough, and quicker.
+    pub const HOW_MANY: usize = 1;
+
+    macro_rules! shared {
+        ($(#[$doc:meta])* static $NAME:ident: $Type:ty = $value:expr;) => {
+            shuttle::lazy_static! {
+                $(#[$doc])*
+                static ref $NAME: $Type = $value;
+            }
+        };
+    }
+    pub(crate) use shared;
+}
+
 /// The checker's threads have panics of their own: nothing to put aside.
 pub fn while_not_unwinding<R>(block: impl FnOnce() -> R) -> Option<R> {
     Some(block())

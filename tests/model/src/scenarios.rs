@@ -1,6 +1,7 @@
 //! What is tried. Each thread is a green thread of one of two workers, or an OS thread, as the
 //! checker chooses; a thread that is never woken is a deadlock, which the checker sees.
 
+use crate::locks::Word;
 use crate::platform::BorrowedFd;
 use crate::platform::sync::lock;
 use crate::platform::thread::catch_unwind;
@@ -13,11 +14,12 @@ use crate::sync::{Event, Queue};
 use crate::sys::Interest;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
+use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread::{JoinHandle, yield_now};
 use std::sync::Arc;
 
 /// All scenarios, and how they are called.
-pub const ALL: [(&str, fn()); 12] = [
+pub const ALL: [(&str, fn()); 15] = [
     ("a wake meets a wait", a_wake_meets_a_wait),
     ("a wake meets a poll", a_wake_meets_a_poll),
     ("many wakes, one wait after the other", many_wakes),
@@ -36,6 +38,15 @@ pub const ALL: [(&str, fn()); 12] = [
         the_end_mark_reaches_everybody,
     ),
     ("permits are handed on", permits_are_handed_on),
+    ("a patched lock is handed on", || {
+        a_patched_lock_is_handed_on(Leaving::Never)
+    }),
+    ("one who waits for a patched lock gives up", || {
+        a_patched_lock_is_handed_on(Leaving::AtADeadline)
+    }),
+    ("one who waits for a patched lock is killed", || {
+        a_patched_lock_is_handed_on(Leaving::WhenKilled)
+    }),
 ];
 
 struct World {
@@ -366,5 +377,52 @@ fn permits_are_handed_on() {
     }
     clock.join().unwrap();
     assert!(permits.try_acquire() && !permits.try_acquire());
+    world.end();
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Leaving {
+    Never,
+    AtADeadline,
+    WhenKilled,
+}
+
+/// Three threads take a lock; the first of them may leave before it has it, and takes no wake along.
+fn a_patched_lock_is_handed_on(leaving: Leaving) {
+    let world = World::new();
+    let word = Arc::new(Word::new());
+    let inside = Arc::new(AtomicBool::new(false));
+    let first = Arc::new(Mutex::new(None));
+    let threads: Vec<_> = (0..3)
+        .map(|n| {
+            let (word, inside, first) = (word.clone(), inside.clone(), first.clone());
+            world.spawn(move || {
+                let leaves = n == 0 && leaving != Leaving::Never;
+                if leaves {
+                    *lock(&first) = Some(current().handle());
+                }
+                let deadline = (leaves && leaving == Leaving::AtADeadline).then_some(LATER);
+                if word.lock(deadline, leaves) {
+                    assert!(!inside.swap(true, Ordering::SeqCst), "two have the lock");
+                    yield_now();
+                    inside.store(false, Ordering::SeqCst);
+                    word.unlock();
+                }
+                // Whoever has been killed ends here, without a wait that would unwind.
+            })
+        })
+        .collect();
+    match leaving {
+        Leaving::Never => {}
+        Leaving::AtADeadline => time::pass(),
+        Leaving::WhenKilled => {
+            if let Some(thread) = lock(&first).clone() {
+                thread.interrupt(Interrupt::Kill);
+            }
+        }
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
     world.end();
 }

@@ -119,3 +119,20 @@ fn a_kill_ends_what_waits() {
     reader.kill();
     assert!(matches!(reader.join(), Err(green::JoinError::Killed)));
 }
+
+/// SQLite waits so for a lock, up to its busy timeout: with short sleeps, whose sum it counts.
+#[test]
+fn a_killed_loop_of_sleeps_takes_no_longer_than_another() {
+    begin();
+    let sleeper = spawn(|| {
+        let start = Instant::now();
+        for _ in 0..500 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(start.elapsed() < Duration::from_secs(10));
+        green::sleep(Duration::MAX); // unwinds
+    });
+    green::sleep(Duration::from_millis(5));
+    sleeper.kill();
+    assert!(matches!(sleeper.join(), Err(green::JoinError::Killed)));
+}

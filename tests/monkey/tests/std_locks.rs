@@ -2,6 +2,7 @@
 
 use greenway::green::{self, JoinError, spawn};
 use greenway_monkey_tests::{begin, crowd, until};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, mpsc};
 use std::thread;
@@ -341,4 +342,35 @@ fn green_threads_of_two_workers_use_a_channel() {
         sum.lock().unwrap().is_some() && sent.lock().unwrap().is_some()
     });
     assert_eq!(*sum.lock().unwrap(), Some(499 * 500 / 2));
+}
+
+/// A server notices before each wait of a handler whether its client has left. It may find a lock of std's held
+/// there, which is a wait.
+#[test]
+fn what_runs_before_a_wait_may_find_a_lock_held() {
+    begin();
+    let lock = Arc::new(Mutex::new(()));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let held = lock.lock().unwrap();
+    let sleeper = {
+        let (lock, calls) = (lock.clone(), calls.clone());
+        spawn(move || {
+            let _hook = green::embed::BeforeBlock::new(Rc::new(move || {
+                calls.fetch_add(1, Ordering::SeqCst);
+                drop(lock.lock().unwrap());
+            }));
+            thread::sleep(SHORT);
+        })
+    };
+    until("it waits for the lock", || {
+        let tasks = green::green_threads();
+        let mut its = tasks.iter().filter(|task| task.number == sleeper.number());
+        its.any(|task| task.to_string().contains("futex"))
+    });
+    drop(held);
+    sleeper.join().unwrap();
+    assert!(
+        calls.load(Ordering::SeqCst) < 10,
+        "it does not come back to itself"
+    );
 }

@@ -72,11 +72,10 @@ pub fn yield_quietly() {
     });
 }
 
-/// As [`take_turn`], for a call that comes out of C: nothing unwinds here.
-pub fn take_turn_quietly() {
-    if with_current(|me| me.home().is_some() && me.tick()) {
-        yield_quietly();
-    }
+/// Notes a piece of work that did not wait, for a call that comes out of C. True after enough of
+/// them: then the caller [gives way](yield_quietly), if it may.
+pub fn turn_is_over() -> bool {
+    with_current(|me| me.home().is_some() && me.tick_over())
 }
 
 /// Whether the caller is a green thread.

@@ -14,6 +14,12 @@ pub fn lock<S: ?Sized>(shared: &Mutex<S>) -> Locked<'_, S> {
     }
 }
 
+/// Whether the caller's OS thread holds such a lock, or has borrowed state of its worker. In code that
+/// was called from there, or by a signal that came then, nobody may be woken and nothing locked.
+pub fn holds_lock() -> bool {
+    NoWait::is_held()
+}
+
 /// A lock that is held, and with it the promise not to wait.
 #[derive(Debug)]
 pub struct Locked<'a, S: ?Sized> {

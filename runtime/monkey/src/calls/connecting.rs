@@ -22,7 +22,7 @@ const ACCEPT: For = For::reading("accept");
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn connect(
+pub(crate) unsafe extern "C-unwind" fn connect(
     fd: c_int,
     to: *const sockaddr,
     length: socklen_t,
@@ -41,7 +41,8 @@ pub(crate) unsafe extern "C" fn connect(
         };
         match errno::get() {
             _ if result == 0 => return 0,
-            libc::EINPROGRESS => {
+            // The second one: somebody has begun it without waiting for it.
+            libc::EINPROGRESS | libc::EALREADY => {
                 return match wait(fd, CONNECT, deadline) {
                     Ok(()) => outcome(fd),
                     // As the kernel has it when `SO_SNDTIMEO` is over: the attempt goes on.
@@ -80,7 +81,7 @@ fn outcome(fd: c_int) -> c_int {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn accept(
+pub(crate) unsafe extern "C-unwind" fn accept(
     fd: c_int,
     from: *mut sockaddr,
     length: *mut socklen_t,
@@ -94,7 +95,7 @@ pub(crate) unsafe extern "C" fn accept(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn accept4(
+pub(crate) unsafe extern "C-unwind" fn accept4(
     fd: c_int,
     from: *mut sockaddr,
     length: *mut socklen_t,
@@ -127,26 +128,25 @@ pub(crate) unsafe extern "C" fn accept4(
 
 /// See `close(2)`. Whoever waits for the descriptor in a hooked call gets `EBADF`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn close(fd: c_int) -> c_int {
-    waits::closing(fd);
+pub(crate) extern "C-unwind" fn close(fd: c_int) -> c_int {
     // SAFETY: the caller's descriptor, of which it is the owner.
-    unsafe { original::close(fd) }
+    waits::end_at(fd, || unsafe { original::close(fd) })
 }
 
 /// See `dup2(2)`. Whoever waits for what `to` was in a hooked call gets `EBADF`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
-    if from != to {
-        waits::closing(to);
-    }
+pub(crate) extern "C-unwind" fn dup2(from: c_int, to: c_int) -> c_int {
     // SAFETY: the caller's descriptors.
-    unsafe { original::dup2(from, to) }
+    let copy = || unsafe { original::dup2(from, to) };
+    if from == to {
+        return copy();
+    }
+    waits::end_at(to, copy)
 }
 
 /// See `dup3(2)`. Whoever waits for what `to` was in a hooked call gets `EBADF`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
-    waits::closing(to);
+pub(crate) extern "C-unwind" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
     // SAFETY: the caller's descriptors.
-    unsafe { original::dup3(from, to, flags) }
+    waits::end_at(to, || unsafe { original::dup3(from, to, flags) })
 }

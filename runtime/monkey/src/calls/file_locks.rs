@@ -25,7 +25,7 @@ fn until_free(call: &'static str, mut lock: impl FnMut() -> c_int) -> c_int {
 
 /// See `flock(2)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
+pub(crate) extern "C-unwind" fn flock(fd: c_int, operation: c_int) -> c_int {
     // SAFETY: passes no memory.
     let lock = |operation| unsafe { original::flock(fd, operation) };
     if operation & (libc::LOCK_NB | libc::LOCK_UN) != 0 || !counts(Patch::FILE_LOCKS) {
@@ -36,7 +36,7 @@ pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
 
 /// See `lockf(3)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn lockf(fd: c_int, command: c_int, n: off_t) -> c_int {
+pub(crate) extern "C-unwind" fn lockf(fd: c_int, command: c_int, n: off_t) -> c_int {
     // SAFETY: passes no memory.
     let lock = |command| unsafe { original::lockf(fd, command, n) };
     if command != libc::F_LOCK || !counts(Patch::FILE_LOCKS) {
@@ -51,7 +51,11 @@ pub(crate) extern "C" fn lockf(fd: c_int, command: c_int, n: off_t) -> c_int {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn fcntl(
+    fd: c_int,
+    command: c_int,
+    argument: c_ulong,
+) -> c_int {
     // SAFETY: the caller's arguments, but for a command that does not wait.
     let call = |command| unsafe { original::fcntl(fd, command, argument) };
     let at_once = match command {
@@ -70,7 +74,11 @@ pub(crate) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: c_ulo
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: c_ulong) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn fcntl64(
+    fd: c_int,
+    command: c_int,
+    argument: c_ulong,
+) -> c_int {
     // SAFETY: the caller's arguments.
     unsafe { fcntl(fd, command, argument) }
 }

@@ -21,7 +21,7 @@ fn check(n: size_t, room: size_t) {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __read_chk(
+unsafe extern "C-unwind" fn __read_chk(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -37,7 +37,7 @@ unsafe extern "C" fn __read_chk(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __pread64_chk(
+unsafe extern "C-unwind" fn __pread64_chk(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -54,7 +54,7 @@ unsafe extern "C" fn __pread64_chk(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __recv_chk(
+unsafe extern "C-unwind" fn __recv_chk(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -71,7 +71,7 @@ unsafe extern "C" fn __recv_chk(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __recvfrom_chk(
+unsafe extern "C-unwind" fn __recvfrom_chk(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -90,7 +90,7 @@ unsafe extern "C" fn __recvfrom_chk(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __poll_chk(
+unsafe extern "C-unwind" fn __poll_chk(
     fds: *mut pollfd,
     n: nfds_t,
     timeout: c_int,
@@ -106,7 +106,7 @@ unsafe extern "C" fn __poll_chk(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __ppoll_chk(
+unsafe extern "C-unwind" fn __ppoll_chk(
     fds: *mut pollfd,
     n: nfds_t,
     timeout: *const timespec,

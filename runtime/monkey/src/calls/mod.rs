@@ -12,4 +12,4 @@ mod time;
 mod writing;
 
 use elsewhere::files_read;
-pub(crate) use time::instant_of;
+pub(crate) use time::{clock_nanosleep, instant_of, sched_yield};

@@ -48,14 +48,14 @@ impl Drop for Found {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn getaddrinfo(
+pub(crate) unsafe extern "C-unwind" fn getaddrinfo(
     name: *const c_char,
     service: *const c_char,
     hints: *const addrinfo,
     found: *mut *mut addrinfo,
 ) -> c_int {
-    // SAFETY: null or a string of C's, as the function has it.
     let host = if counts(Patch::DNS) {
+        // SAFETY: null or a string of C's, as the function has it.
         unsafe { copy(name) }
     } else {
         None
@@ -67,8 +67,8 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
     // SAFETY: null or a string of C's, as the function has it.
     let service = unsafe { copy(service) };
     // What counts of the hints are four numbers; the pointers must be null.
-    // SAFETY: null or hints that can be read.
     let hints = (!hints.is_null()).then(|| {
+        // SAFETY: the caller gives hints that can be read.
         let hints = unsafe { hints.read() };
         [
             hints.ai_flags,
@@ -121,7 +121,7 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn getnameinfo(
+pub(crate) unsafe extern "C-unwind" fn getnameinfo(
     address: *const sockaddr,
     length: socklen_t,
     host: *mut c_char,
@@ -244,7 +244,7 @@ unsafe fn resolve(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn res_query(
+pub(crate) unsafe extern "C-unwind" fn res_query(
     name: *const c_char,
     class: c_int,
     kind: c_int,
@@ -268,7 +268,7 @@ pub(crate) unsafe extern "C" fn res_query(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn res_search(
+pub(crate) unsafe extern "C-unwind" fn res_search(
     name: *const c_char,
     class: c_int,
     kind: c_int,

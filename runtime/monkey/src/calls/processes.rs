@@ -54,7 +54,11 @@ fn until_ended(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t {
+pub(crate) unsafe extern "C-unwind" fn waitpid(
+    pid: pid_t,
+    status: *mut c_int,
+    options: c_int,
+) -> pid_t {
     // SAFETY: the caller's arguments; without a place for the usage.
     unsafe { wait4(pid, status, options, std::ptr::null_mut()) }
 }
@@ -64,7 +68,7 @@ pub(crate) unsafe extern "C" fn waitpid(pid: pid_t, status: *mut c_int, options:
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
+pub(crate) unsafe extern "C-unwind" fn wait(status: *mut c_int) -> pid_t {
     // SAFETY: the caller's argument: `wait(2)` says that the two are one.
     unsafe { waitpid(-1, status, 0) }
 }
@@ -74,7 +78,7 @@ pub(crate) unsafe extern "C" fn wait(status: *mut c_int) -> pid_t {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn wait4(
+pub(crate) unsafe extern "C-unwind" fn wait4(
     pid: pid_t,
     status: *mut c_int,
     options: c_int,
@@ -98,7 +102,7 @@ pub(crate) unsafe extern "C" fn wait4(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn waitid(
+pub(crate) unsafe extern "C-unwind" fn waitid(
     kind: idtype_t,
     id: id_t,
     info: *mut siginfo_t,

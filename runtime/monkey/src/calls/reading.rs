@@ -1,13 +1,15 @@
 //! Reading: sockets with a flag that says "do not wait", all else by other ways to the same end.
 
-use crate::descriptor::{For, is_ready, when_ready};
+use super::time::duration;
+use crate::descriptor::{Call, For, is_ready, when_ready};
 use crate::patch::{Patch, counts, is_patched};
 use crate::{errno, original};
-use greenway_green::embed::Interest;
+use greenway_green::embed::{Interest, deadline_in};
 use libc::{
     c_int, c_uint, c_void, iovec, mmsghdr, msghdr, off_t, off64_t, size_t, sockaddr, socklen_t,
     ssize_t, timespec,
 };
+use std::time::Instant;
 
 /// Whether a call on `fd` is to wait as green threads do. Standard output and error are written under a
 /// lock of std's that is one for the whole OS thread, and its standard input is like them.
@@ -61,6 +63,21 @@ pub(super) const EMPTY: msghdr = msghdr {
     msg_flags: 0,
 };
 
+/// How many bytes these parts have; 0 for a list that the kernel refuses.
+///
+/// # Safety
+/// `parts` is null, or `n` parts that can be read.
+pub(super) unsafe fn total(parts: *const iovec, n: usize) -> size_t {
+    if parts.is_null() || n > libc::UIO_MAXIOV as usize {
+        return 0;
+    }
+    // SAFETY: the caller's promise.
+    let parts = unsafe { std::slice::from_raw_parts(parts, n) };
+    parts
+        .iter()
+        .fold(0, |total, part| part.iov_len.saturating_add(total))
+}
+
 fn is_file(fd: c_int) -> bool {
     let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the status lives over the call.
@@ -78,7 +95,7 @@ fn is_file(fd: c_int) -> bool {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, n: size_t) -> ssize_t {
+pub(crate) unsafe extern "C-unwind" fn read(fd: c_int, buffer: *mut c_void, n: size_t) -> ssize_t {
     if n == 0 || !counts_for(fd) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::read(fd, buffer, n) };
@@ -98,8 +115,9 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, n: size_t) 
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, n: c_int) -> ssize_t {
-    if n <= 0 || !counts_for(fd) {
+pub(crate) unsafe extern "C-unwind" fn readv(fd: c_int, parts: *const iovec, n: c_int) -> ssize_t {
+    // SAFETY: the caller's parts.
+    if !counts_for(fd) || unsafe { total(parts, n as usize) } == 0 {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::readv(fd, parts, n) };
     }
@@ -114,7 +132,7 @@ pub(crate) unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, n: c_int) 
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pread(
+pub(crate) unsafe extern "C-unwind" fn pread(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -129,7 +147,7 @@ pub(crate) unsafe extern "C" fn pread(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pread64(
+pub(crate) unsafe extern "C-unwind" fn pread64(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -154,6 +172,23 @@ pub(crate) unsafe extern "C" fn pread64(
     })
 }
 
+/// Whether a call with these flags never waits: it is asked not to, or for what is there or is not.
+fn asks_not_to_wait(flags: c_int) -> bool {
+    flags & (libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB) != 0
+}
+
+/// Whether a socket's bytes are one stream. Else `MSG_WAITALL` means nothing.
+fn is_stream(fd: c_int) -> bool {
+    let mut kind: c_int = 0;
+    let mut length = size_of::<c_int>() as socklen_t;
+    // SAFETY: the option is a number, which lives over the call, as does its length.
+    let result = unsafe {
+        let value = (&raw mut kind).cast();
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE, value, &raw mut length)
+    };
+    result == 0 && kind == libc::SOCK_STREAM
+}
+
 /// Receives as often as `MSG_WAITALL` asks for.
 ///
 /// `receive` takes the bytes that there are already, and flags.
@@ -164,23 +199,40 @@ fn receive(
     flags: c_int,
     mut receive: impl FnMut(size_t, c_int) -> ssize_t,
 ) -> ssize_t {
-    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
-    let all = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0 && !asked_not_to_wait;
-    let flags = (flags | libc::MSG_DONTWAIT) & !libc::MSG_WAITALL;
-    let mut done = 0;
-    loop {
-        let received = when_ready(fd, For::reading(call), asked_not_to_wait, || {
-            receive(done, flags)
-        });
-        match usize::try_from(received) {
-            Ok(more) => done += more,
-            Err(_) if done > 0 => return done as ssize_t, // what there is comes before the error
-            Err(_) => return received,
+    let mut once = Call::new(fd, For::reading(call), asks_not_to_wait(flags));
+    let now = (flags | libc::MSG_DONTWAIT) & !libc::MSG_WAITALL;
+    let first = once.until_done(|| receive(0, now));
+    let enough = usize::try_from(first).map_or(true, |first| first == 0 || first >= n);
+    if enough || flags & libc::MSG_WAITALL == 0 || once.takes_a_part() || !is_stream(fd) {
+        return first;
+    }
+    errno::kept(|| {
+        receive_rest(&mut once, n, first, flags & libc::MSG_PEEK != 0, |done| {
+            receive(done, now)
+        })
+    })
+}
+
+/// What [`receive`] does after the first part.
+fn receive_rest(
+    once: &mut Call,
+    n: size_t,
+    first: ssize_t,
+    peeks: bool,
+    mut receive: impl FnMut(size_t) -> ssize_t,
+) -> ssize_t {
+    let mut done = first as usize;
+    while done < n {
+        if peeks && once.pause_for_more().is_err() {
+            break;
         }
-        if received == 0 || !all || done >= n {
-            return done as ssize_t;
+        match once.until_done(|| receive(if peeks { 0 } else { done })) {
+            ..=0 => break, // what there is comes before an error, or the end
+            more if peeks => done = more as usize,
+            more => done += more as usize,
         }
     }
+    done as ssize_t
 }
 
 /// See `recv(2)`.
@@ -188,7 +240,7 @@ fn receive(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn recv(
+pub(crate) unsafe extern "C-unwind" fn recv(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -200,7 +252,7 @@ pub(crate) unsafe extern "C" fn recv(
     }
     receive(fd, "recv", n, flags, |done, flags| {
         // SAFETY: what is left of the caller's buffer: `done` is at most `n`.
-        unsafe { original::recv(fd, buffer.byte_add(done), n - done, flags) }
+        unsafe { original::recv(fd, buffer.wrapping_byte_add(done), n - done, flags) }
     })
 }
 
@@ -209,7 +261,7 @@ pub(crate) unsafe extern "C" fn recv(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn recvfrom(
+pub(crate) unsafe extern "C-unwind" fn recvfrom(
     fd: c_int,
     buffer: *mut c_void,
     n: size_t,
@@ -223,7 +275,10 @@ pub(crate) unsafe extern "C" fn recvfrom(
     }
     receive(fd, "recvfrom", n, flags, |done, flags| {
         // SAFETY: what is left of the caller's buffer: `done` is at most `n`; its other arguments.
-        unsafe { original::recvfrom(fd, buffer.byte_add(done), n - done, flags, from, length) }
+        unsafe {
+            let rest = buffer.wrapping_byte_add(done);
+            original::recvfrom(fd, rest, n - done, flags, from, length)
+        }
     })
 }
 
@@ -232,25 +287,64 @@ pub(crate) unsafe extern "C" fn recvfrom(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    if !counts_for(fd) {
+pub(crate) unsafe extern "C-unwind" fn recvmsg(
+    fd: c_int,
+    message: *mut msghdr,
+    flags: c_int,
+) -> ssize_t {
+    if !counts_for(fd) || message.is_null() {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::recvmsg(fd, message, flags) };
     }
-    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
-    when_ready(fd, For::reading("recvmsg"), asked_not_to_wait, || {
-        // SAFETY: the caller's arguments, and a flag more.
-        unsafe { original::recvmsg(fd, message, flags | libc::MSG_DONTWAIT) }
+    // Whatever comes along with later bytes would have no place, so who asks for it gets a part.
+    // SAFETY: the caller's message.
+    let n = unsafe {
+        match (*message).msg_controllen {
+            0 => total((*message).msg_iov, (*message).msg_iovlen),
+            _ => 0,
+        }
+    };
+    receive(fd, "recvmsg", n, flags, |done, flags| {
+        if done == 0 {
+            // SAFETY: the caller's message.
+            return unsafe { original::recvmsg(fd, message, flags) };
+        }
+        // SAFETY: the caller's parts, of which there are as many as it says. `done` is less than their length.
+        let (first, _) = unsafe {
+            let parts = std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen);
+            rest(parts, done)
+        };
+        // SAFETY: what is left of one of the caller's parts.
+        unsafe { original::recv(fd, first.iov_base, first.iov_len, flags) }
     })
 }
 
-/// See `recvmmsg(2)`. Gives what has come as soon as there is anything; the kernel's own would wait for all
-/// `n`, and says itself that its timeout is broken.
+/// What is left of `parts` after `done` bytes: of the part where that is, and of the others.
+pub(super) fn rest(mut parts: &[iovec], mut done: usize) -> (iovec, &[iovec]) {
+    while let [first, others @ ..] = parts {
+        if done < first.iov_len {
+            let first = iovec {
+                iov_base: first.iov_base.wrapping_byte_add(done),
+                iov_len: first.iov_len - done,
+            };
+            return (first, others);
+        }
+        done -= first.iov_len;
+        parts = others;
+    }
+    let nothing = iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    };
+    (nothing, parts)
+}
+
+/// See `recvmmsg(2)`. As the kernel's own, it looks at its timeout when a message has come.
 ///
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn recvmmsg(
+pub(crate) unsafe extern "C-unwind" fn recvmmsg(
     fd: c_int,
     messages: *mut mmsghdr,
     n: c_uint,
@@ -261,11 +355,35 @@ pub(crate) unsafe extern "C" fn recvmmsg(
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::recvmmsg(fd, messages, n, flags, timeout) };
     }
-    let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
-    let flags = (flags | libc::MSG_DONTWAIT) & !libc::MSG_WAITFORONE;
-    let received = when_ready(fd, For::reading("recvmmsg"), asked_not_to_wait, || {
-        // SAFETY: the caller's arguments; without a timeout, since it does not wait.
-        unsafe { original::recvmmsg(fd, messages, n, flags, std::ptr::null_mut()) as ssize_t }
-    });
-    received as c_int // at most `n`
+    // SAFETY: null or a time that can be read.
+    let timeout = match unsafe { timeout.as_ref() }.map(|time| duration(*time)) {
+        Some(None) => return errno::fail(libc::EINVAL),
+        timeout => timeout.flatten().and_then(deadline_in),
+    };
+    let mut once = Call::new(fd, For::reading("recvmmsg"), asks_not_to_wait(flags));
+    let now = (flags | libc::MSG_DONTWAIT) & !libc::MSG_WAITFORONE;
+    let mut done: c_uint = 0;
+    loop {
+        let received = once.until_done(|| {
+            // SAFETY: what is left of the caller's messages: `done` is at most `n`. It does not wait.
+            unsafe {
+                let rest = messages.wrapping_add(done as usize);
+                original::recvmmsg(fd, rest, n - done, now, std::ptr::null_mut()) as ssize_t
+            }
+        });
+        match c_uint::try_from(received) {
+            Ok(more) => done += more,
+            Err(_) if done > 0 => return done as c_int,
+            Err(_) => return -1,
+        }
+        let late = timeout.is_some_and(|at| at <= Instant::now());
+        if received == 0
+            || done >= n
+            || late
+            || flags & libc::MSG_WAITFORONE != 0
+            || once.takes_a_part()
+        {
+            return done as c_int; // at most `n`
+        }
+    }
 }

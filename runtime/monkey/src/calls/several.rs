@@ -4,30 +4,36 @@
 //! looks again: so what it gives is what the kernel gives.
 
 use super::time::duration;
+use crate::descriptor::is_ready;
 use crate::patch::{Patch, counts};
-use crate::waits::Place;
+use crate::patience::Patience;
+use crate::waits::{Place, Standing};
 use crate::{errno, original};
 use greenway_green::Awaited;
 use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, take_turn_quietly, wait_quietly,
+    Ended, Interest, Io, current, deadline_in, turn_is_over, wait_quietly, yield_quietly,
 };
 use libc::{c_int, c_short, epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use std::os::fd::BorrowedFd;
 use std::ptr::null;
 use std::time::{Duration, Instant};
 
-/// Waits until `look` gives something but 0, or the deadline: then it gives 0.
+/// After so many wakes for nothing it may be that something is ready that was not asked for.
+const IN_VAIN: u32 = 3;
+
+/// The longest pause between two looks, where nothing tells that it is time for one.
+const LONGEST: Duration = Duration::from_millis(20);
+
+/// Waits until `look` gives something but 0, or the deadline: then it gives 0. `untold`: something is waited for
+/// of which epoll does not tell in the same way, so `look` has to be asked again and again.
 fn until_any(
     call: &'static str,
     fds: &[(c_int, Interest)],
     deadline: Option<Instant>,
+    untold: bool,
     mut look: impl FnMut() -> c_int,
 ) -> c_int {
     let thread = current().handle();
-    let places: Vec<_> = fds
-        .iter()
-        .map(|(fd, _)| Place::take(*fd, &thread))
-        .collect();
     let borrowed: Vec<_> = fds
         .iter()
         .map(|(fd, interest)| {
@@ -41,22 +47,64 @@ fn until_any(
         [(fd, interest)] => Io::Poll(*fd, *interest),
         _ => Io::PollAny(&borrowed),
     };
-    let mut looked = false;
-    let ended = wait_quietly(Awaited::Other(call), deadline, io, |_| {
-        if !std::mem::replace(&mut looked, true) {
-            return None; // the caller has just looked
-        }
-        if !places.iter().all(Place::is_open) {
-            return Some(errno::fail(libc::EBADF));
+    let patience = Patience::new(LONGEST);
+    loop {
+        let places: Vec<_> = fds
+            .iter()
+            .map(|(fd, _)| Place::take(*fd, &thread))
+            .collect();
+        let mut looks = 0;
+        let look_at = untold.then(|| patience.next_look()).flatten();
+        let until = look_at.into_iter().chain(deadline).min();
+        let ended = wait_quietly(Awaited::Other(call), until, io, |_| {
+            looks += 1;
+            if looks == 1 {
+                return None; // the caller has just looked
+            }
+            let standings = || places.iter().map(Place::standing);
+            if standings().any(|standing| standing == Standing::Closed) {
+                return Some(errno::fail(libc::EBADF));
+            }
+            let result = look();
+            let anew = looks > IN_VAIN || standings().any(|it| it == Standing::LookAgain);
+            (result != 0 || anew).then_some(result)
+        });
+        drop(places);
+        match ended {
+            Ok(0) if looks > IN_VAIN => {
+                if fds.iter().any(|(fd, interest)| is_ready(*fd, *interest))
+                    && let Err(Ended::Interrupted) = patience.pause(call, deadline)
+                {
+                    return errno::fail(libc::ECANCELED);
+                }
+            }
+            Ok(0) => {} // one of the numbers means another descriptor
+            Ok(result) => return result,
+            Err(Ended::TimedOut) => {}
+            // Not `EINTR`: libpq, libcurl and std take that for a signal, and go on waiting.
+            Err(Ended::Interrupted) => return errno::fail(libc::ECANCELED),
         }
         let result = look();
-        (result != 0).then_some(result)
-    });
-    match ended {
-        Ok(result) => result,
-        Err(Ended::TimedOut) => 0,
-        // Who is interrupted in `poll` asks again, and would find that nothing has come.
-        Err(Ended::Interrupted) => errno::fail(libc::EINTR),
+        if result != 0 || deadline.is_some_and(|at| at <= Instant::now()) {
+            return result;
+        }
+    }
+}
+
+/// Runs `wait`, and leaves `errno` as it was unless that fails.
+fn kept(wait: impl FnOnce() -> c_int) -> c_int {
+    let before = errno::get();
+    let result = wait();
+    if result >= 0 {
+        errno::set(before);
+    }
+    result
+}
+
+/// Lets others run if it is their turn.
+fn give_way() {
+    if turn_is_over() {
+        yield_quietly();
     }
 }
 
@@ -75,7 +123,7 @@ fn interests(fd: c_int, events: c_short) -> impl Iterator<Item = (c_int, Interes
 /// # Safety
 /// `n` entries at `fds` may be read and written.
 unsafe fn poll_until(fds: *mut pollfd, n: nfds_t, timeout: Option<Duration>) -> c_int {
-    take_turn_quietly();
+    give_way();
     // SAFETY: the caller's entries.
     let look = || unsafe { original::poll(fds, n, 0) };
     let result = look();
@@ -93,7 +141,11 @@ unsafe fn poll_until(fds: *mut pollfd, n: nfds_t, timeout: Option<Duration>) -> 
         .filter(|entry| entry.fd >= 0)
         .flat_map(|entry| interests(entry.fd, entry.events))
         .collect();
-    until_any("poll", &asked, timeout.and_then(deadline_in), look)
+    let untold = entries
+        .iter()
+        .any(|entry| entry.events & libc::POLLPRI != 0);
+    let deadline = timeout.and_then(deadline_in);
+    kept(|| until_any("poll", &asked, deadline, untold, look))
 }
 
 /// See `poll(2)`.
@@ -101,7 +153,7 @@ unsafe fn poll_until(fds: *mut pollfd, n: nfds_t, timeout: Option<Duration>) -> 
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int) -> c_int {
     if timeout == 0 || !counts(Patch::SELECT) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::poll(fds, n, timeout) };
@@ -116,7 +168,7 @@ pub(crate) unsafe extern "C" fn poll(fds: *mut pollfd, n: nfds_t, timeout: c_int
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn ppoll(
+pub(crate) unsafe extern "C-unwind" fn ppoll(
     fds: *mut pollfd,
     n: nfds_t,
     timeout: *const timespec,
@@ -134,26 +186,41 @@ pub(crate) unsafe extern "C" fn ppoll(
     }
 }
 
-/// As `select`, on a green thread.
+/// The words of the largest set that `select` is to have (`FD_SETSIZE`), and the bits of one.
+const WORDS: usize = 16;
+const BITS: usize = 64;
+
+/// A copy of a set: of as much of it as the kernel reads, since a program may have no more.
+type Set = [u64; WORDS];
+
+/// As `select`, on a green thread. More descriptors than a set has place for are left to the kernel.
 ///
 /// # Safety
-/// Each set is null or may be read and written.
+/// Each set is null or may be read and written, as far as `n` descriptors need.
 unsafe fn select_until(n: c_int, sets: [*mut fd_set; 3], timeout: Option<Duration>) -> c_int {
-    take_turn_quietly();
-    // SAFETY: each is null or a set that can be read.
-    let asked = sets.map(|set| unsafe { set.as_ref() }.copied());
+    give_way();
+    let words = usize::try_from(n).unwrap_or(0).div_ceil(BITS);
+    let sets = sets.map(|set| set.cast::<u64>());
+    let asked = sets.map(|set| {
+        let mut copy: Set = [0; WORDS];
+        if !set.is_null() {
+            // SAFETY: the caller's set, and a copy that is as long: `selects` has looked.
+            unsafe { set.copy_to(copy.as_mut_ptr(), words) };
+        }
+        copy
+    });
     let look = || {
-        for (set, asked) in sets.iter().zip(asked) {
-            if let Some(asked) = asked {
-                // SAFETY: it is not null, and may be written.
-                unsafe { set.write(asked) };
+        for (set, asked) in sets.iter().zip(&asked) {
+            if !set.is_null() {
+                // SAFETY: as above, the other way.
+                unsafe { set.copy_from(asked.as_ptr(), words) };
             }
         }
         let mut now = timeval {
             tv_sec: 0,
             tv_usec: 0,
         };
-        let [read, write, except] = sets;
+        let [read, write, except] = sets.map(|set| set.cast::<fd_set>());
         // SAFETY: the caller's sets, and a time that lives over the call.
         unsafe { original::select(n, read, write, except, &raw mut now) }
     };
@@ -164,48 +231,64 @@ unsafe fn select_until(n: c_int, sets: [*mut fd_set; 3], timeout: Option<Duratio
     let interests = [Interest::Readable, Interest::Writable, Interest::Readable];
     let mut fds = Vec::new();
     for (asked, interest) in asked.iter().zip(interests) {
-        let Some(asked) = asked else { continue };
-        let members = (0..n.min(libc::FD_SETSIZE as c_int)).filter(|fd| {
-            // SAFETY: the number lies within the set.
-            unsafe { libc::FD_ISSET(*fd, asked) }
+        let members = (0..n).filter(|fd| {
+            let fd = *fd as usize;
+            asked[fd / BITS] >> (fd % BITS) & 1 != 0
         });
         fds.extend(members.map(|fd| (fd, interest)));
     }
-    until_any("select", &fds, timeout.and_then(deadline_in), look)
+    let untold = asked[2].iter().any(|word| *word != 0);
+    let deadline = timeout.and_then(deadline_in);
+    kept(|| until_any("select", &fds, deadline, untold, look))
 }
 
-/// See `select(2)`. On a green thread the timeout is left as it was.
+/// Whether a `select` of `n` descriptors is to wait as green threads do.
+fn selects(n: c_int) -> bool {
+    n <= (WORDS * BITS) as c_int && counts(Patch::SELECT)
+}
+
+/// See `select(2)`. As in the kernel, the timeout is what is left of it afterwards.
 ///
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn select(
+pub(crate) unsafe extern "C-unwind" fn select(
     n: c_int,
     read: *mut fd_set,
     write: *mut fd_set,
     except: *mut fd_set,
     timeout: *mut timeval,
 ) -> c_int {
-    // SAFETY: null or a time that can be read.
-    let time = unsafe { timeout.as_ref() }.map(|time| {
-        let nanos = time.tv_usec.checked_mul(1_000)?;
-        duration(timespec {
-            tv_sec: time.tv_sec,
-            tv_nsec: nanos,
-        })
-    });
-    match time {
-        Some(Some(time)) if counts(Patch::SELECT) => {
-            // SAFETY: the caller's sets.
-            unsafe { select_until(n, [read, write, except], Some(time)) }
-        }
-        None if counts(Patch::SELECT) => {
-            // SAFETY: the caller's sets.
-            unsafe { select_until(n, [read, write, except], None) }
-        }
+    if !selects(n) {
         // SAFETY: the caller's arguments, unchanged.
-        _ => unsafe { original::select(n, read, write, except, timeout) },
+        return unsafe { original::select(n, read, write, except, timeout) };
     }
+    // SAFETY: null or a time that can be read.
+    let time = match unsafe { timeout.as_ref() }.map(|time| of_timeval(*time)) {
+        Some(None) => return errno::fail(libc::EINVAL),
+        time => time.flatten(),
+    };
+    let start = Instant::now();
+    // SAFETY: the caller's sets.
+    let result = unsafe { select_until(n, [read, write, except], time) };
+    if let Some(time) = time {
+        let left = time.saturating_sub(start.elapsed());
+        // SAFETY: it is not null, and may be written.
+        unsafe {
+            timeout.write(timeval {
+                tv_sec: left.as_secs() as i64,
+                tv_usec: left.subsec_micros().into(),
+            });
+        }
+    }
+    result
+}
+
+/// As a duration; `None` for what the kernel refuses. More than a second of microseconds is fine.
+fn of_timeval(time: timeval) -> Option<Duration> {
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).ok()?);
+    let micros = Duration::from_micros(u64::try_from(time.tv_usec).ok()?);
+    Some(seconds.saturating_add(micros))
 }
 
 /// See `select(2)`. On a green thread the mask is not set: signals come to the process.
@@ -213,7 +296,7 @@ pub(crate) unsafe extern "C" fn select(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pselect(
+pub(crate) unsafe extern "C-unwind" fn pselect(
     n: c_int,
     read: *mut fd_set,
     write: *mut fd_set,
@@ -221,7 +304,7 @@ pub(crate) unsafe extern "C" fn pselect(
     timeout: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
-    if !counts(Patch::SELECT) {
+    if !selects(n) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::pselect(n, read, write, except, timeout, mask) };
     }
@@ -238,7 +321,7 @@ pub(crate) unsafe extern "C" fn pselect(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn epoll_wait(
+pub(crate) unsafe extern "C-unwind" fn epoll_wait(
     fd: c_int,
     events: *mut epoll_event,
     n: c_int,
@@ -253,7 +336,7 @@ pub(crate) unsafe extern "C" fn epoll_wait(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn epoll_pwait(
+pub(crate) unsafe extern "C-unwind" fn epoll_pwait(
     fd: c_int,
     events: *mut epoll_event,
     n: c_int,
@@ -265,14 +348,13 @@ pub(crate) unsafe extern "C" fn epoll_pwait(
     if timeout == 0 || !counts(Patch::EPOLL) {
         return call(timeout);
     }
-    take_turn_quietly();
+    give_way();
     let result = call(0);
     if result != 0 {
         return result;
     }
     let deadline = u64::try_from(timeout).ok().map(Duration::from_millis);
     let deadline = deadline.and_then(deadline_in);
-    until_any("epoll_wait", &[(fd, Interest::Readable)], deadline, || {
-        call(0)
-    })
+    let fds = [(fd, Interest::Readable)];
+    kept(|| until_any("epoll_wait", &fds, deadline, false, || call(0)))
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Lets others run until `deadline`, or the thread is to end: then it comes back early, as if it had slept.
 fn sleep_until(deadline: Option<Instant>) {
-    let (Ok(()) | Err(_)) = wait_quietly(Awaited::Time, deadline, Io::None, |_| None::<()>);
+    errno::kept(|| {
+        let (Ok(()) | Err(_)) = wait_quietly(Awaited::Time, deadline, Io::None, |_| None::<()>);
+    });
 }
 
 /// As a duration; `None` for what the kernel refuses.
@@ -40,7 +42,10 @@ pub(crate) fn instant_of(clock: clockid_t, time: timespec) -> Result<Option<Inst
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn nanosleep(time: *const timespec, left: *mut timespec) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn nanosleep(
+    time: *const timespec,
+    left: *mut timespec,
+) -> c_int {
     if !counts(Patch::SLEEP) || time.is_null() {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::nanosleep(time, left) };
@@ -60,7 +65,7 @@ pub(crate) unsafe extern "C" fn nanosleep(time: *const timespec, left: *mut time
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn clock_nanosleep(
+pub(crate) unsafe extern "C-unwind" fn clock_nanosleep(
     clock: clockid_t,
     flags: c_int,
     time: *const timespec,
@@ -92,7 +97,7 @@ pub(crate) unsafe extern "C" fn clock_nanosleep(
 
 /// See `usleep(3)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn usleep(time: useconds_t) -> c_int {
+pub(crate) extern "C-unwind" fn usleep(time: useconds_t) -> c_int {
     if !counts(Patch::SLEEP) {
         // SAFETY: takes a number.
         return unsafe { original::usleep(time) };
@@ -103,29 +108,34 @@ pub(crate) extern "C" fn usleep(time: useconds_t) -> c_int {
 
 /// See `sleep(3)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
+pub(crate) extern "C-unwind" fn sleep(seconds: c_uint) -> c_uint {
     if !counts(Patch::SLEEP) {
         // SAFETY: takes a number.
         return unsafe { original::sleep(seconds) };
     }
-    sleep_until(deadline_in(Duration::from_secs(seconds.into())));
-    0
+    let deadline = deadline_in(Duration::from_secs(seconds.into()));
+    sleep_until(deadline);
+    // What is left, for one who is to end.
+    let left = deadline.map_or(Duration::ZERO, |at| {
+        at.saturating_duration_since(Instant::now())
+    });
+    left.as_millis().div_ceil(1_000) as c_uint
 }
 
 /// See `sched_yield(2)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn sched_yield() -> c_int {
+pub(crate) extern "C-unwind" fn sched_yield() -> c_int {
     if !counts(Patch::SLEEP) {
         // SAFETY: takes nothing.
         return unsafe { original::sched_yield() };
     }
-    yield_quietly();
+    errno::kept(yield_quietly);
     0
 }
 
 /// See `pause(2)`: on a green thread until it is to end, since a signal comes to the process.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn pause() -> c_int {
+pub(crate) extern "C-unwind" fn pause() -> c_int {
     if !counts(Patch::SLEEP) {
         // SAFETY: takes nothing.
         return unsafe { original::pause() };

@@ -1,7 +1,7 @@
 //! Writing: a blocking descriptor takes all that it is given before the call returns, so do these.
 
-use super::reading::{EMPTY, counts_for};
-use crate::descriptor::{For, Made, is_nonblocking, is_ready, when_ready};
+use super::reading::{EMPTY, counts_for, rest, total};
+use crate::descriptor::{Call, For, Made, is_nonblocking, is_ready};
 use crate::patch::{Patch, counts};
 use crate::{errno, original};
 use greenway_green::embed::Interest;
@@ -65,17 +65,35 @@ fn write_all(
     call: &'static str,
     n: size_t,
     asked_not_to_wait: bool,
+    write: impl FnMut(size_t) -> ssize_t,
+) -> ssize_t {
+    go_on(
+        &mut Call::new(fd, For::writing(call), asked_not_to_wait),
+        n,
+        0,
+        write,
+    )
+}
+
+/// As [`write_all`], after `done` bytes.
+fn go_on(
+    call: &mut Call,
+    n: size_t,
+    mut done: size_t,
     mut write: impl FnMut(size_t) -> ssize_t,
 ) -> ssize_t {
-    let mut done = 0;
+    let before = errno::get();
     loop {
-        let wrote = when_ready(fd, For::writing(call), asked_not_to_wait, || write(done));
+        let wrote = call.until_done(|| write(done));
         match usize::try_from(wrote) {
             Ok(more) => done += more,
-            Err(_) if done > 0 => return done as ssize_t, // the error comes again with the rest
+            Err(_) if done > 0 => {
+                errno::set(before); // the error comes again with the rest
+                return done as ssize_t;
+            }
             Err(_) => return wrote,
         }
-        if done >= n || wrote == 0 || asked_not_to_wait || is_nonblocking(fd) {
+        if done >= n || wrote == 0 || call.takes_a_part() {
             return done as ssize_t;
         }
     }
@@ -86,14 +104,18 @@ fn write_all(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, n: size_t) -> ssize_t {
+pub(crate) unsafe extern "C-unwind" fn write(
+    fd: c_int,
+    buffer: *const c_void,
+    n: size_t,
+) -> ssize_t {
     if n == 0 || !counts_for(fd) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::write(fd, buffer, n) };
     }
     write_all(fd, "write", n, false, |done| {
         // SAFETY: what is left of the caller's buffer: `done` is less than `n`.
-        unsafe { write_now(fd, buffer.byte_add(done), n - done) }
+        unsafe { write_now(fd, buffer.wrapping_byte_add(done), n - done) }
     })
 }
 
@@ -102,53 +124,48 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, n: size_
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, n: c_int) -> ssize_t {
-    let count = usize::try_from(n).unwrap_or(0);
-    if count == 0 || count > libc::UIO_MAXIOV as usize || !counts_for(fd) {
+pub(crate) unsafe extern "C-unwind" fn writev(fd: c_int, parts: *const iovec, n: c_int) -> ssize_t {
+    let all = if counts_for(fd) {
+        // SAFETY: the caller gives `n` parts; a negative number is more than may be.
+        unsafe { total(parts, n as usize) }
+    } else {
+        0
+    };
+    if all == 0 {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::writev(fd, parts, n) };
     }
-    // SAFETY: the caller gives `n` parts.
-    let parts = unsafe { std::slice::from_raw_parts(parts, count) };
-    let all = parts.iter().map(|part| part.iov_len).sum();
-    if all == 0 {
-        return 0;
-    }
+    // SAFETY: the caller gives `n` parts, of which there is one at least.
+    let parts = unsafe { std::slice::from_raw_parts(parts, n as usize) };
     write_all(fd, "writev", all, false, |done| {
         // SAFETY: the caller's parts, of which `done` bytes are gone.
-        unsafe { writev_now(fd, parts, done) }
+        let sent = unsafe { send_now(fd, parts, done, 0) };
+        if sent >= 0 || errno::get() != libc::ENOTSOCK {
+            return sent;
+        }
+        let (first, _) = rest(parts, done);
+        // SAFETY: what is left of the caller's part.
+        unsafe { write_now(fd, first.iov_base, first.iov_len) }
     })
 }
 
-/// As [`write_now`], for parts of which the first `done` bytes are gone.
+/// Sends what goes of parts of which the first `done` bytes are gone, or fails with `EAGAIN`.
 ///
 /// # Safety
 /// All parts may be read.
-unsafe fn writev_now(fd: c_int, parts: &[iovec], mut done: usize) -> ssize_t {
-    let mut rest = parts;
-    while let [first, others @ ..] = rest {
-        if done < first.iov_len {
-            break;
-        }
-        done -= first.iov_len;
-        rest = others;
-    }
-    let [first, others @ ..] = rest else { return 0 };
+unsafe fn send_now(fd: c_int, parts: &[iovec], done: usize, flags: c_int) -> ssize_t {
+    let flags = flags | libc::MSG_DONTWAIT;
+    let (first, others) = rest(parts, done);
     if done > 0 || others.is_empty() {
         // The part that is half gone goes alone: then no list has to be made.
         // SAFETY: what is left of the caller's part.
-        return unsafe { write_now(fd, first.iov_base.byte_add(done), first.iov_len - done) };
+        return unsafe { original::send(fd, first.iov_base, first.iov_len, flags) };
     }
     let mut message: msghdr = EMPTY;
-    message.msg_iov = rest.as_ptr().cast_mut();
-    message.msg_iovlen = rest.len();
+    message.msg_iov = parts.as_ptr().cast_mut();
+    message.msg_iovlen = parts.len();
     // SAFETY: the message consists of the caller's parts.
-    let sent = unsafe { original::sendmsg(fd, &raw const message, libc::MSG_DONTWAIT) };
-    if sent >= 0 || errno::get() != libc::ENOTSOCK {
-        return sent;
-    }
-    // SAFETY: the caller's part.
-    unsafe { write_now(fd, first.iov_base, first.iov_len) }
+    unsafe { original::sendmsg(fd, &raw const message, flags) }
 }
 
 /// See `send(2)`.
@@ -156,7 +173,7 @@ unsafe fn writev_now(fd: c_int, parts: &[iovec], mut done: usize) -> ssize_t {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn send(
+pub(crate) unsafe extern "C-unwind" fn send(
     fd: c_int,
     buffer: *const c_void,
     n: size_t,
@@ -172,7 +189,7 @@ pub(crate) unsafe extern "C" fn send(
         unsafe {
             original::send(
                 fd,
-                buffer.byte_add(done),
+                buffer.wrapping_byte_add(done),
                 n - done,
                 flags | libc::MSG_DONTWAIT,
             )
@@ -185,7 +202,7 @@ pub(crate) unsafe extern "C" fn send(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendto(
+pub(crate) unsafe extern "C-unwind" fn sendto(
     fd: c_int,
     buffer: *const c_void,
     n: size_t,
@@ -201,29 +218,68 @@ pub(crate) unsafe extern "C" fn sendto(
     write_all(fd, "sendto", n, asked_not_to_wait, |done| {
         let flags = flags | libc::MSG_DONTWAIT;
         // SAFETY: what is left of the caller's buffer: `done` is at most `n`; its other arguments.
-        unsafe { original::sendto(fd, buffer.byte_add(done), n - done, flags, to, length) }
+        unsafe {
+            original::sendto(
+                fd,
+                buffer.wrapping_byte_add(done),
+                n - done,
+                flags,
+                to,
+                length,
+            )
+        }
     })
 }
 
-/// See `sendmsg(2)`. Where the kernel takes a part of a message, the call gives how much, as it may.
+/// See `sendmsg(2)`.
 ///
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendmsg(
+pub(crate) unsafe extern "C-unwind" fn sendmsg(
     fd: c_int,
     message: *const msghdr,
     flags: c_int,
 ) -> ssize_t {
-    if !counts_for(fd) {
+    if !counts_for(fd) || message.is_null() {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::sendmsg(fd, message, flags) };
     }
     let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
-    when_ready(fd, For::writing("sendmsg"), asked_not_to_wait, || {
+    let mut call = Call::new(fd, For::writing("sendmsg"), asked_not_to_wait);
+    let sent = call.until_done(|| {
         // SAFETY: the caller's arguments, and a flag more.
         unsafe { original::sendmsg(fd, message, flags | libc::MSG_DONTWAIT) }
-    })
+    });
+    // SAFETY: the caller's message.
+    unsafe { send_rest(&mut call, fd, &*message, sent, flags) }
+}
+
+/// Sends what is left of a message of which a part was sent, as a blocking socket does. What came along with
+/// it has gone with the first part.
+///
+/// # Safety
+/// It is a message that can be read.
+unsafe fn send_rest(
+    call: &mut Call,
+    fd: c_int,
+    message: &msghdr,
+    sent: ssize_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: the message's own parts.
+    let all = unsafe { total(message.msg_iov, message.msg_iovlen) };
+    match usize::try_from(sent) {
+        Ok(sent) if 0 < sent && sent < all && !call.takes_a_part() => {
+            // SAFETY: they are there, since a part of them was sent.
+            let parts = unsafe { std::slice::from_raw_parts(message.msg_iov, message.msg_iovlen) };
+            // SAFETY: the caller's parts, of which `done` bytes are gone.
+            go_on(call, all, sent, |done| unsafe {
+                send_now(fd, parts, done, flags)
+            })
+        }
+        _ => sent,
+    }
 }
 
 /// See `sendmmsg(2)`.
@@ -231,7 +287,7 @@ pub(crate) unsafe extern "C" fn sendmsg(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendmmsg(
+pub(crate) unsafe extern "C-unwind" fn sendmmsg(
     fd: c_int,
     messages: *mut mmsghdr,
     n: c_uint,
@@ -242,14 +298,34 @@ pub(crate) unsafe extern "C" fn sendmmsg(
         return unsafe { original::sendmmsg(fd, messages, n, flags) };
     }
     let asked_not_to_wait = flags & libc::MSG_DONTWAIT != 0;
-    let sent = write_all(fd, "sendmmsg", n as usize, asked_not_to_wait, |done| {
-        // SAFETY: what is left of the caller's messages: `done` is at most `n`.
-        unsafe {
-            let flags = flags | libc::MSG_DONTWAIT;
-            original::sendmmsg(fd, messages.add(done), n - done as c_uint, flags) as ssize_t
+    let mut call = Call::new(fd, For::writing("sendmmsg"), asked_not_to_wait);
+    let mut done: c_uint = 0;
+    loop {
+        let sent = call.until_done(|| {
+            // SAFETY: what is left of the caller's messages: `done` is at most `n`.
+            unsafe {
+                let rest = messages.wrapping_add(done as usize);
+                original::sendmmsg(fd, rest, n - done, flags | libc::MSG_DONTWAIT) as ssize_t
+            }
+        });
+        match c_uint::try_from(sent) {
+            Ok(more) => done += more,
+            Err(_) if done > 0 => return done as c_int,
+            Err(_) => return -1,
         }
-    });
-    sent as c_int // at most `n`
+        if sent > 0 {
+            // The kernel stops at a message of which it has taken a part.
+            // SAFETY: the last one that the kernel has sent, and counted in it.
+            unsafe {
+                let last = &mut *messages.wrapping_add(done as usize - 1);
+                let part = last.msg_len as ssize_t;
+                last.msg_len = send_rest(&mut call, fd, &last.msg_hdr, part, flags) as c_uint;
+            }
+        }
+        if sent == 0 || done >= n || call.takes_a_part() {
+            return done as c_int; // at most `n`
+        }
+    }
 }
 
 /// Moves until all is gone, as a blocking socket has it, or the source has ended.
@@ -270,7 +346,7 @@ fn move_all(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendfile(
+pub(crate) unsafe extern "C-unwind" fn sendfile(
     to: c_int,
     from: c_int,
     at: *mut off_t,
@@ -285,7 +361,7 @@ pub(crate) unsafe extern "C" fn sendfile(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sendfile64(
+pub(crate) unsafe extern "C-unwind" fn sendfile64(
     to: c_int,
     from: c_int,
     at: *mut off64_t,
@@ -306,7 +382,7 @@ pub(crate) unsafe extern "C" fn sendfile64(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn splice(
+pub(crate) unsafe extern "C-unwind" fn splice(
     from: c_int,
     from_at: *mut loff_t,
     to: c_int,
@@ -329,7 +405,12 @@ pub(crate) unsafe extern "C" fn splice(
             }
         };
         let moved = now();
-        if moved >= 0 || !errno::would_block() || asked_not_to_wait {
+        if moved >= 0
+            || !errno::would_block()
+            || asked_not_to_wait
+            || is_nonblocking(from)
+            || is_nonblocking(to)
+        {
             return moved;
         }
         // Nobody tells which end it was: the source first, and then the other, if that was ready.
@@ -346,7 +427,7 @@ pub(crate) unsafe extern "C" fn splice(
 
 /// See `fsync(2)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
+pub(crate) extern "C-unwind" fn fsync(fd: c_int) -> c_int {
     // SAFETY: passes no memory.
     let sync = || unsafe { original::fsync(fd) };
     if !counts(Patch::FILES) {
@@ -357,7 +438,7 @@ pub(crate) extern "C" fn fsync(fd: c_int) -> c_int {
 
 /// See `fdatasync(2)`.
 #[unsafe(no_mangle)]
-pub(crate) extern "C" fn fdatasync(fd: c_int) -> c_int {
+pub(crate) extern "C-unwind" fn fdatasync(fd: c_int) -> c_int {
     // SAFETY: passes no memory.
     let sync = || unsafe { original::fdatasync(fd) };
     if !counts(Patch::FILES) {

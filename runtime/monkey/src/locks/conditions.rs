@@ -1,16 +1,14 @@
 //! C's conditions. A green thread waits for one in our own table, an OS thread in the C library's; whoever
 //! signals does both, and wakes one more than asked for at most, as it may.
 
-use super::mutexes::{ANY, counts_here, lock_until, pthread_mutex_unlock};
+use super::mutexes::{ANY, counts_here, lock_until, pthread_mutex_unlock, wakes_here};
 use super::table::{self, Outcome};
 use super::timed::deadline;
-use crate::original;
-use crate::patch::{Patch, is_patched};
+use crate::{errno, original};
 use libc::{
     CLOCK_MONOTONIC, CLOCK_REALTIME, c_int, clockid_t, pthread_cond_t, pthread_mutex_t, timespec,
 };
 use std::mem::MaybeUninit;
-use std::ptr::null;
 use std::sync::LazyLock;
 use std::time::Instant;
 
@@ -31,7 +29,7 @@ unsafe fn wait_until(
     if result != 0 {
         return result;
     }
-    let outcome = place.wait("pthread condition", deadline);
+    let outcome = errno::kept(|| place.wait("pthread condition", deadline));
     // SAFETY: the caller's mutex.
     let locked = unsafe { lock_until(mutex, None) };
     match outcome {
@@ -47,7 +45,7 @@ unsafe fn wait_until(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_cond_wait(
+pub(crate) unsafe extern "C-unwind" fn pthread_cond_wait(
     condition: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
 ) -> c_int {
@@ -65,7 +63,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_wait(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
+pub(crate) unsafe extern "C-unwind" fn pthread_cond_timedwait(
     condition: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
     until: *const timespec,
@@ -83,7 +81,7 @@ pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
+pub(crate) unsafe extern "C-unwind" fn pthread_cond_clockwait(
     condition: *mut pthread_cond_t,
     mutex: *mut pthread_mutex_t,
     clock: clockid_t,
@@ -107,12 +105,16 @@ pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_cond_signal(condition: *mut pthread_cond_t) -> c_int {
-    if is_patched(Patch::LOCKS) {
-        table::wake(condition.addr(), 1, ANY);
+pub(crate) unsafe extern "C-unwind" fn pthread_cond_signal(
+    condition: *mut pthread_cond_t,
+) -> c_int {
+    let address = condition.addr();
+    // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
+    let result = unsafe { original::pthread_cond_signal(condition) };
+    if wakes_here() {
+        table::wake(address, 1, ANY);
     }
-    // SAFETY: the caller's argument, unchanged.
-    unsafe { original::pthread_cond_signal(condition) }
+    result
 }
 
 /// See `pthread_cond_broadcast(3)`. On any OS thread it looks for green threads that wait.
@@ -120,12 +122,16 @@ pub(crate) unsafe extern "C" fn pthread_cond_signal(condition: *mut pthread_cond
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_cond_broadcast(condition: *mut pthread_cond_t) -> c_int {
-    if is_patched(Patch::LOCKS) {
-        table::wake(condition.addr(), usize::MAX, ANY);
+pub(crate) unsafe extern "C-unwind" fn pthread_cond_broadcast(
+    condition: *mut pthread_cond_t,
+) -> c_int {
+    let address = condition.addr();
+    // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
+    let result = unsafe { original::pthread_cond_broadcast(condition) };
+    if wakes_here() {
+        table::wake(address, usize::MAX, ANY);
     }
-    // SAFETY: the caller's argument, unchanged.
-    unsafe { original::pthread_cond_broadcast(condition) }
+    result
 }
 
 /// Where in a condition glibc keeps which clock its timed waits are about, and the bit that says so. There
@@ -164,7 +170,7 @@ unsafe fn word(condition: *const pthread_cond_t) -> u32 {
 /// # Safety
 /// It is a condition.
 unsafe fn clock_of(condition: *const pthread_cond_t) -> clockid_t {
-    if condition == null() || !*KNOWN {
+    if condition.is_null() || !*KNOWN {
         return CLOCK_REALTIME;
     }
     // SAFETY: the caller's condition.

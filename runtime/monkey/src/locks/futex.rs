@@ -10,7 +10,7 @@ use crate::calls::instant_of;
 use crate::descriptor::Errno;
 use crate::patch::{Patch, counts, is_patched};
 use crate::{errno, original};
-use greenway_green::embed::{deadline_in, take_turn_quietly};
+use greenway_green::embed::{deadline_in, turn_is_over, yield_quietly};
 use libc::{c_int, c_long, timespec};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// # Safety
 /// That of the system call.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn syscall(
+pub(crate) unsafe extern "C-unwind" fn syscall(
     number: c_long,
     a: c_long,
     b: c_long,
@@ -39,8 +39,13 @@ pub(crate) unsafe extern "C" fn syscall(
     f: c_long,
 ) -> c_long {
     if number == libc::SYS_futex && is_patched(Patch::LOCKS) {
+        let before = errno::get();
         // SAFETY: the caller's arguments.
-        return unsafe { futex(a, b, c, d, e, f) };
+        let result = unsafe { futex(a, b, c, d, e, f) };
+        if result >= 0 {
+            errno::set(before);
+        }
+        return result;
     }
     // SAFETY: the caller's arguments, unchanged.
     unsafe { original::syscall(number, [a, b, c, d, e, f]) }
@@ -146,7 +151,9 @@ fn wait(
     if parking::is_parker(word, expected) {
         return parking::park(word, deadline);
     }
-    take_turn_quietly();
+    if turn_is_over() {
+        yield_quietly();
+    }
     let address = word.as_ptr() as usize;
     let holds = || word.load(Ordering::SeqCst) == expected;
     let mut told = expected != CONTENDED;

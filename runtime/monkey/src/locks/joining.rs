@@ -1,8 +1,8 @@
 //! The end of OS threads: nothing tells of it that a green thread could wait for, so it is looked for.
 
-use crate::original;
 use crate::patch::{Patch, counts};
 use crate::patience::Patience;
+use crate::{errno, original};
 use libc::{c_int, c_void, pthread_t};
 use std::time::Duration;
 
@@ -11,7 +11,10 @@ use std::time::Duration;
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn pthread_join(
+    thread: pthread_t,
+    value: *mut *mut c_void,
+) -> c_int {
     if !counts(Patch::LOCKS) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::pthread_join(thread, value) };
@@ -23,6 +26,8 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
         if result != libc::EBUSY {
             return result;
         }
-        let (Ok(()) | Err(_)) = patience.pause("thread's end", None);
+        errno::kept(|| {
+            let (Ok(()) | Err(_)) = patience.pause("thread's end", None);
+        });
     }
 }

@@ -1,10 +1,13 @@
 //! The hooks that are locks: what std's threads and C's wait for one another with.
 
+mod c11;
 mod conditions;
 mod futex;
 mod joining;
 mod mutexes;
+mod once;
 mod parking;
+mod reentrant;
 mod rwlocks;
 mod semaphores;
 mod suspects;
@@ -17,4 +20,5 @@ pub(crate) use table::describe;
 pub(crate) fn prepare() {
     parking::learn_on_all_workers();
     mutexes::ask_the_allocator();
+    reentrant::learn();
 }

@@ -3,11 +3,12 @@
 //! What C's library does with a mutex by itself (a wait for a condition gives it up, for one) goes past our
 //! `pthread_mutex_unlock`, so who waits here also looks again by itself.
 
+use super::reentrant;
 use super::table::{self, Outcome};
 use super::timed::deadline;
-use crate::original;
 use crate::patch::{Patch, counts, is_patched};
 use crate::patience::Patience;
+use crate::{errno, original};
 use libc::{CLOCK_REALTIME, c_int, clockid_t, pthread_mutex_t, timespec};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,11 +50,24 @@ pub(super) fn ask_the_allocator() {
 }
 
 /// Whether a mutex is to be waited for as green threads do, by the caller.
+#[inline]
 pub(super) fn counts_here() -> bool {
+    is_patched(Patch::LOCKS) && !asked() && counts(Patch::LOCKS)
+}
+
+/// Whether one who unlocks or signals is to look for green threads that wait.
+#[inline]
+pub(super) fn wakes_here() -> bool {
+    is_patched(Patch::LOCKS) && !asked()
+}
+
+/// Whether C's locks are the allocator's. An allocator mostly has no need to wait, and some try first, so what
+/// tells is that one unlocks.
+fn asked() -> bool {
     if ASKED.get() {
         OF_THE_ALLOCATOR.store(true, Ordering::SeqCst);
     }
-    counts(Patch::LOCKS) && !OF_THE_ALLOCATOR.load(Ordering::Relaxed)
+    OF_THE_ALLOCATOR.load(Ordering::Relaxed)
 }
 
 /// Waits at `address` until `attempt`, which does not wait, gives something but `EBUSY`, or the deadline.
@@ -63,7 +77,20 @@ pub(super) fn until_free(
     deadline: Option<Instant>,
     mut attempt: impl FnMut() -> c_int,
 ) -> c_int {
-    let mut result = attempt();
+    match attempt() {
+        libc::EBUSY => errno::kept(|| until_free_again(what, address, deadline, attempt)),
+        result => result,
+    }
+}
+
+#[inline(never)] // off the stack of those who need not wait
+fn until_free_again(
+    what: &'static str,
+    address: usize,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> c_int,
+) -> c_int {
+    let mut result = libc::EBUSY;
     let patience = Patience::new(LONGEST);
     while result == libc::EBUSY {
         let until = patience.next_look().into_iter().chain(deadline).min();
@@ -89,8 +116,32 @@ pub(super) fn until_free(
 /// It is a mutex.
 pub(super) unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Option<Instant>) -> c_int {
     // SAFETY: the caller's mutex.
-    let attempt = || unsafe { original::pthread_mutex_trylock(mutex) };
-    until_free("pthread mutex", mutex.addr(), deadline, attempt)
+    unsafe {
+        if !reentrant::knows_its_holder(mutex) {
+            let attempt = || original::pthread_mutex_trylock(mutex);
+            return until_free("pthread mutex", mutex.addr(), deadline, attempt);
+        }
+        if reentrant::is_locked_twice(mutex) {
+            return libc::EDEADLK;
+        }
+        let attempt = || reentrant::try_lock(mutex);
+        until_free("pthread mutex", mutex.addr(), deadline, attempt)
+    }
+}
+
+/// See `pthread_mutex_trylock(3)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C-unwind" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
+    // SAFETY: the caller's mutex.
+    unsafe {
+        if counts_here() && reentrant::knows_its_holder(mutex) {
+            return reentrant::try_lock(mutex);
+        }
+        original::pthread_mutex_trylock(mutex)
+    }
 }
 
 /// See `pthread_mutex_lock(3)`.
@@ -98,7 +149,7 @@ pub(super) unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Option<In
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) -> c_int {
     if !counts_here() {
         // SAFETY: the caller's argument, unchanged.
         return unsafe { original::pthread_mutex_lock(mutex) };
@@ -112,7 +163,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) 
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_mutex_timedlock(
+pub(crate) unsafe extern "C-unwind" fn pthread_mutex_timedlock(
     mutex: *mut pthread_mutex_t,
     until: *const timespec,
 ) -> c_int {
@@ -129,7 +180,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_timedlock(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
+pub(crate) unsafe extern "C-unwind" fn pthread_mutex_clocklock(
     mutex: *mut pthread_mutex_t,
     clock: clockid_t,
     until: *const timespec,
@@ -152,12 +203,19 @@ pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     let address = mutex.addr();
+    let wakes = wakes_here();
     // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
-    let result = unsafe { original::pthread_mutex_unlock(mutex) };
-    if is_patched(Patch::LOCKS) {
-        table::wake(address, 1, ANY);
+    let result = unsafe {
+        let noted = wakes && reentrant::knows_its_holder(mutex);
+        match noted.then(|| reentrant::unlock(mutex)).flatten() {
+            Some(result) => result,
+            None => original::pthread_mutex_unlock(mutex),
+        }
+    };
+    if wakes {
+        table::wake_if_free(address, 1);
     }
     result
 }

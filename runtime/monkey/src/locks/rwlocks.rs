@@ -1,10 +1,9 @@
 //! C's locks for many who read or one who writes.
 
-use super::mutexes::{ANY, counts_here, until_free};
+use super::mutexes::{counts_here, until_free, wakes_here};
 use super::table;
 use super::timed::deadline;
 use crate::original;
-use crate::patch::{Patch, is_patched};
 use libc::{CLOCK_REALTIME, c_int, pthread_rwlock_t, timespec};
 use std::ptr::null;
 
@@ -13,7 +12,7 @@ use std::ptr::null;
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_rwlock_rdlock(lock: *mut pthread_rwlock_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn pthread_rwlock_rdlock(lock: *mut pthread_rwlock_t) -> c_int {
     if !counts_here() {
         // SAFETY: the caller's argument, unchanged.
         return unsafe { original::pthread_rwlock_rdlock(lock) };
@@ -27,7 +26,7 @@ pub(crate) unsafe extern "C" fn pthread_rwlock_rdlock(lock: *mut pthread_rwlock_
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_rwlock_timedrdlock(
+pub(crate) unsafe extern "C-unwind" fn pthread_rwlock_timedrdlock(
     lock: *mut pthread_rwlock_t,
     until: *const timespec,
 ) -> c_int {
@@ -51,7 +50,7 @@ pub(crate) unsafe extern "C" fn pthread_rwlock_timedrdlock(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_rwlock_wrlock(lock: *mut pthread_rwlock_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn pthread_rwlock_wrlock(lock: *mut pthread_rwlock_t) -> c_int {
     if !counts_here() {
         // SAFETY: the caller's argument, unchanged.
         return unsafe { original::pthread_rwlock_wrlock(lock) };
@@ -65,7 +64,7 @@ pub(crate) unsafe extern "C" fn pthread_rwlock_wrlock(lock: *mut pthread_rwlock_
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_rwlock_timedwrlock(
+pub(crate) unsafe extern "C-unwind" fn pthread_rwlock_timedwrlock(
     lock: *mut pthread_rwlock_t,
     until: *const timespec,
 ) -> c_int {
@@ -89,12 +88,12 @@ pub(crate) unsafe extern "C" fn pthread_rwlock_timedwrlock(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_t) -> c_int {
     let address = lock.addr();
     // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
     let result = unsafe { original::pthread_rwlock_unlock(lock) };
-    if is_patched(Patch::LOCKS) {
-        table::wake(address, usize::MAX, ANY);
+    if wakes_here() {
+        table::wake_if_free(address, usize::MAX);
     }
     result
 }

@@ -1,9 +1,8 @@
 //! C's semaphores. One may be shared with other processes, so who waits also looks again by itself.
 
-use super::mutexes::{ANY, LONGEST, counts_here};
+use super::mutexes::{ANY, LONGEST, counts_here, wakes_here};
 use super::table::{self, Outcome};
 use super::timed::deadline;
-use crate::patch::{Patch, is_patched};
 use crate::patience::Patience;
 use crate::{errno, original};
 use libc::{CLOCK_REALTIME, c_int, clockid_t, sem_t, timespec};
@@ -15,7 +14,7 @@ use std::time::Instant;
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sem_wait(semaphore: *mut sem_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn sem_wait(semaphore: *mut sem_t) -> c_int {
     if !counts_here() {
         // SAFETY: the caller's argument, unchanged.
         return unsafe { original::sem_wait(semaphore) };
@@ -29,7 +28,7 @@ pub(crate) unsafe extern "C" fn sem_wait(semaphore: *mut sem_t) -> c_int {
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sem_timedwait(
+pub(crate) unsafe extern "C-unwind" fn sem_timedwait(
     semaphore: *mut sem_t,
     until: *const timespec,
 ) -> c_int {
@@ -46,7 +45,7 @@ pub(crate) unsafe extern "C" fn sem_timedwait(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sem_clockwait(
+pub(crate) unsafe extern "C-unwind" fn sem_clockwait(
     semaphore: *mut sem_t,
     clock: clockid_t,
     until: *const timespec,
@@ -62,19 +61,28 @@ pub(crate) unsafe extern "C" fn sem_clockwait(
     };
     // SAFETY: the caller's semaphore.
     let attempt = || unsafe { original::sem_trywait(semaphore) };
-    let patience = Patience::new(LONGEST);
+    let before = errno::get();
+    let mut patience = None;
     loop {
         let mut result = attempt();
+        if result == 0 {
+            errno::set(before);
+        }
         if result == 0 || !errno::would_block() {
             return result;
         }
+        let patience = patience.get_or_insert_with(|| Patience::new(LONGEST));
         let until = patience.next_look().into_iter().chain(deadline).min();
         let outcome = table::wait("semaphore of C", semaphore.addr(), ANY, until, || {
             result = attempt();
             result != 0 && errno::would_block()
         });
         match outcome {
-            Outcome::NotNow => return result,
+            Outcome::NotNow if result == 0 => {
+                errno::set(before);
+                return 0;
+            }
+            Outcome::NotNow => {}
             Outcome::Interrupted => return errno::fail(libc::EINTR),
             Outcome::TimedOut if deadline.is_some_and(|at| at <= Instant::now()) => {
                 return errno::fail(libc::ETIMEDOUT);
@@ -89,12 +97,12 @@ pub(crate) unsafe extern "C" fn sem_clockwait(
 /// # Safety
 /// That of the C function.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn sem_post(semaphore: *mut sem_t) -> c_int {
+pub(crate) unsafe extern "C-unwind" fn sem_post(semaphore: *mut sem_t) -> c_int {
     let address = semaphore.addr();
     // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
     let result = unsafe { original::sem_post(semaphore) };
-    if is_patched(Patch::LOCKS) {
-        table::wake(address, 1, ANY);
+    if wakes_here() {
+        table::wake_if_free(address, 1);
     }
     result
 }

@@ -7,12 +7,13 @@
 //! One who is woken is taken out of the table by the waker, so a wake is given to one who waits, once, and
 //! one who gives up finds out whether it was woken before.
 
+use crate::errno;
+use crate::platform::table::{
+    Arc, AtomicBool, AtomicUsize, HOW_MANY, Instant, Mutex, Ordering, fence, shared,
+};
 use greenway_green::Awaited;
-use greenway_green::embed::{Ended, Io, Thread, current, lock, wait_quietly};
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Instant;
+use greenway_green::embed::{Ended, Io, Thread, current, holds_lock, lock, wait_quietly};
+use std::collections::{BTreeMap, VecDeque};
 
 /// One who waits at an address.
 struct Waiter {
@@ -30,16 +31,19 @@ struct Line {
     last_woken: Option<u64>,
 }
 
-type Waiters = HashMap<usize, Line>;
+type Waiters = BTreeMap<usize, Line>;
 
-static SHARDS: LazyLock<[Mutex<Waiters>; 64]> =
-    LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
-/// How many wait, in all shards.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+shared! {
+    static SHARDS: [Mutex<Waiters>; HOW_MANY] = [const { Mutex::new(BTreeMap::new()) }; HOW_MANY];
+}
+shared! {
+    /// How many wait, in all shards.
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+}
 
 fn shard(address: usize) -> &'static Mutex<Waiters> {
     // Words are aligned, and those of one structure lie side by side.
-    &SHARDS[(address >> 2).wrapping_mul(0x9E37_79B9) >> 8 & 63]
+    &SHARDS[(address >> 2).wrapping_mul(0x9E37_79B9) >> 8 & (HOW_MANY - 1)]
 }
 
 /// How a wait at an address has ended.
@@ -147,11 +151,27 @@ pub(super) fn is_empty() -> bool {
 }
 
 /// Wakes up to `most` of those who wait at an address and take that kind of wake, those who came first. Gives how
-/// many.
+/// many. It leaves `errno` alone.
+#[inline]
 pub(super) fn wake(address: usize, most: usize, kind: u32) -> usize {
     if is_empty() {
         return 0;
     }
+    errno::kept(|| wake_those(address, most, kind))
+}
+
+/// As [`wake`], for C's locks. Whoever comes with a lock of the scheduler's may hold ours: an allocator that
+/// unlocks one of C's mutexes, or a handler of a signal. Those who wait for such locks look again by
+/// themselves, so nobody is woken then.
+#[inline]
+pub(super) fn wake_if_free(address: usize, most: usize) {
+    if !is_empty() && !holds_lock() {
+        errno::kept(|| wake_those(address, most, u32::MAX));
+    }
+}
+
+#[inline(never)]
+fn wake_those(address: usize, most: usize, kind: u32) -> usize {
     let mut woken = Vec::new();
     let mut shard = lock(shard(address));
     if let Some(line) = shard.get_mut(&address) {

@@ -47,7 +47,7 @@ impl<C: Send + 'static> PooledConnection<C> {
         }
     }
 
-    /// Whether a wait of the borrower has ended by unwinding since it has the connection. Where it
+    /// Whether a wait of the borrower has ended, because it is to end, since it has the connection. Where it
     /// was given to another thread, that one's own unwinding tells.
     fn was_given_up(&self) -> bool {
         let (thread, ends) = thread_and_ends();

@@ -9,6 +9,7 @@ use crate::platform::sync::atomic::Ordering;
 use crate::platform::{BorrowedFd, Duration, Instant, NoWait, park_coroutine, thread};
 use crate::scheduler::worker::{self, Here, Worker};
 use crate::sys::{self, Interest};
+use std::cell::Cell;
 
 /// Where epoll does not take a descriptor (the limit on watches, a regular file), a green thread
 /// looks again after so long: late is better than never.
@@ -22,14 +23,41 @@ impl Current {
     /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
     /// Returns the epoll flags of a wait for a registered descriptor.
     pub(super) fn block(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> usize {
+        self.run_hook();
+        self.block_within_limits(what, io, deadline)
+    }
+
+    /// Runs what is to be done whenever the thread is about to block.
+    fn run_hook(&self) {
+        struct Running<'a>(&'a Cell<bool>, bool);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        // A copy: the hook may wait, or replace itself.
+        let hook = self.own().before_block.borrow().clone();
+        if let Some(hook) = hook {
+            let in_hook = &self.own().in_hook;
+            let _running = Running(in_hook, in_hook.replace(true));
+            hook();
+        }
+    }
+
+    /// As [`block`](Self::block), for a call that comes out of C. One that the hook itself makes, at
+    /// a lock of std's perhaps, does not run the hook once more: it would come to that call again, for ever.
+    pub(super) fn block_below_c(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) {
+        if self.own().in_hook.get() {
+            self.block_within_limits(what, io, deadline);
+        } else {
+            self.block(what, io, deadline);
+        }
+    }
+
+    fn block_within_limits(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> usize {
         let own = self.own();
         own.ticks.set(0);
         self.forget_ends();
-        // A copy: the hook may wait, or replace itself.
-        let hook = own.before_block.borrow().clone();
-        if let Some(hook) = hook {
-            hook();
-        }
         let limits = own.limits.borrow();
         let first = own.shield.get().unwrap_or(0);
         let effective = limits.iter().filter(|(_, number)| *number >= first);

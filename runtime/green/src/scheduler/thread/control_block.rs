@@ -91,13 +91,15 @@ pub(super) struct Own {
     /// Enclosing time limits, outermost first: (when, number).
     pub(super) limits: RefCell<Vec<(Instant, u64)>>,
     pub(super) before_block: RefCell<Option<Rc<dyn Fn()>>>,
+    /// That hook is running.
+    pub(super) in_hook: Cell<bool>,
     /// Pieces of work that the thread has done since it last gave way.
     pub(super) ticks: Cell<u32>,
     /// There may be [`Local`](crate::Local) values of this thread.
     pub(super) locals: Cell<bool>,
     /// Waits that have ended at once, one after the other, because the thread is to end.
     pub(super) ends: Cell<u32>,
-    /// Waits that were ended by unwinding, in all its life; it wraps around.
+    /// Waits that were ended by unwinding, or below C by an error, in all its life; it wraps around.
     pub(super) raised: Cell<u32>,
     /// It was said that it does not end.
     pub(super) told_of_ends: Cell<bool>,
@@ -145,6 +147,7 @@ impl Thread {
                 timer: Cell::new(None),
                 limits: RefCell::default(),
                 before_block: RefCell::default(),
+                in_hook: Cell::default(),
                 ticks: Cell::new(0),
                 locals: Cell::new(false),
                 ends: Cell::new(0),

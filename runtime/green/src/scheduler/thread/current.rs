@@ -131,13 +131,14 @@ impl Current {
     #[cold]
     #[inline(never)] // off the stack of those who wait
     pub(super) fn give_way_before_end(&self) {
-        self.pause_before_end(Awaited::Turn, Io::None);
+        self.pause_before_end(Awaited::Turn, Io::None, None);
     }
 
-    /// As [`give_way_before_end`](Self::give_way_before_end), for a wait that may still get what it is for.
+    /// As [`give_way_before_end`](Self::give_way_before_end), for a wait that may still get what it is for,
+    /// and has a deadline of its own: a loop of short sleeps takes no longer than it would have.
     #[cold]
     #[inline(never)] // off the stack of those who wait
-    pub(super) fn pause_before_end(&self, what: Awaited, io: Io<'_>) {
+    pub(super) fn pause_before_end(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) {
         let ends = self.own().ends.get();
         if ends == 0 {
             return;
@@ -147,6 +148,7 @@ impl Current {
         }
         let pause = FIRST_PAUSE * (1 << (ends - 1).min(7));
         let until = Instant::now().checked_add(pause.min(LONGEST_PAUSE));
+        let until = until.into_iter().chain(deadline).min();
         let pausing = || self.block_plainly(what, io, until);
         if thread::panicking() {
             // `None` where there is no memory for it: then it ends at once, as the first time.
@@ -188,13 +190,18 @@ impl<M: Deref<Target = Thread>> Current<M> {
     /// Unwinds, and counts that.
     pub(super) fn raise(&self, unwind: Unwind) -> ! {
         self.count_end();
-        let raised = &self.own().raised;
-        raised.set(raised.get().wrapping_add(1));
+        self.count_given_up();
         unwind.raise()
     }
 
-    /// How many of its waits were ended by unwinding. Only a difference says something: it wraps
-    /// around.
+    /// Counts a wait that has ended without what it was for, because the thread is to end.
+    pub(super) fn count_given_up(&self) {
+        let raised = &self.own().raised;
+        raised.set(raised.get().wrapping_add(1));
+    }
+
+    /// How many of its waits were ended by unwinding, or below C by an error. Only a difference says
+    /// something: it wraps around.
     pub(crate) fn times_raised(&self) -> u32 {
         self.own().raised.get()
     }
@@ -265,6 +272,16 @@ impl<M: Deref<Target = Thread>> Current<M> {
         let ticks = &self.own().ticks;
         ticks.set(ticks.get() + 1);
         ticks.get() >= TICKS_PER_TURN
+    }
+
+    /// As [`tick`](Self::tick), for one who may not be able to give way now: after it has said so,
+    /// it counts anew.
+    pub(crate) fn tick_over(&self) -> bool {
+        let over = self.tick();
+        if over {
+            self.own().ticks.set(0);
+        }
+        over
     }
 
     /// Notes whether it may have local values, and tells whether it had.

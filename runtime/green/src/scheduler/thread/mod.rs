@@ -85,7 +85,11 @@ pub fn wait_for<T>(
                 given_way = true;
                 if me.has_ended_before() {
                     me.give_way_before_end();
-                    continue;
+                    // One that is to unwind does so, even if what it waits for has come by now: the
+                    // waits that have ended at once may have been those that never unwind.
+                    if unwinding || me.over().is_none() {
+                        continue;
+                    }
                 }
             }
             match end {

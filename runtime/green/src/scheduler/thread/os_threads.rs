@@ -3,11 +3,10 @@
 use super::awaited::Awaited;
 use super::control_block::{Kind, Thread};
 use crate::platform::Duration;
-use crate::platform::sync::{Arc, Weak};
+use crate::platform::sync::{Arc, Mutex, Weak};
 use crate::scheduler::lock::{Locked, lock};
 use crate::scheduler::task_context::{RequestInfo, TaskContext};
 use std::fmt;
-use std::sync::Mutex;
 
 /// OS threads with a context; those that have ended are removed when one is added.
 static THREADS: Mutex<Vec<Weak<Thread>>> = Mutex::new(Vec::new());

@@ -28,7 +28,7 @@ pub fn can_wait() -> bool {
 /// left to the next wait that may unwind.
 ///
 /// Once the thread is to end, each further wait ends as well: the first at once, the later ones after
-/// others have run for ever longer, or when `ready` gives a value, whichever comes first. So a loop in C
+/// others have run for ever longer, at the deadline, or when `ready` gives a value, whichever comes first. So a loop in C
 /// that knows no end of a thread keeps neither its worker to itself nor misses what it waits for.
 ///
 /// # Errors
@@ -52,10 +52,11 @@ pub fn wait_quietly<T>(
         if end.is_some() || thread::panicking() {
             if !given_way && me.has_ended_before() {
                 given_way = true;
-                me.pause_before_end(what, io);
+                me.pause_before_end(what, io, deadline);
                 continue;
             }
             me.count_end();
+            me.count_given_up();
             return Err(Ended::Interrupted);
         }
         if let Some(late) = late {
@@ -72,11 +73,46 @@ pub fn wait_quietly<T>(
 }
 
 impl Current {
-    /// As [`block`](Self::block). False if what the thread does before it blocks has unwound.
+    /// As [`block_below_c`](Self::block_below_c). False if what the thread does before it blocks has unwound.
     fn block_quietly(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> bool {
-        let block = || self.block(what, io, deadline);
+        let block = || self.block_below_c(what, io, deadline);
         // The payload of a panic was printed; that of an end comes again with the next wait.
         let unwound = catch_unwind(AssertUnwindSafe(block)).err();
         unwound.map(crate::scheduler::discard::discard).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{JoinError, spawn, yield_now};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// One that is killed before it runs does not begin.
+    fn yield_until_waiting(thread: &crate::Greenlet<()>) {
+        let waits = |task: &crate::TaskInfo| {
+            task.number == thread.number() && matches!(task.state, crate::TaskState::Waiting(_))
+        };
+        while !crate::green_threads().iter().any(waits) {
+            yield_now();
+        }
+    }
+
+    #[test]
+    fn an_end_that_a_quiet_wait_has_met_unwinds_at_the_next_wait() {
+        let went_on = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let went_on = went_on.clone();
+            spawn(move || {
+                let quiet = || wait_quietly(Awaited::Time, None, Io::None, |_| None::<()>);
+                assert_eq!(quiet(), Err(Ended::Interrupted));
+                yield_now(); // has what it waits for as soon as it has given way
+                went_on.store(true, Ordering::SeqCst);
+            })
+        };
+        yield_until_waiting(&thread);
+        thread.kill();
+        assert!(matches!(thread.join(), Err(JoinError::Killed)));
+        assert!(!went_on.load(Ordering::SeqCst));
     }
 }

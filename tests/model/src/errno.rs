@@ -1,0 +1,5 @@
+//! There is no `errno` here.
+
+pub fn kept<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
