@@ -53,6 +53,7 @@ fn other_pages() -> Vec<PathBuf> {
         "runtime/README.md",
         "runtime/proto/README.md",
         "runtime/green/README.md",
+        "runtime/monkey/README.md",
     ]
     .map(|page| root().join(page))
     .into()
