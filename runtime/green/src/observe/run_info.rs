@@ -155,7 +155,6 @@ mod tests {
             state,
             about: None,
             since: Duration::from_millis(number),
-            about: None,
             serving,
         }
     }
