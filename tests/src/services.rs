@@ -67,6 +67,8 @@ impl Service {
             .args(["-c", KEEPER, "sh", signal, commands])
             .arg(&folder)
             .env("PATH", path)
+            // Temporary tables of two servers that start at once must not meet.
+            .env("TMPDIR", &folder)
             .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -48,12 +48,11 @@ struct Shop {
     redis: services::Redis,
     pool: ConnectionPool<Connection>,
     server: Running,
-    _mysql: services::MariaDb,
 }
 
 impl Shop {
     fn open() -> Self {
-        let (redis, mysql) = (services::Redis::start(), services::MariaDb::start());
+        let (redis, mysql) = (services::Redis::start(), services::MariaDb::shared());
         let pool = redis_pool(url(redis.socket()));
         let socket = mysql
             .socket()
@@ -71,7 +70,6 @@ impl Shop {
             redis,
             pool,
             server,
-            _mysql: mysql,
         }
     }
 
