@@ -153,6 +153,7 @@ mod tests {
             parent: None,
             age: Duration::from_secs(number),
             state,
+            about: None,
             since: Duration::from_millis(number),
             serving,
         }
