@@ -2,7 +2,7 @@
 
 use greenway::green::{self, spawn};
 use greenway_monkey_tests::{begin, crowd};
-use std::ffi::{c_char, c_int, c_long};
+use std::ffi::{c_char, c_int};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -13,7 +13,6 @@ unsafe extern "C" {
     fn errno_rounds(fd: c_int, pair: *const c_int, rounds: c_int, mine: c_int) -> c_int;
     fn several(a: c_int, silent: c_int) -> c_int;
     fn urgent(a: c_int) -> c_int;
-    fn cpu_of_idle_poll(a: c_int, milliseconds: c_int) -> c_long;
     fn datagrams(a: c_int, b: c_int) -> c_int;
     fn three_datagrams(b: c_int) -> c_int;
     fn large(near: c_int, bytes: *mut c_char, n: usize) -> c_int;
@@ -84,19 +83,6 @@ fn urgent_data_is_told() {
         assert_eq!(unsafe { urgent(near.as_raw_fd()) }, 0);
         sender.join().unwrap();
     });
-}
-
-#[test]
-fn what_nobody_asks_for_costs_nothing() {
-    begin();
-    let cpu = spawn(|| {
-        let (near, mut far) = tcp();
-        far.write_all(b"unread").unwrap();
-        // SAFETY: a descriptor that is open over the call.
-        unsafe { cpu_of_idle_poll(near.as_raw_fd(), 500) }
-    });
-    let cpu = cpu.join().unwrap();
-    assert!((0..200_000).contains(&cpu), "{cpu} us of 500 ms");
 }
 
 #[test]
