@@ -282,7 +282,7 @@ impl Drop for Made {
     }
 }
 
-fn set_mode(fd: c_int, mode: c_int) {
+pub(crate) fn set_mode(fd: c_int, mode: c_int) {
     // SAFETY: sets flags, and passes no memory. It cannot fail for a descriptor that is open.
     unsafe { original::fcntl(fd, libc::F_SETFL, mode as libc::c_ulong) };
 }
@@ -297,7 +297,7 @@ pub(crate) fn is_ready(fd: c_int, interest: Interest) -> bool {
 }
 
 /// Which of these there are now, and errors.
-fn events(fd: c_int, events: c_short) -> c_short {
+pub(crate) fn events(fd: c_int, events: c_short) -> c_short {
     let mut one = libc::pollfd {
         fd,
         events,
