@@ -183,7 +183,7 @@ fn whoever_is_to_end_at_a_semaphore() {
     waits_for(patient.number(), "semaphore");
     patient.kill();
     green::sleep(Duration::from_millis(50));
-    assert!(!patient.is_finished());
+    waits_for(patient.number(), "semaphore");
     let Shared(at) = semaphore;
     // SAFETY: a semaphore, which nobody has destroyed.
     assert_eq!(unsafe { libc::sem_post(at.cast()) }, 0);

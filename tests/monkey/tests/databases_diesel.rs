@@ -4,6 +4,8 @@ use diesel::pg::PgConnection;
 use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query};
 use greenway::green::{self, ConnectionPool, spawn};
 use greenway_monkey_tests::{at_once, begin, services, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[derive(QueryableByName)]
@@ -37,14 +39,17 @@ fn one_who_is_killed_gives_no_connection_back() {
     begin();
     let pool = pool();
     let user = pool.clone();
+    let connected = Arc::new(AtomicBool::new(false));
+    let told = connected.clone();
     let task = spawn(move || {
         let mut db = user.get().unwrap();
+        told.store(true, Ordering::SeqCst);
         assert!(sql_query("SELECT pg_sleep(100)").execute(&mut *db).is_err());
     });
     until("it waits", || {
         let tasks = green::green_threads();
         let mut its = tasks.iter().filter(|other| other.number == task.number());
-        its.any(|task| task.to_string().contains("poll of")) && pool.stats().in_use == 1
+        its.any(|task| task.to_string().contains("poll of")) && connected.load(Ordering::SeqCst)
     });
     task.kill();
     task.join_timeout(Duration::from_secs(60)).unwrap().unwrap();

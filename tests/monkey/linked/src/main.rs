@@ -17,7 +17,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// sleep in between.
 fn use_memory() {
     let (send, pieces) = mpsc::channel::<Vec<u8>>();
-    let elsewhere = thread::spawn(move || pieces.into_iter().map(|piece| piece.len()).sum::<usize>());
+    let elsewhere =
+        thread::spawn(move || pieces.into_iter().map(|piece| piece.len()).sum::<usize>());
     let users: Vec<_> = (0..100)
         .map(|n: usize| {
             let send = send.clone();
@@ -37,7 +38,10 @@ fn use_memory() {
         })
         .collect();
     drop(send);
-    let sent: usize = users.into_iter().map(|user| user.join().expect("no panic")).sum();
+    let sent: usize = users
+        .into_iter()
+        .map(|user| user.join().expect("no panic"))
+        .sum();
     assert_eq!(elsewhere.join().expect("no panic"), sent);
 }
 
