@@ -1,8 +1,9 @@
 //! A hundred thousand steps of each of what std's threads meet at: barriers, initialisers, conditions, channels and
 //! scopes. `storms.rs` has locks and parking.
 
-use greenway::green::{self, spawn};
-use greenway_monkey_tests::{begin, crowd, until};
+use greenway::green;
+use greenway::green::embed::{spawn_on, workers};
+use greenway_monkey_tests::{begin, crowd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, mpsc};
 use std::thread;
@@ -156,28 +157,6 @@ fn channels_towards_os_threads() {
     });
 }
 
-/// Runs `body` on a worker.
-fn on(worker: usize, body: impl FnOnce() + Send + 'static) -> Arc<AtomicBool> {
-    let body = Arc::new(Mutex::new(Some(body)));
-    let ended = Arc::new(AtomicBool::new(false));
-    until("it runs on that worker", || {
-        let (body, ended) = (body.clone(), ended.clone());
-        let placed = spawn(move || {
-            if green::worker_index() != Some(worker) {
-                return false;
-            }
-            let body = body.lock().unwrap().take().unwrap();
-            green::spawn_local(move || {
-                body();
-                ended.store(true, Ordering::SeqCst);
-            });
-            true
-        });
-        placed.join().unwrap()
-    });
-    ended
-}
-
 #[test]
 fn channels_towards_other_workers() {
     begin();
@@ -201,12 +180,15 @@ fn channels_towards_other_workers() {
                     assert_eq!(receive.recv().unwrap(), n);
                 }
             };
-            [on(n % 2, sender), on(1 - n % 2, receiver)]
+            let workers = workers();
+            let (here, there) = (workers[n % 2], workers[1 - n % 2]);
+            [spawn_on(here, sender), spawn_on(there, receiver)]
         })
         .collect();
-    until("all have ended", || {
-        ends.iter().all(|end| end.load(Ordering::SeqCst))
-    });
+    for end in ends {
+        let end = end.join_timeout(Duration::from_secs(120));
+        end.expect("it ends in time").expect("it does not panic");
+    }
 }
 
 #[test]
