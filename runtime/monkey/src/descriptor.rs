@@ -3,10 +3,11 @@
 use crate::errno;
 use crate::original;
 use crate::patience::Patience;
+use crate::waiting::{wait_quietly, yield_quietly};
 use crate::waits::{Place, Standing};
 use greenway_green::Awaited;
 use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, lock, turn_is_over, wait_quietly, yield_quietly,
+    Ended, Interest, Io, current, deadline_in, lock, turn_is_over,
 };
 use libc::{c_int, c_short, socklen_t, ssize_t, timeval};
 use std::collections::HashMap;

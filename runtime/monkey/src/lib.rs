@@ -59,6 +59,7 @@ mod original;
 mod patch;
 mod patience;
 mod platform;
+mod waiting;
 mod waits;
 
 pub use patch::{

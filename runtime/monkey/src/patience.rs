@@ -1,8 +1,9 @@
 //! [`Patience`]: waits for what nobody announces.
 
 use crate::errno;
+use crate::waiting::wait_quietly;
 use greenway_green::Awaited;
-use greenway_green::embed::{Ended, Io, wait_quietly};
+use greenway_green::embed::{Ended, Io};
 use libc::{c_int, ssize_t};
 use std::time::{Duration, Instant};
 

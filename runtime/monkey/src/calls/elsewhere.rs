@@ -2,7 +2,8 @@
 
 use crate::errno;
 use crate::patch::{Patch, counts};
-use greenway_green::embed::{Ended, Io, current, lock, wait_quietly};
+use crate::waiting::wait_quietly;
+use greenway_green::embed::{Ended, Io, current, lock};
 use greenway_green::{Awaited, ThreadPool, threadpool};
 use libc::ssize_t;
 use std::sync::{Arc, Mutex};

@@ -7,11 +7,12 @@ use super::time::duration;
 use crate::descriptor::is_ready;
 use crate::patch::{Patch, counts};
 use crate::patience::Patience;
+use crate::waiting::{wait_quietly, yield_quietly};
 use crate::waits::{Place, Standing};
 use crate::{errno, original};
 use greenway_green::Awaited;
 use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, turn_is_over, wait_quietly, yield_quietly,
+    Ended, Interest, Io, current, deadline_in, turn_is_over,
 };
 use libc::{c_int, c_short, epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use std::os::fd::BorrowedFd;

@@ -1,9 +1,10 @@
 //! Sleeping and giving way.
 
 use crate::patch::{Patch, counts};
+use crate::waiting::{wait_quietly, yield_quietly};
 use crate::{errno, original};
 use greenway_green::Awaited;
-use greenway_green::embed::{Io, deadline_in, wait_quietly, yield_quietly};
+use greenway_green::embed::{Io, deadline_in};
 use libc::{c_int, c_uint, clockid_t, timespec, useconds_t};
 use std::time::{Duration, Instant};
 
