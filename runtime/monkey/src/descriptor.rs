@@ -3,12 +3,10 @@
 use crate::errno;
 use crate::original;
 use crate::patience::Patience;
-use crate::waiting::{wait_quietly, yield_quietly};
+use crate::waiting::{may_be_handler, wait_quietly, yield_quietly};
 use crate::waits::{Place, Standing};
 use greenway_green::Awaited;
-use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, lock, turn_is_over,
-};
+use greenway_green::embed::{Ended, Interest, Io, current, deadline_in, lock, turn_is_over};
 use libc::{c_int, c_short, socklen_t, ssize_t, timeval};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -65,9 +63,8 @@ const LONGEST: Duration = Duration::from_millis(20);
 
 impl Call {
     pub(crate) fn new(fd: c_int, what: For, asked_not_to_wait: bool) -> Self {
-        // Who has asked for a descriptor that does not block sees to others in another way, or is a handler
-        // of a signal, below which nobody must run.
-        if turn_is_over() && !asked_not_to_wait && !is_nonblocking(fd) {
+        // Who has asked for a descriptor that does not block sees to others in another way.
+        if turn_is_over() && !asked_not_to_wait && !is_nonblocking(fd) && !may_be_handler() {
             yield_quietly();
         }
         Self {

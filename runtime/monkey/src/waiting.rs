@@ -4,12 +4,17 @@
 //! a program. Some write into a pipe before that, or take locks. If such a call let other green threads
 //! run, these would run in the child, and once more in the parent. So in a child a wait is one of the
 //! kernel's.
+//!
+//! A handler of a signal runs on the stack of whoever runs at that moment, who may be in the middle of taking
+//! memory. It may write and post a semaphore, and neither may let others run, or take memory itself.
 
 use crate::original;
 use crate::patch::is_our_process;
 use greenway_green::Awaited;
 use greenway_green::embed::{self, Ended, Interest, Io, Thread, current};
-use libc::{pollfd, timespec};
+use libc::{pollfd, sigset_t, timespec};
+use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::ptr::null;
 use std::sync::Arc;
@@ -34,6 +39,32 @@ pub(crate) fn yield_quietly() {
     if is_our_process() {
         embed::yield_quietly();
     }
+}
+
+thread_local! {
+    /// Signals that were blocked when this worker began, as a mask; none on other OS threads.
+    static BLOCKED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The signals that the OS thread blocks, as a mask.
+fn blocked() -> u64 {
+    const { assert!(size_of::<sigset_t>() >= size_of::<u64>()) };
+    let mut set = MaybeUninit::<sigset_t>::zeroed();
+    // SAFETY: writes the set, of which the first 64 bits are the kernel's signals.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, null(), set.as_mut_ptr());
+        set.as_ptr().cast::<u64>().read()
+    }
+}
+
+/// Notes which signals a worker blocks at all times.
+pub(crate) fn learn_signals() {
+    BLOCKED.set(blocked());
+}
+
+/// Whether the caller may be the handler of a signal: more are blocked than at other times.
+pub(crate) fn may_be_handler() -> bool {
+    blocked() & !BLOCKED.get() != 0
 }
 
 /// Nobody wakes one who waits here, so it looks again and again.

@@ -11,9 +11,7 @@ use crate::waiting::{wait_quietly, yield_quietly};
 use crate::waits::{Place, Standing};
 use crate::{errno, original};
 use greenway_green::Awaited;
-use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, turn_is_over,
-};
+use greenway_green::embed::{Ended, Interest, Io, current, deadline_in, turn_is_over};
 use libc::{c_int, c_short, epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use std::os::fd::BorrowedFd;
 use std::ptr::null;

@@ -4,6 +4,7 @@ use super::mutexes::{ANY, LONGEST, counts_here, wakes_here};
 use super::table::{self, Outcome};
 use crate::calls::{deadline_after, deadline_of};
 use crate::patience::{Patience, until_done};
+use crate::waiting::may_be_handler;
 use crate::{errno, original};
 use libc::{CLOCK_REALTIME, c_int, c_short, clockid_t, sem_t, sembuf, size_t, ssize_t, timespec};
 use std::ptr::null;
@@ -96,7 +97,8 @@ pub(crate) unsafe extern "C-unwind" fn sem_clockwait(
     }
 }
 
-/// See `sem_post(3)`. On any OS thread it looks for green threads that wait.
+/// See `sem_post(3)`. On any OS thread it looks for green threads that wait. Handlers of signals may post, but not
+/// take memory, as waking does: then those who wait find it when they look themselves.
 ///
 /// # Safety
 /// That of the C function.
@@ -105,7 +107,7 @@ pub(crate) unsafe extern "C-unwind" fn sem_post(semaphore: *mut sem_t) -> c_int 
     let address = semaphore.addr();
     // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
     let result = unsafe { original::sem_post(semaphore) };
-    if wakes_here() {
+    if wakes_here() && !table::is_empty() && !may_be_handler() {
         table::wake_if_free(address, 1);
     }
     result
