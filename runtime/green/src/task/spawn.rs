@@ -337,7 +337,10 @@ impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
     /// Runs the body on the stack of the caller, as a function.
     pub(crate) fn run_inline(mut self) {
         // Unwind safety: whatever the body shares is as exposed as in a std thread that panics.
-        let result = self.body.take().map(|body| catch_unwind(AssertUnwindSafe(body)));
+        let result = self
+            .body
+            .take()
+            .map(|body| catch_unwind(AssertUnwindSafe(body)));
         if let Some(result) = result {
             self.end.settle(result.map_err(JoinError::Panicked));
         }
