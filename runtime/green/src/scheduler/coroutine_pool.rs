@@ -26,7 +26,7 @@ use std::rc::Rc;
 pub(super) type Start = Box<dyn FnOnce()>;
 
 /// The coroutines of a worker that rest.
-pub(super) struct CoroutinePool {
+pub(crate) struct CoroutinePool {
     /// Those that have rested for longest come first.
     resting: VecDeque<Resting>,
     /// How many may rest for as long as they like. Each holds the two or three pages of its stack that
@@ -105,6 +105,12 @@ impl CoroutinePool {
             slot: slot.clone(),
         });
         Some(slot)
+    }
+
+    /// How many rest.
+    #[cfg(test)]
+    pub(crate) fn resting(&self) -> usize {
+        self.resting.len()
     }
 
     /// Whether more rest than may do so for ever, and nobody ends them. The caller is to see to that.

@@ -108,7 +108,7 @@ fn rest() -> Option<Start> {
 }
 
 /// A coroutine that was not needed for so long, while more than a few rest, ends.
-const PERIOD: Duration = Duration::from_secs(5);
+const PERIOD: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 5000 });
 
 /// Ends coroutines of the worker that are not needed, until only those are left that may rest for ever.
 /// It is run as green threads are, but is none: nobody can see or end it.

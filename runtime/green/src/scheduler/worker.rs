@@ -295,7 +295,7 @@ impl Here {
     }
 
     /// Shows the coroutines that are to be used again to `f`.
-    pub(super) fn with_pool<R>(self, f: impl FnOnce(&mut CoroutinePool) -> R) -> R {
+    pub(crate) fn with_pool<R>(self, f: impl FnOnce(&mut CoroutinePool) -> R) -> R {
         let _no_wait = NoWait::begin();
         f(&mut self.local().pool.borrow_mut())
     }

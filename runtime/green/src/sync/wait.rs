@@ -174,3 +174,40 @@ impl fmt::Debug for Iwait<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::sync::Arc;
+    use crate::scheduler::thread::Thread;
+    use std::cell::Cell;
+
+    /// Is ready, and counts how often it is asked.
+    struct Asked(Cell<usize>);
+
+    impl Lookout for Asked {
+        fn is_ready(&self) -> bool {
+            self.0.set(self.0.get() + 1);
+            true
+        }
+        fn watch(&self, _: &Arc<Thread>) -> Ticket {
+            Ticket::default()
+        }
+        fn unwatch(&self, _: Ticket) {}
+    }
+
+    impl sealed::Watch for Asked {
+        fn lookout(&self) -> sealed::Watched<'_> {
+            sealed::Watched(self)
+        }
+    }
+
+    #[test]
+    fn each_of_many_that_are_ready_is_asked_once() {
+        let all: Vec<_> = (0..1000).map(|_| Asked(Cell::new(0))).collect();
+        let objects: Vec<&dyn Waitable> = all.iter().map(|one| one as _).collect();
+        let ready = wait(&objects, None, None);
+        assert!(ready.iter().copied().eq(0..1000));
+        assert!(all.iter().all(|one| one.0.get() == 1));
+    }
+}
