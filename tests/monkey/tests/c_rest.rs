@@ -35,6 +35,14 @@ unsafe extern "C" {
     fn send_files(near: c_int, path: *const c_char, n: c_long) -> c_int;
     fn relay_bytes(from: c_int, to: c_int) -> c_int;
     fn never_again(fd: c_int, n: c_long) -> c_int;
+    fn any_step(
+        which: c_int,
+        queue: c_int,
+        counter: c_int,
+        path: *const c_char,
+        port: c_int,
+        near: c_int,
+    );
     fn wait_in(call: c_int, fd: c_int, path: *const c_char) -> c_int;
 }
 
@@ -384,5 +392,72 @@ fn a_kill_ends_each_of_these_waits() {
         };
         assert_eq!(ended.load(Ordering::SeqCst), expected, "{text}");
     }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_kill_at_any_step_leaves_no_lock_and_no_descriptor_behind() {
+    begin();
+    let port = c_int::from(name_server());
+    let (file, name) = path("any");
+    let _ = std::fs::remove_file(&file);
+    // SAFETY: takes numbers and a string of C's, which lives over the call.
+    let (queue, counter) = unsafe {
+        assert_eq!(make_fifo(name.as_ptr()), 0);
+        (posix_queue(77), libc::eventfd(0, libc::EFD_CLOEXEC))
+    };
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let drain = thread::spawn(move || {
+        let mut part = [0; 4096];
+        while far.read(&mut part).unwrap() > 0 {}
+    });
+    let socket = near.as_raw_fd();
+    let step = move |which| {
+        // SAFETY: descriptors that are open, and a string of C's, over the call.
+        unsafe { any_step(which, queue, counter, name.as_ptr(), port, socket) }
+    };
+    // What is made once is made.
+    for which in [10, 11, 13] {
+        let step = step.clone();
+        spawn(move || step(which)).join().unwrap();
+    }
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    let mut random = 77u64;
+    let mut below = move |n: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 20) % n
+    };
+    for round in 0..100 {
+        let doomed: Vec<_> = (0..14)
+            .map(|n| {
+                let step = step.clone();
+                spawn(move || {
+                    for which in (n + round % 3..).step_by(3) {
+                        step(which % 14);
+                        green::yield_now();
+                    }
+                })
+            })
+            .collect();
+        green::sleep(Duration::from_micros(below(3_000)));
+        for thread in &doomed {
+            thread.kill();
+        }
+        for thread in doomed {
+            let end = thread
+                .join_timeout(Duration::from_secs(60))
+                .expect("it ends");
+            assert!(matches!(end, Err(green::JoinError::Killed)), "{end:?}");
+        }
+    }
+    // All locks are free: each step ends by itself; those at the FIFO meet.
+    crowd(14, move |n| step(n as c_int));
+    // Commands and look-ups that nobody waits for any more end soon.
+    until("all descriptors are closed", || descriptors() <= before);
+    drop(near);
+    drain.join().unwrap();
     std::fs::remove_file(file).unwrap();
 }
