@@ -447,9 +447,8 @@ fn a_kill_at_any_step_leaves_no_lock_and_no_descriptor_behind() {
             thread.kill();
         }
         for thread in doomed {
-            let end = thread
-                .join_timeout(Duration::from_secs(60))
-                .expect("it ends");
+            let end = thread.join_timeout(Duration::from_secs(60));
+            let end = end.unwrap_or_else(|| panic!("it ends: {:#?}", green::green_threads()));
             assert!(matches!(end, Err(green::JoinError::Killed)), "{end:?}");
         }
     }

@@ -10,6 +10,7 @@ use crate::patch::{Patch, counts};
 use crate::{errno, original};
 use greenway_green::embed::name_threads;
 use libc::{c_char, c_int, c_uint, c_ulong, c_void, sockaddr_in, sockaddr_in6};
+use std::ffi::{CStr, CString};
 use std::ptr::null_mut;
 
 /// The most name servers that a state has.
@@ -43,6 +44,7 @@ pub(crate) struct State {
     begun: u16,
     /// Memory of the C library's allocator.
     addresses: [*mut sockaddr_in6; SERVERS],
+    /// Which of the settings that glibc knows it was made of, as a number.
     index: [c_uint; 2],
 }
 const _: () = assert!(size_of::<State>() == 568 || size_of::<usize>() != 8);
@@ -57,11 +59,13 @@ const IS_NOT_RELOADED: c_ulong = 0x0200_0000;
 /// A copy of a state.
 struct Copy {
     state: Box<State>,
-    /// The original was initialised: what both point to is the original's.
+    /// The original was initialised; else the call does so with the copy.
     was_initialised: bool,
+    /// Strings to which it points.
+    _texts: Vec<CString>,
 }
 
-// SAFETY: it is used by one thread at a time. What it points to is its own, or nobody changes it.
+// SAFETY: it is used by one thread at a time, and what it points to is its own.
 unsafe impl Send for Copy {}
 
 impl Copy {
@@ -70,6 +74,7 @@ impl Copy {
     unsafe fn of(original: *const State) -> Self {
         // SAFETY: the caller's promise. A state is a plain value.
         let mut state = Box::new(unsafe { original.read() });
+        let mut texts = Vec::new();
         let was_initialised = state.options & INITIALISED != 0;
         if was_initialised {
             state.options = (state.options & !STAYS_OPEN) | IS_NOT_RELOADED;
@@ -82,8 +87,15 @@ impl Copy {
                 let at = text.addr().wrapping_sub(from);
                 if at < size_of::<State>() {
                     *text = to.wrapping_add(at);
+                } else if !text.is_null() {
+                    // SAFETY: a string that the caller has put there, which may be gone before we are done.
+                    let own = unsafe { CStr::from_ptr(*text) }.to_owned();
+                    *text = own.as_ptr().cast_mut();
+                    texts.push(own);
                 }
             }
+            // It is the original's, and another one's when that was closed. With none, what stands here counts.
+            state.index = [0; 2];
             let servers = usize::try_from(state.servers).unwrap_or(0);
             for n in 0..SERVERS {
                 let theirs = state.addresses[n];
@@ -103,6 +115,7 @@ impl Copy {
         Self {
             state,
             was_initialised,
+            _texts: texts,
         }
     }
 }

@@ -401,9 +401,11 @@ int wait_in(int call, int fd, const char *path) {
     return result < 0 ? errno : 0;
 }
 
+static pthread_spinlock_t spinlock;
+__attribute__((constructor)) static void begin(void) { pthread_spin_init(&spinlock, 0); }
+
 // One of many calls, whose end counts as little as that of a thread that is killed in it.
 void any_step(int which, int queue, int counter, const char *path, int port, int near) {
-    static pthread_spinlock_t spinlock;
     static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     static volatile int inside;
