@@ -137,6 +137,8 @@ mod architecture;
 mod around;
 #[path = "suite/behind_nginx.rs"]
 mod behind_nginx;
+#[path = "suite/behind_proxies.rs"]
+mod behind_proxies;
 #[path = "suite/bottle.rs"]
 mod bottle;
 #[path = "suite/browser.rs"]

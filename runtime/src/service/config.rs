@@ -134,6 +134,13 @@ pub(crate) struct Config {
 /// those of [`Duration::MAX`] do not.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// How long a connection waits for its next request by default: longer than any proxy keeps one
+/// that it does not use. Caddy does so for 120 s, Google's load balancer for 600 s, Envoy for an
+/// hour. So it is the proxy that ends such a connection, which knows that it is not about to send a
+/// request. If the server does, a request may be on its way, and a POST is not repeated: the
+/// proxy's client gets a 502. (Memory is bounded all the same: who is idle makes room for others.)
+const KEEP_ALIVE: Duration = Duration::from_secs(65 * 60);
+
 /// How long may each part of an exchange take?
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clocks {
@@ -164,7 +171,7 @@ impl Default for Config {
             body_limit: 16 * 1024 * 1024,
             clocks: Clocks {
                 head: Duration::from_secs(10),
-                keep_alive: Duration::from_secs(2),
+                keep_alive: KEEP_ALIVE,
                 body: Duration::from_secs(30),
                 write: Duration::from_secs(30),
                 handler: Duration::from_secs(30),

@@ -7,7 +7,8 @@ pub(super) static CLOCKS: &[Setting] = &[
         "keep-alive",
         "SECONDS",
         |all| &mut all.server.clocks.keep_alive,
-        "Seconds that a connection may wait for its next request; 0 for one request each.",
+        "Seconds that a connection may wait for its next request; 0 for one request each. Behind a \
+         proxy, more than the proxy waits.",
     ),
     Setting::new(
         "timeout",
