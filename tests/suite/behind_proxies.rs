@@ -102,9 +102,12 @@ fn caddy(folder: &Folder, name: &str, app: SocketAddr) -> (Program, SocketAddr) 
     assert!(site.contains(host) && site.contains(upstream), "{site}");
     let file = folder.path("Caddyfile");
     start_proxy(name, |front| {
-        let own = "{\n\tadmin off\n\tpersist_config off\n}\n";
-        let here =
-            format!("http://{front} {{\n\tbind 127.0.0.1\n\trespond /ready \"ready {name}\"\n");
+        let own = "{\n\tadmin off\n}\n";
+        let here = format!(
+            "http://:{} {{\n\tbind {}\n\trespond /ready \"ready {name}\"\n",
+            front.port(),
+            front.ip()
+        );
         let text = site
             .replace(host, &here)
             .replace(upstream, &app.to_string());
@@ -197,9 +200,8 @@ fn events_pass_one_by_one(engine: Engine) {
             assert_eq!(client.chunk(), format!("id: {id}\ndata: {n}\n\n"));
         }
         drop(client);
-        until("the room knows that it has left", || {
-            site.ask(&get("/stats")).text().starts_with("0 ")
-        });
+        let what = format!("the room knows that it has left {}", site.name);
+        until(&what, || site.ask(&get("/stats")).text().starts_with("0 "));
     }
 }
 
