@@ -40,7 +40,7 @@
 //! For those who run the server:
 //!
 //! - from the command line, with gunicorn's flags: [`serve`];
-//! - from code: [`Server`], [`Engine`], [`HalfClose`], and what they give, [`Running`] and
+//! - from code: [`Server`], [`Engine`], [`HalfClose`], [`ProxyProtocol`], and what they give, [`Running`] and
 //!   [`Stopped`];
 //! - [`VERSION`].
 //!
@@ -96,7 +96,7 @@ pub use cli::serve;
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
-pub use service::config::{Engine, HalfClose};
+pub use service::config::{Engine, HalfClose, ProxyProtocol};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,8 @@
 //! The command line: a flag for each setting, and those about the settings themselves.
 
+use super::gunicorn;
 use crate::service::settings::{self, Setting, Settings};
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -64,6 +66,10 @@ fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
             .require_equals(true)
             .default_missing_value("true");
     }
+    let arg = match setting.missing {
+        Some(text) => arg.num_args(0..=1).default_missing_value(text),
+        None => arg,
+    };
     arg.value_name(setting.value)
         .allow_negative_numbers(true) // to say what is wrong with them, not that -1 is no flag
         .action(if setting.is_list() {
@@ -71,6 +77,27 @@ fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
         } else {
             ArgAction::Set
         })
+}
+
+/// The flag among `matches` that asks for something to be shown instead of serving.
+pub(super) fn asks_to_be_shown(matches: &ArgMatches) -> Option<&'static str> {
+    let flags = [CHECK, PRINT];
+    flags.into_iter().find(|flag| matches.get_flag(flag))
+}
+
+/// What is wrong with a command line, in one line.
+pub(super) fn wrong(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.trim_start_matches("error: ");
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => gunicorn::instead_of_flag(flag),
+        _ => None,
+    };
+    match unknown {
+        Some(instead) => format!("{line}: {instead}"),
+        None => format!("{line} (--help lists the flags)"),
+    }
 }
 
 /// What the command line gives for a setting.

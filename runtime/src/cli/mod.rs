@@ -1,8 +1,10 @@
 //! [`serve`] and [`Server::run`]: a server from the command line, the environment and a file, with
 //! gunicorn's flags.
 
+mod arguments;
 mod file;
 mod flags;
+mod gunicorn;
 mod operator;
 mod show;
 mod sources;
@@ -32,10 +34,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("error: ");
-    operator.say(format_args!("{line} (--help lists the flags)"));
+    operator.say(format_args!("{}", flags::wrong(error)));
     operator.exit(2)
 }
 

@@ -291,7 +291,9 @@ fn read_proxy_header(
 ) -> Option<Arc<ConnectionInfo>> {
     let deadline = deadline_in(service.config.clocks.head);
     let info = loop {
-        match proxy_protocol::take(&mut incoming.buf, info, &service.config.forwarded_allow) {
+        let config = &service.config;
+        let (expected, trust) = (config.proxy_protocol, &config.forwarded_allow);
+        match proxy_protocol::take(&mut incoming.buf, expected, info, trust) {
             Ok(Some(found)) => break found,
             Ok(None) => {}
             Err(why) => {

@@ -97,6 +97,52 @@ impl FromStr for HalfClose {
     }
 }
 
+/// Which header of the PROXY protocol connections begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// None: they are plain HTTP.
+    #[default]
+    Off,
+    /// A line of text.
+    V1,
+    /// A binary header.
+    V2,
+    /// Either of these.
+    Auto,
+}
+
+impl ProxyProtocol {
+    /// The name, as the flag `--proxy-protocol` knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl From<bool> for ProxyProtocol {
+    fn from(expected: bool) -> Self {
+        if expected { Self::Auto } else { Self::Off }
+    }
+}
+
+impl FromStr for ProxyProtocol {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "off" | "false" => Ok(Self::Off),
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            "auto" | "true" => Ok(Self::Auto),
+            _ => Err("off, v1, v2 or auto".to_owned()),
+        }
+    }
+}
+
 /// Everything that governs a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -123,7 +169,7 @@ pub(crate) struct Config {
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
-    pub(crate) proxy_protocol: bool,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) proxy_allow: Trust,
     /// The application may show its clients what goes wrong inside of it.
     pub(crate) debug: bool,
@@ -182,7 +228,7 @@ impl Default for Config {
             access_log_format: Format::default(),
             metrics_bind: None,
             forwarded_allow: Trust::default(),
-            proxy_protocol: false,
+            proxy_protocol: ProxyProtocol::Off,
             proxy_allow: Trust::default(),
             debug: false,
             green: crate::green::Config::default(),
