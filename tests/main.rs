@@ -147,6 +147,8 @@ mod browser;
 mod browser_board;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
+#[path = "suite/gunicorn.rs"]
+mod gunicorn;
 #[path = "suite/real_clients.rs"]
 mod real_clients;
 #[path = "suite/tour_pages.rs"]

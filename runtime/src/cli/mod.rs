@@ -4,6 +4,8 @@
 mod arguments;
 mod file;
 mod flags;
+#[cfg(feature = "generate")]
+mod generate;
 mod gunicorn;
 mod operator;
 mod show;
@@ -105,8 +107,14 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let matches = flags::command(&defaults).bin_name(name).try_get_matches();
+    let command = flags::command(&defaults).bin_name(name.clone());
+    let matches = command.try_get_matches();
     let matches = matches.unwrap_or_else(|error| refuse_flags(operator, &error));
+    #[cfg(feature = "generate")]
+    if let Some(kind) = matches.get_one::<String>(flags::GENERATE) {
+        let printed = generate::print(kind, &name, &defaults);
+        operator.exit(printed.map_or(1, |()| 0));
+    }
     let resolved = sources::resolve(defaults, &matches, &|name| std::env::var_os(name));
     let (check, print) = (
         matches.get_flag(flags::CHECK),

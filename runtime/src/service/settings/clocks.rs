@@ -46,7 +46,8 @@ pub(super) static CLOCKS: &[Setting] = &[
         |all| &mut all.server.half_close,
         "What it means that a client ends its sending direction (a FIN) while it is being served: \
          auto (ask it with a 100 Continue; once a stream has begun, it has left), serve or leave.",
-    ),
+    )
+    .words(&["auto", "serve", "leave"]),
     Setting::new(
         "graceful-timeout",
         "SECONDS",

@@ -31,7 +31,8 @@ pub(super) static LOGS: &[Setting] = &[
         |all| &mut all.log_level,
         "What to log of the server itself: off, error, warn (warning), info, debug or trace. \
          RUST_LOG, where it is set, wins.",
-    ),
+    )
+    .words(&["off", "error", "warn", "info", "debug", "trace"]),
     Setting::new(
         "metrics-bind",
         "ADDRESS",

@@ -16,8 +16,9 @@ pub(super) static PROXIES: &[Setting] = &[
         "VERSION",
         |all| &mut all.server.proxy_protocol,
         "Connections from --proxy-allow-from begin with a header of the PROXY protocol: v1, v2 or \
-         auto (either of them; so does the flag alone).",
+         auto (either of them; the flag alone means that).",
     )
+    .words(&["off", "v1", "v2", "auto"])
     .missing("auto"),
     Setting::new(
         "proxy-allow-from",
