@@ -145,6 +145,8 @@ mod bottle;
 mod browser;
 #[path = "suite/browser_board.rs"]
 mod browser_board;
+#[path = "suite/deployment.rs"]
+mod deployment;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
 #[path = "suite/gunicorn.rs"]
