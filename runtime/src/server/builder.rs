@@ -6,7 +6,7 @@ use super::certificates;
 use super::listen::{Family, bind_tcp, inherited_addresses, listen_on_all, resolve};
 use super::metrics::MetricsServer;
 use super::running::Running;
-use super::{preflight, surroundings};
+use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
 use crate::service::config::{CertReqs, Config, Engine, FOR_EVER, HalfClose, TlsVersion};
 use crate::service::settings::Settings;
@@ -384,7 +384,10 @@ impl Server {
         let mut files = Vec::new();
         for listening in listeners {
             sockets.push(listening.socket);
-            names.push(listening.name);
+            names.push(match config.tls.certificates.is_empty() {
+                true => listening.name,
+                false => listening.name.replacen("http://", "https://", 1),
+            });
             addrs.extend(listening.addr);
             files.extend(listening.file);
         }
@@ -392,10 +395,15 @@ impl Server {
         #[cfg(feature = "tls")]
         let service = service.with_tls(tls);
         let service = Arc::new(service);
+        let redirect = redirect::start(&service.config, addrs.first().copied())?;
         for file in files {
             service.keep_until_stop(Box::new(file));
         }
-        let engine = engine::start(&service, sockets)?;
+        let engine = engine::start(&service, sockets).inspect_err(|_| {
+            if let Some(redirect) = &redirect {
+                redirect.stop_within(Duration::ZERO);
+            }
+        })?;
         #[cfg(feature = "tls")]
         certificates::watch(&service);
         let metrics = match metrics_listener {
@@ -403,7 +411,8 @@ impl Server {
             Some(listener) => Some(MetricsServer::start(service.clone(), listener)?),
         };
         let budget = budget.to_string();
-        Ok(Running::new(service, engine, names, addrs, budget, metrics))
+        let running = Running::new(service, engine, names, addrs, budget, metrics);
+        Ok(running.with_redirect(redirect))
     }
 }
 

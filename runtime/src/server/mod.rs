@@ -9,6 +9,7 @@ mod listen;
 mod metrics;
 mod orphans;
 mod preflight;
+mod redirect;
 mod running;
 mod signals;
 mod surroundings;

@@ -35,6 +35,8 @@ pub(crate) struct Wanted {
     pub(crate) roots: Option<PathBuf>,
     pub(crate) clients: ClientCertificates,
     pub(crate) oldest: Oldest,
+    /// What may be spoken within TLS (ALPN), the best first.
+    pub(crate) protocols: Vec<Vec<u8>>,
     /// Handshakes at once.
     pub(crate) handshakes: usize,
 }
@@ -120,11 +122,6 @@ impl ServerTls {
     }
 }
 
-/// The protocols that may be spoken within TLS, the best first.
-fn protocols() -> Vec<Vec<u8>> {
-    vec![b"http/1.1".to_vec()]
-}
-
 /// The crypto of `ring`: it is compiled in seconds, and as fast as the alternative where that
 /// matters here (AES-GCM, ChaCha20-Poly1305, X25519, ECDSA).
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -170,7 +167,7 @@ fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<Serve
         _ => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(identities));
-    config.alpn_protocols = protocols();
+    config.alpn_protocols = wanted.protocols.clone();
     // A session that is resumed is not asked for a certificate again. So where clients show them, a
     // new configuration, which may believe others, begins without sessions.
     let kept = former.filter(|_| wanted.clients == ClientCertificates::NotAsked);
