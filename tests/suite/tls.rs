@@ -1,7 +1,7 @@
 //! A server that speaks TLS: what is agreed upon, whom it serves, and how connections end.
 
 use greenway::green::{Queue, sleep};
-use greenway::{App, Body, CertReqs, Engine, Request, Response, Server, TlsVersion};
+use greenway::{App, Body, CertReqs, Engine, HalfClose, Request, Server, TlsVersion};
 use greenway_tests::request::{get, get_close, post};
 use greenway_tests::tls::rcgen::{CertificateParams, DnType};
 use greenway_tests::tls::rustls::version::{TLS12, TLS13};
@@ -34,6 +34,7 @@ on_green_and_threads!(
     a_request_in_pieces_of_records,
     a_client_that_has_finished_sending_is_served,
     a_client_that_leaves_ends_its_handler,
+    a_client_that_says_goodbye_has_finished,
     slow_handshakes_have_a_clock,
     slow_handshakes_give_way,
     idle_connections_are_kept,
@@ -185,7 +186,11 @@ fn both_versions_are_spoken(engine: Engine) {
         (&TLS13, ProtocolVersion::TLSv1_3),
     ] {
         let config = served.made.client_with(&[version], None);
-        let mut client = served.server.connect().secure(&config, "localhost").unwrap();
+        let mut client = served
+            .server
+            .connect()
+            .secure(&config, "localhost")
+            .unwrap();
         assert_eq!(client.tls().protocol_version(), Some(number));
         assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
     }
@@ -194,7 +199,11 @@ fn both_versions_are_spoken(engine: Engine) {
 fn old_versions_can_be_refused(engine: Engine) {
     let served = serve_with(engine, |server| server.tls_min_version(TlsVersion::Tls13));
     let old = served.made.client_with(&[&TLS12], None);
-    let refused = served.server.connect().secure(&old, "localhost").unwrap_err();
+    let refused = served
+        .server
+        .connect()
+        .secure(&old, "localhost")
+        .unwrap_err();
     assert!(refused.to_string().contains("ProtocolVersion"), "{refused}");
     served.connect();
 }
@@ -215,7 +224,10 @@ fn the_name_decides_the_certificate(engine: Engine) {
     }
     for name in ["x.y.wild.example", "wild.example", "c.example"] {
         let refused = server.connect().secure(&client, name).unwrap_err();
-        assert!(refused.to_string().contains("b.example"), "{name}: {refused}");
+        assert!(
+            refused.to_string().contains("b.example"),
+            "{name}: {refused}"
+        );
     }
 }
 
@@ -224,7 +236,11 @@ fn sessions_are_resumed(engine: Engine) {
     for version in [&TLS12, &TLS13] {
         let config = served.made.client_with(&[version], None);
         let kind = || {
-            let mut client = served.server.connect().secure(&config, "localhost").unwrap();
+            let mut client = served
+                .server
+                .connect()
+                .secure(&config, "localhost")
+                .unwrap();
             client.send(get("/info")).reply(); // the tickets come before it
             client.tls().handshake_kind()
         };
@@ -235,7 +251,9 @@ fn sessions_are_resumed(engine: Engine) {
 
 fn ada(made: &Certificates) -> PairFiles {
     let mut params = CertificateParams::new(["ada@example.org".to_owned()]).unwrap();
-    params.distinguished_name.push(DnType::OrganizationName, "Example, Inc.");
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "Example, Inc.");
     params.distinguished_name.push(DnType::CommonName, "Ada");
     made.sign("ada", params)
 }
@@ -256,12 +274,18 @@ fn client_certificates_are_shown(engine: Engine) {
             let shown = client.send(get("/info")).reply();
             let shown = shown.text();
             assert!(shown.contains("SUCCESS"), "{shown}");
-            assert!(shown.contains("CN=Ada") && shown.ends_with(" Ada"), "{shown}");
+            assert!(
+                shown.contains("CN=Ada") && shown.ends_with(" Ada"),
+                "{shown}"
+            );
             assert!(shown.contains("O=Example\\, Inc."), "{shown}");
         }
     }
     let server = served(&made, CertReqs::Optional);
-    let mut nobody = server.connect().secure(&made.client(), "localhost").unwrap();
+    let mut nobody = server
+        .connect()
+        .secure(&made.client(), "localhost")
+        .unwrap();
     assert!(nobody.send(get("/info")).reply().text().contains("NONE"));
     // One whom somebody else has signed.
     let others = Certificates::new();
@@ -280,10 +304,16 @@ fn clients_without_a_certificate_can_be_refused(engine: Engine) {
     let refused = server.connect().secure(&old, "localhost").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidData, "{refused}");
     // With TLS 1.3 the client learns it after its handshake.
-    let mut client = server.connect().secure(&made.client(), "localhost").unwrap();
+    let mut client = server
+        .connect()
+        .secure(&made.client(), "localhost")
+        .unwrap();
     let refused = client.try_send(get("/")).and_then(|()| client.try_read());
     let refused = refused.expect_err("nobody is served without a certificate");
-    assert!(refused.to_string().contains("CertificateRequired"), "{refused}");
+    assert!(
+        refused.to_string().contains("CertificateRequired"),
+        "{refused}"
+    );
 }
 
 fn plain_http_is_told_so(engine: Engine) {
@@ -291,7 +321,11 @@ fn plain_http_is_told_so(engine: Engine) {
     let mut client = served.server.connect();
     let reply = client.send(get("/info")).reply();
     assert_eq!(reply.head.status, 400);
-    assert!(reply.text().contains("this port speaks HTTPS"), "{}", reply.text());
+    assert!(
+        reply.text().contains("this port speaks HTTPS"),
+        "{}",
+        reply.text()
+    );
     client.end();
 }
 
@@ -325,7 +359,9 @@ fn the_end_is_said(engine: Engine) {
     assert_eq!(client.send("nonsense\r\n\r\n").reply().head.status, 400);
     client.end();
     // One that is idle for too long.
-    let served = serve_with(engine, |server| server.keep_alive(Duration::from_millis(20)));
+    let served = serve_with(engine, |server| {
+        server.keep_alive(Duration::from_millis(20))
+    });
     served.connect().end();
 }
 
@@ -335,7 +371,7 @@ fn a_cut_response_has_no_end(engine: Engine) {
     let app = |_: Request| {
         Body::stream(|out| {
             out.send("begun")?;
-            Err("the handler has failed".into())
+            Err(std::io::Error::other("the handler has failed").into())
         })
     };
     let files = made.make("server", &["localhost"]);
@@ -375,7 +411,7 @@ fn a_request_in_pieces_of_records(engine: Engine) {
     assert_eq!(client.send(post("/echo", "anew")).reply().text(), "anew");
 }
 
-fn waiting(engine: Engine) -> (Certificates, TestServer, Gate, Drops) {
+fn waiting(engine: Engine, half_close: HalfClose) -> (Certificates, TestServer, Gate, Drops) {
     let (entered, ended, made) = (Gate::new(), Drops::new(), Certificates::new());
     let (gate, drops) = (entered.clone(), ended.clone());
     let app = move |_: Request| {
@@ -385,7 +421,8 @@ fn waiting(engine: Engine) -> (Certificates, TestServer, Gate, Drops) {
         "never"
     };
     let files = made.make("server", &["localhost"]);
-    let server = linted(app).engine(engine).timeout(Duration::from_secs(600));
+    let server = linted(app).engine(engine).half_close(half_close);
+    let server = server.timeout(Duration::from_secs(600));
     let server = start(&made, server, &files);
     (made, server, entered, ended)
 }
@@ -410,7 +447,7 @@ fn a_client_that_has_finished_sending_is_served(engine: Engine) {
 }
 
 fn a_client_that_leaves_ends_its_handler(engine: Engine) {
-    let (made, server, entered, ended) = waiting(engine);
+    let (made, server, entered, ended) = waiting(engine, HalfClose::Auto);
     let config = made.client();
     let connect = || {
         let mut client = server.connect().secure(&config, "localhost").unwrap();
@@ -423,6 +460,38 @@ fn a_client_that_leaves_ends_its_handler(engine: Engine) {
     drop(connect());
     ended.wait();
     until("the connections are closed", || server.connections() == 0);
+}
+
+/// The word of TLS that nothing more comes is as a FIN, also without one.
+fn a_client_that_says_goodbye_has_finished(engine: Engine) {
+    let (made, server, entered, ended) = waiting(engine, HalfClose::Leave);
+    for config in [&TLS12, &TLS13].map(|version| made.client_with(&[version], None)) {
+        let mut client = server.connect().secure(&config, "localhost").unwrap();
+        client.send(get("/"));
+        entered.pass();
+        client.say_goodbye();
+        ended.wait();
+        client.end();
+    }
+    // Who sends its next request meanwhile has not.
+    let (gate, made) = (Gate::new(), Certificates::new());
+    let held = gate.clone();
+    let app = move |_: Request| {
+        held.pass();
+        "served"
+    };
+    let files = made.make("server", &["localhost"]);
+    let server = linted(app).engine(engine).half_close(HalfClose::Leave);
+    let server = start(&made, server, &files);
+    let config = made.client();
+    let mut client = server.connect().secure(&config, "localhost").unwrap();
+    client.send(get("/"));
+    for byte in get("/").bytes() {
+        client.send([byte]); // each in a record that is as small as the word would be
+    }
+    gate.open_for(2);
+    assert_eq!(client.reply().text(), "served");
+    assert_eq!(client.reply().text(), "served");
 }
 
 fn slow_handshakes_have_a_clock(engine: Engine) {
@@ -502,7 +571,9 @@ fn a_stop_waits_for_what_was_begun(engine: Engine) {
 fn certificates_are_read_anew(engine: Engine) {
     let made = Certificates::new();
     let files = made.make("server", &["localhost"]);
-    let server = linted(app()).engine(engine).tls_reload(Duration::from_millis(5));
+    let server = linted(app())
+        .engine(engine)
+        .tls_reload(Duration::from_millis(5));
     let server = start(&made, server, &files);
     let client = made.client();
     let mut before = server.connect().secure(&client, "localhost").unwrap();
@@ -552,7 +623,11 @@ fn wrong_files_are_named() {
         (half.as_str(), key, "malformed PEM"),
         (key, cert, "swapped"),
         (cert, cert, "--keyfile names the key's file"),
-        (cert, other.key.as_str(), "does not belong to the certificate"),
+        (
+            cert,
+            other.key.as_str(),
+            "does not belong to the certificate",
+        ),
         (cert, encrypted.as_str(), "the private key is encrypted"),
         (cert, text.as_str(), "this is not PEM"),
     ] {
@@ -576,11 +651,23 @@ fn flags_that_do_not_fit_are_refused() {
         assert!(error.contains(wanted), "{wanted:?} is not in {error:?}");
     };
     wrong(server().keyfile(&files.key), "--keyfile takes --certfile");
-    wrong(server().redirect_bind(":0"), "--redirect-bind takes --certfile");
+    wrong(
+        server().redirect_bind(":0"),
+        "--redirect-bind takes --certfile",
+    );
     let with = || server().certfile(&files.cert).keyfile(&files.key);
-    wrong(with().certfile(&files.cert), "2 times and --keyfile 1 times");
-    wrong(with().cert_reqs(CertReqs::Required), "--ca-certs does not say");
-    wrong(with().engine(Engine::MiniHttp), "the engine minihttp has no TLS");
+    wrong(
+        with().certfile(&files.cert),
+        "2 times and --keyfile 1 times",
+    );
+    wrong(
+        with().cert_reqs(CertReqs::Required),
+        "--ca-certs does not say",
+    );
+    wrong(
+        with().engine(Engine::MiniHttp),
+        "the engine minihttp has no TLS",
+    );
 }
 
 #[test]
@@ -592,7 +679,10 @@ fn http_leads_to_https() {
     let running = server.redirect_bind("127.0.0.1:0").start().unwrap();
     let (https, http) = (running.addrs()[0], running.redirect_addr().unwrap());
     let mut client = Client::connect(http);
-    let request = format!("GET /a?b HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", http.port());
+    let request = format!(
+        "GET /a?b HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
+        http.port()
+    );
     let reply = client.send(request).reply();
     assert_eq!(reply.head.status, 308);
     let location = format!("https://localhost:{}/a?b", https.port());
@@ -607,10 +697,10 @@ fn http_leads_to_https() {
 fn a_handshake_holds_no_thread_of_the_pool() {
     let (gate, entered, made) = (Gate::new(), Gate::new(), Certificates::new());
     let (held, inside) = (gate.clone(), entered.clone());
-    let app = move |_: Request| -> Response {
+    let app = move |_: Request| {
         inside.open();
         held.pass();
-        "".into()
+        "served"
     };
     let files = made.make("server", &["localhost"]);
     let server = linted(app).engine(Engine::Threads).threads(1);

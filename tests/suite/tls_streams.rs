@@ -1,12 +1,12 @@
 //! TLS for handlers: WebSockets over it, on both sides, and sockets of their own.
 
 use greenway::green::net::{TcpListener, TcpStream};
-use greenway::green::{self, Timeout};
-use greenway::room::Room;
-use greenway::sse::EventStream;
+use greenway::green::{self, Queue, Timeout};
+use greenway::room::{Room, Since};
+use greenway::sse::{Event, Sse};
 use greenway::tls::{Acceptor, Connector, TlsStream};
-use greenway::websocket::{Message, Options, Upgrade, WebSocket};
-use greenway::{App, CertReqs, Engine, Request, Server, abort};
+use greenway::websocket::{CloseCode, Message, Options, Upgrade, WebSocket};
+use greenway::{App, CertReqs, Engine, HttpError, Request, Server, abort};
 use greenway_tests::request::get;
 use greenway_tests::tls::Certificates;
 use greenway_tests::{Gate, TestServer, linted, on_green_and_threads, until};
@@ -61,7 +61,9 @@ impl Served {
 
 fn text(socket: &WebSocket) -> String {
     let message = socket.receive_timeout(greenway_tests::DEADLINE).unwrap();
-    message.and_then(|message| message.as_text().map(str::to_owned)).expect("a text")
+    message
+        .and_then(|message| message.as_text().map(str::to_owned))
+        .expect("a text")
 }
 
 fn echo() -> App {
@@ -71,7 +73,7 @@ fn echo() -> App {
         while let Some(message) = socket.receive()? {
             socket.send(message)?;
         }
-        Ok::<(), greenway::websocket::SocketError>(())
+        Ok::<_, HttpError>(())
     });
     app
 }
@@ -86,9 +88,11 @@ fn websockets_are_spoken(engine: Engine) {
     let large = vec![7; 900_000];
     socket.send(large.clone()).unwrap();
     assert_eq!(socket.receive().unwrap(), Some(Message::from(large)));
-    socket.close(1000, "").unwrap();
+    socket.close(CloseCode::NORMAL, "");
     assert_eq!(socket.receive().unwrap(), None);
-    until("the connection is closed", || served.server.connections() == 0);
+    until("the connection is closed", || {
+        served.server.connections() == 0
+    });
     // Who is not believed is not spoken with.
     let port = served.server.addr().port();
     let error = greenway::websocket::connect(&format!("wss://localhost:{port}/echo")).unwrap_err();
@@ -104,7 +108,10 @@ fn a_slow_reader_gets_all_of_it(engine: Engine) {
     let (sent, mut app) = (Gate::new(), App::new());
     let all_sent = sent.clone();
     app.get("/flood", move |request: Request| {
-        let socket = Options::new().queue(1000, 64 << 20).accept(&request)?.expect("it is one");
+        let socket = Options::new()
+            .queue(1000, 64 << 20)
+            .accept(&request)?
+            .expect("it is one");
         let sender = socket.sender();
         for n in 0..COUNT {
             let mut message = vec![(n % 251) as u8; 50_000];
@@ -113,7 +120,7 @@ fn a_slow_reader_gets_all_of_it(engine: Engine) {
         }
         all_sent.open();
         while socket.receive()?.is_some() {}
-        Ok::<(), greenway::HttpError>(())
+        Ok::<_, HttpError>(())
     });
     let served = serve(app, engine);
     let socket = served.websocket("/flood");
@@ -124,7 +131,7 @@ fn a_slow_reader_gets_all_of_it(engine: Engine) {
         assert_eq!(bytes.len(), 50_000);
         assert_eq!((bytes[0], bytes[1]), ((n / 251) as u8, (n % 251) as u8));
     }
-    socket.close(1000, "").unwrap();
+    socket.close(CloseCode::NORMAL, "");
 }
 
 fn other_threads_send(engine: Engine) {
@@ -136,7 +143,7 @@ fn other_threads_send(engine: Engine) {
         list.lock().unwrap().push(socket.sender());
         inside.open();
         while socket.receive()?.is_some() {}
-        Ok::<(), greenway::websocket::SocketError>(())
+        Ok::<_, HttpError>(())
     });
     let served = serve(app, engine);
     let socket = served.websocket("/wait");
@@ -164,34 +171,28 @@ fn other_threads_send(engine: Engine) {
 }
 
 fn rooms_reach_everybody(engine: Engine) {
-    let room: Room<Message> = Room::new();
+    let room = Room::new();
     let mut app = App::new();
     let joined = room.clone();
     app.get("/room", move |request: Request| {
         let socket = socket_of(&request);
-        joined.join_socket(&socket, |message| message.clone())?;
-        Ok::<(), greenway::websocket::SocketError>(())
+        let _member = joined.join_socket("somebody", Since::Now, socket.sender())?;
+        while socket.receive()?.is_some() {}
+        Ok::<_, HttpError>(())
     });
     let served = serve(app, engine);
     let sockets: Vec<_> = (0..5).map(|_| served.websocket("/room")).collect();
     until("all are there", || room.len() == 5);
-    room.post(Message::from("Hello"));
+    room.publish("Hello");
     for socket in &sockets {
         assert_eq!(text(socket), "Hello");
     }
 }
 
 fn events_come_as_they_are_sent(engine: Engine) {
-    let gate = Gate::new();
-    let (mut app, held) = (App::new(), gate.clone());
-    app.get("/events", move |_: Request| {
-        let held = held.clone();
-        EventStream::new(move |out| {
-            out.send("a")?;
-            held.pass();
-            out.send("b")
-        })
-    });
+    let events = Queue::<Event>::new(4);
+    let (mut app, feed) = (App::new(), events.clone());
+    app.get("/events", move |_: Request| Sse::new(feed.clone()));
     let served = serve(app, engine);
     let mut client = served
         .server
@@ -200,9 +201,15 @@ fn events_come_as_they_are_sent(engine: Engine) {
         .unwrap();
     client.send(get("/events"));
     client.head();
-    assert!(client.chunk().contains("data: a"));
-    gate.open();
-    assert!(client.chunk().contains("data: b"));
+    assert!(client.chunk().starts_with("retry: "));
+    for n in 0..3 {
+        events.put(Event::new(n.to_string())).unwrap();
+        assert_eq!(client.chunk(), format!("data: {n}\n\n"));
+    }
+    drop(client);
+    until("the queue is closed", || {
+        events.try_put(Event::new("late")).is_err()
+    });
 }
 
 /// A server of one's own, which does this with the one client that it has.
@@ -286,11 +293,16 @@ fn a_websocket_shows_its_certificate() {
         let tls = request.connection().tls.clone();
         let client = tls.as_ref().and_then(|tls| tls.client.as_ref());
         let name = client.and_then(|client| client.common_name.clone());
-        socket_of(&request).send(name.unwrap_or_default())
+        socket_of(&request).send(name.unwrap_or_default())?;
+        Ok::<_, HttpError>(())
     });
     let server = Server::new(app).bind("127.0.0.1:0").ca_certs(made.root());
     let server = server.cert_reqs(CertReqs::Required);
-    let running = server.certfile(files.cert).keyfile(files.key).start().unwrap();
+    let running = server
+        .certfile(files.cert)
+        .keyfile(files.key)
+        .start()
+        .unwrap();
     let own = made.make("ada", &["ada.example"]);
     let connector = Connector::trusting(made.root()).unwrap();
     let connector = connector.certificate(own.cert, own.key).unwrap();

@@ -12,7 +12,8 @@ use self::sources::Resolved;
 use crate::green;
 use crate::green::embed::Count;
 use crate::server::{
-    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, reap_as_init,
+    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, check_certificates,
+    reap_as_init,
 };
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
@@ -129,9 +130,10 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
 fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: bool) -> ! {
     let checked = resolved.and_then(|resolved| {
         let config = &resolved.settings.server;
-        let metrics = config.metrics_bind.iter();
+        let metrics = config.metrics_bind.iter().chain(&config.tls.redirect_bind);
         let checked = check_addresses(config.bind.iter().chain(metrics));
         checked.map_err(|error| error.to_string())?;
+        check_certificates(config).map_err(|error| error.to_string())?;
         Ok(show::as_file(&resolved, !all))
     });
     let shown = checked.and_then(|shown| {

@@ -416,6 +416,17 @@ impl Server {
     }
 }
 
+/// Whether what is wanted of TLS can be had: by this build, and of the files.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn check_certificates(config: &Config) -> io::Result<()> {
+    check_tls(config)?;
+    #[cfg(feature = "tls")]
+    certificates::read(config)?;
+    Ok(())
+}
+
 /// Whether this build can do what is wanted of TLS.
 fn check_tls(config: &Config) -> io::Result<()> {
     let wrong = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));

@@ -15,6 +15,7 @@ mod signals;
 mod surroundings;
 
 pub use builder::Server;
+pub(crate) use builder::check_certificates;
 pub(crate) use inherited::waiting as inherited_sockets;
 pub(crate) use listen::check_addresses;
 pub(crate) use orphans::reap_as_init;
