@@ -31,6 +31,8 @@ mod pace;
 pub(crate) mod protocol;
 mod request_body;
 mod response;
+pub(crate) mod shared_socket;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -42,6 +44,7 @@ pub(crate) use error_page::read_again;
 pub(crate) use io::{Incoming, IoParts};
 pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
+pub(crate) use socket::Socket;
 pub(crate) use transport::Transport;
 
 use crate::green::embed::{BeforeBlock, Thread, deadline_in};

@@ -9,11 +9,11 @@ mod accept;
 mod host;
 #[cfg(feature = "minihttp")]
 mod minihttp;
+mod secure;
 mod threads;
 mod workers;
 
-use crate::connection::{Detached, Handlers, Here};
-use crate::green::embed::Stream;
+use crate::connection::{Detached, Handlers, Here, Socket};
 use crate::service::{Service, config};
 use std::convert::Infallible;
 use std::io;
@@ -33,7 +33,7 @@ pub(crate) trait Engine: Send {
 }
 
 /// Where the handlers of connections on the workers run.
-pub(crate) trait HandlerThreads: Handlers<Stream> + Send + Sync + 'static {
+pub(crate) trait HandlerThreads: Handlers<Socket> + Send + Sync + 'static {
     /// Has `go_on` called, on any thread, when a connection has had its handler; with `None` if it
     /// has ended.
     fn when_back(&self, queued: Self::Queued, go_on: GoOn);
@@ -43,7 +43,7 @@ pub(crate) trait HandlerThreads: Handlers<Stream> + Send + Sync + 'static {
 }
 
 /// What is done with a connection that comes back from its handler.
-pub(crate) type GoOn = Box<dyn FnOnce(Option<Box<Detached<Stream>>>) + Send>;
+pub(crate) type GoOn = Box<dyn FnOnce(Option<Box<Detached<Socket>>>) + Send>;
 
 impl HandlerThreads for Here {
     fn when_back(&self, queued: Infallible, _: GoOn) {

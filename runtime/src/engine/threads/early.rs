@@ -8,8 +8,8 @@
 //! What must stay true: the application cannot tell. What does not come in time goes to the
 //! handler as far as it has come, and reading it fails there at once.
 
-use crate::connection::{Connection, Patience};
-use crate::green::embed::{Awaited, Io, Stream, Thread, current, deadline_in, wait_for};
+use crate::connection::{Connection, Patience, Socket};
+use crate::green::embed::{Awaited, Io, Thread, current, deadline_in, wait_for};
 use greenway_proto::http1::{BodyLength, RequestHead};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -96,7 +96,7 @@ impl EarlyThreads {
     /// for it all the same, or it has not come in time.
     pub(super) fn ready(
         self: &Arc<Self>,
-        connection: &Connection<Stream>,
+        connection: &Connection<Socket>,
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
@@ -134,7 +134,7 @@ impl InLine {
 
     fn wait(
         self,
-        connection: &Connection<Stream>,
+        connection: &Connection<Socket>,
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
@@ -169,7 +169,7 @@ impl InLine {
     /// will come.
     fn wait_once(
         &self,
-        connection: &Connection<Stream>,
+        connection: &Connection<Socket>,
         deadline: Option<Instant>,
     ) -> std::io::Result<bool> {
         let Some(ticket) = &self.ticket else {
@@ -218,7 +218,7 @@ fn length_to_wait_for(request: &RequestHead) -> Option<usize> {
 }
 
 /// Whether nothing more has to come for the request.
-pub(super) fn body_is_there(connection: &Connection<Stream>, request: &RequestHead) -> bool {
+pub(super) fn body_is_there(connection: &Connection<Socket>, request: &RequestHead) -> bool {
     match request.body {
         BodyLength::None => true,
         BodyLength::Length(length) => connection.buffered() as u64 >= length,

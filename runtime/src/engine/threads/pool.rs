@@ -2,9 +2,9 @@
 
 use super::super::{GoOn, HandlerThreads};
 use super::early::{Early, EarlyThreads, body_is_there};
-use crate::connection::{Connection, Detached, Exchanged, Handlers};
+use crate::connection::{Connection, Detached, Exchanged, Handlers, Socket};
 use crate::green::embed::{
-    Awaited, Count, Interrupt, Io, Stream, Thread, Unwind, current, discard, wait_for,
+    Awaited, Count, Interrupt, Io, Thread, Unwind, current, discard, wait_for,
 };
 use crate::green::shield;
 use crate::service::{ConnContext, ConnState, Service};
@@ -29,7 +29,7 @@ const REQUESTS_AT_ONCE: usize = 64;
 
 /// A request for the pool, and the connection that it came on.
 struct Job {
-    connection: Box<Detached<Stream>>,
+    connection: Box<Detached<Socket>>,
     request: RequestHead,
     since: Instant,
     back: Back,
@@ -51,7 +51,7 @@ enum ReplyState {
     /// The green thread has ended; this is to be called when the job is over.
     Left(GoOn),
     /// The job is over; with the connection, if it is not closed.
-    Over(Option<Box<Detached<Stream>>>),
+    Over(Option<Box<Detached<Socket>>>),
 }
 
 impl std::fmt::Debug for ReplyState {
@@ -72,7 +72,7 @@ impl Reply {
 }
 
 impl Back {
-    fn give(self, connection: Option<Box<Detached<Stream>>>) {
+    fn give(self, connection: Option<Box<Detached<Socket>>>) {
         self.0.over(connection);
     }
 }
@@ -85,7 +85,7 @@ impl Drop for Back {
 
 impl Reply {
     /// Says that the job is over, to whoever has to know. Only the first call counts.
-    fn over(&self, connection: Option<Box<Detached<Stream>>>) {
+    fn over(&self, connection: Option<Box<Detached<Socket>>>) {
         let mut state = self.lock();
         let former = match &*state {
             ReplyState::Over(_) => return,
@@ -106,7 +106,7 @@ impl Reply {
 
     /// Waits until the job is over, whatever happens: a stop that has found the connection on its way
     /// to the pool ends the handler there, and what it answers still has to leave.
-    fn wait(&self) -> Option<Box<Detached<Stream>>> {
+    fn wait(&self) -> Option<Box<Detached<Socket>>> {
         let result = shield(|| {
             wait_for(Awaited::Job, None, Io::None, |_, _| {
                 match &mut *self.lock() {
@@ -181,7 +181,7 @@ impl Pool {
     /// Hands a request over. Whether there are many before it, too.
     fn hand_over(
         &self,
-        connection: Box<Detached<Stream>>,
+        connection: Box<Detached<Socket>>,
         request: RequestHead,
     ) -> (Arc<Reply>, bool) {
         let reply = Arc::new(Reply {
@@ -211,7 +211,7 @@ impl Pool {
     #[inline(never)]
     fn body_or_thread(
         &self,
-        connection: &Connection<Stream>,
+        connection: &Connection<Socket>,
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
@@ -226,14 +226,14 @@ impl Pool {
     }
 }
 
-impl Handlers<Stream> for Pool {
+impl Handlers<Socket> for Pool {
     type Queued = Queued;
 
     fn exchange(
         &self,
-        connection: Connection<Stream>,
+        connection: Connection<Socket>,
         request: RequestHead,
-    ) -> Exchanged<Stream, Queued> {
+    ) -> Exchanged<Socket, Queued> {
         let clocks = &self.service.config.clocks;
         let context = connection.context().clone();
         let early = self.body_or_thread(&connection, &request, clocks.body);
@@ -314,10 +314,10 @@ fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Box<Job>>) {
 /// Serves a request, and those that have come behind it and need no waiting. The others take the
 /// usual way to a thread.
 fn serve(
-    connection: Connection<Stream>,
+    connection: Connection<Socket>,
     request: RequestHead,
     queued: bool,
-) -> Option<Box<Detached<Stream>>> {
+) -> Option<Box<Detached<Socket>>> {
     let mut request = Some(request);
     let mut left = REQUESTS_AT_ONCE;
     while let Some(next) = request.take() {

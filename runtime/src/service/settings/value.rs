@@ -1,7 +1,7 @@
 //! What a setting's value may be: how it is read from text, and shown.
 
 use crate::service::access_log::Format;
-use crate::service::config::{Engine, FOR_EVER, HalfClose, ProxyProtocol};
+use crate::service::config::{CertReqs, Engine, FOR_EVER, HalfClose, ProxyProtocol, TlsVersion};
 use crate::service::trust::Trust;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
@@ -188,6 +188,26 @@ impl Value for HalfClose {
 }
 
 impl Value for ProxyProtocol {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for CertReqs {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for TlsVersion {
     fn read(&mut self, text: &str) -> Result<(), String> {
         put(self, text.parse())
     }
