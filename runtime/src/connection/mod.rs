@@ -24,6 +24,7 @@ mod call;
 mod client;
 mod departure;
 mod error_page;
+mod framed;
 mod handler_end;
 mod io;
 mod linger;
@@ -39,6 +40,8 @@ mod users;
 
 #[cfg(feature = "minihttp")]
 pub(crate) use error_page::read_again;
+#[cfg(feature = "http2")]
+pub(crate) use framed::{Framed, FramedHead};
 pub(crate) use io::{Incoming, IoParts};
 pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
@@ -93,6 +96,9 @@ pub(crate) enum Served<T: Transport, Q> {
     Idle(Connection<T>, Option<Instant>),
     /// Its request waits for a thread to run on.
     Queued(Q),
+    /// The client speaks HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2(Connection<T>),
 }
 
 /// What has come of waiting for a request.
@@ -102,6 +108,9 @@ enum Next {
     Done,
     /// What has come is no request that can be served.
     Reject(Reject),
+    /// What has come is the beginning of HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2,
     /// Nothing has come for so long that the thread is given up.
     Idle(Option<Instant>),
 }
@@ -140,6 +149,24 @@ impl<T> Detached<T> {
             info,
             since: Instant::now(),
         })
+    }
+}
+
+#[cfg(feature = "http2")]
+impl<T> Detached<T> {
+    /// Whether something is left to be sent.
+    pub(crate) fn has_output(&self) -> bool {
+        self.io.has_output()
+    }
+
+    /// The transport, what has come on it, and what is known of it, for another protocol.
+    pub(crate) fn into_transport(
+        self: Box<Self>,
+        write: Duration,
+    ) -> (T, bytes::BytesMut, Arc<ConnectionInfo>, Instant, WritePace) {
+        let (info, since) = (self.info, self.since);
+        let (stream, buf, pace) = self.io.into_transport(write);
+        (stream, buf, info, since, pace)
     }
 }
 
@@ -213,6 +240,8 @@ impl<T: Transport> Connection<T> {
                     break self.io.close();
                 }
                 Next::Done => break self.io.close(),
+                #[cfg(feature = "http2")]
+                Next::Http2 => return Served::Http2(self),
             };
             // Call the application, and write its response.
             match handlers.exchange(self, request) {
@@ -252,6 +281,8 @@ impl<T: Transport> Connection<T> {
                     return Next::Request(request);
                 }
                 Ok(None) => has_come = false,
+                #[cfg(feature = "http2")]
+                Err(_) if self.io.is_http2() => return Next::Http2,
                 Err(reject) => return Next::Reject(reject),
             }
             if self.io.flush().is_err() {
@@ -349,9 +380,13 @@ impl<T: Transport> Connection<T> {
 
     /// Answers what cannot be served.
     pub(crate) fn reject(&self, reject: &Reject) {
-        let date = date(Instant::now());
-        let response = self.refusal(reject, &date);
-        self.io.queue(|out| out.extend_from_slice(&response));
+        if let Some(framed) = self.io.stream.framed() {
+            let _seen_by_nobody_else = self.refuse_framed(framed, reject);
+        } else {
+            let date = date(Instant::now());
+            let response = self.refusal(reject, &date);
+            self.io.queue(|out| out.extend_from_slice(&response));
+        }
         self.io.exchange(|exchange| exchange.close());
         self.io.service.access_bad(&self.info, reject.status);
     }
@@ -370,6 +405,12 @@ impl<T: Transport> Connection<T> {
     /// Leaves a request that has come already for later.
     pub(crate) fn put_back(&self, request: RequestHead) {
         self.io.put_back(request);
+    }
+
+    /// Sends all that is to go.
+    #[cfg(feature = "http2")]
+    pub(crate) fn flush(&self) -> std::io::Result<()> {
+        self.io.flush()
     }
 
     /// Sends what the kernel takes at once of what is to go. Whether that was all.

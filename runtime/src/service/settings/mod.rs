@@ -8,6 +8,7 @@
 //! give text, which is read here.
 
 mod clocks;
+mod http2;
 mod limits;
 mod logs;
 mod proxies;
@@ -17,6 +18,7 @@ mod stacks;
 mod value;
 
 use self::clocks::CLOCKS;
+use self::http2::HTTP2;
 use self::limits::LIMITS;
 use self::logs::LOGS;
 use self::proxies::PROXIES;
@@ -26,7 +28,7 @@ use self::stacks::STACKS;
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [SERVING, CLOCKS, LIMITS, STACKS, LOGS, PROXIES]
+    [SERVING, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES]
         .into_iter()
         .flatten()
 }

@@ -1,7 +1,7 @@
 //! What a setting's value may be: how it is read from text, and shown.
 
 use crate::service::access_log::Format;
-use crate::service::config::{Engine, FOR_EVER, HalfClose};
+use crate::service::config::{Engine, FOR_EVER, HalfClose, Protocols};
 use crate::service::trust::Trust;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
@@ -164,6 +164,16 @@ impl Value for Engine {
 
     fn show(&self) -> String {
         self.name().to_owned()
+    }
+}
+
+impl Value for Protocols {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
