@@ -27,6 +27,7 @@ use crate::{Request, Version};
 /// | `SERVER_SOFTWARE` | [`ConnectionInfo::server`](crate::ConnectionInfo::server) |
 /// | `REMOTE_ADDR`, `REMOTE_PORT` | the peer; absent on a unix socket |
 /// | `HTTP_*` | the other headers; several of a name joined by `,` (`Cookie`: by `; `) |
+/// | `HTTPS`, `SSL_*` | those of Apache's mod_ssl, where this server speaks TLS: see [`TlsInfo`](crate::TlsInfo) |
 /// | `wsgi.version`, `wsgi.url_scheme` | `1.0`, `http` or `https` |
 /// | `wsgi.multithread`, `wsgi.multiprocess`, `wsgi.run_once`, `wsgi.input_terminated` | `true` or `false` |
 ///
@@ -88,6 +89,11 @@ impl Environ {
         if let Some(peer) = connection.peer {
             map.insert(Cow::Borrowed("REMOTE_ADDR"), peer.ip().to_string());
             map.insert(Cow::Borrowed("REMOTE_PORT"), peer.port().to_string());
+        }
+        if let Some(tls) = &connection.tls {
+            tls.variables(|name, value| {
+                map.insert(Cow::Owned(name.to_owned()), value);
+            });
         }
         for (name, value) in request.head().fields() {
             if let Some(key) = variable(name) {

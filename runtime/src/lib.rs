@@ -54,6 +54,7 @@
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
+//! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
 //!
 //! # Implementation
 //!
@@ -90,6 +91,8 @@ mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod websocket;
 
 pub use blocking::{Blocking, blocking};
@@ -98,7 +101,7 @@ pub use cli::serve;
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
-pub use service::config::{Engine, HalfClose};
+pub use service::config::{CertReqs, Engine, HalfClose, TlsVersion};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -215,7 +215,7 @@ impl<T: Transport> Peer for ClientHandle<T> {
     }
 
     fn upgrade(self: Rc<Self>) -> Option<Rc<dyn Any>> {
-        self.0.upgrade()?.stream.handle()?;
+        self.0.upgrade()?.stream.shared()?;
         Some(Rc::new(Upgradable(self)))
     }
 }

@@ -130,7 +130,7 @@ impl<T: Transport> Connection<T> {
         if plan.send_body {
             self.io.send(&[&body])?;
         }
-        framed.finish()
+        framed.end_message()
     }
 
     /// The present request without its body, read anew from its head, as the application has the

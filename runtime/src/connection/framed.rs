@@ -30,7 +30,7 @@ pub(crate) trait Framed {
     /// Gives the stream to another protocol, whose bytes may go both ways from here on.
     fn send_switch(&self, headers: &HeaderMap) -> io::Result<()>;
     /// Ends the response, unless what was sent has ended it.
-    fn finish(&self) -> io::Result<()>;
+    fn end_message(&self) -> io::Result<()>;
     /// Whether the client has left. If not, the calling thread is woken when it does.
     fn has_left(&self) -> bool;
 }

@@ -19,7 +19,6 @@ use greenway_proto::http1::{BodyLength, CONTINUE, Decoder, HeadReader, Reject, R
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -500,7 +499,7 @@ impl<T: Transport> BufferedIo<T> {
             self.context.set(ConnState::Busy);
         }
         if self.upgraded.get().is_some() {
-            self.stream.shutdown(Shutdown::Both); // somebody may have leaked what holds the socket
+            self.stream.shutdown(); // somebody may have leaked what holds the socket
         }
     }
 }

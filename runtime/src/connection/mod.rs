@@ -32,6 +32,8 @@ mod pace;
 pub(crate) mod protocol;
 mod request_body;
 mod response;
+pub(crate) mod shared_socket;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -45,6 +47,7 @@ pub(crate) use framed::{Framed, FramedHead};
 pub(crate) use io::{Incoming, IoParts};
 pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
+pub(crate) use socket::Socket;
 pub(crate) use transport::Transport;
 
 use crate::green::embed::{BeforeBlock, Thread, deadline_in};
@@ -54,6 +57,7 @@ use departure::Client;
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::exchange::State;
 use greenway_proto::http1::{BodyLength, Reject, RequestHead};
+use http::StatusCode;
 use io::BufferedIo;
 use response::Progress;
 use std::cell::Cell;
@@ -114,6 +118,12 @@ enum Next {
     /// Nothing has come for so long that the thread is given up.
     Idle(Option<Instant>),
 }
+
+/// Said to who speaks HTTP/1 where that is switched off.
+const HTTP2_ONLY: Reject = Reject {
+    status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    reason: "this server speaks HTTP/2 only",
+};
 
 /// One connection, on the thread that serves it.
 pub(crate) struct Connection<T: Transport> {
@@ -274,6 +284,9 @@ impl<T: Transport> Connection<T> {
         let mut has_come = true;
         loop {
             match self.io.take_head() {
+                Ok(Some(_)) if !self.io.service.config.http_protocols.h1 => {
+                    return Next::Reject(HTTP2_ONLY);
+                }
                 Ok(Some(request)) => {
                     if !has_come {
                         self.since.set(Instant::now());

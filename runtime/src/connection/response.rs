@@ -291,7 +291,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             Framing::Chunked | Framing::Length(_) | Framing::Close | Framing::None => {}
         }
         if let Some(framed) = self.io().stream.framed() {
-            framed.finish()?;
+            framed.end_message()?;
         }
         self.progress.at = Instant::now();
         self.progress.complete = true;

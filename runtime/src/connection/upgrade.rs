@@ -19,8 +19,9 @@ use super::handler_end::HandlerEnd;
 use super::io::BufferedIo;
 use super::protocol::{End, Link, Protocol, Switch, Upgraded};
 use super::response::ResponseWriter;
+use super::shared_socket::SharedSocket;
 use super::transport::Transport;
-use crate::green::embed::{Handle, LimitGuard, current, with_current};
+use crate::green::embed::{LimitGuard, current, with_current};
 use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, Response};
@@ -39,8 +40,8 @@ impl<T: Transport> Switch for ClientHandle<T> {
         Some(self.0.upgrade()?.service.clone())
     }
 
-    fn handle(&self) -> Option<Arc<Handle>> {
-        self.0.upgrade()?.stream.handle()
+    fn shared(&self) -> Option<Arc<dyn SharedSocket>> {
+        self.0.upgrade()?.stream.shared()
     }
 
     fn switch(

@@ -5,9 +5,10 @@
 //! another green thread on the same worker.
 
 use super::accept::lost;
+use super::secure::Accepted;
 use super::{HandlerThreads, Returns};
 use crate::connection::{
-    Connection, Detached, Handlers, Incoming, IoParts, Served, WritePace, linger,
+    Connection, Detached, Handlers, Incoming, IoParts, Served, Socket, Transport, WritePace, linger,
 };
 use crate::green::embed::{
     IdlePoller, Stream, Worker, current_worker, deadline_in, least_loaded, spawn_on, workers,
@@ -35,7 +36,7 @@ pub(super) struct Host<H: HandlerThreads> {
 
 /// A connection without a green thread.
 struct Parked {
-    connection: Box<Detached<Stream>>,
+    connection: Box<Detached<Socket>>,
     admission: Admission,
 }
 
@@ -90,7 +91,7 @@ impl<H: HandlerThreads> Host<H> {
     }
 
     // The parameters in this order, so that the socket is closed before the admission ends.
-    fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Stream>) {
+    fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Socket>) {
         match connection.serve(&self.handlers, PATIENCE) {
             Served::Closed => {}
             Served::Idle(connection, until) => self.wait_idle(admission, connection, until),
@@ -105,12 +106,12 @@ impl<H: HandlerThreads> Host<H> {
     fn wait_queued(
         self: &Arc<Self>,
         mut admission: Admission,
-        queued: <H as Handlers<Stream>>::Queued,
+        queued: <H as Handlers<Socket>>::Queued,
     ) {
         admission.detach();
         let host = self.clone();
         let worker = current_worker().unwrap_or_else(least_loaded);
-        let go_on = move |connection: Option<Box<Detached<Stream>>>| {
+        let go_on = move |connection: Option<Box<Detached<Socket>>>| {
             let Some(connection) = connection else {
                 return;
             };
@@ -121,14 +122,14 @@ impl<H: HandlerThreads> Host<H> {
             let queued = Queued { parked, host };
             spawn_on(worker, move || queued.go_on());
         };
-        Returns::<Stream>::when_back(&self.handlers, queued, Box::new(go_on));
+        Returns::<Socket>::when_back(&self.handlers, queued, Box::new(go_on));
     }
 
     #[inline(never)]
     fn wait_idle(
         self: &Arc<Self>,
         mut admission: Admission,
-        connection: Connection<Stream>,
+        connection: Connection<Socket>,
         until: Option<Instant>,
     ) {
         let Some(connection) = connection.detach() else {
@@ -160,7 +161,7 @@ impl<H: HandlerThreads> Host<H> {
 
 impl Parked {
     /// Gives it to the green thread that calls.
-    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Socket>) {
         let Self {
             connection,
             mut admission,
@@ -181,7 +182,7 @@ impl<H: HandlerThreads> Idle<H> {
     }
 
     #[inline(never)]
-    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Socket>) {
         let Self { parked, counted } = self;
         let host = counted.0.clone();
         let (admission, connection) = parked.attach(&host.service);
@@ -199,7 +200,7 @@ impl<H: HandlerThreads> Queued<H> {
     }
 
     #[inline(never)]
-    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Socket>) {
         let Self { parked, host } = self;
         let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
@@ -208,7 +209,7 @@ impl<H: HandlerThreads> Queued<H> {
 
 impl<H: HandlerThreads> AsFd for Idle<H> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.parked.connection.io.stream.std().as_fd()
+        self.parked.connection.io.stream.stream().std().as_fd()
     }
 }
 
@@ -242,10 +243,25 @@ fn open(
         .ok()?;
     let mut incoming = Incoming::default();
     if service.expects_proxy(&info) {
-        info = read_proxy_header(service, &context, &info, &stream, &mut incoming)?;
+        match read_proxy_header(service, &context, &info, &stream, &mut incoming) {
+            Ok(found) => info = found,
+            Err(Ended::Gone) => return None,
+            Err(Ended::Malformed) => {
+                context.set(ConnState::Closing);
+                let pace = WritePace::new(service.config.clocks.write);
+                linger(&Socket::from(stream), service, pace);
+                return None;
+            }
+        }
     }
+    let accepted = Accepted {
+        service,
+        context: &context,
+        info,
+    };
+    let (socket, info) = accepted.secure(stream, &mut incoming)?;
     Some(Opened {
-        connection: Detached::new(IoParts::new(stream, incoming), info),
+        connection: Detached::new(IoParts::new(socket, incoming), info),
         admission,
         context,
     })
@@ -254,14 +270,14 @@ fn open(
 /// A connection that was accepted, and the green thread that will serve it. Attached by a function of
 /// its own: it and [`open`] together would take more than a page of stack.
 struct Opened {
-    connection: Box<Detached<Stream>>,
+    connection: Box<Detached<Socket>>,
     admission: Admission,
     context: Arc<ConnContext>,
 }
 
 impl Opened {
     #[inline(never)]
-    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Socket>) {
         let Self {
             connection,
             admission,
@@ -272,14 +288,22 @@ impl Opened {
     }
 }
 
-/// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
+/// Why a connection has no PROXY header.
+enum Ended {
+    /// It has ended, or nothing has come in time.
+    Gone,
+    /// Its client is to see the end in good order.
+    Malformed,
+}
+
+/// Reads the PROXY header, under the clock for heads.
 fn read_proxy_header(
     service: &Service,
     context: &ConnContext,
     info: &ConnectionInfo,
     stream: &Stream,
     incoming: &mut Incoming,
-) -> Option<Arc<ConnectionInfo>> {
+) -> Result<Arc<ConnectionInfo>, Ended> {
     let deadline = deadline_in(service.config.clocks.head);
     let info = loop {
         match proxy_protocol::take(&mut incoming.buf, info, &service.config.forwarded_allow) {
@@ -287,9 +311,7 @@ fn read_proxy_header(
             Ok(None) => {}
             Err(why) => {
                 proxy_protocol::report(service, info, why);
-                context.set(ConnState::Closing);
-                linger(stream, service, WritePace::new(service.config.clocks.write));
-                return None;
+                return Err(Ended::Malformed);
             }
         }
         // Who has sent nothing need not be waited for when the server stops. The state is set
@@ -300,18 +322,18 @@ fn read_proxy_header(
         } else {
             ConnState::Reading
         });
-        let take = |bytes: &[u8]| incoming.buf.extend_from_slice(bytes);
+        let take = |bytes: &mut [u8]| incoming.buf.extend_from_slice(bytes);
         let read = if idle {
             stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
         } else {
             stream.read(deadline, take)
         };
         if !matches!(read, Ok(1..)) {
-            return None;
+            return Err(Ended::Gone);
         }
     };
     context.set(ConnState::Busy);
-    Some(info)
+    Ok(info)
 }
 
 fn choose_worker(fd: i32) -> &'static Worker {

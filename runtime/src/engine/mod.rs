@@ -9,13 +9,13 @@ mod accept;
 mod host;
 #[cfg(feature = "minihttp")]
 mod minihttp;
+mod secure;
 #[cfg(feature = "http2")]
 mod streams;
 mod threads;
 mod workers;
 
-use crate::connection::{Detached, Handlers, Here, Transport};
-use crate::green::embed::Stream;
+use crate::connection::{Detached, Handlers, Here, Socket, Transport};
 #[cfg(feature = "http2")]
 use crate::http2::RequestStream;
 use crate::service::{Service, config};
@@ -38,7 +38,7 @@ pub(crate) trait Engine: Send {
 
 /// Where the handlers of connections on the workers run.
 pub(crate) trait HandlerThreads:
-    Returns<Stream> + ReturnsStreams + Send + Sync + 'static
+    Returns<Socket> + ReturnsStreams + Send + Sync + 'static
 {
     /// Waits for those of its threads that have nothing more to do. No connection is left.
     fn stop(&self);

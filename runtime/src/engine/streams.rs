@@ -6,8 +6,8 @@
 
 use super::host::Host;
 use super::{HandlerThreads, Returns};
-use crate::connection::{Connection, Detached, Exchanged, Handlers};
-use crate::green::embed::{Stream, current_worker, least_loaded, spawn_on};
+use crate::connection::{Connection, Detached, Exchanged, Handlers, Socket};
+use crate::green::embed::{current_worker, least_loaded, spawn_on};
 use crate::http2::{self, RequestStream};
 use crate::service::{Admission, ConnContext, ConnState, Service};
 use greenway_proto::http1::{Reject, RequestHead};
@@ -19,7 +19,7 @@ impl<H: HandlerThreads> Host<H> {
     pub(super) fn serve_http2(
         self: &Arc<Self>,
         admission: Admission,
-        connection: Connection<Stream>,
+        connection: Connection<Socket>,
     ) {
         let context = connection.context().clone();
         let Some(detached) = connection.detach() else {

@@ -294,7 +294,8 @@ fn builder(service: &Service) -> Builder {
         .initial_connection_window_size(limits.connection_window())
         .max_frame_size(limits.frame)
         .max_header_list_size(limits.header_list)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 

@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use greenway_proto::http2::{FrameWatch, Misuse};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -22,7 +21,7 @@ const READ_AT_ONCE: usize = 256 * 1024;
 /// What the state machine reads and writes, and who drives it looks at.
 pub(super) struct Shared<T> {
     pub(super) stream: T,
-    /// What came before HTTP/2 was recognised.
+    /// What has come, and was not read: it came before HTTP/2 was recognised, or there was no room.
     first: RefCell<BytesMut>,
     watch: RefCell<FrameWatch>,
     /// Bytes that may still be read in this turn.
@@ -117,7 +116,9 @@ impl<T: Transport> AsyncRead for PolledIo<T> {
         }
         let mut first = all.first.borrow_mut();
         let n = if first.is_empty() {
-            match all.stream.receive_now(buf.initialize_unfilled()) {
+            let into = buf.initialize_unfilled();
+            let mut rest = |more: &[u8]| first.extend_from_slice(more);
+            match all.stream.receive_now(into, &mut rest) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 result => result?,
             }
@@ -172,7 +173,8 @@ impl<T: Transport> AsyncWrite for PolledIo<T> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.stream.shutdown(Shutdown::Write);
+        // Where there is no room for TLS's last word, whoever lingers says it.
+        let _said_or_not = self.0.stream.finish();
         Poll::Ready(Ok(()))
     }
 }

@@ -7,6 +7,7 @@
 
 use super::running::Running;
 use super::waiters::Waiters;
+use crate::connection::shared_socket::{SharedSocket, Writer};
 use crate::connection::{Framed, FramedHead, Transport};
 use crate::green;
 use crate::green::embed::{Awaited, Io, Thread, TimedOut, current, lock, wait_for};
@@ -16,12 +17,12 @@ use greenway_proto::http2::{interim_fields, response_fields};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Response, StatusCode};
+use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 /// So much is given to the state machine at once.
@@ -71,6 +72,15 @@ impl Half {
         match self {
             Self::Head(response) => response.poll_reset(context),
             Self::Body(stream) => stream.poll_reset(context),
+        }
+    }
+}
+
+impl Half {
+    fn send_reset(&mut self, reason: Reason) {
+        match self {
+            Self::Head(response) => response.send_reset(reason),
+            Self::Body(stream) => stream.send_reset(reason),
         }
     }
 }
@@ -163,6 +173,11 @@ impl Shared {
     /// there, of which `me` is told.
     fn read(&self, me: &Arc<Thread>, take: &mut dyn FnMut(&[u8])) -> Option<io::Result<usize>> {
         self.waiters.add(me);
+        self.read_some(take)
+    }
+
+    /// As [`read`](Self::read), for one who does not wait.
+    fn read_some(&self, take: &mut dyn FnMut(&[u8])) -> Option<io::Result<usize>> {
         let mut context = Context::from_waker(&self.waker);
         let mut receiving = lock(&self.receiving);
         loop {
@@ -187,6 +202,38 @@ impl Shared {
         lock(&self.sending).write(bufs, &mut context)
     }
 
+    fn write_until(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
+        let result = wait_for(Awaited::Writable, deadline, Io::None, |me, _| {
+            self.waiters.add(me);
+            match self.write(bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                done => Some(done),
+            }
+        });
+        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Ends the response, unless it has ended.
+    fn end_message(&self) -> io::Result<()> {
+        let mut sending = lock(&self.sending);
+        match sending.half {
+            Half::Body(_) if !sending.ended => sending.send(Bytes::new(), Some(0)),
+            Half::Body(_) | Half::Head(_) => Ok(()),
+        }
+    }
+
+    /// The same, for one who does not care whether the client is there.
+    fn end(&self) {
+        if let Err(error) = self.end_message() {
+            log::debug!("a stream has ended before its end: {error}");
+        }
+    }
+
+    fn reset(&self, reason: Reason) {
+        lock(&self.sending).half.send_reset(reason);
+        self.waiters.wake_by_ref(); // whoever reads
+    }
+
     /// Whether the client has reset the stream, or left. If not, `me` is woken when it does.
     fn has_left(&self, me: &Arc<Thread>) -> bool {
         self.waiters.add(me);
@@ -195,12 +242,54 @@ impl Shared {
     }
 }
 
-impl Transport for RequestStream {
-    fn read(&self, deadline: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        static NEVER: AtomicBool = AtomicBool::new(false);
-        self.read_unless(&NEVER, deadline, take)
+/// For a WebSocket, whose senders may be anywhere.
+impl SharedSocket for Shared {
+    fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(bufs)
     }
 
+    fn read_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let nothing = || Err(io::ErrorKind::WouldBlock.into());
+        self.read_some(take).unwrap_or_else(nothing)
+    }
+
+    fn unsent(&self) -> u64 {
+        0 // as in `Transport::unsent`
+    }
+
+    fn finish(&self) {
+        self.end();
+    }
+
+    fn shutdown(&self) {
+        self.end();
+        self.reset(Reason::CANCEL);
+    }
+
+    fn reset(&self) {
+        self.reset(Reason::CANCEL);
+    }
+
+    fn writer(self: Arc<Self>) -> io::Result<Box<dyn Writer>> {
+        Ok(Box::new(StreamWriter(self)))
+    }
+}
+
+struct StreamWriter(Arc<Shared>);
+
+impl Writer for StreamWriter {
+    fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
+        self.0.write_until(bufs, deadline)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestStream")
+    }
+}
+
+impl Transport for RequestStream {
     fn read_unless(
         &self,
         stop: &AtomicBool,
@@ -215,14 +304,7 @@ impl Transport for RequestStream {
     }
 
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
-        let result = wait_for(Awaited::Writable, deadline, Io::None, |me, _| {
-            self.shared.waiters.add(me);
-            match self.shared.write(bufs) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                done => Some(done),
-            }
-        });
-        result.unwrap_or_else(|TimedOut| Err(io::ErrorKind::TimedOut.into()))
+        self.shared.write_until(bufs, deadline)
     }
 
     fn write_now(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -234,18 +316,18 @@ impl Transport for RequestStream {
         None
     }
 
-    fn shutdown(&self, how: Shutdown) {
-        if how != Shutdown::Read {
-            let _ended_or_lost = self.finish();
-        }
+    fn finish(&self) -> bool {
+        self.shared.end();
+        true
+    }
+
+    fn shutdown(&self) {
+        self.shared.end();
+        self.shared.reset(Reason::CANCEL);
     }
 
     fn reset(&self) {
-        let mut sending = lock(&self.shared.sending);
-        match &mut sending.half {
-            Half::Head(response) => response.send_reset(Reason::INTERNAL_ERROR),
-            Half::Body(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
-        }
+        self.shared.reset(Reason::INTERNAL_ERROR);
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
@@ -258,6 +340,10 @@ impl Transport for RequestStream {
 
     fn framed(&self) -> Option<&dyn Framed> {
         Some(self)
+    }
+
+    fn shared(&self) -> Option<Arc<dyn SharedSocket>> {
+        Some(self.shared.clone())
     }
 }
 
@@ -291,12 +377,8 @@ impl Framed for RequestStream {
         lock(&self.shared.sending).begin(response, None)
     }
 
-    fn finish(&self) -> io::Result<()> {
-        let mut sending = lock(&self.shared.sending);
-        match sending.half {
-            Half::Body(_) if !sending.ended => sending.send(Bytes::new(), Some(0)),
-            Half::Body(_) | Half::Head(_) => Ok(()),
-        }
+    fn end_message(&self) -> io::Result<()> {
+        self.shared.end_message()
     }
 
     fn has_left(&self) -> bool {
@@ -308,8 +390,14 @@ impl Drop for RequestStream {
     fn drop(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
         let mut sending = lock(&self.shared.sending);
-        if !sending.ended && sending.half.poll_reset(&mut context).is_ready() {
+        if sending.ended {
+            return;
+        }
+        if sending.half.poll_reset(&mut context).is_ready() {
             self.running.given_up();
+        } else if Arc::strong_count(&self.shared) > 1 {
+            // Somebody has kept a sender of the WebSocket that it was.
+            sending.half.send_reset(Reason::CANCEL);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod budget;
 mod builder;
+#[cfg(feature = "tls")]
+mod certificates;
 mod inherited;
 mod listen;
 mod metrics;

@@ -76,6 +76,14 @@ impl Running {
         self.service.reopen_logs();
     }
 
+    /// Reads the files of certificates and keys anew (HUP, for a program that handles signals
+    /// itself). If one cannot be used, that is logged, and all stay as they were. Without TLS
+    /// nothing happens.
+    pub fn reload_certificates(&self) {
+        #[cfg(feature = "tls")]
+        super::certificates::reload(&self.service, true);
+    }
+
     /// Connections that are open at the moment.
     pub fn connections(&self) -> usize {
         self.service.lifecycle.connections()

@@ -98,6 +98,95 @@ impl FromStr for HalfClose {
     }
 }
 
+/// Whether clients have to show certificates (`--cert-reqs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CertReqs {
+    /// They are not asked for one.
+    #[default]
+    None,
+    /// They are asked. Who shows one has to show one that is signed by somebody of `--ca-certs`.
+    Optional,
+    /// Nobody is served without one.
+    Required,
+}
+
+impl CertReqs {
+    /// The name, as the flag `--cert-reqs` knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
+/// By gunicorn's numbers too, which are those of Python's `ssl`.
+impl FromStr for CertReqs {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "none" | "0" => Ok(Self::None),
+            "optional" | "1" => Ok(Self::Optional),
+            "required" | "2" => Ok(Self::Required),
+            _ => Err("none, optional or required (or 0, 1 or 2)".to_owned()),
+        }
+    }
+}
+
+/// The oldest version of TLS that is spoken (`--tls-min-version`). Older ones than 1.2 are broken
+/// (RFC 8996).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246), which clients of before 2018 need.
+    #[default]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    Tls13,
+}
+
+impl TlsVersion {
+    /// The name, as the flag `--tls-min-version` knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
+impl FromStr for TlsVersion {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.trim_start_matches("TLSv") {
+            "1.2" | "1_2" => Ok(Self::Tls12),
+            "1.3" | "1_3" => Ok(Self::Tls13),
+            _ => Err("1.2 or 1.3".to_owned()),
+        }
+    }
+}
+
+/// What a server's TLS is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsConfig {
+    /// Certificates with their chains. Without any, the server speaks no TLS.
+    pub(crate) certificates: Vec<String>,
+    /// Their keys, in the same order; without any, each certificate's file has its key.
+    pub(crate) keys: Vec<String>,
+    /// Who may sign the certificates of clients.
+    pub(crate) ca_certs: Option<String>,
+    pub(crate) cert_reqs: CertReqs,
+    pub(crate) min_version: TlsVersion,
+    /// Handshakes that may be under way at once.
+    pub(crate) handshakes: usize,
+    /// How often to look whether the files have changed; zero for never.
+    pub(crate) reload: Duration,
+    /// Where plain HTTP is answered with the way to https.
+    pub(crate) redirect_bind: Option<String>,
+}
+
 /// Everything that governs a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -118,6 +207,7 @@ pub(crate) struct Config {
     pub(crate) http_protocols: Protocols,
     #[cfg(feature = "http2")]
     pub(crate) http2: Http2,
+    pub(crate) tls: TlsConfig,
     pub(crate) half_close: HalfClose,
     pub(crate) graceful_timeout: Duration,
     pub(crate) access_log: Option<String>,
@@ -148,6 +238,16 @@ impl Default for Protocols {
             h1: true,
             h2: cfg!(feature = "http2"),
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Protocols {
+    /// By their names in ALPN, the best first.
+    pub(crate) fn alpn(self) -> Vec<Vec<u8>> {
+        let h2 = self.h2.then(|| b"h2".to_vec());
+        let h1 = self.h1.then(|| b"http/1.1".to_vec());
+        h2.into_iter().chain(h1).collect()
     }
 }
 
@@ -229,6 +329,8 @@ pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 
 /// How long may each part of an exchange take?
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clocks {
+    /// From the beginning of a connection to the end of its TLS handshake.
+    pub(crate) handshake: Duration,
     /// From the first byte of a request to the end of its head.
     pub(crate) head: Duration,
     /// Between two requests of a connection; zero for one request each.
@@ -255,6 +357,7 @@ impl Default for Config {
             head_limits: HeadLimits::default(),
             body_limit: 16 * 1024 * 1024,
             clocks: Clocks {
+                handshake: Duration::from_secs(10),
                 head: Duration::from_secs(10),
                 keep_alive: Duration::from_secs(2),
                 body: Duration::from_secs(30),
@@ -264,6 +367,16 @@ impl Default for Config {
             http_protocols: Protocols::default(),
             #[cfg(feature = "http2")]
             http2: Http2::default(),
+            tls: TlsConfig {
+                certificates: Vec::new(),
+                keys: Vec::new(),
+                ca_certs: None,
+                cert_reqs: CertReqs::None,
+                min_version: TlsVersion::Tls12,
+                handshakes: 1024,
+                reload: Duration::from_secs(10),
+                redirect_bind: None,
+            },
             half_close: HalfClose::Auto,
             graceful_timeout: Duration::from_secs(30),
             access_log: None,

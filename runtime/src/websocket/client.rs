@@ -4,6 +4,7 @@ use super::core::SocketCore;
 use super::options::Options;
 use super::{CloseCode, CloseFrame, WebSocket};
 use crate::connection::protocol::Link;
+use crate::connection::{Socket, Transport};
 use crate::green::embed::deadline_in;
 use crate::green::net::{Stream, TcpStream};
 use bytes::BytesMut;
@@ -70,7 +71,7 @@ impl Options {
         socket.set_nodelay(true)?;
         let socket = std::net::TcpStream::from(socket);
         socket.set_nonblocking(true)?; // std's are blocking
-        let stream = Stream::new(socket)?;
+        let stream = Socket::from(Stream::new(socket)?);
         let handshake = self.handshake();
         let request = handshake.request(&target.authority, &target.path, self.headers());
         write_all(&stream, &request, deadline)?;
@@ -87,7 +88,7 @@ impl Options {
                 }
                 Err(Refused::Faulty(why)) => return Err(ConnectError::Handshake(why)),
             }
-            let read = stream.read(deadline, |bytes| buf.extend_from_slice(bytes));
+            let read = stream.read(deadline, &mut |bytes| buf.extend_from_slice(bytes));
             if read? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -98,12 +99,13 @@ impl Options {
     /// The WebSocket on a connection whose handshake is over, and `first` has come behind it.
     pub(crate) fn over(
         &self,
-        stream: Stream,
+        stream: Socket,
         established: Established,
         first: BytesMut,
     ) -> WebSocket {
+        let shared_socket = stream.shared().expect("a socket can be shared");
         let shared = SocketCore::new(
-            stream.handle(),
+            shared_socket,
             Role::Client,
             self,
             WRITE_TIMEOUT,
@@ -119,9 +121,9 @@ impl Options {
     }
 }
 
-fn write_all(stream: &Stream, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
+fn write_all(stream: &Socket, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
     while !bytes.is_empty() {
-        let n = stream.write_vectored(&[IoSlice::new(bytes)], deadline)?;
+        let n = stream.write(&[IoSlice::new(bytes)], deadline)?;
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -185,7 +187,7 @@ impl Target {
 /// A client's connection.
 struct Client {
     shared: Arc<SocketCore>,
-    stream: Stream,
+    stream: Socket,
 }
 
 impl Link for Client {

@@ -214,11 +214,11 @@ impl Options {
         let sockets = service.websockets.clone();
         let permit = sockets.permit();
         let permit = permit.ok_or_else(|| unavailable("too many WebSockets at once"))?;
-        let handle = switch.handle().ok_or_else(gone)?;
+        let socket = switch.shared().ok_or_else(gone)?;
         let mut headers = accepted.headers();
         headers.extend(self.headers.clone());
         let shared = SocketCore::new(
-            handle,
+            socket,
             Role::Server,
             self,
             service.config.clocks.write,

@@ -15,6 +15,7 @@ mod proxies;
 mod serving;
 mod setting;
 mod stacks;
+mod tls;
 mod value;
 
 use self::clocks::CLOCKS;
@@ -25,10 +26,11 @@ use self::proxies::PROXIES;
 use self::serving::SERVING;
 pub(crate) use self::setting::{Setting, Settings, VARIABLES};
 use self::stacks::STACKS;
+use self::tls::TLS;
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [SERVING, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES]
+    [SERVING, TLS, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES]
         .into_iter()
         .flatten()
 }

@@ -1,7 +1,7 @@
 //! What a setting's value may be: how it is read from text, and shown.
 
 use crate::service::access_log::Format;
-use crate::service::config::{Engine, FOR_EVER, HalfClose, Protocols};
+use crate::service::config::{CertReqs, Engine, FOR_EVER, HalfClose, Protocols, TlsVersion};
 use crate::service::trust::Trust;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
@@ -178,6 +178,26 @@ impl Value for Protocols {
 }
 
 impl Value for HalfClose {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for CertReqs {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for TlsVersion {
     fn read(&mut self, text: &str) -> Result<(), String> {
         put(self, text.parse())
     }
