@@ -205,7 +205,6 @@ pub(crate) struct Config {
     pub(crate) body_limit: u64,
     pub(crate) clocks: Clocks,
     pub(crate) http_protocols: Protocols,
-    #[cfg(feature = "http2")]
     pub(crate) http2: Http2,
     pub(crate) tls: TlsConfig,
     pub(crate) half_close: HalfClose,
@@ -282,7 +281,6 @@ impl FromStr for Protocols {
 }
 
 /// How much a connection of HTTP/2 may hold.
-#[cfg(feature = "http2")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Http2 {
     /// Requests at once.
@@ -296,7 +294,6 @@ pub(crate) struct Http2 {
 }
 
 /// gunicorn's figures.
-#[cfg(feature = "http2")]
 impl Default for Http2 {
     fn default() -> Self {
         Self {
@@ -308,17 +305,25 @@ impl Default for Http2 {
     }
 }
 
+/// More requests of one connection at once than anybody sends.
+pub(crate) const MOST_STREAMS: u32 = 10_000;
+/// What the payload of a frame may be limited to (RFC 9113 section 6.5.2).
+pub(crate) const LEAST_FRAME: u32 = 1 << 14;
+pub(crate) const MOST_FRAME: u32 = (1 << 24) - 1;
+/// As much as a head may have in any case.
+pub(crate) const MOST_HEADER_LIST: u32 = 1 << 30;
+/// The most that a window may be (RFC 9113 section 6.9.1).
+pub(crate) const MOST_WINDOW: u32 = (1 << 31) - 1;
+
 #[cfg(feature = "http2")]
 impl Http2 {
-    /// The most that a window may be (RFC 9113 section 6.9.1).
-    pub(crate) const MOST_WINDOW: u32 = (1 << 31) - 1;
     /// So many bodies that nobody reads do not hold up the others of a connection.
     const UNREAD: u32 = 16;
 
     /// Bytes of all bodies that may come before they are read.
     pub(crate) fn connection_window(self) -> u32 {
         let several = self.window.saturating_mul(self.streams.min(Self::UNREAD));
-        several.clamp(65_535, Self::MOST_WINDOW)
+        several.clamp(65_535, MOST_WINDOW)
     }
 }
 
@@ -365,7 +370,6 @@ impl Default for Config {
                 handler: Duration::from_secs(30),
             },
             http_protocols: Protocols::default(),
-            #[cfg(feature = "http2")]
             http2: Http2::default(),
             tls: TlsConfig {
                 certificates: Vec::new(),

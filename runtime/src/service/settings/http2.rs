@@ -1,8 +1,9 @@
 //! Which versions of HTTP are spoken, and how much a connection of HTTP/2 may hold.
 
 use super::setting::Setting;
-#[cfg(feature = "http2")]
-use crate::service::config::Http2;
+use crate::service::config::{
+    LEAST_FRAME, MOST_FRAME, MOST_HEADER_LIST, MOST_STREAMS, MOST_WINDOW,
+};
 
 pub(super) static HTTP2: &[Setting] = &[
     Setting::new(
@@ -13,7 +14,6 @@ pub(super) static HTTP2: &[Setting] = &[
          greenway's feature http2).",
     )
     .default("all that the build has"),
-    #[cfg(feature = "http2")]
     Setting::new(
         "http2-max-concurrent-streams",
         "N",
@@ -21,8 +21,7 @@ pub(super) static HTTP2: &[Setting] = &[
         "Requests of a connection of HTTP/2 at once.",
     )
     .least(1)
-    .most(10_000),
-    #[cfg(feature = "http2")]
+    .most(MOST_STREAMS as usize),
     Setting::new(
         "http2-initial-window-size",
         "BYTES",
@@ -30,17 +29,15 @@ pub(super) static HTTP2: &[Setting] = &[
         "Bytes of a request's body over HTTP/2 that may come before they are read.",
     )
     .least(1)
-    .most(Http2::MOST_WINDOW as usize),
-    #[cfg(feature = "http2")]
+    .most(MOST_WINDOW as usize),
     Setting::new(
         "http2-max-frame-size",
         "BYTES",
         |all| &mut all.server.http2.frame,
         "Bytes that a frame of HTTP/2 may carry: 16384 to 16777215.",
     )
-    .least(16_384)
-    .most(16_777_215),
-    #[cfg(feature = "http2")]
+    .least(LEAST_FRAME as usize)
+    .most(MOST_FRAME as usize),
     Setting::new(
         "http2-max-header-list-size",
         "BYTES",
@@ -48,5 +45,5 @@ pub(super) static HTTP2: &[Setting] = &[
         "Bytes of a request's fields over HTTP/2, each counted with 32 more; beyond it 431.",
     )
     .least(1)
-    .most(1 << 30),
+    .most(MOST_HEADER_LIST as usize),
 ];

@@ -87,7 +87,6 @@ impl Setting {
         self
     }
 
-    #[cfg(feature = "http2")]
     pub(super) const fn least(mut self, number: usize) -> Self {
         self.least = number;
         self
