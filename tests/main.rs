@@ -65,6 +65,10 @@ mod scale;
 mod stop;
 #[path = "suite/stop_signals.rs"]
 mod stop_signals;
+#[path = "suite/tls.rs"]
+mod tls;
+#[path = "suite/tls_streams.rs"]
+mod tls_streams;
 // What is sent to many, and for long.
 #[path = "suite/broadcast.rs"]
 mod broadcast;

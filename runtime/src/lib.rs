@@ -33,7 +33,7 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, and pages: `templates`, with the features of those names;
+//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it, with a socket or without: [`testing`], [`validate`].
 //!
@@ -92,7 +92,7 @@ mod service;
 pub mod sse;
 pub mod testing;
 #[cfg(feature = "tls")]
-mod tls;
+pub mod tls;
 pub mod websocket;
 
 pub use blocking::{Blocking, blocking};

@@ -69,10 +69,8 @@ impl Http2 {
         let stream = TcpStream::connect(addr).expect("the server listens");
         stream.set_nonblocking(true).expect("a mode of sockets");
         let mut handshake = Box::pin(builder.handshake(Polled(stream)));
-        let (send, connection) = wait("the handshake", |context| {
-            handshake.as_mut().poll(context)
-        })
-        .expect("the server speaks HTTP/2");
+        let (send, connection) = wait("the handshake", |context| handshake.as_mut().poll(context))
+            .expect("the server speaks HTTP/2");
         Self {
             send,
             connection,
@@ -116,8 +114,10 @@ impl Http2 {
     /// When the connection takes no request.
     #[track_caller]
     pub fn send(&mut self, request: Request<()>, end: bool) -> Sent {
-        self.wait("room for a request", |send, context| send.poll_ready(context))
-            .expect("the connection takes requests");
+        self.wait("room for a request", |send, context| {
+            send.poll_ready(context)
+        })
+        .expect("the connection takes requests");
         let (response, body) = self.send.send_request(request, end).expect("a request");
         self.turn();
         Sent { response, body }

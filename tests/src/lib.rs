@@ -23,6 +23,7 @@ pub mod request;
 mod server;
 pub mod services;
 mod sync;
+pub mod tls;
 pub mod webdriver;
 pub mod websocket;
 mod witness;

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use greenway::green::sleep;
 use greenway::websocket::Upgrade;
 use greenway::{
-    App, Body, BodyError, Engine, HeaderMap, HeaderValue, HttpError, Out, Request, Response, Server,
-    green,
+    App, Body, BodyError, Engine, HeaderMap, HeaderValue, HttpError, Out, Request, Response,
+    Server, green,
 };
 use greenway_tests::http2::{Http2, Sent, request};
 use greenway_tests::request::get;
@@ -113,7 +113,11 @@ fn a_response_has_what_http_1_gives_it(engine: Engine) {
     });
     let reply = Http2::connect(server.addr()).get("/");
     assert_eq!((reply.status, reply.text()), (200, "Hello".to_owned()));
-    for (name, value) in [("server", "greenway"), ("content-length", "5"), ("x-mine", "1")] {
+    for (name, value) in [
+        ("server", "greenway"),
+        ("content-length", "5"),
+        ("x-mine", "1"),
+    ] {
         assert_eq!(reply.headers[name], value);
     }
     assert!(reply.headers.contains_key("date"));
@@ -147,16 +151,22 @@ fn many_handlers_wait_at_once_on_one_connection(engine: Engine) {
 
 fn bodies_go_both_ways_as_they_come(engine: Engine) {
     let server = start(engine, |app| {
-        app.post("/echo", |mut request: Request| as_it_comes(request.take_input()));
+        app.post("/echo", |mut request: Request| {
+            as_it_comes(request.take_input())
+        });
     });
     let mut client = Http2::connect(server.addr());
     let mut sent = client.send(request("POST", "/echo"), false);
-    client.upload_some(&mut sent, &Bytes::from_static(b"ping")).unwrap();
+    client
+        .upload_some(&mut sent, &Bytes::from_static(b"ping"))
+        .unwrap();
     let (head, mut body) = client.head(&mut sent).unwrap().into_parts();
     assert_eq!(head.status, 200);
     // Only now can there be more of the request.
     assert_eq!(client.data(&mut body).unwrap().unwrap(), "ping");
-    client.upload_some(&mut sent, &Bytes::from_static(b"pong")).unwrap();
+    client
+        .upload_some(&mut sent, &Bytes::from_static(b"pong"))
+        .unwrap();
     assert_eq!(client.data(&mut body).unwrap().unwrap(), "pong");
     client.upload(&mut sent, Bytes::new()).unwrap();
     assert!(client.data(&mut body).is_none());
@@ -208,7 +218,9 @@ fn a_body_that_nobody_reads_stops_at_its_window(engine: Engine) {
 
 fn a_body_that_is_too_large_is_413(engine: Engine) {
     let mut app = App::new();
-    app.post("/echo", |mut request: Request| as_it_comes(request.take_input()));
+    app.post("/echo", |mut request: Request| {
+        as_it_comes(request.take_input())
+    });
     app.get("/", |_: Request| "Hello");
     let server = TestServer::start(patient(engine, app).limit_request_body(1000));
     let mut client = Http2::connect(server.addr());
@@ -217,7 +229,9 @@ fn a_body_that_is_too_large_is_413(engine: Engine) {
     let sent = client.send(declared, false);
     assert_eq!(client.whole(sent).unwrap().status, 413);
     let mut sent = client.send(request("POST", "/echo"), false);
-    client.upload_some(&mut sent, &Bytes::from(vec![0; 1001])).unwrap();
+    client
+        .upload_some(&mut sent, &Bytes::from(vec![0; 1001]))
+        .unwrap();
     assert_eq!(client.whole(sent).unwrap().status, 413);
     assert_eq!(client.get("/").text(), "Hello");
 }
@@ -240,7 +254,9 @@ fn a_client_that_reads_late_gets_everything(engine: Engine) {
         });
     });
     let mut client = Http2::connect(server.addr());
-    let sent: Vec<_> = ["/whole", "/pieces", "/whole"].map(|path| client.send_get(path)).into();
+    let sent: Vec<_> = ["/whole", "/pieces", "/whole"]
+        .map(|path| client.send_get(path))
+        .into();
     entered.pass();
     for sent in sent {
         assert_eq!(client.whole(sent).unwrap().body.len(), 1 << 20);
@@ -305,20 +321,32 @@ fn early_hints_come_first(engine: Engine) {
     });
     let url = format!("http://{}/", server.addr());
     let seen = curl(&["--http2-prior-knowledge", "--include", &url]);
-    let heads: Vec<_> = seen.iter().filter(|line| line.starts_with("HTTP/2 ")).collect();
+    let heads: Vec<_> = seen
+        .iter()
+        .filter(|line| line.starts_with("HTTP/2 "))
+        .collect();
     assert_eq!(heads, ["HTTP/2 103 ", "HTTP/2 200 "], "{seen:?}");
-    assert!(seen.contains(&"link: </a.css>; rel=preload".to_owned()), "{seen:?}");
+    assert!(
+        seen.contains(&"link: </a.css>; rel=preload".to_owned()),
+        "{seen:?}"
+    );
 }
 
 fn a_client_waits_for_100_continue(engine: Engine) {
     let server = start(engine, |app| {
-        app.post("/echo", |mut request: Request| as_it_comes(request.take_input()));
+        app.post("/echo", |mut request: Request| {
+            as_it_comes(request.take_input())
+        });
     });
     let mut client = Http2::connect(server.addr());
     let mut asked = request("POST", "/echo");
-    asked.headers_mut().insert("expect", HeaderValue::from_static("100-continue"));
+    asked
+        .headers_mut()
+        .insert("expect", HeaderValue::from_static("100-continue"));
     let mut sent = client.send(asked, false);
-    client.upload(&mut sent, Bytes::from_static(b"body")).unwrap();
+    client
+        .upload(&mut sent, Bytes::from_static(b"body"))
+        .unwrap();
     assert_eq!(client.whole(sent).unwrap().text(), "body");
 }
 
@@ -403,7 +431,9 @@ fn a_lost_connection_ends_its_handlers(engine: Engine) {
     for _ in 0..10 {
         waiting.ended.wait();
     }
-    until("the connection is closed", || waiting.server.connections() == 0);
+    until("the connection is closed", || {
+        waiting.server.connections() == 0
+    });
 }
 
 fn a_handler_can_ask_for_its_client(engine: Engine) {
@@ -429,7 +459,9 @@ fn a_handler_can_ask_for_its_client(engine: Engine) {
 
 fn a_panic_is_500_or_a_reset(engine: Engine) {
     let server = start(engine, |app| {
-        app.get("/early", |_: Request| -> &'static str { panic!("as this test wants it") });
+        app.get("/early", |_: Request| -> &'static str {
+            panic!("as this test wants it")
+        });
         app.get("/late", |_: Request| {
             Body::stream(|out: &mut Out<'_>| -> Result<(), BodyError> {
                 out.send("begun")?;
@@ -459,7 +491,9 @@ fn an_upload_that_pauses_is_408(engine: Engine) {
     let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
     let mut client = Http2::connect(server.addr());
     let mut sent = client.send(request("POST", "/"), false);
-    client.upload_some(&mut sent, &Bytes::from_static(b"half")).unwrap();
+    client
+        .upload_some(&mut sent, &Bytes::from_static(b"half"))
+        .unwrap();
     assert_eq!(client.whole(sent).unwrap().status, 408);
 }
 
@@ -486,7 +520,8 @@ fn a_client_that_takes_nothing_is_cut(engine: Engine) {
         std::thread::yield_now();
     }
     let mut deaf = h2::client::Builder::new();
-    deaf.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+    deaf.initial_window_size(1 << 30)
+        .initial_connection_window_size(1 << 30);
     let mut client = Http2::with(server.addr(), &deaf);
     let _sent = client.send_get("/"); // and never reads again
     ended.wait();
@@ -587,12 +622,16 @@ fn a_refused_head_is_answered(engine: Engine) {
     let mut asked = request("GET", "/");
     for n in 0..101 {
         let name: http::HeaderName = format!("x-{n}").parse().unwrap();
-        asked.headers_mut().insert(name, HeaderValue::from_static("1"));
+        asked
+            .headers_mut()
+            .insert(name, HeaderValue::from_static("1"));
     }
     let sent = client.send(asked, true);
     assert_eq!(client.whole(sent).unwrap().status, 431);
     let mut asked = request("GET", "/");
-    asked.headers_mut().insert("host", HeaderValue::from_static("other"));
+    asked
+        .headers_mut()
+        .insert("host", HeaderValue::from_static("other"));
     let sent = client.send(asked, true);
     assert_eq!(client.whole(sent).unwrap().status, 400);
     let connect = http::Request::builder()
@@ -645,7 +684,9 @@ fn websockets_work_over_it(engine: Engine) {
     });
     let mut client = Http2::connect(server.addr());
     let mut asked = request("CONNECT", "/echo");
-    asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    asked
+        .extensions_mut()
+        .insert(h2::ext::Protocol::from_static("websocket"));
     let version = HeaderValue::from_static("13");
     asked.headers_mut().insert("sec-websocket-version", version);
     client.get("/nowhere"); // the server's settings have come
@@ -653,10 +694,20 @@ fn websockets_work_over_it(engine: Engine) {
     let (head, mut body) = client.head(&mut sent).unwrap().into_parts();
     assert_eq!(head.status, 200);
     assert!(!head.headers.contains_key("sec-websocket-accept"));
-    client.upload_some(&mut sent, &Bytes::from_static(b"\x81\x85\0\0\0\0Hello")).unwrap();
-    assert_eq!(client.data(&mut body).unwrap().unwrap(), &b"\x81\x05Hello"[..]);
-    client.upload_some(&mut sent, &Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe8")).unwrap();
-    assert_eq!(client.data(&mut body).unwrap().unwrap(), &b"\x88\x02\x03\xe8"[..]);
+    client
+        .upload_some(&mut sent, &Bytes::from_static(b"\x81\x85\0\0\0\0Hello"))
+        .unwrap();
+    assert_eq!(
+        client.data(&mut body).unwrap().unwrap(),
+        &b"\x81\x05Hello"[..]
+    );
+    client
+        .upload_some(&mut sent, &Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe8"))
+        .unwrap();
+    assert_eq!(
+        client.data(&mut body).unwrap().unwrap(),
+        &b"\x88\x02\x03\xe8"[..]
+    );
     client.upload(&mut sent, Bytes::new()).unwrap();
     assert!(client.data(&mut body).is_none_or(|rest| rest.is_ok()));
 }
@@ -665,15 +716,20 @@ fn the_log_tells_the_version(engine: Engine) {
     let folder = Folder::new(&format!("h2-log-{}", engine.name()));
     let log = folder.path("access.log");
     let mut app = App::new();
-    app.get("/a", |_: Request| Response::new("12345").with_header("x-thing", "7"));
-    let format = "%(m)s|%(U)s|%(q)s|%(H)s|%(s)s|%(B)s|%({user-agent}i)s|%({x-thing}o)s|%({PATH_INFO}e)s";
+    app.get("/a", |_: Request| {
+        Response::new("12345").with_header("x-thing", "7")
+    });
+    let format =
+        "%(m)s|%(U)s|%(q)s|%(H)s|%(s)s|%(B)s|%({user-agent}i)s|%({x-thing}o)s|%({PATH_INFO}e)s";
     let server = patient(engine, app)
         .access_log(log.to_str().expect("the name is ours"))
         .access_log_format(format);
     let server = TestServer::start(server);
     let mut client = Http2::connect(server.addr());
     let mut asked = request("GET", "/a?b=c");
-    asked.headers_mut().insert("user-agent", HeaderValue::from_static("test"));
+    asked
+        .headers_mut()
+        .insert("user-agent", HeaderValue::from_static("test"));
     let sent = client.send(asked, true);
     assert_eq!(client.whole(sent).unwrap().status, 200);
     let read = || std::fs::read_to_string(&log).unwrap_or_default();
@@ -696,7 +752,11 @@ fn it_can_be_switched_off(engine: Engine) {
 fn curl(args: &[&str]) -> Vec<String> {
     let program = crate::real_clients::start(&mut crate::real_clients::curl(args));
     let ended = crate::real_clients::finish(program);
-    ended.stdout.iter().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+    ended
+        .stdout
+        .iter()
+        .map(|line| line.trim_end_matches('\r').to_owned())
+        .collect()
 }
 
 struct Folder(crate::real_clients::Folder);

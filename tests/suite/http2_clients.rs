@@ -57,7 +57,10 @@ fn curl_over_tls(engine: Engine) {
     let server = server(engine, &tls);
     let line = server.wait_for_line("listening on https://");
     let (_, rest) = line.split_once("https://").expect("chosen by it");
-    let port = rest.split(' ').next().and_then(|addr| addr.rsplit(':').next());
+    let port = rest
+        .split(' ')
+        .next()
+        .and_then(|addr| addr.rsplit(':').next());
     let port = port.expect("a port");
     let url = format!("https://localhost:{port}/hello");
     for (flag, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
@@ -91,7 +94,12 @@ fn h2load_sees_no_errors(engine: Engine) {
     let server = server(engine, &[]);
     let url = format!("http://{}/hello", server.wait_for_addr());
     let mut h2load = Command::new("h2load");
-    let args = ["--requests=5000", "--clients=10", "--max-concurrent-streams=20", &url];
+    let args = [
+        "--requests=5000",
+        "--clients=10",
+        "--max-concurrent-streams=20",
+        &url,
+    ];
     let ended = finish(start(h2load.args(args)));
     let line = "requests: 5000 total, 5000 started, 5000 done, 5000 succeeded, 0 failed";
     let found = ended.stdout.iter().any(|text| text.starts_with(line));
@@ -104,6 +112,8 @@ fn pythons_h2(engine: Engine) {
     let mut python = Command::new(installed("python/bin/python"));
     let port = addr.port().to_string();
     let client = script("http2_client.py");
-    let ended = finish(start(python.arg(client).arg(addr.ip().to_string()).arg(port)));
+    let ended = finish(start(
+        python.arg(client).arg(addr.ip().to_string()).arg(port),
+    ));
     assert_eq!(ended.stdout, ["ok"], "{ended:#?}");
 }

@@ -57,7 +57,9 @@ fn told(server: &TestServer, act: impl FnOnce(&mut RawHttp2)) -> Option<Frame> {
 fn hello(engine: Engine) -> TestServer {
     let mut app = App::new();
     app.get("/", |_: Request| "Hello");
-    app.post("/", |request: Request| request.body(1 << 20).map(|_| "Hello"));
+    app.post("/", |request: Request| {
+        request.body(1 << 20).map(|_| "Hello")
+    });
     TestServer::start(patient(engine, app))
 }
 
@@ -75,7 +77,10 @@ fn flood(server: &TestServer, one: &[u8], first: impl FnOnce(&mut RawHttp2)) {
     });
     // Where it has closed while we were sending, its word may be lost.
     let code = told.and_then(|frame| frame.code());
-    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
+    assert!(
+        code.is_none_or(|code| code == ENHANCE_YOUR_CALM),
+        "{code:?}"
+    );
 }
 
 fn a_ping_is_answered_and_a_flood_of_them_ends(engine: Engine) {
@@ -123,7 +128,10 @@ fn a_flood_of_continuations_ends(engine: Engine) {
         panic!("a hundred megabytes of one head were taken");
     });
     let code = ended.and_then(|frame| frame.code());
-    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
+    assert!(
+        code.is_none_or(|code| code == ENHANCE_YOUR_CALM),
+        "{code:?}"
+    );
 }
 
 /// A request that is reset at once.
@@ -152,7 +160,10 @@ fn a_flood_of_resets_ends(engine: Engine) {
         }
     });
     let code = told.and_then(|frame| frame.code());
-    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
+    assert!(
+        code.is_none_or(|code| code == ENHANCE_YOUR_CALM),
+        "{code:?}"
+    );
 }
 
 /// A reset makes room for another stream, but the handler may not have ended yet.
@@ -255,7 +266,10 @@ fn a_window_that_overflows_is_an_error(engine: Engine) {
         let most = (u32::MAX >> 1).to_be_bytes();
         client.frame(kind::WINDOW_UPDATE, 0, 0, &most);
     });
-    assert_eq!(told.and_then(|frame| frame.code()), Some(FLOW_CONTROL_ERROR));
+    assert_eq!(
+        told.and_then(|frame| frame.code()),
+        Some(FLOW_CONTROL_ERROR)
+    );
 }
 
 fn frames_of_nonsense_are_errors(engine: Engine) {

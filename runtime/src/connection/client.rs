@@ -6,7 +6,7 @@ use super::io::BufferedIo;
 use super::protocol::Upgradable;
 use super::transport::Transport;
 use crate::green::embed::{
-    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
+    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, wait_for,
 };
 use crate::green::unblock;
 use crate::service::config::HalfClose;
@@ -115,7 +115,7 @@ impl<T: Transport> BufferedIo<T> {
     /// with it. Where that fails, the next wait tries again.
     #[cold]
     fn begin_to_watch(&self, socket: BorrowedFd<'_>) -> bool {
-        match Watch::new(socket, current().handle()) {
+        match Watch::new(socket, self.stream.says_end(), current().handle()) {
             Ok(watch) => drop(self.client.watch.replace(Some(watch))),
             Err(error) => self.service.error_log.log(
                 log::Level::Warn,
@@ -131,11 +131,8 @@ impl<T: Transport> BufferedIo<T> {
         if let Some(framed) = self.stream.framed() {
             return framed.has_left();
         }
-        let Some(socket) = self.stream.socket() else {
-            return false;
-        };
         let exchange = self.exchange.get();
-        match (peer_news(socket), self.service.config.half_close) {
+        match (self.stream.peer_news(), self.service.config.half_close) {
             (Some(PeerNews::Gone), _) | (Some(PeerNews::Finished), HalfClose::Leave) => true,
             (None, _) | (Some(PeerNews::Finished), HalfClose::Serve) => false,
             (Some(PeerNews::Finished), HalfClose::Auto) if exchange.is_upgraded() => {
@@ -157,9 +154,7 @@ impl<T: Transport> BufferedIo<T> {
     /// otherwise the answer of one that has closed is a reset, which comes later.
     fn probe(&self) -> bool {
         self.queue(|out| out.extend_from_slice(http1::CONTINUE));
-        let socket = self.stream.socket();
-        self.flush().is_ok()
-            && socket.is_none_or(|socket| peer_news(socket) != Some(PeerNews::Gone))
+        self.flush().is_ok() && self.stream.peer_news() != Some(PeerNews::Gone)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::shared_socket::SharedSocket;
 use super::transport::Transport;
-use crate::green::embed::{Stream, send_file, send_with_more, unsent};
+use crate::green::embed::{PeerNews, Stream, peer_news, send_file, send_with_more, unsent};
 #[cfg(feature = "tls")]
 use crate::tls::TlsSocket;
 use socket2::SockRef;
@@ -122,6 +122,25 @@ impl Transport for Socket {
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.stream().std().as_fd())
+    }
+
+    fn says_end(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+        }
+    }
+
+    fn peer_news(&self) -> Option<PeerNews> {
+        let news = peer_news(self.stream().std().as_fd());
+        #[cfg(feature = "tls")]
+        if news.is_none()
+            && let Self::Tls(socket) = self
+        {
+            return socket.has_said_end().then_some(PeerNews::Finished);
+        }
+        news
     }
 
     fn is_green(&self) -> bool {

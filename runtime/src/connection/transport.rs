@@ -2,6 +2,7 @@
 
 use super::framed::Framed;
 use super::shared_socket::SharedSocket;
+use crate::green::embed::{PeerNews, peer_news};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
@@ -50,6 +51,14 @@ pub(crate) trait Transport: 'static {
     fn reset(&self);
     /// The descriptor whose peer can be watched, if there is one.
     fn socket(&self) -> Option<BorrowedFd<'_>>;
+    /// Whether the end of what the peer sends is among what it sends.
+    fn says_end(&self) -> bool {
+        false
+    }
+    /// What has become of the peer, if anything has.
+    fn peer_news(&self) -> Option<PeerNews> {
+        peer_news(self.socket()?)
+    }
     /// Whether who serves it is a green thread: one that may wait for a slow client, and whose
     /// finished responses may be held back until it waits.
     fn is_green(&self) -> bool;

@@ -12,7 +12,7 @@ use crate::green::embed::Stream;
 use crate::green::embed::{deadline_in, trim};
 use crate::service::{ConnContext, Service};
 #[cfg(feature = "tls")]
-use crate::service::{ConnState, date};
+use crate::service::{ConnState, Handshake, date};
 #[cfg(feature = "tls")]
 use crate::tls::{HandshakeError, ServerTls, TlsSocket, accept, info_of};
 use greenway_app::ConnectionInfo;
@@ -79,15 +79,21 @@ impl Accepted<'_> {
         let shaken = accept(&stream, tls.config(), &mut first, deadline, &before_wait);
         context.set(ConnState::Busy);
         if !place.leave() {
+            service.metrics.handshake(Handshake::Slow);
             return None; // it took too long while others waited
         }
         trim(); // nothing to come is as deep
         match shaken {
             Ok(shaken) => {
                 incoming.buf.extend_from_slice(&shaken.early);
+                let agreed = info_of(shaken.session.state(), shaken.asked);
+                service.metrics.handshake(match agreed.resumed {
+                    true => Handshake::Resumed,
+                    false => Handshake::Full,
+                });
                 let mut info = ConnectionInfo::clone(&info);
                 info.scheme = "https";
-                info.tls = Some(Arc::new(info_of(shaken.session.state(), shaken.asked)));
+                info.tls = Some(Arc::new(agreed));
                 let socket = TlsSocket::new(stream, shaken.session);
                 Some((Socket::Tls(Box::new(socket)), Arc::new(info)))
             }
@@ -112,11 +118,14 @@ fn refuse(
     stream: Stream,
     error: &HandshakeError,
 ) {
-    let level = match error {
+    let (level, result) = match error {
         HandshakeError::Silent => return,
-        HandshakeError::Lost(_) => Level::Debug,
-        _ => Level::Info,
+        HandshakeError::Lost(_) => (Level::Debug, Handshake::Failed),
+        HandshakeError::TimedOut => (Level::Info, Handshake::Slow),
+        HandshakeError::Failed(_) => (Level::Info, Handshake::Failed),
+        HandshakeError::PlainHttp => (Level::Info, Handshake::Plain),
     };
+    service.metrics.handshake(result);
     let peer = info
         .peer
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());

@@ -6,7 +6,7 @@ use super::certificates;
 use super::listen::{Family, bind_tcp, inherited_addresses, listen_on_all, resolve};
 use super::metrics::MetricsServer;
 use super::running::Running;
-use super::{preflight, surroundings};
+use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
 use crate::service::config::{
     CertReqs, Config, Engine, FOR_EVER, HalfClose, LEAST_FRAME, MOST_FRAME, MOST_HEADER_LIST,
@@ -416,7 +416,10 @@ impl Server {
         let mut files = Vec::new();
         for listening in listeners {
             sockets.push(listening.socket);
-            names.push(listening.name);
+            names.push(match config.tls.certificates.is_empty() {
+                true => listening.name,
+                false => listening.name.replacen("http://", "https://", 1),
+            });
             addrs.extend(listening.addr);
             files.extend(listening.file);
         }
@@ -424,10 +427,15 @@ impl Server {
         #[cfg(feature = "tls")]
         let service = service.with_tls(tls);
         let service = Arc::new(service);
+        let redirect = redirect::start(&service.config, addrs.first().copied())?;
         for file in files {
             service.keep_until_stop(Box::new(file));
         }
-        let engine = engine::start(&service, sockets)?;
+        let engine = engine::start(&service, sockets).inspect_err(|_| {
+            if let Some(redirect) = &redirect {
+                redirect.stop_within(Duration::ZERO);
+            }
+        })?;
         #[cfg(feature = "tls")]
         certificates::watch(&service);
         let metrics = match metrics_listener {
@@ -435,8 +443,20 @@ impl Server {
             Some(listener) => Some(MetricsServer::start(service.clone(), listener)?),
         };
         let budget = budget.to_string();
-        Ok(Running::new(service, engine, names, addrs, budget, metrics))
+        let running = Running::new(service, engine, names, addrs, budget, metrics);
+        Ok(running.with_redirect(redirect))
     }
+}
+
+/// Whether what is wanted of TLS can be had: by this build, and of the files.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn check_certificates(config: &Config) -> io::Result<()> {
+    check_tls(config)?;
+    #[cfg(feature = "tls")]
+    certificates::read(config)?;
+    Ok(())
 }
 
 /// Whether this build can do what is wanted of TLS.

@@ -31,6 +31,8 @@ pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::LogFile;
 pub(crate) use log_writer::LogWriter;
+#[cfg(feature = "tls")]
+pub(crate) use metrics::Handshake;
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;

@@ -35,7 +35,7 @@ pub(crate) struct Wanted {
     pub(crate) roots: Option<PathBuf>,
     pub(crate) clients: ClientCertificates,
     pub(crate) oldest: Oldest,
-    /// The protocols that may be spoken within TLS, as ALPN calls them, the best first.
+    /// What may be spoken within TLS (ALPN), the best first.
     pub(crate) protocols: Vec<Vec<u8>>,
     /// Handshakes at once.
     pub(crate) handshakes: usize,
@@ -167,7 +167,7 @@ fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<Serve
         _ => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(identities));
-    config.alpn_protocols.clone_from(&wanted.protocols);
+    config.alpn_protocols = wanted.protocols.clone();
     // A session that is resumed is not asked for a certificate again. So where clients show them, a
     // new configuration, which may believe others, begins without sessions.
     let kept = former.filter(|_| wanted.clients == ClientCertificates::NotAsked);

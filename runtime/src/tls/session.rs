@@ -36,6 +36,8 @@ pub(crate) struct Session {
     side: Side,
     /// The beginning of a record, or of a handshake's message, whose rest has not come.
     incoming: Vec<u8>,
+    /// What was in records that were taken before anybody wanted to read.
+    early: Vec<u8>,
     /// Records that were made; those before `sent` the kernel has taken.
     outgoing: Vec<u8>,
     sent: usize,
@@ -113,6 +115,7 @@ impl Session {
         Self {
             side,
             incoming: Vec::new(),
+            early: Vec::new(),
             outgoing: Vec::new(),
             sent: 0,
             plain: 0,
@@ -133,11 +136,6 @@ impl Session {
     /// The peer has said that it sends nothing more.
     pub(crate) fn is_peer_closed(&self) -> bool {
         self.peer_closed
-    }
-
-    /// The beginning of something has come, and its rest has not.
-    pub(crate) fn is_within_record(&self) -> bool {
-        !self.incoming.is_empty()
     }
 
     /// Bytes that wait to be taken by the kernel.
@@ -172,6 +170,29 @@ impl Session {
         all.shrink_to_fit(); // it may stay for long
         self.incoming = all;
         Ok(shown)
+    }
+
+    /// As [`receive`](Self::receive), for one who does not read: what was in it is kept for the next
+    /// who does.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub(super) fn receive_early(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let mut early = std::mem::take(&mut self.early);
+        let received = self.receive(bytes, &mut |plain| early.extend_from_slice(plain));
+        self.early = early;
+        received.map(drop)
+    }
+
+    /// What was taken early.
+    pub(super) fn take_early(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.early)
+    }
+
+    /// Whether the beginning of something has come whose rest has not, or something that nobody has
+    /// read.
+    pub(super) fn is_within_record(&self) -> bool {
+        !self.incoming.is_empty() || !self.early.is_empty()
     }
 
     /// Processes `bytes`, and gives how many of them were used up, and how much was shown.

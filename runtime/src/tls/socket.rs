@@ -5,7 +5,7 @@ use super::session::Session;
 use crate::green::embed::{Handle, Locked, Stream, lock, take_turn, unsent};
 use socket2::SockRef;
 use std::cell::Cell;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,8 +67,16 @@ impl TlsSocket {
         take: &mut dyn FnMut(&[u8]),
     ) -> io::Result<usize> {
         loop {
-            if self.session().is_peer_closed() {
-                return Ok(0);
+            {
+                let mut session = self.session();
+                let early = session.take_early();
+                if !early.is_empty() {
+                    take(&early);
+                    return Ok(early.len());
+                }
+                if session.is_peer_closed() {
+                    return Ok(0);
+                }
             }
             let mut shown = Ok(0);
             let read = self.stream.read_unless(stop, deadline, |bytes| {
@@ -125,6 +133,29 @@ impl TlsSocket {
                 return Ok(filled);
             }
         }
+    }
+
+    /// Whether the peer has said that nothing more will come, for one who does not read. That word
+    /// is a record of its own: it is found when it comes before anything else.
+    pub(crate) fn has_said_end(&self) -> bool {
+        let mut session = self.session();
+        if session.is_peer_closed() {
+            return true;
+        }
+        let mut socket = self.stream.std();
+        let mut bytes = [0; SMALL_RECORD];
+        let length = socket.peek(&mut bytes).unwrap_or(0);
+        let Some(length) = small_record(&bytes[..length]) else {
+            return false;
+        };
+        if session.is_within_record()
+            || !matches!(socket.read(&mut bytes[..length]), Ok(n) if n == length)
+        {
+            return false;
+        }
+        // What it says otherwise is for whoever reads next, as is an error.
+        let _known_to_the_session = session.receive_early(&mut bytes[..length]);
+        session.is_peer_closed()
     }
 
     fn receive(&self, bytes: &mut [u8], take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
@@ -210,14 +241,21 @@ impl TlsHandle {
     /// Reads what is there, for one who has the right to. 0 at the end.
     pub(crate) fn read_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         loop {
-            if self.lock().is_peer_closed() {
-                return Ok(0);
+            {
+                let mut session = self.lock();
+                let early = session.take_early();
+                if !early.is_empty() {
+                    take(&early);
+                    return Ok(early.len());
+                }
+                if session.is_peer_closed() {
+                    return Ok(0);
+                }
             }
             let mut bytes = [0; 4096];
-            let read = self.handle.with(|socket| {
-                use std::io::Read;
-                (&*SockRef::from(&socket)).read(&mut bytes)
-            });
+            let read = self
+                .handle
+                .with(|socket| (&*SockRef::from(&socket)).read(&mut bytes));
             let read = read.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))?;
             if read == 0 {
                 return Err(truncated());
@@ -243,6 +281,21 @@ impl TlsHandle {
             let _not_connected = SockRef::from(&socket).shutdown(Shutdown::Write);
         });
     }
+}
+
+/// The most bytes of a record that may say that nothing more comes: its header, two bytes, and what
+/// ciphers add.
+const SMALL_RECORD: usize = 64;
+/// Types of records: an alert, and what is encrypted with TLS 1.3.
+const ALERT: u8 = 21;
+const ENCRYPTED: u8 = 23;
+
+/// The length of the record at the beginning, if it is a whole one that may be an alert.
+fn small_record(bytes: &[u8]) -> Option<usize> {
+    let (header, content) = bytes.split_at_checked(5)?;
+    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    let may_be = matches!(header[0], ALERT | ENCRYPTED) && length <= content.len();
+    may_be.then_some(header.len() + length)
 }
 
 /// The connection has ended without the peer's word that this is the end.

@@ -7,6 +7,8 @@ use crate::connection::protocol::Link;
 use crate::connection::{Socket, Transport};
 use crate::green::embed::deadline_in;
 use crate::green::net::{Stream, TcpStream};
+#[cfg(feature = "tls")]
+use crate::tls;
 use bytes::BytesMut;
 use greenway_app::{HttpError, StatusError};
 use greenway_proto::websocket::Role;
@@ -52,7 +54,8 @@ pub fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 }
 
 impl Options {
-    /// Connects to a WebSocket server: `ws://host:port/path?query`.
+    /// Connects to a WebSocket server: `ws://host:port/path?query`, or `wss:` with TLS (the feature
+    /// `tls` of this crate).
     ///
     /// Subprotocols and compression are what is offered, headers are sent with the request;
     /// [`origins`](Self::origins) has no meaning here. The whole of it may take
@@ -71,7 +74,7 @@ impl Options {
         socket.set_nodelay(true)?;
         let socket = std::net::TcpStream::from(socket);
         socket.set_nonblocking(true)?; // std's are blocking
-        let stream = Socket::from(Stream::new(socket)?);
+        let stream = self.secure(Stream::new(socket)?, &target, deadline)?;
         let handshake = self.handshake();
         let request = handshake.request(&target.authority, &target.path, self.headers());
         write_all(&stream, &request, deadline)?;
@@ -94,6 +97,35 @@ impl Options {
             }
         };
         Ok(self.over(stream, established, buf))
+    }
+
+    /// The socket of a connection, with TLS if the target asks for it.
+    #[cfg(feature = "tls")]
+    fn secure(
+        &self,
+        stream: Stream,
+        target: &Target,
+        deadline: Option<Instant>,
+    ) -> io::Result<Socket> {
+        if !target.secure {
+            return Ok(stream.into());
+        }
+        let config = match &self.connector {
+            Some(connector) => connector.config(),
+            None => tls::Connector::new().config(),
+        };
+        let name = tls::server_name(&target.host)?;
+        let socket = tls::connect(stream, config, name, deadline)?;
+        Ok(Socket::Tls(Box::new(socket)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secure(&self, stream: Stream, target: &Target, _: Option<Instant>) -> io::Result<Socket> {
+        if target.secure {
+            let why = "this program was built without TLS (greenway's feature `tls`)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        Ok(stream.into())
     }
 
     /// The WebSocket on a connection whose handshake is over, and `first` has come behind it.
@@ -140,6 +172,8 @@ struct Target {
     /// As it stands in `Host`: without the default port.
     authority: String,
     path: String,
+    /// With TLS.
+    secure: bool,
 }
 
 impl Target {
@@ -148,13 +182,12 @@ impl Target {
         let Ok(uri) = url.parse::<Uri>() else {
             return bad("it is not of the form ws://host:port/path");
         };
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => {
-                return bad("TLS (wss:) is not supported: connect to a proxy that does it");
-            }
-            _ => return bad("it does not begin with ws://"),
-        }
+        let secure = match uri.scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return bad("it does not begin with ws:// or wss://"),
+        };
+        let default_port = if secure { 443 } else { 80 };
         let Some(authority) = uri
             .authority()
             .filter(|authority| !authority.host().is_empty())
@@ -166,17 +199,19 @@ impl Target {
         }
         let port = match authority.port_u16() {
             Some(port) => port,
-            None if authority.as_str() == authority.host() => 80,
+            None if authority.as_str() == authority.host() => default_port,
             None => return bad("its port is none"),
         };
         let host = authority.host();
         Ok(Self {
             host: host.to_owned(),
             port,
-            authority: match port {
-                80 => host.to_owned(),
-                port => format!("{host}:{port}"),
+            authority: if port == default_port {
+                host.to_owned()
+            } else {
+                format!("{host}:{port}")
             },
+            secure,
             path: uri
                 .path_and_query()
                 .map_or_else(|| "/".to_owned(), ToString::to_string),
@@ -274,6 +309,8 @@ mod tests {
                 "/a",
             ),
             ("ws://h:8000?q=1", "h", 8000, "h:8000", "/?q=1"),
+            ("wss://h", "h", 443, "h", "/"),
+            ("wss://h:80", "h", 80, "h:80", "/"),
             ("ws://[::1]:9/a/b?c=d", "[::1]", 9, "[::1]:9", "/a/b?c=d"),
         ] {
             let target = Target::parse(url).unwrap();
@@ -290,7 +327,6 @@ mod tests {
             "/echo",
             "example.com",
             "http://h/",
-            "wss://h/",
             "ws://",
             "ws:///x",
             "ws://u@h/",

@@ -3,6 +3,8 @@
 use super::WebSocket;
 use super::core::{Ending, SocketCore};
 use crate::connection::protocol::Upgradable;
+#[cfg(feature = "tls")]
+use crate::tls::Connector;
 use greenway_app::{HttpError, Request};
 use greenway_proto::websocket::Origins;
 use greenway_proto::websocket::handshake::client::Handshake;
@@ -49,6 +51,8 @@ pub struct Options {
     pub(super) write_timeout: Option<Duration>,
     pub(super) close_timeout: Duration,
     pub(super) connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) connector: Option<Connector>,
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
 }
@@ -67,6 +71,8 @@ impl Default for Options {
             write_timeout: None,
             close_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
+            #[cfg(feature = "tls")]
+            connector: None,
             queue_messages: 256,
             queue_bytes: 1 << 20,
         }
@@ -159,6 +165,14 @@ impl Options {
     /// handshake. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// How TLS is spoken with `wss:` servers: whom they have to be signed by, and the client's own
+    /// certificate. Default: [`Connector::new`], which believes those whom Mozilla believes.
+    #[cfg(feature = "tls")]
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = Some(connector);
         self
     }
 
