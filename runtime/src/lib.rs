@@ -84,6 +84,8 @@ pub mod client;
 pub use greenway_monkey as monkey;
 mod connection;
 mod engine;
+#[cfg(feature = "http2")]
+mod http2;
 pub mod room;
 mod server;
 mod service;

@@ -5,11 +5,11 @@
 //! another green thread on the same worker. When there are as many connections as there may be, one
 //! that has been parked for long makes room for a new one.
 
-use super::HandlerThreads;
 use super::accept::lost;
 use super::secure::Accepted;
+use super::{HandlerThreads, Returns};
 use crate::connection::{
-    Connection, Detached, Incoming, IoParts, Served, Socket, WritePace, linger,
+    Connection, Detached, Handlers, Incoming, IoParts, Served, Socket, Transport, WritePace, linger,
 };
 use crate::green::embed::{
     IdlePoller, Stream, Worker, current_worker, deadline_in, least_loaded, spawn_on, workers,
@@ -101,12 +101,18 @@ impl<H: HandlerThreads> Host<H> {
             Served::Closed => {}
             Served::Idle(connection, until) => self.wait_idle(admission, connection, until),
             Served::Queued(queued) => self.wait_queued(admission, queued),
+            #[cfg(feature = "http2")]
+            Served::Http2(connection) => self.serve_http2(admission, connection),
         }
     }
 
     /// Gives the green thread up while the request waits for its handler's thread.
     #[inline(never)]
-    fn wait_queued(self: &Arc<Self>, mut admission: Admission, queued: H::Queued) {
+    fn wait_queued(
+        self: &Arc<Self>,
+        mut admission: Admission,
+        queued: <H as Handlers<Socket>>::Queued,
+    ) {
         admission.detach();
         let host = self.clone();
         let worker = current_worker().unwrap_or_else(least_loaded);
@@ -121,7 +127,7 @@ impl<H: HandlerThreads> Host<H> {
             let queued = Queued { parked, host };
             spawn_on(worker, move || queued.go_on());
         };
-        self.handlers.when_back(queued, Box::new(go_on));
+        Returns::<Socket>::when_back(&self.handlers, queued, Box::new(go_on));
     }
 
     #[inline(never)]

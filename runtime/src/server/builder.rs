@@ -9,7 +9,8 @@ use super::running::Running;
 use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
 use crate::service::config::{
-    CertReqs, Config, Engine, FOR_EVER, HalfClose, ProxyProtocol, TlsVersion,
+    CertReqs, Config, Engine, FOR_EVER, HalfClose, LEAST_FRAME, MOST_FRAME, MOST_HEADER_LIST,
+    MOST_STREAMS, MOST_WINDOW, ProxyProtocol, TlsVersion,
 };
 use crate::service::settings::Settings;
 use crate::service::{AccessLog, Service, panics};
@@ -212,6 +213,35 @@ impl Server {
     /// way to https (308). Default: nowhere.
     pub fn redirect_bind(self, address: impl Into<String>) -> Self {
         self.set(|config| config.tls.redirect_bind = Some(address.into()))
+    }
+
+    /// Versions of HTTP that are spoken: `"h1"`, `"h2"` (with the feature `http2` of this crate) or
+    /// both, with a comma between them. Default: all that the build has.
+    pub fn http_protocols(self, protocols: &str) -> Self {
+        self.parse(protocols, |config, protocols| {
+            config.http_protocols = protocols
+        })
+    }
+
+    /// Requests of a connection of HTTP/2 at once. Default: 100.
+    pub fn http2_max_concurrent_streams(self, streams: u32) -> Self {
+        self.set(|config| config.http2.streams = streams.clamp(1, MOST_STREAMS))
+    }
+
+    /// Bytes of a request's body over HTTP/2 that may come before they are read. Default: 65535.
+    pub fn http2_initial_window_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.window = bytes.clamp(1, MOST_WINDOW))
+    }
+
+    /// Bytes that a frame of HTTP/2 may carry, from 16384 to 16777215. Default: 16384.
+    pub fn http2_max_frame_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.frame = bytes.clamp(LEAST_FRAME, MOST_FRAME))
+    }
+
+    /// Bytes of a request's fields over HTTP/2, each counted with 32 more (RFC 9113 section 6.5.2);
+    /// beyond it 431. Default: 65536.
+    pub fn http2_max_header_list_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.header_list = bytes.clamp(1, MOST_HEADER_LIST))
     }
 
     /// How long a connection may wait for its next request; 0 for one request on each connection.
@@ -495,7 +525,7 @@ mod tests {
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
-    const METHODS: [(&str, &str, fn(Server) -> Server); 41] = [
+    const METHODS: [(&str, &str, fn(Server) -> Server); 46] = [
         ("engine", "threads", |s| s.engine(Engine::Threads)),
         ("bind", "a:1", |s| s.bind("a:1")),
         ("cores", "77", |s| s.cores(77)),
@@ -545,6 +575,19 @@ mod tests {
             s.limit_request_field_size(20)
         }),
         ("limit_request_body", "21", |s| s.limit_request_body(21)),
+        ("http_protocols", "h1", |s| s.http_protocols("h1")),
+        ("http2_max_concurrent_streams", "22", |s| {
+            s.http2_max_concurrent_streams(22)
+        }),
+        ("http2_initial_window_size", "23", |s| {
+            s.http2_initial_window_size(23)
+        }),
+        ("http2_max_frame_size", "16385", |s| {
+            s.http2_max_frame_size(16_385)
+        }),
+        ("http2_max_header_list_size", "24", |s| {
+            s.http2_max_header_list_size(24)
+        }),
         ("stack_size", "22", |s| s.stack_size(22)),
         ("stack_marks", "true", |s| s.stack_marks(true)),
         ("max_blocking_time", "23", |s| {
