@@ -9,6 +9,31 @@ pub(super) const CONFIG: &str = "config";
 pub(super) const CHECK: &str = "check-config";
 pub(super) const PRINT: &str = "print-config";
 
+/// What gunicorn has and we have not: long and short name, whether a value follows, and what to do
+/// instead.
+const REFUSED: [(&str, Option<char>, bool, &str); 3] = [
+    (
+        "daemon",
+        Some('D'),
+        false,
+        "the program stays in the foreground; let systemd or a container run it, or start it with \
+         setsid and &",
+    ),
+    (
+        "chdir",
+        None,
+        true,
+        "the program's main has run already; change the folder before it is started (cd, or \
+         WorkingDirectory= of systemd)",
+    ),
+    (
+        "preload",
+        None,
+        false,
+        "each process runs the program's main; what they are to share belongs into a database",
+    ),
+];
+
 const SOURCES: &str = "Each setting may also come from the environment (--keep-alive is \
     GREENWAY_KEEP_ALIVE) or from the file that --config names (keep-alive = 5). A flag wins over \
     the environment, that over the file, and the file over the defaults.";
@@ -37,6 +62,20 @@ pub(super) fn command(defaults: &Settings) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print all settings as a file for --config, without serving. Default: off"),
         ])
+        .args(REFUSED.map(|(name, short, has_value, _)| {
+            let action = match has_value {
+                true => ArgAction::Set,
+                false => ArgAction::SetTrue,
+            };
+            Arg::new(name).long(name).short(short).action(action).hide(true)
+        }))
+}
+
+/// The flag that was given and cannot be had, and what to do instead.
+pub(super) fn refused(matches: &ArgMatches) -> Option<(&'static str, &'static str)> {
+    let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    let refused = REFUSED.iter().find(|(name, ..)| given(name));
+    refused.map(|(name, .., hint)| (*name, *hint))
 }
 
 fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {

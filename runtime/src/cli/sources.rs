@@ -2,6 +2,7 @@
 
 use super::file::File;
 use super::flags;
+use crate::processes::VARIABLE;
 use crate::server::inherited_sockets;
 use crate::service::settings::{self, Setting, Settings, VARIABLES};
 use clap::ArgMatches;
@@ -90,6 +91,12 @@ pub(super) fn resolve(
         })?;
         sources.push(source);
     }
+    let default_cores = settings::all().position(|setting| setting.flag == "cores");
+    if default_cores.is_some_and(|at| sources[at] == Source::Ours) {
+        // The processes share the machine's cores.
+        let cores = settings.server.green.workers;
+        settings.server.green.workers = cores.div_ceil(settings.processes.workers).max(1);
+    }
     Ok(Resolved { settings, sources })
 }
 
@@ -135,8 +142,10 @@ fn variable(
 /// Variables that look like ours and are none: slips, most likely.
 pub(super) fn unknown_variables() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let is_known =
-        |name: &str| name == CONFIG_VARIABLE || settings::all().any(|one| one.variable() == name);
+    let is_known = |name: &str| {
+        [CONFIG_VARIABLE, VARIABLE].contains(&name)
+            || settings::all().any(|one| one.variable() == name)
+    };
     names
         .filter(|name| name.starts_with(VARIABLES) && !is_known(name))
         .collect()

@@ -120,6 +120,8 @@ pub(crate) struct Config {
     pub(crate) access_log_format: Format,
     /// Where to show metrics.
     pub(crate) metrics_bind: Option<String>,
+    /// What metrics show is asked for in other ways, too: by the master, or for a watchdog.
+    pub(crate) pages: bool,
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
@@ -174,6 +176,7 @@ impl Default for Config {
             access_log: None,
             access_log_format: Format::default(),
             metrics_bind: None,
+            pages: false,
             forwarded_allow: Trust::default(),
             proxy_protocol: false,
             proxy_allow: Trust::default(),

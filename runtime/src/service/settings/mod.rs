@@ -10,6 +10,7 @@
 mod clocks;
 mod limits;
 mod logs;
+mod processes;
 mod proxies;
 mod serving;
 mod setting;
@@ -19,6 +20,8 @@ mod value;
 use self::clocks::CLOCKS;
 use self::limits::LIMITS;
 use self::logs::LOGS;
+use self::processes::PROCESSES;
+pub(crate) use self::processes::{Mode, Processes};
 use self::proxies::PROXIES;
 use self::serving::SERVING;
 pub(crate) use self::setting::{Setting, Settings, VARIABLES};
@@ -26,7 +29,7 @@ use self::stacks::STACKS;
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [SERVING, CLOCKS, LIMITS, STACKS, LOGS, PROXIES]
+    [SERVING, PROCESSES, CLOCKS, LIMITS, STACKS, LOGS, PROXIES]
         .into_iter()
         .flatten()
 }
@@ -71,6 +74,9 @@ mod tests {
         };
         for (flag, good, bad) in [
             ("threads", "1", "0"),
+            ("workers", "1000", "1001"),
+            ("umask", "0o027", "1000"),
+            ("umask", "0", "8"),
             ("stack-size", "1073741824", "1073741825"),
             ("timeout", "0.5", "-1"),
             ("limit-request-body", "0", "-1"),
