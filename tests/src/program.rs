@@ -43,7 +43,14 @@ impl Program {
     pub fn start(path: impl AsRef<Path>, args: &[&str]) -> Self {
         let mut command = Command::new(path.as_ref());
         // What the person who runs the tests has set for servers is not what is tested.
-        for name in ["PORT", "RUST_LOG", "GREENWAY_ENGINE", "GREENWAY_CORES"] {
+        for name in [
+            "PORT",
+            "RUST_LOG",
+            "GREENWAY_ENGINE",
+            "GREENWAY_CORES",
+            "GREENWAY_WORKERS",
+            "WEB_CONCURRENCY",
+        ] {
             command.env_remove(name);
         }
         Self::start_command(command.args(args))
@@ -170,6 +177,12 @@ impl Program {
     #[track_caller]
     pub fn connect(&self) -> Client {
         Client::connect(self.wait_for_addr())
+    }
+
+    /// The number of the process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

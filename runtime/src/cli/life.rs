@@ -8,7 +8,7 @@ use crate::processes::{FromMaster, Inherited, Order, PidFile, Report, ToMaster};
 use crate::server::{
     Notify, OnSignal, Pages, Running, Server, SignalAction, StopKind, catch_signals, reap_as_init,
 };
-use crate::service::ServiceThread;
+use crate::service::{Neighbours, ServiceThread};
 use crossbeam_channel::Sender;
 use std::io;
 use std::process::exit;
@@ -28,6 +28,7 @@ struct Life {
     notify: Arc<Notify>,
     pid_file: Arc<Mutex<Option<PidFile>>>,
     has_master: bool,
+    neighbours: Arc<OnceLock<Arc<Neighbours>>>,
 }
 
 impl Life {
@@ -85,6 +86,11 @@ impl Life {
                 self.end();
             }
             FromMaster::Order(Order::Reopen) => self.reopen_logs(),
+            FromMaster::Order(Order::AllFull(full)) => {
+                if let Some(neighbours) = self.neighbours.get() {
+                    neighbours.note_all_full(full);
+                }
+            }
             FromMaster::Order(Order::Page { .. }) => {} // it was answered
             FromMaster::Gone => {
                 if self.server.get().is_none() {
@@ -132,6 +138,7 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         notify: Arc::new(Notify::of_process()),
         pid_file: Arc::default(),
         has_master: inherited.is_some(),
+        neighbours: Arc::default(),
         operator,
     };
     let operator = &life.operator;
@@ -152,7 +159,14 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         let orders = ToMaster::start(inherited.control, life.server.clone(), move |order| {
             here.obey(order);
         });
-        orders.unwrap_or_else(|error| life.fail("no room for the thread that takes orders", &error))
+        let orders = orders.unwrap_or_else(|error| {
+            life.fail("no room for the thread that takes orders", &error);
+        });
+        let master = orders.clone();
+        let neighbours = Neighbours::new(move |full| master.tell(&Report::Full(full)));
+        let neighbours = life.neighbours.get_or_init(|| Arc::new(neighbours));
+        config.neighbours = Some(neighbours.clone());
+        orders
     });
     server.settings.server.pages |= std::env::var_os("WATCHDOG_USEC").is_some();
     if let (Some(path), false) = (&server.settings.processes.pid, life.has_master) {

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How long a start that fails waits for the acceptors that it has started.
 const TAKE_BACK: Duration = Duration::from_secs(1);
 
+/// How long a process that is full leaves clients to the others before it looks again.
+const WHILE_FULL: Duration = Duration::from_millis(20);
+
 pub(super) struct WorkersEngine<H: HandlerThreads> {
     host: Arc<Host<H>>,
     acceptors: Vec<Greenlet<()>>,
@@ -129,7 +132,14 @@ fn accept<H: HandlerThreads>(
 ) {
     let service = &host.service;
     let mut backoff = AcceptBackoff::new(reserve);
+    let neighbours = service.config.neighbours.as_deref();
     while !leaves.load(Ordering::Relaxed) {
+        if let Some(neighbours) = neighbours
+            && neighbours.leaves_the_next(service.lifecycle.is_full())
+        {
+            sleep(WHILE_FULL);
+            continue;
+        }
         match here.accept() {
             Ok(accepted) => {
                 let Some(accepted) = backoff.accepted(service, accepted) else {

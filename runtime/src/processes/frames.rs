@@ -24,6 +24,8 @@ pub(crate) enum Order {
     End,
     /// Open the logs anew.
     Reopen,
+    /// Whether no process has room for another client.
+    AllFull(bool),
     /// Show what is under a path, which may have a query.
     Page { question: u32, path: String },
 }
@@ -33,6 +35,8 @@ pub(crate) enum Order {
 pub(crate) enum Report {
     /// It serves. What it is, for the operator.
     Serving(String),
+    /// Whether it has no room for another client.
+    Full(bool),
     /// What it was asked for.
     Page {
         question: u32,
@@ -56,6 +60,7 @@ impl Order {
             }
             Self::End => frame(b'E', &[]),
             Self::Reopen => frame(b'R', &[]),
+            Self::AllFull(full) => frame(b'F', &[u8::from(*full)]),
             Self::Page { question, path } => {
                 let parts = [&question.to_be_bytes(), path.as_bytes()];
                 frame(b'P', &parts.concat())
@@ -70,6 +75,7 @@ impl Order {
             (b'S', b"r") => Self::Stop(StopKind::Reload),
             (b'E', _) => Self::End,
             (b'R', _) => Self::Reopen,
+            (b'F', [full]) => Self::AllFull(*full != 0),
             (b'P', bytes) => {
                 let (question, path) = bytes.split_first_chunk()?;
                 Self::Page {
@@ -94,6 +100,7 @@ impl Report {
                 let (question, status) = (question.to_be_bytes(), status.as_u16().to_be_bytes());
                 frame(b'P', &[&question, &status[..], body.as_bytes()].concat())
             }
+            Self::Full(full) => frame(b'F', &[u8::from(*full)]),
             Self::Last(numbers) => frame(b'L', numbers.as_bytes()),
         }
     }
@@ -110,6 +117,7 @@ impl Report {
                     body: text(body),
                 }
             }
+            b'F' => Self::Full(bytes == [1]),
             b'L' => Self::Last(text(bytes)),
             _ => return None,
         })
@@ -183,6 +191,7 @@ mod tests {
             Order::Stop(StopKind::Reload),
             Order::End,
             Order::Reopen,
+            Order::AllFull(true),
             Order::Page {
                 question: 7,
                 path: "/threads?all".to_owned(),
@@ -195,6 +204,8 @@ mod tests {
                 status: StatusCode::NOT_FOUND,
                 body: String::new(),
             },
+            Report::Full(true),
+            Report::Full(false),
             Report::Last("a 1\n".to_owned()),
         ];
         let mut bytes: Vec<u8> = orders.iter().flat_map(Order::to_bytes).collect();
@@ -206,8 +217,8 @@ mod tests {
             frames.push(&[byte]);
             read.extend(frames.order().unwrap());
         }
-        assert_eq!(read[..6], orders);
-        assert_eq!(read[6..], [Order::End]);
+        assert_eq!(read[..7], orders);
+        assert_eq!(read[7..], [Order::End]);
         for report in &reports {
             frames.push(&report.to_bytes());
         }

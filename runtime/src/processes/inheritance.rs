@@ -95,8 +95,23 @@ pub(crate) fn inherited() -> io::Result<Option<Inherited>> {
             "/proc is not there, which --workers needs",
         ));
     }
-    if socket_of(told.control).ok() != Some(told.socket) {
-        return Ok(None);
+    match socket_of(told.control) {
+        Ok(socket) if socket == told.socket => {}
+        Ok(_) => return Ok(None),
+        // No socket, or nothing at all, has this number.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            return Ok(None);
+        }
+        // Who goes on without knowing would be a master of its own, and start more of them.
+        Err(error) => {
+            let why = format!("cannot tell what the master has passed on: {error}");
+            return Err(io::Error::new(error.kind(), why));
+        }
     }
     let Some(control) = take_over(told.control) else {
         return Ok(None);

@@ -2,10 +2,12 @@
 //! [`settings`](super::settings).
 
 use super::access_log::Format;
+use super::neighbours::Neighbours;
 use super::trust::Trust;
 use greenway_proto::http1::HeadLimits;
 use greenway_proto::websocket::CloseCode;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where handlers run.
@@ -122,6 +124,8 @@ pub(crate) struct Config {
     pub(crate) metrics_bind: Option<String>,
     /// What metrics show is asked for in other ways, too: by the master, or for a watchdog.
     pub(crate) pages: bool,
+    /// Other processes that accept from the same sockets.
+    pub(crate) neighbours: Option<Arc<Neighbours>>,
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
@@ -177,6 +181,7 @@ impl Default for Config {
             access_log_format: Format::default(),
             metrics_bind: None,
             pages: false,
+            neighbours: None,
             forwarded_allow: Trust::default(),
             proxy_protocol: false,
             proxy_allow: Trust::default(),

@@ -119,6 +119,11 @@ impl Lifecycle {
         self.capacity
     }
 
+    /// Whether there are as many connections as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections() >= self.capacity
+    }
+
     /// Connections that are open.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)

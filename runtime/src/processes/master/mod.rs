@@ -20,7 +20,7 @@ use crate::service::settings::Settings;
 use child::Process;
 use crossbeam_channel::Receiver;
 use pages::MasterPages;
-use questions::{Answer, Asking, Open, Own, PATIENCE, Question};
+use questions::{Answer, Asking, Open, Own, Question};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::getpid;
 use signal_hook::consts::{
@@ -454,7 +454,9 @@ impl<'a> Master<'a> {
 
     fn pass_on(&mut self, path: &str, question: Option<Question>) {
         self.last_question = self.last_question.wrapping_add(1);
-        let asked = self.team.ask(self.last_question, path);
+        // One that goes may be held up by what it has yet to finish.
+        let all = path != HELD_UP;
+        let asked = self.team.ask(self.last_question, path, all);
         self.open
             .push(Open::new(self.last_question, path, asked, question));
     }
@@ -463,7 +465,7 @@ impl<'a> Master<'a> {
         if let (Some(at), Some(watchdog)) = (self.next_alive, self.notify.watchdog())
             && now >= at
         {
-            self.next_alive = Some(now + (watchdog / 3).max(PATIENCE));
+            self.next_alive = Some(now + watchdog / 3);
             self.pass_on(HELD_UP, None);
         }
         let mut index = 0;

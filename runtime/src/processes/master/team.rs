@@ -25,7 +25,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A process that has served for so long has not failed at its start.
-const PROVEN: Duration = Duration::from_secs(5);
+const PROVEN: Duration = Duration::from_secs(10);
 /// After so many failures in a row without a process that serves, the master gives up.
 const MOST_FAILURES: u32 = 10;
 /// More than any machine has use for.
@@ -38,6 +38,8 @@ struct Member {
     number: usize,
     generation: u64,
     process: Process,
+    /// It has no room for another client.
+    full: bool,
     /// Its metrics when they were last seen.
     numbers: Option<String>,
 }
@@ -73,6 +75,8 @@ pub(super) struct Team {
     pause_until: Option<Instant>,
     /// One has served.
     proven: bool,
+    /// There is room in none of them.
+    all_full: bool,
     budget: String,
     /// What the operator is to know.
     failure: Option<String>,
@@ -98,6 +102,7 @@ impl Team {
             failures: 0,
             pause_until: None,
             proven: false,
+            all_full: false,
             budget: String::new(),
             failure: None,
             status: None,
@@ -116,11 +121,25 @@ impl Team {
         if self.stopping.is_some() || self.status.is_some() {
             return;
         }
+        self.tell_all_full();
         // Each turn starts or ends one, so this comes to an end.
         while self.let_go() || self.start_one(now, &mut start) {}
         let replacing = self.stale().next().is_some();
         self.has_replaced |= self.is_replacing && !replacing && self.starting() == 0;
         self.is_replacing = replacing || (self.is_replacing && self.starting() > 0);
+    }
+
+    /// Tells all of them whether there is room in none, if that has changed.
+    fn tell_all_full(&mut self) {
+        let serves = |member: &&Member| member.process.state == State::Serving;
+        let full = self.serving() > 0 && self.members.iter().filter(serves).all(|one| one.full);
+        if full == self.all_full {
+            return;
+        }
+        self.all_full = full;
+        for member in &mut self.members {
+            member.process.tell(&Order::AllFull(full));
+        }
     }
 
     /// Tells one to go of whom there is one too many. False if there is none.
@@ -174,6 +193,7 @@ impl Team {
                     number,
                     generation: self.generation,
                     process,
+                    full: false,
                     numbers: None,
                 });
                 true
@@ -239,6 +259,7 @@ impl Team {
                         self.budget = budget;
                         self.proven = true;
                     }
+                    Report::Full(full) => member.full = full,
                     Report::Last(numbers) => member.numbers = Some(numbers),
                     Report::Page { .. } => {
                         let reporter = Reporter {
@@ -276,7 +297,7 @@ impl Team {
                 match report {
                     Report::Last(numbers) => member.numbers = Some(numbers),
                     Report::Serving(_) => member.process.state = State::Serving,
-                    Report::Page { .. } => {}
+                    Report::Full(_) | Report::Page { .. } => {}
                 }
             }
             ended.push(member.process.id());
@@ -441,15 +462,16 @@ impl Team {
         }
     }
 
-    /// Asks all that serve for a page, and gives who they are.
-    pub(super) fn ask(&mut self, question: u32, path: &str) -> Vec<u32> {
+    /// Asks those that serve for a page, and if it is for `all`, those that leave; gives who they are.
+    pub(super) fn ask(&mut self, question: u32, path: &str, all: bool) -> Vec<u32> {
         let order = Order::Page {
             question,
             path: path.to_owned(),
         };
         let mut asked = Vec::new();
         for member in &mut self.members {
-            if !member.process.is_starting() {
+            let process = &member.process;
+            if process.state == State::Serving || (all && process.is_leaving()) {
                 member.process.tell(&order);
                 asked.push(member.process.id());
             }
