@@ -199,7 +199,8 @@ fn one_of_two_masters_is_killed() {
             });
             let text = fs::read_to_string(format!("{file}.2")).unwrap();
             let next: u32 = text.trim().parse().unwrap();
-            stop(program);
+            program.signal(Signal::TERM);
+            assert_eq!(program.wait_code(), Some(0));
             signal(next, Signal::TERM);
             until_gone(&is_gone(next));
         }

@@ -15,11 +15,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a service manager tells its own child, and nobody else.
-const FOR_MASTERS: [&str; 6] = [
+/// What a service manager tells its own child, and nobody else. (`WATCHDOG_USEC` is left: processes
+/// are to look after their workers then.)
+const FOR_MASTERS: [&str; 5] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
-    "WATCHDOG_USEC",
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",

@@ -73,6 +73,8 @@ struct Master<'a> {
     metrics_addr: Option<SocketAddr>,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     bell: UnixStream,
+    /// The other end. Ours as well, so that it is open where nobody else rings.
+    _rings: UnixStream,
     questions: Receiver<Question>,
     open: Vec<Open>,
     last_question: u32,
@@ -131,7 +133,7 @@ impl<'a> Master<'a> {
             )?),
             false => None,
         };
-        let (asking, questions) = Asking::new(rings);
+        let (asking, questions) = Asking::new(rings.try_clone()?);
         let metrics = match sockets.metrics() {
             Some(socket) => Some(MetricsServer::start(
                 Box::new(MasterPages(asking)),
@@ -154,6 +156,7 @@ impl<'a> Master<'a> {
             metrics_addr,
             signals,
             bell,
+            _rings: rings,
             questions,
             open: Vec::new(),
             last_question: 0,
@@ -282,7 +285,7 @@ impl<'a> Master<'a> {
                 };
                 self.workers = self.team.want(wanted);
                 let processes = team::in_words(self.workers);
-                log::info!("{processes} are to serve");
+                log::info!("to serve from now on: {processes}");
             }
             // A terminal sends it to all of its programs whenever its window changes.
             SIGWINCH if io::stdin().is_terminal() || io::stderr().is_terminal() => {}
