@@ -114,6 +114,14 @@ pub(super) fn children(pid: u32) -> BTreeSet<u32> {
     all.filter_map(|number| number.parse().ok()).collect()
 }
 
+/// Waits until it has these children, and no zombies.
+#[track_caller]
+pub(super) fn until_children(pid: u32, expected: &BTreeSet<u32>) {
+    until(&format!("{expected:?} to be all children"), || {
+        children(pid) == *expected
+    });
+}
+
 /// Ends it, in good order, and looks that nothing is left.
 #[track_caller]
 pub(super) fn stop(program: Program) -> Ended {
@@ -134,7 +142,7 @@ fn several_processes_serve_from_one_socket(engine: Engine) {
     assert!(line.contains("2 processes with"), "{line}");
     let addr = program.wait_for_addr();
     let all = pids(addr, 2, &none());
-    assert_eq!(all, children(program.pid()), "the master does not serve");
+    until_children(program.pid(), &all);
     let ended = stop(program);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(ended.stderr.last().unwrap(), "greenway: stopped");
@@ -147,7 +155,7 @@ fn hup_replaces_all_processes(engine: Engine) {
     program.signal(Signal::HUP);
     let after = pids(addr, 2, &before);
     until_gone(&before);
-    assert_eq!(after, children(program.pid()));
+    until_children(program.pid(), &after);
     assert_eq!(stop(program).code, Some(0));
 }
 
@@ -267,7 +275,7 @@ fn usr2_puts_another_master_in_the_place_of_the_first(engine: Engine) {
     let next = in_file(&second).expect("the new master has a file of its own");
     assert_eq!(in_file(&file), Some(program.pid()));
     let after = pids(addr, 2, &before);
-    assert_eq!(children(next), after);
+    until_children(next, &after);
     // Connections that wait in the queue are served by whoever is left.
     program.signal(Signal::TERM);
     until_gone(&before);
@@ -331,7 +339,7 @@ fn a_program_that_does_not_start_replaces_nobody() {
         write(broken);
         program.signal(Signal::HUP);
         replaced(index + 1);
-        assert_eq!(children(program.pid()), before);
+        until_children(program.pid(), &before);
         assert_eq!(pids(addr, 2, &none()), before);
     }
     put(PROGRAM, &path);
@@ -532,6 +540,61 @@ fn a_process_that_ends_itself_is_replaced() {
     signal(one, Signal::TERM);
     until_gone(&BTreeSet::from([one]));
     let after = pids(addr, 2, &BTreeSet::from([one]));
-    assert_eq!(after, children(program.pid()));
+    until_children(program.pid(), &after);
     stop(program);
+}
+
+/// A client is sent away only if no process has room for it.
+#[test]
+fn a_full_process_leaves_clients_to_the_others() {
+    let args = [
+        "-w",
+        "2",
+        "--worker-connections",
+        "3",
+        "--keep-alive",
+        "600",
+    ];
+    let program = start(Engine::Green, &args);
+    let addr = program.wait_for_addr();
+    // All are let in, wherever the kernel has offered them first.
+    let mut clients: Vec<_> = (0..6).map(|_| Client::connect(addr)).collect();
+    for client in &mut clients {
+        assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
+    }
+    let refused = Client::connect(addr).send(get("/hello")).reply();
+    assert_eq!(refused.status(), 503);
+    drop(clients.pop());
+    until("room for one more", || {
+        Client::connect(addr)
+            .send(get_close("/hello"))
+            .reply()
+            .status()
+            == 200
+    });
+    stop(program);
+}
+
+/// As the first process of a container, a master reaps whoever comes to it.
+#[test]
+fn a_master_that_is_process_1_reaps_orphans() {
+    let alone = ["-p", "-f", "--mount-proc", "--kill-child"];
+    let may = Command::new("unshare").args(alone).arg("true").output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        return; // not in every container
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(alone)
+        .arg(PROGRAM)
+        .args(["-w", "2", "--bind", "127.0.0.1:0", "--cores", "1"]);
+    let program = Program::start_command(&mut command);
+    let addr = program.wait_for_addr();
+    let reply = Client::connect(addr).send(get_close("/orphan")).reply();
+    let orphan = reply.text().trim().to_owned();
+    until("the orphan to be reaped", || {
+        let path = format!("/exists/{orphan}");
+        Client::connect(addr).send(get_close(&path)).reply().text() == "false"
+    });
+    program.signal(Signal::KILL);
 }
