@@ -4,7 +4,8 @@
 use super::processes::{Folder, PROGRAM, children, pids, put, start_program, stop, until_gone};
 use greenway::Engine;
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Client, Program, RawSocket, Signal, on_green_and_threads};
+use greenway_tests::{Client, Program, RawSocket, Signal, on_green_and_threads, until};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -46,12 +47,17 @@ fn keep_coming(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
     }
 }
 
-/// A request on a connection of a process that goes, which nobody has announced the end of yet.
+/// Requests on a connection of a process that goes, or is about to: all are answered, and the last one
+/// says that it is the last.
+#[track_caller]
 fn has_one_more(client: &mut Client) {
-    let reply = client.send(get("/hello")).reply();
-    assert_eq!(reply.text(), "Hello\n");
-    assert!(reply.head.says_close(), "{:?}", reply.head);
-    client.end();
+    let client = RefCell::new(client);
+    until("the last response", || {
+        let reply = client.borrow_mut().send(get("/hello")).reply();
+        assert_eq!(reply.text(), "Hello\n");
+        reply.head.says_close()
+    });
+    client.into_inner().end();
 }
 
 /// Those who stay for the whole of a deploy.
