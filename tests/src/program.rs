@@ -179,9 +179,9 @@ impl Program {
         Client::connect(self.wait_for_addr())
     }
 
-    /// The number of the process.
+    /// The number of its process.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 

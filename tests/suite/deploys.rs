@@ -110,7 +110,7 @@ impl Stayers {
 }
 
 fn deploy(program: &Program, path: &std::path::Path, addr: SocketAddr) -> BTreeSet<u32> {
-    let before = children(program.pid());
+    let before = children(program.id());
     put(PROGRAM, path);
     program.signal(Signal::HUP);
     pids(addr, 2, &before);

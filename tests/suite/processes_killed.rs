@@ -41,7 +41,7 @@ fn a_process_that_is_killed_is_replaced(engine: Engine) {
     assert_eq!(client.send(get_close("/hello")).reply().text(), "Hello\n");
     let after = pids(addr, 2, &is_gone(dies));
     assert!(after.contains(&stays));
-    until_children(program.pid(), &after);
+    until_children(program.id(), &after);
     stop(program);
 }
 
@@ -120,15 +120,15 @@ fn deploys_go_on_whoever_is_killed() {
     let mut dice = Dice(15);
     for round in 0..12 {
         let before = program.lines_so_far().len();
-        let old = children(program.pid());
+        let old = children(program.id());
         program.signal(Signal::HUP);
         until_lines(&program, round % 4, before);
-        let now: Vec<_> = children(program.pid()).into_iter().collect();
+        let now: Vec<_> = children(program.id()).into_iter().collect();
         let one = now[usize::try_from(dice.below(now.len() as u64)).unwrap()];
         signal(one, Signal::KILL);
         // A replacement that was killed ends the deploy: the next one begins from what there is.
         until(&format!("round {round} to be over"), || {
-            let now = children(program.pid());
+            let now = children(program.id());
             let over = now.len() == 3 && !now.contains(&one);
             over && (now.is_disjoint(&old)
                 || program
@@ -153,7 +153,7 @@ fn nobody_outlives_a_master_that_is_killed_within_a_deploy() {
         let before = program.lines_so_far().len();
         program.signal(Signal::HUP);
         until_lines(&program, step, before);
-        let all = children(program.pid());
+        let all = children(program.id());
         program.signal(Signal::KILL);
         until_gone(&all);
         // Those that were forked in the last moment as well: nobody has the address any more.

@@ -58,9 +58,13 @@ impl Life {
             SignalAction::Stop(_) => exit(1),
             // A warning, since whoever asks wants to see it.
             SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
-            SignalAction::Reopen => {
+            SignalAction::Reopen => self.reopen_logs(),
+            SignalAction::Reload => {
                 self.notify.reloading();
                 self.reopen_logs();
+                if let Some(server) = self.server.get() {
+                    server.reload_certificates();
+                }
                 self.notify.ready("serving");
             }
         }
@@ -155,6 +159,7 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         let config = &mut server.settings.server;
         config.bind = inherited.bind;
         config.pages |= config.metrics_bind.take().is_some();
+        config.tls.redirect_bind = inherited.redirect;
         let here = life.clone();
         let orders = ToMaster::start(inherited.control, life.server.clone(), move |order| {
             here.obey(order);

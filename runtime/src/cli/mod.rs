@@ -1,8 +1,12 @@
 //! [`serve`] and [`Server::run`]: a server from the command line, the environment and a file, with
 //! gunicorn's flags.
 
+mod arguments;
 mod file;
 mod flags;
+#[cfg(feature = "generate")]
+mod generate;
+mod gunicorn;
 mod leading;
 mod life;
 mod operator;
@@ -12,7 +16,7 @@ mod sources;
 use self::operator::Operator;
 use self::sources::Resolved;
 use crate::processes::{Role, inherited};
-use crate::server::{Server, check_addresses};
+use crate::server::{Server, check_addresses, check_certificates};
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
 use crate::service::{LogFile, LogWriter, logger};
@@ -26,10 +30,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("error: ");
-    operator.say(format_args!("{line} (--help lists the flags)"));
+    operator.say(format_args!("{}", flags::wrong(error)));
     operator.exit(2)
 }
 
@@ -44,7 +45,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
 /// stop gracefully: whoever has connected is served, idle connections are closed, and requests may
 /// go on for `--graceful-timeout`. A second signal ends the process at once: half a second is left
 /// for unwinding the handlers that wait. USR1 and HUP open the log files
-/// anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
+/// anew, and HUP reads certificates and keys anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
 /// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
@@ -133,11 +134,13 @@ fn flags(operator: &Operator, defaults: &Settings) -> ArgMatches {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let matches = flags::command(defaults).bin_name(name).try_get_matches();
+    let command = flags::command(defaults).bin_name(name.clone());
+    let matches = command.try_get_matches();
     let matches = matches.unwrap_or_else(|error| refuse_flags(operator, &error));
-    if let Some((flag, hint)) = flags::refused(&matches) {
-        operator.say(format_args!("--{flag} is not to be had: {hint}"));
-        operator.exit(2);
+    #[cfg(feature = "generate")]
+    if let Some(kind) = matches.get_one::<String>(flags::GENERATE) {
+        let printed = generate::print(kind, &name, defaults);
+        operator.exit(printed.map_or(1, |()| 0));
     }
     matches
 }
@@ -165,9 +168,10 @@ fn settings(operator: &Operator, defaults: Settings, matches: &ArgMatches) -> Se
 fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: bool) -> ! {
     let checked = resolved.and_then(|resolved| {
         let config = &resolved.settings.server;
-        let metrics = config.metrics_bind.iter();
+        let metrics = config.metrics_bind.iter().chain(&config.tls.redirect_bind);
         let checked = check_addresses(config.bind.iter().chain(metrics));
         checked.map_err(|error| error.to_string())?;
+        check_certificates(config).map_err(|error| error.to_string())?;
         Ok(show::as_file(&resolved, !all))
     });
     let shown = checked.and_then(|shown| {

@@ -33,6 +33,8 @@ pub(crate) struct Inherited {
     pub(crate) bind: Vec<String>,
     /// Where to show metrics, likewise.
     pub(crate) metrics: Option<String>,
+    /// Where to lead from http to https, likewise.
+    pub(crate) redirect: Option<String>,
 }
 
 /// What is passed on to a process that is about to be started.
@@ -41,6 +43,7 @@ pub(super) struct Legacy<'a> {
     pub(super) role: Role,
     pub(super) sockets: Vec<BorrowedFd<'a>>,
     pub(super) metrics: Option<BorrowedFd<'a>>,
+    pub(super) redirect: Option<BorrowedFd<'a>>,
 }
 
 impl Legacy<'_> {
@@ -62,16 +65,18 @@ impl Legacy<'_> {
         for socket in &self.sockets {
             numbers.push(pass(socket.try_clone_to_owned()?));
         }
-        let metrics = match self.metrics {
-            Some(socket) => pass(socket.try_clone_to_owned()?),
-            None => String::new(),
+        let mut pass_one = |socket: Option<BorrowedFd<'_>>| match socket {
+            Some(socket) => Ok(pass(socket.try_clone_to_owned()?)),
+            None => io::Result::Ok(String::new()),
         };
+        let metrics = pass_one(self.metrics)?;
+        let redirect = pass_one(self.redirect)?;
         let role = match self.role {
             Role::Serve(number) => number.to_string(),
             Role::Succeed => "next".to_owned(),
         };
         let sockets = numbers.join(",");
-        let value = format!("{role} {control} {socket} {sockets} {metrics}");
+        let value = format!("{role} {control} {socket} {sockets} {metrics} {redirect}");
         command.env(VARIABLE, value);
         pass_on(command, passed);
         Ok(ours)
@@ -122,6 +127,7 @@ pub(crate) fn inherited() -> io::Result<Option<Inherited>> {
         control: control.into(),
         bind: told.sockets.into_iter().map(address).collect(),
         metrics: told.metrics.map(address),
+        redirect: told.redirect.map(address),
     }))
 }
 
@@ -133,12 +139,13 @@ struct Told {
     socket: u64,
     sockets: Vec<i32>,
     metrics: Option<i32>,
+    redirect: Option<i32>,
 }
 
 impl Told {
     fn read(value: &str) -> Option<Self> {
         let parts: Vec<_> = value.split(' ').collect();
-        let &[role, control, socket, sockets, metrics] = &parts[..] else {
+        let &[role, control, socket, sockets, metrics, redirect] = &parts[..] else {
             return None;
         };
         let role = match role {
@@ -152,6 +159,7 @@ impl Told {
             socket: socket.parse().ok()?,
             sockets: sockets.collect::<Result<_, _>>().ok()?,
             metrics: metrics.parse().ok(),
+            redirect: redirect.parse().ok(),
         })
     }
 }
@@ -178,18 +186,19 @@ mod tests {
 
     #[test]
     fn the_variable_is_read_as_it_is_written() {
-        let told = Told::read("2 7 12345 8,9 ").unwrap();
+        let told = Told::read("2 7 12345 8,9  10").unwrap();
         let expected = Told {
             role: Role::Serve(2),
             control: 7,
             socket: 12345,
             sockets: vec![8, 9],
             metrics: None,
+            redirect: Some(10),
         };
         assert_eq!(told, expected);
-        let next = Told::read("next 7 12345 8 11").unwrap();
+        let next = Told::read("next 7 12345 8 11 ").unwrap();
         assert_eq!((next.role, next.metrics), (Role::Succeed, Some(11)));
-        for wrong in ["", "1", "1 2 3 4", "x 7 1 8 ", "1 7 1 x ", "1 7 1 8  9"] {
+        for wrong in ["", "1", "1 2 3 4", "x 7 1 8 ", "1 7 1 x ", "1 7 1 8  9 9"] {
             assert_eq!(Told::read(wrong), None, "{wrong}");
         }
     }

@@ -2,6 +2,8 @@
 
 mod budget;
 mod builder;
+#[cfg(feature = "tls")]
+mod certificates;
 mod for_programs;
 mod inherited;
 mod listen;
@@ -9,11 +11,13 @@ mod metrics;
 mod notify;
 mod orphans;
 mod preflight;
+mod redirect;
 mod running;
 mod signals;
 mod surroundings;
 
 pub use builder::Server;
+pub(crate) use builder::check_certificates;
 pub(crate) use inherited::waiting as inherited_sockets;
 pub(crate) use listen::{
     Listening, SocketFile, check_addresses, listen_for_metrics, listen_on_all, wanted_addresses,

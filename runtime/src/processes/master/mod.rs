@@ -32,6 +32,7 @@ use sockets::Sockets;
 use std::fmt;
 use std::io::{self, IsTerminal, Read};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use team::Team;
@@ -202,6 +203,7 @@ impl<'a> Master<'a> {
                 role: Role::Serve(number),
                 sockets: borrowed(sockets.listening()),
                 metrics: None,
+                redirect: sockets.redirect().map(AsFd::as_fd),
             };
             let control = legacy.hand_to(&mut command)?;
             Process::start(command, control, boot)
@@ -349,7 +351,8 @@ impl<'a> Master<'a> {
         let legacy = Legacy {
             role: Role::Succeed,
             sockets: borrowed(self.sockets.listening()),
-            metrics: self.sockets.metrics().map(std::os::fd::AsFd::as_fd),
+            metrics: self.sockets.metrics().map(AsFd::as_fd),
+            redirect: self.sockets.redirect().map(AsFd::as_fd),
         };
         let started = legacy
             .hand_to(&mut command)

@@ -18,6 +18,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 pub(super) struct Sockets {
     listening: Vec<Listening>,
     metrics: Option<TcpListener>,
+    redirect: Option<Listening>,
     names: String,
     identity: Identity,
 }
@@ -32,16 +33,34 @@ impl Sockets {
         let (user, group) = (processes.user.as_deref(), processes.group.as_deref());
         let identity = Identity::of(user, group)?;
         let config = &settings.server;
-        let (bind, metrics) = match inherited {
-            Some(inherited) => (inherited.bind.clone(), inherited.metrics.clone()),
-            None => (wanted_addresses(&config.bind), config.metrics_bind.clone()),
+        let (bind, metrics, redirect) = match inherited {
+            Some(inherited) => (
+                inherited.bind.clone(),
+                inherited.metrics.clone(),
+                inherited.redirect.clone(),
+            ),
+            None => (
+                wanted_addresses(&config.bind),
+                config.metrics_bind.clone(),
+                config.tls.redirect_bind.clone(),
+            ),
         };
         let listen = || listen_on_all(&bind, config.backlog, config.clocks.write);
         let listening = patiently(listen)?;
         let metrics = metrics.map(|address| patiently(|| listen_for_metrics(&address)));
         let metrics = metrics.transpose()?;
+        let redirect = redirect.map(|address| {
+            patiently(|| listen_on_all(&[address.clone()], config.backlog, config.clocks.write))
+        });
+        let redirect = redirect.transpose()?.and_then(|mut one| one.pop());
         let names: Vec<_> = listening.iter().map(|one| one.name.as_str()).collect();
-        let names = names.join(" and ");
+        let mut names = names.join(" and ");
+        if !config.tls.certificates.is_empty() {
+            names = names.replace("http://", "https://");
+        }
+        if let Some(addr) = redirect.as_ref().and_then(|one| one.addr) {
+            names.push_str(&format!(" (http://{addr} leads there)"));
+        }
         for one in &listening {
             if let Some(path) = one.name.strip_prefix("unix:")
                 && inherited.is_none()
@@ -58,6 +77,7 @@ impl Sockets {
         Ok(Self {
             listening,
             metrics,
+            redirect,
             names,
             identity,
         })
@@ -69,6 +89,11 @@ impl Sockets {
 
     pub(super) fn metrics(&self) -> Option<&TcpListener> {
         self.metrics.as_ref()
+    }
+
+    /// Where processes lead from http to https.
+    pub(super) fn redirect(&self) -> Option<&TcpListener> {
+        self.redirect.as_ref().map(|one| &one.socket)
     }
 
     /// What it listens on, for the operator.
@@ -83,7 +108,7 @@ impl Sockets {
 
     /// Closes them. If another master has them as well, the files of unix sockets are left to it.
     pub(super) fn close(&mut self, shared: bool) {
-        for one in self.listening.drain(..) {
+        for one in self.listening.drain(..).chain(self.redirect.take()) {
             if shared && let Some(file) = one.file {
                 file.leave();
             }
