@@ -50,7 +50,13 @@ impl Sockets {
         let metrics = metrics.map(|address| patiently(|| listen_for_metrics(&address)));
         let metrics = metrics.transpose()?;
         let redirect = redirect.map(|address| {
-            patiently(|| listen_on_all(&[address.clone()], config.backlog, config.clocks.write))
+            patiently(|| {
+                listen_on_all(
+                    std::slice::from_ref(&address),
+                    config.backlog,
+                    config.clocks.write,
+                )
+            })
         });
         let redirect = redirect.transpose()?.and_then(|mut one| one.pop());
         let names: Vec<_> = listening.iter().map(|one| one.name.as_str()).collect();
