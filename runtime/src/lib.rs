@@ -59,7 +59,7 @@
 //! # Implementation
 //!
 //! Rooms, from above to below; a test holds that none knows one above it: `cli` (flags, the program's
-//! life), `server` (builds, listens, starts, stops), `engine` (gives connections their threads),
+//! life), `processes` (a master and those that it starts), `server` (builds, listens, starts, stops), `engine` (gives connections their threads),
 //! `connection` (one connection), `service` (what a connection needs of its server: settings,
 //! lifecycle, counters, logs). Beside them and above `connection`: `websocket`; above that [`room`]. Above all of them: [`testing`].
 //! Below all of them are the crates `greenway_green` (green threads), `greenway_proto` (protocols
@@ -86,6 +86,7 @@ mod connection;
 mod engine;
 #[cfg(feature = "http2")]
 mod http2;
+mod processes;
 pub mod room;
 mod server;
 mod service;

@@ -12,13 +12,7 @@ const FLAGS: &str = include_str!("../../docs/src/getting-started.md");
 
 /// Flags of features that the program of these tests is built without, and of those that are told
 /// of elsewhere in the book.
-const ELSEWHERE: [&str; 15] = [
-    "--workers",
-    "--pid",
-    "--user",
-    "--group",
-    "--umask",
-    "--reload",
+const ELSEWHERE: [&str; 9] = [
     "--certfile",
     "--keyfile",
     "--ca-certs",
@@ -44,7 +38,12 @@ const VALUES: [(&str, &str); 9] = [
 ];
 
 /// gunicorn's switches, and what is asked of the program here anyway.
-const SWITCHES: [&str; 3] = ["--check-config", "--print-config", "--proxy-protocol"];
+const SWITCHES: [&str; 4] = [
+    "--check-config",
+    "--print-config",
+    "--proxy-protocol",
+    "--reload",
+];
 
 /// A row: name and flags of gunicorn's, flags of ours, and what is said of it.
 struct Row<'a> {

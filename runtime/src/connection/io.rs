@@ -231,7 +231,7 @@ impl<T: Transport> BufferedIo<T> {
     /// A request begins: nothing of its response was sent.
     pub(super) fn begin(&self, request: &RequestHead) {
         let wanted = !self.service.config.clocks.keep_alive.is_zero();
-        let keep_alive = wanted && !self.service.lifecycle.is_stopping();
+        let keep_alive = wanted && !self.service.lifecycle.is_leaving();
         self.exchange(|exchange| exchange.begin(request, keep_alive));
         let pause = self.service.config.clocks.body;
         self.incoming.borrow_mut().begin(request, pause);

@@ -347,10 +347,10 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Writes the head, unless it is written already. It leaves with what follows it.
     fn start(&mut self) {
         let io = self.writer.io();
-        let stopping = self.writer.connection.io.service.lifecycle.is_stopping();
+        let leaving = self.writer.connection.io.service.lifecycle.is_leaving();
         let progress = &mut *self.writer.progress;
         if progress.plan.is_none() {
-            progress.asked.keep_alive &= !stopping;
+            progress.asked.keep_alive &= !leaving;
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.asked, status, self.headers, self.length);

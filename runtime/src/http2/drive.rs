@@ -149,7 +149,7 @@ where
             }
             self.context.set(ConnState::Idle);
             let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if late || self.service.lifecycle.is_stopping() {
+            if late || self.service.lifecycle.is_leaving() {
                 return Err(End::Gentle);
             }
             match self.shared.wait(&self.driver.woken, deadline) {
@@ -190,7 +190,7 @@ where
                 false => ConnState::Idle,
             });
         let lifecycle = &self.service.lifecycle;
-        if lifecycle.is_stopping() && self.leaving_since.is_none() {
+        if lifecycle.is_leaving() && self.leaving_since.is_none() {
             self.leave(machine);
             return None;
         }

@@ -112,7 +112,7 @@ impl ConnContext {
     pub(crate) fn allow_stop(&self, lifecycle: &Lifecycle) {
         self.set(ConnState::Stoppable);
         // The connection's half of the stop handshake: first the state, then the flag.
-        if lifecycle.is_stopping() {
+        if lifecycle.is_leaving() {
             self.stop_if_allowed();
         }
     }
