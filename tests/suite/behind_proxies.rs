@@ -2,9 +2,8 @@
 //! defaults; and a server with its own, whose idle connections never end in the way of a request.
 
 use crate::behind_nginx::{book, recommended_nginx, start_proxy, upgrade};
-use crate::real_clients::Folder;
 use greenway_tests::request::{get, post};
-use greenway_tests::{Client, Engine, Program, Reply, on_green_and_threads, until};
+use greenway_tests::{Client, Engine, Folder, Program, Reply, on_green_and_threads, until};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! fails its test. Chromium has its own file.
 
 use greenway_tests::request::{get_close, post};
-use greenway_tests::{Client, Ended, Engine, Program, on_green_and_threads, until};
+use greenway_tests::{Client, Ended, Engine, Folder, Program, on_green_and_threads, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -34,29 +34,6 @@ fn server(engine: Engine, flags: &[&str]) -> Program {
 
 fn url(server: &Program, path: &str) -> String {
     format!("http://{}{path}", server.wait_for_addr())
-}
-
-/// A folder that goes away with the test.
-#[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gw-clients-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the temporary folder can be written to");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left over is in the temporary folder.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A file of `tests/clients`.
