@@ -45,6 +45,12 @@ mod clocks;
 mod closes;
 #[path = "suite/departure.rs"]
 mod departure;
+#[path = "suite/http2.rs"]
+mod http2;
+#[path = "suite/http2_clients.rs"]
+mod http2_clients;
+#[path = "suite/http2_hostile.rs"]
+mod http2_hostile;
 #[path = "suite/keepalive.rs"]
 mod keepalive;
 #[path = "suite/leaked_inputs.rs"]
@@ -59,6 +65,10 @@ mod scale;
 mod stop;
 #[path = "suite/stop_signals.rs"]
 mod stop_signals;
+#[path = "suite/tls.rs"]
+mod tls;
+#[path = "suite/tls_streams.rs"]
+mod tls_streams;
 // What is sent to many, and for long.
 #[path = "suite/broadcast.rs"]
 mod broadcast;

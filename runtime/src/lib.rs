@@ -33,7 +33,7 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, and pages: `templates`, with the features of those names; completions
+//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names; completions
 //!   of a program's flags and its page for `man`, with the feature `generate`;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it, with a socket or without: [`testing`], [`validate`].
@@ -55,6 +55,7 @@
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
+//! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
 //!
 //! # Implementation
 //!
@@ -84,11 +85,15 @@ pub mod client;
 pub use greenway_monkey as monkey;
 mod connection;
 mod engine;
+#[cfg(feature = "http2")]
+mod http2;
 pub mod room;
 mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod websocket;
 
 pub use blocking::{Blocking, blocking};
@@ -97,7 +102,7 @@ pub use cli::serve;
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
-pub use service::config::{Engine, HalfClose, ProxyProtocol};
+pub use service::config::{CertReqs, Engine, HalfClose, ProxyProtocol, TlsVersion};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -16,7 +16,8 @@ use self::sources::Resolved;
 use crate::green;
 use crate::green::embed::Count;
 use crate::server::{
-    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, reap_as_init,
+    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, check_certificates,
+    reap_as_init,
 };
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
@@ -51,7 +52,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
 /// stop gracefully: whoever has connected is served, idle connections are closed, and requests may
 /// go on for `--graceful-timeout`. A second signal ends the process at once: half a second is left
 /// for unwinding the handlers that wait. USR1 and HUP open the log files
-/// anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
+/// anew, and HUP reads certificates and keys anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
 /// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
@@ -136,9 +137,10 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
 fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: bool) -> ! {
     let checked = resolved.and_then(|resolved| {
         let config = &resolved.settings.server;
-        let metrics = config.metrics_bind.iter();
+        let metrics = config.metrics_bind.iter().chain(&config.tls.redirect_bind);
         let checked = check_addresses(config.bind.iter().chain(metrics));
         checked.map_err(|error| error.to_string())?;
+        check_certificates(config).map_err(|error| error.to_string())?;
         Ok(show::as_file(&resolved, !all))
     });
     let shown = checked.and_then(|shown| {
@@ -175,9 +177,12 @@ fn serve_until_signal(server: Server, operator: Operator) -> ! {
         SignalAction::Stop(_) => exit(1),
         // A warning, since whoever asks wants to see it.
         SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
-        SignalAction::Reopen => {
+        SignalAction::Reopen | SignalAction::Reload => {
             if let Some(ending) = ending.get() {
                 ending.reopen_logs();
+                if action == SignalAction::Reload {
+                    ending.reload_certificates();
+                }
             }
             if let Some(log) = &last.log {
                 log.reopen();

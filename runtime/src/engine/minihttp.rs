@@ -157,7 +157,7 @@ impl Host {
                 request.body().read_to_end(&mut body)?;
                 Input::full(Bytes::from(body))
             }
-            BodyLength::Chunked => {
+            BodyLength::Chunked | BodyLength::UntilEnd => {
                 return Err(unsupported("chunked request bodies"));
             }
         };

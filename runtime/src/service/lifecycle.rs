@@ -147,7 +147,7 @@ impl Lifecycle {
     /// a next request, and streams that may be ended at once.
     pub(crate) fn end_idle(&self) {
         for context in self.contexts() {
-            if context.state() == ConnState::Idle {
+            if matches!(context.state(), ConnState::Idle | ConnState::Shared) {
                 context.thread.wake(); // it looks at the flag
             }
             context.stop_if_allowed();
@@ -160,7 +160,8 @@ impl Lifecycle {
         for context in self.contexts() {
             match context.state() {
                 ConnState::Free | ConnState::Pooled => {}
-                ConnState::Closing => context.thread.wake(), // it looks at the flag
+                // It looks at the flag.
+                ConnState::Closing | ConnState::Shared => context.thread.wake(),
                 _ => context.thread.interrupt(Interrupt::Stop),
             }
         }

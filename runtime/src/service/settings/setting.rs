@@ -41,7 +41,8 @@ pub(crate) struct Setting {
     /// Its default in words, where the value itself says too little. Else the value is shown.
     pub(crate) default: Option<&'static str>,
     pub(crate) help: &'static str,
-    /// The largest number that makes sense.
+    /// The smallest number and the largest that make sense.
+    least: usize,
     most: usize,
     /// 0 stands for no limit.
     zero_is_none: bool,
@@ -65,6 +66,7 @@ impl Setting {
             missing: None,
             default: None,
             help,
+            least: 0,
             most: usize::MAX,
             zero_is_none: false,
             at,
@@ -98,6 +100,11 @@ impl Setting {
 
     pub(super) const fn missing(mut self, text: &'static str) -> Self {
         self.missing = Some(text);
+        self
+    }
+
+    pub(super) const fn least(mut self, number: usize) -> Self {
+        self.least = number;
         self
     }
 
@@ -158,9 +165,10 @@ impl Setting {
     /// # Errors
     /// What would be right, for the one who gave it.
     pub(crate) fn read(&self, settings: &mut Settings, text: &str) -> Result<(), String> {
-        let too_much = |number: usize| number > self.most;
-        if text.parse().is_ok_and(too_much) {
-            return Err(format!("a whole number from 1 to {}", self.most));
+        let wrong = |number: usize| number > self.most || number < self.least;
+        if text.parse().is_ok_and(wrong) {
+            let least = self.least.max(1);
+            return Err(format!("a whole number from {least} to {}", self.most));
         }
         let place = (self.at)(settings);
         if self.zero_is_none && text.parse() == Ok(0.0) {

@@ -1,7 +1,9 @@
 //! What a setting's value may be: how it is read from text, and shown.
 
 use crate::service::access_log::Format;
-use crate::service::config::{Engine, FOR_EVER, HalfClose, ProxyProtocol};
+use crate::service::config::{
+    CertReqs, Engine, FOR_EVER, HalfClose, Protocols, ProxyProtocol, TlsVersion,
+};
 use crate::service::trust::Trust;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
@@ -188,6 +190,36 @@ impl Value for HalfClose {
 }
 
 impl Value for ProxyProtocol {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for Protocols {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for CertReqs {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for TlsVersion {
     fn read(&mut self, text: &str) -> Result<(), String> {
         put(self, text.parse())
     }
