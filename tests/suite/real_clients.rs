@@ -5,10 +5,12 @@
 //! fails its test. Chromium has its own file.
 
 use greenway_tests::request::{get_close, post};
-use greenway_tests::{Client, Ended, Engine, Folder, Program, on_green_and_threads, until};
+use greenway_tests::{Client, Ended, Engine, Program, on_green_and_threads, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+
+pub(crate) use greenway_tests::Folder;
 
 on_green_and_threads!(
     curl_uploads_in_chunks_once_it_may,
