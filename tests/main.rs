@@ -165,6 +165,8 @@ mod browser_board;
 mod deployment;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
+#[path = "suite/generated.rs"]
+mod generated;
 #[path = "suite/gunicorn.rs"]
 mod gunicorn;
 #[path = "suite/real_clients.rs"]

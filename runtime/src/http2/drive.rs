@@ -28,6 +28,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// An idle connection is not kept for longer, whatever `--keep-alive` says. GOAWAY names the last
+/// request that was taken, so its end loses none, and the long patience that HTTP/1 needs behind
+/// proxies would be memory for nothing: it holds a green thread.
+const MOST_IDLE: Duration = Duration::from_secs(180);
 /// How long a client that was told that the connection ends may take to end it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The same when the grace period of a stop is over.
@@ -230,7 +234,7 @@ where
         }
         let idle = match clocks.keep_alive.is_zero() {
             true => clocks.head,
-            false => clocks.keep_alive,
+            false => clocks.keep_alive.min(MOST_IDLE),
         };
         // What is left of responses has to leave yet.
         let idle = if has_streams {
