@@ -16,7 +16,7 @@ pub(crate) mod path;
 pub(crate) mod place;
 mod query;
 mod redirect;
-mod typed;
+pub(crate) mod typed;
 mod unblock;
 mod url;
 

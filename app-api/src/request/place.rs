@@ -250,7 +250,7 @@ impl Request {
         self.repath();
     }
 
-    /// The request without its body, and without what was attached to it: for whoever makes a page
+    /// The request without its body, and without what was attached to it but for the session: for whoever makes a page
     /// for an error, when the request itself is gone. Nor has it a range or a condition, which
     /// were about what was asked for: a page that is a file would be sent in part, or not at all.
     #[cold]
@@ -267,10 +267,17 @@ impl Request {
         let kept = kept.filter(|field| is_about_the_page(head.text(field.name)));
         head.fields = kept.collect();
         let connection = Arc::clone(&own.connection);
-        #[cfg_attr(not(feature = "templates"), allow(unused_mut))]
+        #[cfg_attr(
+            not(any(feature = "templates", feature = "sessions")),
+            allow(unused_mut)
+        )]
         let mut extensions = http::Extensions::new();
         #[cfg(feature = "templates")]
         extensions.insert(PageOfError);
+        #[cfg(feature = "sessions")]
+        if let Some(visitor) = own.extensions.get::<crate::sessions::Session>() {
+            extensions.insert(visitor.clone());
+        }
         let inner = super::Inner {
             extensions,
             path: own.path,

@@ -60,6 +60,8 @@ pub(crate) mod content_type {
     note = "if it is a future: Greenway's handlers are plain functions that may block; leave out \
             `async` and `.await`",
     note = "if it can be serialized (`serde::Serialize`): wrap it in `Json(...)`",
+    note = "if it is an `Option`: say what `None` is, as in \
+            `.ok_or_else(|| HttpError::new(404, \"no such thing\"))?`",
     note = "if it is a `Result` with another error: let the handler return `Result<_, HttpError>`; \
             `?` makes an `HttpError` of any error, and `.or_status(404, \"...\")` says which \
             answer it is"

@@ -19,6 +19,7 @@ mod said;
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -201,6 +202,11 @@ impl Response {
     #[must_use]
     pub fn error(&self) -> Option<&HttpError> {
         self.body.error()
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared_error(&self) -> Option<Arc<HttpError>> {
+        self.body.shared_error()
     }
 
     /// Takes the body off.

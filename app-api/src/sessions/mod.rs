@@ -164,7 +164,13 @@ impl Middleware for Sessions {
         request.extensions_mut().insert(session.clone());
         let mut response = next.run(request);
         match session.finish(&mut response) {
-            Ok(()) => response,
+            Ok(()) => {
+                if response.error().is_some() {
+                    // The page for it may greet the visitor.
+                    response.extensions_mut().insert(session);
+                }
+                response
+            }
             Err(error) => error.into_response(),
         }
     }

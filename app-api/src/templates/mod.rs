@@ -173,6 +173,26 @@ impl fmt::Debug for Templates {
     }
 }
 
+/// The values of a template: what [`context!`](context) makes, `()` for none, or whatever else is
+/// `Into<Value>`, such as `Serde(value)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are no values for a template",
+    note = "values are named by `context! {{ name => value }}`",
+    note = "what can be serialized (`serde::Serialize`) is given as `Serde(value)`, here and within \
+            `context!`: `use greenway::templates::Serde`"
+)]
+pub trait TemplateValues {
+    /// The values as one.
+    fn into_value(self) -> Value;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Value>> TemplateValues for T {
+    fn into_value(self) -> Value {
+        self.into()
+    }
+}
+
 /// What an application shares with its handlers.
 struct Loaded {
     templates: Templates,
@@ -240,7 +260,7 @@ impl Request {
     /// | | |
     /// |---|---|
     /// | `url_for("name", id=7)` | the path of a route: [`url_for`](Request::url_for) |
-    /// | `request` | `.method`, `.path`, `.script_name`, `.scheme`, `.host`, `.query_string`; `.query.name` and `.params.name`; `.route`, the route's name |
+    /// | `request` | `.method`, `.path`, `.script_name`, `.scheme`, `.host`, `.query_string`; `.query.name` and `.params.name`; `.route`, the route's name; `.form.title` and `.form.get_all("tag")`, what was sent if the handler has read it |
     /// | `session` | `session.key` or `session.get("key")`, and `session.user()` |
     /// | `take_flashes()` | the messages for the visitor, each with `.category` and `.text` |
     /// | `csrf_field()`, `csrf_token()` | the hidden field of a form, or the token alone |
@@ -270,7 +290,7 @@ impl Request {
     ///
     /// When the application has no templates.
     #[track_caller]
-    pub fn render(&self, name: &str, values: impl Into<Value>) -> Result<Response, HttpError> {
+    pub fn render(&self, name: &str, values: impl TemplateValues) -> Result<Response, HttpError> {
         let text = self.render_to_string(name, values)?;
         Ok(Response::typed(text, content_type_of(name)))
     }
@@ -289,11 +309,11 @@ impl Request {
     pub fn render_to_string(
         &self,
         name: &str,
-        values: impl Into<Value>,
+        values: impl TemplateValues,
     ) -> Result<String, HttpError> {
         let compiled = loaded(self).for_request(self)?;
         let template = compiled.get(name)?;
-        let values = functions::with_ours(self, values.into());
+        let values = functions::with_ours(self, values.into_value());
         Ok(template.render(values)?)
     }
 }

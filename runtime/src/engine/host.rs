@@ -280,7 +280,12 @@ fn read_proxy_header(
             Err(why) => {
                 proxy_protocol::report(service, info, why);
                 context.set(ConnState::Closing);
-                linger(stream, service, WritePace::new(service.config.clocks.write));
+                linger(
+                    stream,
+                    service,
+                    WritePace::new(service.config.clocks.write),
+                    true,
+                );
                 return None;
             }
         }

@@ -17,7 +17,21 @@ impl fmt::Display for TimedOut {
     }
 }
 
+#[cfg(not(feature = "app"))]
 impl Error for TimedOut {}
+
+/// A handler that gives it up with `?` is answered as one that has taken too long.
+#[cfg(feature = "app")]
+impl Error for TimedOut {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        use greenway_app::{HttpError, StatusError};
+        use std::sync::LazyLock;
+        // Its initialiser does not wait.
+        static ANSWER: LazyLock<StatusError> =
+            LazyLock::new(|| HttpError::new(504, "it took too long").into());
+        Some(&*ANSWER)
+    }
+}
 
 impl From<TimedOut> for io::Error {
     fn from(error: TimedOut) -> Self {
