@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, StatusCode, Version, header};
 
 use self::accept::Kind;
 pub(crate) use self::debug::debug_page;
+use self::debug::debug_page_of;
 use crate::response::content_type;
 #[cfg(feature = "sessions")]
 use crate::sessions::Session;
@@ -90,7 +91,12 @@ pub fn error_response<A: Application + ?Sized>(
             let failure = page
                 .shared_error()
                 .filter(|_| page.status().is_server_error());
-            let failed = page.error().and_then(|error| default_page(request, error));
+            let failed = page.error().and_then(|of_page| {
+                if failure.is_some() && request.is_debug() {
+                    return Some(debug_page_of(request, error, Some(of_page)));
+                }
+                default_page(request, of_page)
+            });
             if page.status() != StatusCode::OK {
                 *response.status_mut() = page.status();
                 response.extensions_mut().remove::<Failure>();

@@ -1,5 +1,6 @@
 //! What an error looks like to the client, and what of it is for the log.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use http::{StatusCode, header};
 
 use super::into::content_type;
 use super::{IntoResponse, Response};
-use crate::{Body, HttpError};
+use crate::{Body, HttpError, StatusError};
 
 impl IntoResponse for HttpError {
     /// The plain text answer, for which a server sends the application's
@@ -94,7 +95,14 @@ impl fmt::Display for Failure {
 
 fn tell(error: &HttpError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{error}")?;
-    for cause in error.causes() {
+    // What has chosen the answer by its source says by that what was said first.
+    let is_said = |cause: &&(dyn Error + 'static)| {
+        let answer = cause.downcast_ref().map(StatusError::get_ref);
+        answer.is_some_and(|answer| {
+            (answer.status(), answer.message()) == (error.status(), error.message())
+        })
+    };
+    for cause in error.causes().filter(|cause| !is_said(cause)) {
         write!(f, ": {cause}")?;
     }
     match error.place() {
@@ -117,7 +125,6 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::StatusError;
 
     fn text(error: HttpError) -> (u16, String) {
         let (parts, body) = error.into_response().into_parts();

@@ -145,7 +145,10 @@ impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
 /// A number that is no status code (100 to 999) is answered with 500 and logged.
 impl<T: IntoResponse> IntoResponse for (u16, T) {
     fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
+        match StatusCode::from_u16(self.0) {
+            Ok(status) => (status, self.1).into_response(),
+            Err(_) => HttpError::bad_status().without_place().into_response(),
+        }
     }
 }
 
@@ -178,7 +181,7 @@ where
     fn into_response(self) -> Response {
         match StatusCode::from_u16(self.0) {
             Ok(status) => (status, self.1, self.2).into_response(),
-            Err(_) => HttpError::bad_status().into_response(),
+            Err(_) => HttpError::bad_status().without_place().into_response(),
         }
     }
 }

@@ -75,8 +75,8 @@ impl Request {
     pub fn session(&self) -> Result<Session, HttpError> {
         let Some(session) = self.extensions().get::<Session>() else {
             return Err(HttpError::new(500, "").with_source(
-                "the route has no sessions: install the middleware, as in \
-                 `app.install(Sessions::in_memory())`",
+                "the route has no sessions, or not yet: install the middleware, as in \
+                 `app.install(Sessions::in_memory())`, before `Csrf` and all that needs one",
             ));
         };
         session.load()?;

@@ -342,12 +342,14 @@ fn auto_escape(name: &str) -> AutoEscape {
     }
 }
 
-/// As minijinja writes values, but for the slash, which means nothing in HTML: URLs stay readable.
+/// As minijinja writes values, but for the slash, which means nothing in HTML: URLs stay readable;
+/// and for `None`, which is what Rust's getters give where there is nothing to write.
 fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.as_str() {
         Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => {
             Ok(out.write_str(&html_escape(text))?)
         }
+        _ if value.is_none() => Ok(()),
         _ => escape_formatter(out, state, value),
     }
 }
