@@ -153,8 +153,9 @@ impl App {
     /// [`Request::script_name`] (`SCRIPT_NAME`). The prefix alone, without a slash, is below it as
     /// well: there the path is empty, which an [`App`] takes for `/`.
     ///
-    /// The other one may be any [`Application`]. It has routes, middleware, shared values and
-    /// answers of its own, also for what it does not know. Methods for the same path that are
+    /// The other one may be any [`Application`]. It has routes, middleware and answers of its own, also
+    /// for what it does not know; shared values and names of routes that it lacks are those of this
+    /// one. Methods for the same path that are
     /// routed here come first; otherwise the order is that of definition, as with rules that have
     /// wildcards. Mounted at `""` or `"/"`, it gets all that nothing else wants.
     ///

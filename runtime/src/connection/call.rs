@@ -288,8 +288,8 @@ impl<T: Transport> Connection<T> {
     /// Logs why a response is a 5xx, if it tells.
     pub(super) fn report_failure(&self, response: &Response) {
         let asked = || {
-            let line = self.io.context.request_info().request;
-            (self.kind(), line.unwrap_or_default())
+            let line = self.io.context.line().unwrap_or_default();
+            (self.kind(), line.to_string())
         };
         self.io.service.error_log.failure(response, asked);
     }

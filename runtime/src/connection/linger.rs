@@ -45,7 +45,7 @@ pub(crate) fn linger<T: Transport>(stream: &T, service: &Service, pace: WritePac
     let ending = service.lifecycle.ending_flag();
     let mut clock = Clock::new(service.config.clocks.write, pace, stream.unsent());
     if service.lifecycle.is_stopping() && !unread {
-        clock.pause = clock.pause.min(AT_STOP);
+        clock.stopping();
     }
     loop {
         let hurry = service.lifecycle.is_ending();
@@ -104,6 +104,11 @@ impl Clock {
             come: 0,
             hurried: false,
         }
+    }
+
+    /// The server stops, and the client was not sending.
+    fn stopping(&mut self) {
+        self.pause = self.pause.min(AT_STOP);
     }
 
     /// The server will not wait for much longer.
@@ -187,6 +192,23 @@ mod tests {
         assert!(!clock.is_over(|| Some(0)));
         pass(&mut clock, PAUSE);
         assert!(clock.is_over(|| Some(0)));
+    }
+
+    #[test]
+    fn a_stop_waits_for_an_idle_client_for_a_moment_and_for_one_that_takes_its_answer() {
+        let mut idle = clock(0);
+        idle.stopping();
+        assert!(!idle.is_over(|| Some(0)));
+        pass(&mut idle, AT_STOP);
+        assert!(idle.is_over(|| Some(0)));
+        let mut takes = clock(3_000_000);
+        takes.stopping();
+        pass(&mut takes, SECOND);
+        assert!(!takes.is_over(|| Some(2_000_000)));
+        pass(&mut takes, SECOND);
+        assert!(!takes.is_over(|| Some(0)));
+        pass(&mut takes, AT_STOP);
+        assert!(takes.is_over(|| Some(0)));
     }
 
     #[test]

@@ -179,6 +179,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_looked_up_on_another_thread_and_an_end_waits_for_that() {
+        use std::sync::mpsc;
+        use std::thread::{ThreadId, current};
+
+        struct Here(mpsc::Sender<ThreadId>);
+
+        impl fmt::Display for Here {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let _received = self.0.send(current().id());
+                f.write_str("here")
+            }
+        }
+
+        let (send, threads) = mpsc::channel();
+        let worker = crate::green::spawn(move || {
+            let of_limit = crate::green::Timeout::run(Duration::ZERO, || {
+                text_of(Box::new(Here(send)))
+            });
+            (current().id(), of_limit)
+        });
+        let (worker, text) = worker.join().unwrap();
+        assert_eq!(text.as_deref(), Ok("here"));
+        assert_ne!(threads.recv().unwrap(), worker);
+    }
+
+    #[test]
     fn the_applications_frames_are_left() {
         let all = "   0: std::backtrace::Backtrace::create\n   1: greenway::service::panics::hook\n   \
                    2: core::panicking::panic_fmt\n             at /rustc/core/panicking.rs:75:14\n   \

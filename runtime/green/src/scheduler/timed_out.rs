@@ -38,3 +38,16 @@ impl From<TimedOut> for io::Error {
         Self::new(io::ErrorKind::TimedOut, error)
     }
 }
+
+#[cfg(all(test, feature = "app"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_whose_time_is_over_is_answered_as_that() {
+        let error = greenway_app::HttpError::from(TimedOut);
+        assert_eq!(error.to_string(), "504 Gateway Timeout: it took too long");
+        let of_socket = greenway_app::HttpError::from(io::Error::from(TimedOut));
+        assert_eq!(of_socket.status(), 504);
+    }
+}
