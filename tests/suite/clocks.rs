@@ -228,9 +228,17 @@ fn an_error_of_a_wait_that_was_ended_is_that_of_the_end(engine: Engine) {
     });
     let server = TestServer::start(patient(engine, app).timeout(SHORT));
     for (path, status, text) in [
-        ("/error", 504, "504 Gateway Timeout: the handler took too long\n"),
+        (
+            "/error",
+            504,
+            "504 Gateway Timeout: the handler took too long\n",
+        ),
         ("/answer", 200, "what I have so far"),
-        ("/body", 504, "504 Gateway Timeout: the handler took too long\n"),
+        (
+            "/body",
+            504,
+            "504 Gateway Timeout: the handler took too long\n",
+        ),
     ] {
         let reply = server.connect().send(get(path)).reply();
         assert_eq!((reply.status(), &*reply.text()), (status, text), "{path}");

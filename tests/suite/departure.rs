@@ -126,7 +126,10 @@ fn whatever_a_handler_says_whose_client_has_left_it_has_left(engine: Engine) {
     };
     let mut app = App::new();
     let (answer, error, body) = (wait.clone(), wait.clone(), wait);
-    app.get("/answer", move |_: Request| if answer() { "slept" } else { "woken" });
+    app.get(
+        "/answer",
+        move |_: Request| if answer() { "slept" } else { "woken" },
+    );
     app.get("/error", move |_: Request| match error() {
         true => Ok("slept"),
         false => Err(HttpError::from("Operation canceled")),

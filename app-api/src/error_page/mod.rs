@@ -77,8 +77,15 @@ pub fn error_response<A: Application + ?Sized>(
     if let Some(visitor) = response.extensions_mut().remove::<Session>()
         && visitor.is_loaded()
     {
-        let vary = HeaderValue::from_static("cookie");
-        response.headers_mut().append(header::VARY, vary);
+        let cookie = HeaderValue::from_static("Cookie");
+        if response
+            .headers()
+            .get_all(header::VARY)
+            .iter()
+            .all(|name| *name != cookie)
+        {
+            response.headers_mut().append(header::VARY, cookie);
+        }
     }
     match own.unwrap_or_else(|aborted| Some(aborted.into_response())) {
         None => {

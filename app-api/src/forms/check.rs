@@ -7,7 +7,7 @@
 //! What must stay true: a value is only given away when nothing was put in the place of anything.
 
 use super::errors::FormErrors;
-use crate::request::typed::{plain, shortened};
+use crate::message::{plain, shortened};
 use serde::de::value::SeqDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess,
@@ -94,13 +94,8 @@ impl Known {
                 self.ignored.push(field);
                 true
             }
-            // After something was put in a place, it may be about that.
-            Wrong::Form(message) => {
-                if self.replaced.is_empty() && !message.is_empty() {
-                    self.errors.add("", shortened(&plain(&message)));
-                }
-                false
-            }
+            // It may be about what was put in a place. Where nothing was, it comes again.
+            Wrong::Form(_) => false,
         }
     }
 }
@@ -111,7 +106,7 @@ enum Wrong {
     /// A field is missing, or what it is as text is no value of its type.
     Field(String, String),
     Unknown(String),
-    /// Something else; the text may be empty.
+    /// Something else.
     Form(String),
 }
 

@@ -5,7 +5,7 @@ use super::spool::{PIECE, Spool, Stored};
 use super::upload::FileUpload;
 use crate::input::input_error;
 use crate::media_type::MediaType;
-use crate::request::typed::shortened;
+use crate::message::shortened;
 use crate::{HttpError, Limits, Unblocker};
 use http::StatusCode;
 use serde::ser::{Serialize, SerializeMap, Serializer};

@@ -16,7 +16,7 @@ pub(crate) mod path;
 pub(crate) mod place;
 mod query;
 mod redirect;
-pub(crate) mod typed;
+mod typed;
 mod unblock;
 mod url;
 

@@ -7,13 +7,11 @@ use super::Request;
 use crate::HttpError;
 #[cfg(feature = "forms")]
 use crate::forms::{FormErrors, check::read_all};
+use crate::message::{Message, plain};
 #[cfg(any(feature = "json", feature = "forms"))]
 use serde::de::DeserializeOwned;
-use std::fmt::{self, Display, Write};
+use std::fmt::{Display, Write};
 use std::str::FromStr;
-
-/// Characters of a message; a name that is not known may be as long as the body.
-const LONGEST: usize = 300;
 
 impl Request {
     /// What a wildcard of the route matched, as a type that can be read from text.
@@ -225,39 +223,6 @@ fn deserialize<T: DeserializeOwned>(pairs: form_urlencoded::Parse<'_>) -> Result
     T::deserialize(serde_html_form::Deserializer::new(pairs)).or_else(|_| read_all(pairs))
 }
 
-/// A text of a bounded length, and without control characters.
-#[cfg(feature = "forms")]
-pub(crate) fn shortened(text: &str) -> String {
-    let mut message = Message::default();
-    let _full = message.write_str(text);
-    message.text
-}
-
-/// What std says of a text that is no number, in words for people who have never seen Rust.
-pub(crate) fn plain(message: &str) -> String {
-    let plain = match message {
-        "invalid digit found in string" | "cannot parse integer from empty string" => {
-            "must be a whole number"
-        }
-        "number too large to fit in target type" => "is too large a number",
-        "number too small to fit in target type" => "is too small a number",
-        "number would be zero for non-zero type" => "must not be 0",
-        "invalid float literal" | "cannot parse float from empty string" => "must be a number",
-        "provided string was not `true` or `false`" => "must be true or false",
-        "too many characters in string" | "cannot parse char from empty string" => {
-            "must be one character"
-        }
-        "unsupported value" => "was sent more than once",
-        _ => match message.split_once(", expected ") {
-            Some((start, choices)) if start.starts_with("unknown variant ") => {
-                return format!("must be {}", choices.replace('`', "\""));
-            }
-            _ => message,
-        },
-    };
-    plain.to_owned()
-}
-
 /// The 400 for a mistake at this place, which is empty or a dot where it is nowhere.
 fn wrong(path: &str, error: &dyn Display) -> HttpError {
     let mut message = Message::default();
@@ -267,29 +232,6 @@ fn wrong(path: &str, error: &dyn Display) -> HttpError {
         _ => write!(message, "{path}: {error}"),
     };
     HttpError::new(400, message.text)
-}
-
-#[derive(Default)]
-struct Message {
-    text: String,
-    length: usize,
-}
-
-impl Write for Message {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            if self.length == LONGEST {
-                self.text.push('…');
-                self.length += 1;
-            }
-            if self.length > LONGEST {
-                return Err(fmt::Error);
-            }
-            self.length += 1;
-            self.text.push(if c.is_control() { ' ' } else { c });
-        }
-        Ok(())
-    }
 }
 
 #[cfg(all(test, feature = "json", feature = "forms"))]
@@ -463,7 +405,7 @@ mod tests {
         assert_eq!(
             client.post("/").form(all).send().text(),
             "id must not be 0\nsize must be \"small\" or \"large\"\nprice must be a number\n\
-             gift must be true or false\nletter must be one character\n\
+             gift must be \"true\", \"on\" or \"false\"\nletter must be a character\n\
              extras must be a whole number\nto is missing\n"
         );
         let good = [

@@ -194,9 +194,8 @@ mod tests {
 
         let (send, threads) = mpsc::channel();
         let worker = crate::green::spawn(move || {
-            let of_limit = crate::green::Timeout::run(Duration::ZERO, || {
-                text_of(Box::new(Here(send)))
-            });
+            let of_limit =
+                crate::green::Timeout::run(Duration::ZERO, || text_of(Box::new(Here(send))));
             (current().id(), of_limit)
         });
         let (worker, text) = worker.join().unwrap();

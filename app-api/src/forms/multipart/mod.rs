@@ -13,7 +13,7 @@ use self::parser::{Parser, Step};
 use super::save::{self, safe_filename};
 use crate::input::input_error;
 use crate::media_type::MediaType;
-use crate::request::typed::shortened;
+use crate::message::shortened;
 use crate::unblocker::{self, Unblocker};
 use crate::{HttpError, Limits};
 use std::fmt;
