@@ -52,6 +52,7 @@ use minijinja::{
 };
 
 type Configure = Arc<dyn Fn(&mut Environment<'static>) + Send + Sync>;
+type Process = Arc<dyn Fn(&Request) -> Value + Send + Sync>;
 
 /// How deep templates, macros and loops may lie in one another, as minijinja counts: an include is
 /// 10, a call of a macro about 6, a loop 1. The dearest of it, macros, take 730 bytes of stack for
@@ -65,6 +66,7 @@ const RECURSION: usize = 200;
 pub struct Templates {
     source: Source,
     configure: Vec<Configure>,
+    processors: Vec<Process>,
 }
 
 impl Templates {
@@ -100,8 +102,11 @@ impl Templates {
     }
 
     fn of(source: Source) -> Self {
-        let configure = Vec::new();
-        Self { source, configure }
+        Self {
+            source,
+            configure: Vec::new(),
+            processors: Vec::new(),
+        }
     }
 
     /// Something to be done with each new [`Environment`]: add filters, tests, functions and
@@ -124,6 +129,43 @@ impl Templates {
     {
         self.configure.push(Arc::new(configure));
         self
+    }
+
+    /// Values that all templates have, whoever renders them: Flask's `context_processor`. They are
+    /// made anew for each page; those that are given to [`render`](Request::render) take the place
+    /// of those of the same name.
+    ///
+    /// ```
+    /// use greenway_app::{App, Request, Templates, context, testing::Client};
+    ///
+    /// let pages = [("page.html", "{{ theme }} {{ title }}")];
+    /// let templates = Templates::embedded(pages).context_processor(|request: &Request| {
+    ///     context! { theme => request.cookie("theme").as_deref().unwrap_or("light") }
+    /// });
+    /// let mut app = App::new();
+    /// app.templates(templates);
+    /// app.get("/", |request: Request| request.render("page.html", context! { title => "Home" }));
+    /// assert_eq!(Client::new(app).get("/").send().text(), "light Home");
+    /// ```
+    #[must_use]
+    pub fn context_processor<F, V>(mut self, values: F) -> Self
+    where
+        F: Fn(&Request) -> V + Send + Sync + 'static,
+        V: TemplateValues,
+    {
+        self.processors
+            .push(Arc::new(move |request| values(request).into_value()));
+        self
+    }
+
+    /// The values for a page, with those that all pages have.
+    fn with_common(&self, request: &Request, values: Value) -> Value {
+        if self.processors.is_empty() {
+            return values;
+        }
+        // The last one that has a name gives its value.
+        let common = self.processors.iter().map(|process| process(request));
+        minijinja::value::merge_maps(common.chain([values]))
     }
 
     /// An environment with these templates, which are compiled when they are first used.
@@ -311,9 +353,11 @@ impl Request {
         name: &str,
         values: impl TemplateValues,
     ) -> Result<String, HttpError> {
-        let compiled = loaded(self).for_request(self)?;
+        let loaded = loaded(self);
+        let compiled = loaded.for_request(self)?;
         let template = compiled.get(name)?;
-        let values = functions::with_ours(self, values.into_value());
+        let values = loaded.templates.with_common(self, values.into_value());
+        let values = functions::with_ours(self, values);
         Ok(template.render(values)?)
     }
 }

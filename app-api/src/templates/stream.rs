@@ -67,11 +67,12 @@ impl Request {
         name: &str,
         values: impl TemplateValues,
     ) -> Result<Response, HttpError> {
-        let compiled = loaded(self).for_request(self)?;
+        let loaded = loaded(self);
+        let compiled = loaded.for_request(self)?;
         compiled.get(name)?;
         let flush = Flush::default();
-        let values =
-            functions::for_stream(self, &compiled.sources, name, &flush, values.into_value())?;
+        let values = loaded.templates.with_common(self, values.into_value());
+        let values = functions::for_stream(self, &compiled.sources, name, &flush, values)?;
         let content_type = content_type_of(name);
         let name = name.to_owned();
         let body = Body::stream(move |out| compiled.render_into(&name, values, &flush, out));

@@ -203,6 +203,7 @@ fn bad_rules_panic_and_are_shown() {
             "unknown filter `rex` (str, int, float, path, re:EXPRESSION exist)",
         ),
         ("/<a:INT>", "unknown filter `INT`"),
+        ("/<int:id>", "write the name first, `<id:int>`"),
         ("/<a:>", "unknown filter ``"),
         ("/<a>/<a:int>", "two wildcards are named `a`"),
         ("/\0", "holds a NUL"),
