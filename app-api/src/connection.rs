@@ -3,6 +3,7 @@
 //! The server makes one [`ConnectionInfo`] when it accepts and shares it by `Arc`,
 //! so that a request costs a reference count and no copying of addresses.
 
+use crate::TlsInfo;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,6 +48,9 @@ pub struct ConnectionInfo {
     /// Whether the server runs for development (`--debug`): the application may
     /// show its clients what goes wrong inside of it. `false` by default.
     pub debug: bool,
+    /// The TLS of the connection, if this server itself speaks it: not that of a proxy, which
+    /// [`scheme`](ConnectionInfo::scheme) tells of as well. `None` by default.
+    pub tls: Option<Arc<TlsInfo>>,
 }
 
 impl ConnectionInfo {
@@ -63,6 +67,7 @@ impl ConnectionInfo {
             trusted_proxy: false,
             prefix: None,
             debug: false,
+            tls: None,
         }
     }
 
@@ -108,6 +113,13 @@ impl ConnectionInfo {
         self.prefix = Some(prefix)
             .filter(|prefix| !prefix.is_empty())
             .map(Arc::from);
+        self
+    }
+
+    /// Sets [`tls`](ConnectionInfo::tls).
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsInfo) -> Self {
+        self.tls = Some(Arc::new(tls));
         self
     }
 

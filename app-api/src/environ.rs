@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Index;
 
-use crate::Request;
+use crate::{Request, Version};
 
 /// The variables of PEP 3333 and RFC 3875, all as text.
 ///
@@ -27,6 +27,7 @@ use crate::Request;
 /// | `SERVER_SOFTWARE` | [`ConnectionInfo::server`](crate::ConnectionInfo::server) |
 /// | `REMOTE_ADDR`, `REMOTE_PORT` | the peer; absent on a unix socket |
 /// | `HTTP_*` | the other headers; several of a name joined by `,` (`Cookie`: by `; `) |
+/// | `HTTPS`, `SSL_*` | those of Apache's mod_ssl, where this server speaks TLS: see [`TlsInfo`](crate::TlsInfo) |
 /// | `wsgi.version`, `wsgi.url_scheme` | `1.0`, `http` or `https` |
 /// | `wsgi.multithread`, `wsgi.multiprocess`, `wsgi.run_once`, `wsgi.input_terminated` | `true` or `false` |
 ///
@@ -73,8 +74,7 @@ impl Environ {
             ("RAW_URI", request.target().to_owned()),
             ("SERVER_NAME", name),
             ("SERVER_PORT", port.to_string()),
-            // `Version` shows itself as "HTTP/1.1".
-            ("SERVER_PROTOCOL", format!("{:?}", request.version())),
+            ("SERVER_PROTOCOL", protocol(request.version())),
             ("SERVER_SOFTWARE", connection.server.to_owned()),
             ("wsgi.version", "1.0".to_owned()),
             ("wsgi.url_scheme", connection.scheme.to_owned()),
@@ -90,6 +90,11 @@ impl Environ {
             map.insert(Cow::Borrowed("REMOTE_ADDR"), peer.ip().to_string());
             map.insert(Cow::Borrowed("REMOTE_PORT"), peer.port().to_string());
         }
+        if let Some(tls) = &connection.tls {
+            tls.variables(|name, value| {
+                map.insert(Cow::Owned(name.to_owned()), value);
+            });
+        }
         for (name, value) in request.head().fields() {
             if let Some(key) = variable(name) {
                 add(&mut map, key, text(value));
@@ -100,6 +105,14 @@ impl Environ {
             map.insert(Cow::Borrowed("HTTP_HOST"), host.to_owned());
         }
         Self(map)
+    }
+}
+
+/// `HTTP/1.1`; HTTP/2 has no minor version (RFC 9113), and gunicorn gives none.
+fn protocol(version: Version) -> String {
+    match version {
+        Version::HTTP_2 => "HTTP/2".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -126,6 +126,7 @@ pub mod sse;
 #[cfg(feature = "templates")]
 pub mod templates;
 pub mod testing;
+mod tls_info;
 mod unblocker;
 mod web;
 
@@ -163,6 +164,7 @@ pub use crate::semantics::dates::{http_date, parse_date};
 pub use crate::semantics::ranges::{Ranges, parse_range_header};
 #[cfg(feature = "templates")]
 pub use crate::templates::{Templates, context};
+pub use crate::tls_info::{ClientCertificate, TlsInfo};
 pub use crate::unblocker::Unblocker;
 pub use crate::web::{App, Middleware, Next, RouteBuilder};
 

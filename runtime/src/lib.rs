@@ -33,14 +33,14 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, and pages: `templates`, with the features of those names;
+//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it, with a socket or without: [`testing`], [`validate`].
 //!
 //! For those who run the server:
 //!
 //! - from the command line, with gunicorn's flags: [`serve`];
-//! - from code: [`Server`], [`Engine`], [`HalfClose`], and what they give, [`Running`] and
+//! - from code: [`Server`], [`Engine`], [`HalfClose`], [`ProxyProtocol`], and what they give, [`Running`] and
 //!   [`Stopped`];
 //! - [`VERSION`].
 //!
@@ -55,6 +55,7 @@
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
 //! - `brotli`, `zstd` (off): more codings for `middleware::Compression`, beside gzip.
+//! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
 //!
 //! # Implementation
 //!
@@ -84,11 +85,15 @@ pub mod client;
 pub use greenway_monkey as monkey;
 mod connection;
 mod engine;
+#[cfg(feature = "http2")]
+mod http2;
 pub mod room;
 mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod websocket;
 
 pub use blocking::{Blocking, blocking};
@@ -97,7 +102,7 @@ pub use cli::serve;
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
-pub use service::config::{Engine, HalfClose};
+pub use service::config::{CertReqs, Engine, HalfClose, ProxyProtocol, TlsVersion};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

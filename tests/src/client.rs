@@ -1,15 +1,20 @@
 //! A client that sees every byte, and waits for none longer than [`DEADLINE`].
 
 use crate::{DEADLINE, Head, Reply};
+use rustls::{ClientConfig, ClientConnection};
+use rustls_pki_types::ServerName;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One connection to a server. All methods that read fail the test with what was read so far.
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
+    /// What is spoken over it, if that is TLS.
+    tls: Option<Box<ClientConnection>>,
     /// What has come and is not used yet.
     unread: Vec<u8>,
     ended: bool,
@@ -73,9 +78,37 @@ impl Client {
         stream.set_nodelay(true).expect("TCP knows it");
         Self {
             stream,
+            tls: None,
             unread: Vec::new(),
             ended: false,
         }
+    }
+
+    /// Speaks TLS from here on, with the server of this name.
+    ///
+    /// # Errors
+    /// When there is no handshake.
+    ///
+    /// # Panics
+    /// When the name is none.
+    pub fn secure(mut self, config: &Arc<ClientConfig>, name: &str) -> io::Result<Self> {
+        let name = ServerName::try_from(name.to_owned()).expect("it is a name");
+        let connection = ClientConnection::new(config.clone(), name);
+        let mut tls = connection.map_err(io::Error::other)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        self.tls = Some(Box::new(tls));
+        Ok(self)
+    }
+
+    /// What was agreed upon.
+    ///
+    /// # Panics
+    /// When it does not speak TLS.
+    #[must_use]
+    pub fn tls(&mut self) -> &mut ClientConnection {
+        self.tls.as_mut().expect("it speaks TLS")
     }
 
     /// The socket.
@@ -100,7 +133,14 @@ impl Client {
     /// # Errors
     /// What the socket reports.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        match &mut self.tls {
+            None => self.stream.write_all(bytes.as_ref()),
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(&mut **tls, &mut self.stream);
+                stream.write_all(bytes.as_ref())?;
+                stream.flush()
+            }
+        }
     }
 
     /// Reads once. False at the end.
@@ -110,7 +150,11 @@ impl Client {
         }
         let mut buffer = [0; 16 * 1024];
         let n = loop {
-            match self.stream.read(&mut buffer) {
+            let read = match &mut self.tls {
+                None => self.stream.read(&mut buffer),
+                Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut buffer),
+            };
+            match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => break result?,
             }
@@ -356,10 +400,62 @@ impl Client {
     /// # Panics
     /// When the connection is gone.
     pub fn finish_sending(&mut self) -> &mut Self {
+        self.say_goodbye();
         self.stream
             .shutdown(Shutdown::Write)
             .expect("the connection is open");
         self
+    }
+
+    /// With TLS, says that nothing more will be sent (close_notify), and leaves the connection open.
+    ///
+    /// # Panics
+    /// When the connection is gone.
+    pub fn say_goodbye(&mut self) -> &mut Self {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            while tls.wants_write() {
+                tls.write_tls(&mut self.stream)
+                    .expect("the connection is open");
+            }
+        }
+        self
+    }
+
+    /// With TLS, the record of which these bytes are the content. It is to be sent
+    /// [below](Self::send_below).
+    ///
+    /// # Panics
+    /// When it does not speak TLS.
+    pub fn encrypted(&mut self, content: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut record = Vec::new();
+        let mut writer = self.tls().writer();
+        writer.write_all(content.as_ref()).expect("there is room");
+        while self.tls().wants_write() {
+            self.tls().write_tls(&mut record).expect("memory takes it");
+        }
+        record
+    }
+
+    /// Sends bytes as they are, below TLS.
+    ///
+    /// # Panics
+    /// When the connection is gone.
+    pub fn send_below(&mut self, bytes: &[u8]) {
+        self.stream
+            .write_all(bytes)
+            .expect("the connection is open");
+    }
+
+    /// Waits until more has come.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` at the end, too.
+    pub fn try_read(&mut self) -> io::Result<()> {
+        match self.more()? {
+            true => Ok(()),
+            false => Err(ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// Leaves as a process that was killed does: with a reset.

@@ -15,6 +15,7 @@
 pub mod architecture;
 mod client;
 mod engines;
+pub mod http2;
 mod limits;
 mod program;
 mod reply;
@@ -22,6 +23,7 @@ pub mod request;
 mod server;
 pub mod services;
 mod sync;
+pub mod tls;
 pub mod webdriver;
 pub mod websocket;
 mod witness;

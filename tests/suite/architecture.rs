@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// The arrows that may be between the rooms of `greenway`, which are the folders and files beside
 /// its `lib.rs`. What is not here must not be in the sources.
-const ARROWS: [(&str, &str, &str); 21] = [
+const ARROWS: [(&str, &str, &str); 27] = [
     (
         "cli",
         "server",
@@ -75,6 +75,16 @@ const ARROWS: [(&str, &str, &str); 21] = [
     ),
     ("websocket", "lock", "outboxes and clocks"),
     ("service", "lock", "registries, logs and counts"),
+    (
+        "server",
+        "tls",
+        "what the settings want of it, and files that change",
+    ),
+    ("service", "tls", "what a connection needs to speak it"),
+    ("engine", "tls", "handshakes"),
+    ("connection", "tls", "sockets whose bytes are encrypted"),
+    ("websocket", "tls", "wss: addresses"),
+    ("tls", "lock", "sessions, and what is read anew"),
     (
         "testing",
         "connection",

@@ -1,8 +1,12 @@
 //! [`serve`] and [`Server::run`]: a server from the command line, the environment and a file, with
 //! gunicorn's flags.
 
+mod arguments;
 mod file;
 mod flags;
+#[cfg(feature = "generate")]
+mod generate;
+mod gunicorn;
 mod operator;
 mod show;
 mod sources;
@@ -12,7 +16,8 @@ use self::sources::Resolved;
 use crate::green;
 use crate::green::embed::Count;
 use crate::server::{
-    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, reap_as_init,
+    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, check_certificates,
+    reap_as_init,
 };
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
@@ -32,10 +37,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("error: ");
-    operator.say(format_args!("{line} (--help lists the flags)"));
+    operator.say(format_args!("{}", flags::wrong(error)));
     operator.exit(2)
 }
 
@@ -50,7 +52,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
 /// stop gracefully: whoever has connected is served, idle connections are closed, and requests may
 /// go on for `--graceful-timeout`. A second signal ends the process at once: half a second is left
 /// for unwinding the handlers that wait. USR1 and HUP open the log files
-/// anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
+/// anew, and HUP reads certificates and keys anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
 /// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
@@ -106,8 +108,14 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let matches = flags::command(&defaults).bin_name(name).try_get_matches();
+    let command = flags::command(&defaults).bin_name(name.clone());
+    let matches = command.try_get_matches();
     let matches = matches.unwrap_or_else(|error| refuse_flags(operator, &error));
+    #[cfg(feature = "generate")]
+    if let Some(kind) = matches.get_one::<String>(flags::GENERATE) {
+        let printed = generate::print(kind, &name, &defaults);
+        operator.exit(printed.map_or(1, |()| 0));
+    }
     let resolved = sources::resolve(defaults, &matches, &|name| std::env::var_os(name));
     let (check, print) = (
         matches.get_flag(flags::CHECK),
@@ -129,9 +137,10 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
 fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: bool) -> ! {
     let checked = resolved.and_then(|resolved| {
         let config = &resolved.settings.server;
-        let metrics = config.metrics_bind.iter();
+        let metrics = config.metrics_bind.iter().chain(&config.tls.redirect_bind);
         let checked = check_addresses(config.bind.iter().chain(metrics));
         checked.map_err(|error| error.to_string())?;
+        check_certificates(config).map_err(|error| error.to_string())?;
         Ok(show::as_file(&resolved, !all))
     });
     let shown = checked.and_then(|shown| {
@@ -168,9 +177,12 @@ fn serve_until_signal(server: Server, operator: Operator) -> ! {
         SignalAction::Stop(_) => exit(1),
         // A warning, since whoever asks wants to see it.
         SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
-        SignalAction::Reopen => {
+        SignalAction::Reopen | SignalAction::Reload => {
             if let Some(ending) = ending.get() {
                 ending.reopen_logs();
+                if action == SignalAction::Reload {
+                    ending.reload_certificates();
+                }
             }
             if let Some(log) = &last.log {
                 log.reopen();

@@ -6,7 +6,7 @@ use super::io::BufferedIo;
 use super::protocol::Upgradable;
 use super::transport::Transport;
 use crate::green::embed::{
-    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, peer_news, wait_for,
+    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, wait_for,
 };
 use crate::green::unblock;
 use crate::service::config::HalfClose;
@@ -91,6 +91,9 @@ impl<T: Transport> BufferedIo<T> {
 
     /// Whether the client has left, as far as the watcher knows; begins to watch if need be.
     fn news_of_peer(&self) -> bool {
+        if let Some(framed) = self.stream.framed() {
+            return framed.has_left();
+        }
         let Some(socket) = self.stream.socket() else {
             return false;
         };
@@ -112,7 +115,7 @@ impl<T: Transport> BufferedIo<T> {
     /// with it. Where that fails, the next wait tries again.
     #[cold]
     fn begin_to_watch(&self, socket: BorrowedFd<'_>) -> bool {
-        match Watch::new(socket, current().handle()) {
+        match Watch::new(socket, self.stream.says_end(), current().handle()) {
             Ok(watch) => drop(self.client.watch.replace(Some(watch))),
             Err(error) => self.service.error_log.log(
                 log::Level::Warn,
@@ -125,11 +128,11 @@ impl<T: Transport> BufferedIo<T> {
 
     /// Whether the client has left, as far as the kernel knows.
     pub(super) fn peer_has_left(&self) -> bool {
-        let Some(socket) = self.stream.socket() else {
-            return false;
-        };
+        if let Some(framed) = self.stream.framed() {
+            return framed.has_left();
+        }
         let exchange = self.exchange.get();
-        match (peer_news(socket), self.service.config.half_close) {
+        match (self.stream.peer_news(), self.service.config.half_close) {
             (Some(PeerNews::Gone), _) | (Some(PeerNews::Finished), HalfClose::Leave) => true,
             (None, _) | (Some(PeerNews::Finished), HalfClose::Serve) => false,
             (Some(PeerNews::Finished), HalfClose::Auto) if exchange.is_upgraded() => {
@@ -151,9 +154,7 @@ impl<T: Transport> BufferedIo<T> {
     /// otherwise the answer of one that has closed is a reset, which comes later.
     fn probe(&self) -> bool {
         self.queue(|out| out.extend_from_slice(http1::CONTINUE));
-        let socket = self.stream.socket();
-        self.flush().is_ok()
-            && socket.is_none_or(|socket| peer_news(socket) != Some(PeerNews::Gone))
+        self.flush().is_ok() && self.stream.peer_news() != Some(PeerNews::Gone)
     }
 }
 
@@ -202,7 +203,12 @@ impl<T: Transport> Peer for ClientHandle<T> {
         let Some(io) = self.0.upgrade().map(Using::new) else {
             return Ok(());
         };
-        if io.exchange(Exchange::take_interim) {
+        if !io.exchange(Exchange::take_interim) {
+            return Ok(());
+        }
+        if let Some(framed) = io.stream.framed() {
+            framed.send_interim(StatusCode::EARLY_HINTS, Some(headers))?;
+        } else {
             io.queue(|out| http1::write_interim(out, StatusCode::EARLY_HINTS, headers));
             io.flush()?;
         }
@@ -210,7 +216,7 @@ impl<T: Transport> Peer for ClientHandle<T> {
     }
 
     fn upgrade(self: Rc<Self>) -> Option<Rc<dyn Any>> {
-        self.0.upgrade()?.stream.handle()?;
+        self.0.upgrade()?.stream.shared()?;
         Some(Rc::new(Upgradable(self)))
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! A reset, or the death of a peer, ends the handler at its wait. A FIN alone is ambiguous: the
 //! client has closed, or it has only finished sending. [`HalfClose`](crate::HalfClose) says what it means.
+//! With TLS a client may say that it has finished (close_notify) without a FIN, so there whatever
+//! comes is looked at.
 //!
 //! # Implementation
 //!
@@ -36,6 +38,8 @@ pub(crate) struct Watch {
 struct Watched {
     /// There was news of the peer: it has finished sending, at least.
     finished: AtomicBool,
+    /// Something has come, which may be the peer's word that this is the end.
+    came: AtomicBool,
     /// Who serves a request of this connection now.
     thread: Mutex<Option<Arc<Thread>>>,
 }
@@ -104,25 +108,33 @@ impl Watcher {
 }
 
 impl Watched {
-    fn tell(&self, news: PeerNews) {
+    fn tell(&self, news: Option<PeerNews>) {
         // Under the lock: after `detach` nobody is interrupted for this connection.
         let thread = lock(&self.thread);
-        self.finished.store(true, Ordering::SeqCst);
+        let flag = match news {
+            Some(_) => &self.finished,
+            None => &self.came,
+        };
+        flag.store(true, Ordering::SeqCst);
         if let Some(thread) = &*thread {
             match news {
-                PeerNews::Finished => thread.wake(),
-                PeerNews::Gone => thread.interrupt(Interrupt::Departed),
+                None | Some(PeerNews::Finished) => thread.wake(),
+                Some(PeerNews::Gone) => thread.interrupt(Interrupt::Departed),
             }
         }
     }
 }
 
 impl Watch {
-    /// Begins to watch a socket.
+    /// Begins to watch a socket. With `input`, whatever comes is news: it may be the end.
     ///
     /// # Errors
     /// When the kernel's limit on watches is reached, or the watcher cannot be started.
-    pub(crate) fn new(socket: BorrowedFd<'_>, thread: Arc<Thread>) -> io::Result<Self> {
+    pub(crate) fn new(
+        socket: BorrowedFd<'_>,
+        input: bool,
+        thread: Arc<Thread>,
+    ) -> io::Result<Self> {
         let watcher = Watcher::get()?;
         let watched = Arc::new(Watched {
             thread: Mutex::new(Some(thread)),
@@ -138,7 +150,7 @@ impl Watch {
         let watch = Self { number, watched };
         // What has happened already is reported at once. On error, `watch` takes itself back, and
         // the thread's next wait tries again.
-        watcher.epoll.watch(socket, number)?;
+        watcher.epoll.watch(socket, number, input)?;
         Ok(watch)
     }
 
@@ -152,9 +164,11 @@ impl Watch {
         *lock(&self.watched.thread) = None;
     }
 
-    /// Whether there was any news of the peer.
+    /// Whether there was any news of the peer. That something has come is news once.
     pub(crate) fn has_news(&self) -> bool {
         self.watched.finished.load(Ordering::SeqCst)
+            || (self.watched.came.load(Ordering::SeqCst)
+                && self.watched.came.swap(false, Ordering::SeqCst))
     }
 }
 

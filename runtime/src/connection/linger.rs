@@ -14,7 +14,6 @@ use super::transport::Transport;
 use crate::green::embed::take_turn;
 use crate::service::Service;
 use std::io::ErrorKind;
-use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// How long a client that has got everything may be silent.
@@ -41,13 +40,16 @@ const LOOK: Duration = Duration::from_millis(250);
 ///
 /// The end of a stop's grace period shortens this if it wakes the thread.
 pub(crate) fn linger<T: Transport>(stream: &T, service: &Service, pace: WritePace, unread: bool) {
-    stream.shutdown(Shutdown::Write);
+    let mut finished = stream.finish();
     let ending = service.lifecycle.ending_flag();
     let mut clock = Clock::new(service.config.clocks.write, pace, stream.unsent());
     if service.lifecycle.is_stopping() && !unread {
         clock.stopping();
     }
     loop {
+        // Where it could not be said yet that this is the end, the kernel is full: the clock looks
+        // again while it is.
+        finished = finished || stream.finish();
         let hurry = service.lifecycle.is_ending();
         if hurry {
             clock.hurry();

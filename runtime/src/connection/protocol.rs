@@ -1,6 +1,6 @@
 //! What another protocol is to a connection, and a connection to it: the two seams of an upgrade.
 
-use crate::green::embed::Handle;
+use super::shared_socket::SharedSocket;
 use crate::service::Service;
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -18,7 +18,7 @@ pub(crate) trait Switch {
     /// `None` when the connection is gone, here and below.
     fn service(&self) -> Option<Arc<Service>>;
     /// The socket, for all threads.
-    fn handle(&self) -> Option<Arc<Handle>>;
+    fn shared(&self) -> Option<Arc<dyn SharedSocket>>;
     /// Answers the request with 101 and `headers`. Gives the connection, and what has come behind
     /// the request.
     ///

@@ -19,8 +19,9 @@ use super::handler_end::HandlerEnd;
 use super::io::BufferedIo;
 use super::protocol::{End, Link, Protocol, Switch, Upgraded};
 use super::response::ResponseWriter;
+use super::shared_socket::SharedSocket;
 use super::transport::Transport;
-use crate::green::embed::{Handle, LimitGuard, current, with_current};
+use crate::green::embed::{LimitGuard, current, with_current};
 use crate::service::{RequestLine, Service, date};
 use bytes::BytesMut;
 use greenway_app::{BodyError, Response};
@@ -39,8 +40,8 @@ impl<T: Transport> Switch for ClientHandle<T> {
         Some(self.0.upgrade()?.service.clone())
     }
 
-    fn handle(&self) -> Option<Arc<Handle>> {
-        self.0.upgrade()?.stream.handle()
+    fn shared(&self) -> Option<Arc<dyn SharedSocket>> {
+        self.0.upgrade()?.stream.shared()
     }
 
     fn switch(
@@ -61,19 +62,10 @@ impl<T: Transport> Switch for ClientHandle<T> {
         if !io.exchange(Exchange::switch) {
             return unfit("the request asks for no upgrade, or is answered already");
         }
-        let asked = RequestInfo {
-            head: false,
-            version: Version::HTTP_11,
-            keep_alive: true,
-        };
-        let status = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = Some(headers);
-        let plan = http1::plan(&asked, status, headers, None);
-        let date = date(Instant::now());
-        io.queue(|out| {
-            http1::write_head(out, asked.version, status, None, headers, &plan, &date);
-        });
-        io.flush()?;
+        match io.stream.framed() {
+            Some(framed) => framed.send_switch(headers)?,
+            None => io.write_switch(headers)?,
+        }
         if let Some(clock) = io.handlers_limit.take() {
             LimitGuard::lift(clock);
         }
@@ -105,6 +97,23 @@ impl<T: Transport> Link for BufferedIo<T> {
 }
 
 impl<T: Transport> BufferedIo<T> {
+    /// Sends the response with which another protocol takes over.
+    fn write_switch(&self, headers: &HeaderMap) -> io::Result<()> {
+        let asked = RequestInfo {
+            head: false,
+            version: Version::HTTP_11,
+            keep_alive: true,
+        };
+        let status = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = Some(headers);
+        let plan = http1::plan(&asked, status, headers, None);
+        let date = date(Instant::now());
+        self.queue(|out| {
+            http1::write_head(out, asked.version, status, None, headers, &plan, &date);
+        });
+        self.flush()
+    }
+
     /// As far as the protocol can tell.
     pub(super) fn upgraded_peer_has_left(&self) -> bool {
         let upgraded = self.upgraded.get();

@@ -1,7 +1,7 @@
 //! Taking connections: what both engines do with a new one, with one too many, and when the
 //! process has run out of descriptors.
 
-use crate::connection::{WritePace, linger};
+use crate::connection::{Socket, WritePace, linger};
 use crate::green::embed::{Accepted, Stream, accept_now, lock, spawn_on, workers};
 use crate::service::{Refused, Service, date};
 use greenway_app::ConnectionInfo;
@@ -149,7 +149,7 @@ fn close_gently(service: &Arc<Service>, stream: TcpStream, lingering: Lingering)
     spawn_on(worker, move || {
         if let Ok(stream) = Stream::new(stream) {
             let pace = WritePace::new(service.config.clocks.write);
-            linger(&stream, &service, pace, true);
+            linger(&Socket::from(stream), &service, pace, true);
         }
         drop(lingering);
     });

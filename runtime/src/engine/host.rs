@@ -2,11 +2,15 @@
 //!
 //! A connection that has been idle for [`PATIENCE`] gives its green thread up and waits in the
 //! idle poller of its worker: about 0.5 kB instead of 10. When its next request comes, it gets
-//! another green thread on the same worker.
+//! another green thread on the same worker. When there are as many connections as there may be, one
+//! that has been parked for long makes room for a new one.
 
-use super::HandlerThreads;
 use super::accept::lost;
-use crate::connection::{Connection, Detached, Incoming, IoParts, Served, WritePace, linger};
+use super::secure::Accepted;
+use super::{HandlerThreads, Returns};
+use crate::connection::{
+    Connection, Detached, Handlers, Incoming, IoParts, Served, Socket, Transport, WritePace, linger,
+};
 use crate::green::embed::{
     IdlePoller, Stream, Worker, current_worker, deadline_in, least_loaded, spawn_on, workers,
 };
@@ -15,6 +19,7 @@ use greenway_app::ConnectionInfo;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -29,11 +34,13 @@ pub(super) struct Host<H: HandlerThreads> {
     pub(super) handlers: H,
     /// One idle poller for each worker. Set once, by [`start`](Self::start).
     idle: OnceLock<Vec<IdlePoller<Idle<H>>>>,
+    /// Counts the calls of [`make_room`](Self::make_room).
+    turn: AtomicUsize,
 }
 
 /// A connection without a green thread.
 struct Parked {
-    connection: Box<Detached<Stream>>,
+    connection: Box<Detached<Socket>>,
     admission: Admission,
 }
 
@@ -58,6 +65,7 @@ impl<H: HandlerThreads> Host<H> {
             service,
             handlers,
             idle: OnceLock::new(),
+            turn: AtomicUsize::new(0),
         });
         let pollers = workers().iter().map(|&worker| {
             IdlePoller::new(worker, move |idle: Box<Idle<H>>| {
@@ -88,21 +96,27 @@ impl<H: HandlerThreads> Host<H> {
     }
 
     // The parameters in this order, so that the socket is closed before the admission ends.
-    fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Stream>) {
+    fn serve(self: &Arc<Self>, admission: Admission, connection: Connection<Socket>) {
         match connection.serve(&self.handlers, PATIENCE) {
             Served::Closed => {}
             Served::Idle(connection, until) => self.wait_idle(admission, connection, until),
             Served::Queued(queued) => self.wait_queued(admission, queued),
+            #[cfg(feature = "http2")]
+            Served::Http2(connection) => self.serve_http2(admission, connection),
         }
     }
 
     /// Gives the green thread up while the request waits for its handler's thread.
     #[inline(never)]
-    fn wait_queued(self: &Arc<Self>, mut admission: Admission, queued: H::Queued) {
+    fn wait_queued(
+        self: &Arc<Self>,
+        mut admission: Admission,
+        queued: <H as Handlers<Socket>>::Queued,
+    ) {
         admission.detach();
         let host = self.clone();
         let worker = current_worker().unwrap_or_else(least_loaded);
-        let go_on = move |connection: Option<Box<Detached<Stream>>>| {
+        let go_on = move |connection: Option<Box<Detached<Socket>>>| {
             let Some(connection) = connection else {
                 return;
             };
@@ -113,14 +127,14 @@ impl<H: HandlerThreads> Host<H> {
             let queued = Queued { parked, host };
             spawn_on(worker, move || queued.go_on());
         };
-        self.handlers.when_back(queued, Box::new(go_on));
+        Returns::<Socket>::when_back(&self.handlers, queued, Box::new(go_on));
     }
 
     #[inline(never)]
     fn wait_idle(
         self: &Arc<Self>,
         mut admission: Admission,
-        connection: Connection<Stream>,
+        connection: Connection<Socket>,
         until: Option<Instant>,
     ) {
         let Some(connection) = connection.detach() else {
@@ -141,6 +155,18 @@ impl<H: HandlerThreads> Host<H> {
         }
     }
 
+    /// Closes a connection that has been idle for long, in exchange for one that comes. False if no
+    /// connection is parked.
+    pub(super) fn make_room(&self) -> bool {
+        let Some(pollers) = self.idle.get() else {
+            return false;
+        };
+        // Connections are spread evenly over the workers: in turn, each gives its oldest.
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let (before, from) = pollers.split_at(turn % pollers.len().max(1));
+        from.iter().chain(before).any(IdlePoller::drop_oldest)
+    }
+
     /// Wakes the idle connections that have something to say, and closes the others.
     /// Returns by `deadline`, also when workers are held up.
     pub(super) fn close_idle(&self, deadline: Instant) {
@@ -152,7 +178,7 @@ impl<H: HandlerThreads> Host<H> {
 
 impl Parked {
     /// Gives it to the green thread that calls.
-    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Socket>) {
         let Self {
             connection,
             mut admission,
@@ -173,7 +199,7 @@ impl<H: HandlerThreads> Idle<H> {
     }
 
     #[inline(never)]
-    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Socket>) {
         let Self { parked, counted } = self;
         let host = counted.0.clone();
         let (admission, connection) = parked.attach(&host.service);
@@ -191,7 +217,7 @@ impl<H: HandlerThreads> Queued<H> {
     }
 
     #[inline(never)]
-    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Stream>) {
+    fn attach(self) -> (Arc<Host<H>>, Admission, Connection<Socket>) {
         let Self { parked, host } = self;
         let (admission, connection) = parked.attach(&host.service);
         (host, admission, connection)
@@ -200,7 +226,7 @@ impl<H: HandlerThreads> Queued<H> {
 
 impl<H: HandlerThreads> AsFd for Idle<H> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.parked.connection.io.stream.std().as_fd()
+        self.parked.connection.io.stream.stream().std().as_fd()
     }
 }
 
@@ -234,10 +260,25 @@ fn open(
         .ok()?;
     let mut incoming = Incoming::default();
     if service.expects_proxy(&info) {
-        info = read_proxy_header(service, &context, &info, &stream, &mut incoming)?;
+        match read_proxy_header(service, &context, &info, &stream, &mut incoming) {
+            Ok(found) => info = found,
+            Err(Ended::Gone) => return None,
+            Err(Ended::Malformed) => {
+                context.set(ConnState::Closing);
+                let pace = WritePace::new(service.config.clocks.write);
+                linger(&Socket::from(stream), service, pace, true);
+                return None;
+            }
+        }
     }
+    let accepted = Accepted {
+        service,
+        context: &context,
+        info,
+    };
+    let (socket, info) = accepted.secure(stream, &mut incoming)?;
     Some(Opened {
-        connection: Detached::new(IoParts::new(stream, incoming), info),
+        connection: Detached::new(IoParts::new(socket, incoming), info),
         admission,
         context,
     })
@@ -246,14 +287,14 @@ fn open(
 /// A connection that was accepted, and the green thread that will serve it. Attached by a function of
 /// its own: it and [`open`] together would take more than a page of stack.
 struct Opened {
-    connection: Box<Detached<Stream>>,
+    connection: Box<Detached<Socket>>,
     admission: Admission,
     context: Arc<ConnContext>,
 }
 
 impl Opened {
     #[inline(never)]
-    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Stream>) {
+    fn attach(self, service: &Arc<Service>) -> (Admission, Connection<Socket>) {
         let Self {
             connection,
             admission,
@@ -264,29 +305,32 @@ impl Opened {
     }
 }
 
-/// Reads the PROXY header, under the clock for heads. `None`: there is none, close.
+/// Why a connection has no PROXY header.
+enum Ended {
+    /// It has ended, or nothing has come in time.
+    Gone,
+    /// Its client is to see the end in good order.
+    Malformed,
+}
+
+/// Reads the PROXY header, under the clock for heads.
 fn read_proxy_header(
     service: &Service,
     context: &ConnContext,
     info: &ConnectionInfo,
     stream: &Stream,
     incoming: &mut Incoming,
-) -> Option<Arc<ConnectionInfo>> {
+) -> Result<Arc<ConnectionInfo>, Ended> {
     let deadline = deadline_in(service.config.clocks.head);
     let info = loop {
-        match proxy_protocol::take(&mut incoming.buf, info, &service.config.forwarded_allow) {
+        let config = &service.config;
+        let (expected, trust) = (config.proxy_protocol, &config.forwarded_allow);
+        match proxy_protocol::take(&mut incoming.buf, expected, info, trust) {
             Ok(Some(found)) => break found,
             Ok(None) => {}
             Err(why) => {
                 proxy_protocol::report(service, info, why);
-                context.set(ConnState::Closing);
-                linger(
-                    stream,
-                    service,
-                    WritePace::new(service.config.clocks.write),
-                    true,
-                );
-                return None;
+                return Err(Ended::Malformed);
             }
         }
         // Who has sent nothing need not be waited for when the server stops. The state is set
@@ -297,18 +341,18 @@ fn read_proxy_header(
         } else {
             ConnState::Reading
         });
-        let take = |bytes: &[u8]| incoming.buf.extend_from_slice(bytes);
+        let take = |bytes: &mut [u8]| incoming.buf.extend_from_slice(bytes);
         let read = if idle {
             stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
         } else {
             stream.read(deadline, take)
         };
         if !matches!(read, Ok(1..)) {
-            return None;
+            return Err(Ended::Gone);
         }
     };
     context.set(ConnState::Busy);
-    Some(info)
+    Ok(info)
 }
 
 fn choose_worker(fd: i32) -> &'static Worker {

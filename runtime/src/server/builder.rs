@@ -1,12 +1,17 @@
 //! Setting up a server in code.
 
 use super::budget::Budget;
+#[cfg(feature = "tls")]
+use super::certificates;
 use super::listen::{Family, bind_tcp, inherited_addresses, listen_on_all, resolve};
 use super::metrics::MetricsServer;
 use super::running::Running;
-use super::{preflight, surroundings};
+use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
-use crate::service::config::{Config, Engine, FOR_EVER, HalfClose};
+use crate::service::config::{
+    CertReqs, Config, Engine, FOR_EVER, HalfClose, LEAST_FRAME, MOST_FRAME, MOST_HEADER_LIST,
+    MOST_STREAMS, MOST_WINDOW, ProxyProtocol, TlsVersion,
+};
 use crate::service::settings::Settings;
 use crate::service::{AccessLog, Service, panics};
 use crate::{engine, green};
@@ -153,8 +158,94 @@ impl Server {
         self.set(|config| config.handlers = Some(handlers))
     }
 
+    /// Speaks TLS on all addresses, with the certificate and its chain in this file (PEM), and the
+    /// key in the same file or in that of [`keyfile`](Self::keyfile). May be called several times:
+    /// clients say which server they mean (SNI), and the first certificate is for those that name no
+    /// other. The files are [read anew](Self::tls_reload) when they change. Takes the feature `tls`.
+    /// Default: no TLS.
+    pub fn certfile(self, path: impl Into<String>) -> Self {
+        self.set(|config| config.tls.certificates.push(path.into()))
+    }
+
+    /// The private key of a certificate (PEM); several in the order of the certificates. Default:
+    /// it is in the file of the certificate.
+    pub fn keyfile(self, path: impl Into<String>) -> Self {
+        self.set(|config| config.tls.keys.push(path.into()))
+    }
+
+    /// The certificates of those who may sign the certificates of clients (PEM). Default: nobody.
+    pub fn ca_certs(self, path: impl Into<String>) -> Self {
+        self.set(|config| config.tls.ca_certs = Some(path.into()))
+    }
+
+    /// Whether clients have to show certificates; see
+    /// [`ConnectionInfo::tls`](crate::ConnectionInfo::tls) for what they say. Default: none.
+    pub fn cert_reqs(self, whether: CertReqs) -> Self {
+        self.set(|config| config.tls.cert_reqs = whether)
+    }
+
+    /// The oldest version of TLS that is spoken. Default: 1.2.
+    pub fn tls_min_version(self, version: TlsVersion) -> Self {
+        self.set(|config| config.tls.min_version = version)
+    }
+
+    /// How long a TLS handshake may take, from the connection's beginning. 0 for no limit.
+    /// Default: 10 s.
+    pub fn handshake_timeout(self, timeout: Duration) -> Self {
+        self.set(|config| config.clocks.handshake = limit(timeout))
+    }
+
+    /// TLS handshakes that may be under way at once. One more ends the oldest of them, which is
+    /// that of a client that takes its time. Default: 1024.
+    pub fn limit_handshakes(self, count: usize) -> Self {
+        self.set(|config| config.tls.handshakes = count)
+    }
+
+    /// How often to look whether the files of certificates and keys have changed, which are read
+    /// anew then; 0 for never. Files that cannot be used are reported in the log, and the server
+    /// goes on with what it has. Connections that are open keep what they began with. Default:
+    /// 10 s.
+    pub fn tls_reload(self, every: Duration) -> Self {
+        self.set(|config| config.tls.reload = every.min(FOR_EVER))
+    }
+
+    /// Listens on this address, `host:port`, for HTTP without TLS, and answers all of it with the
+    /// way to https (308). Default: nowhere.
+    pub fn redirect_bind(self, address: impl Into<String>) -> Self {
+        self.set(|config| config.tls.redirect_bind = Some(address.into()))
+    }
+
+    /// Versions of HTTP that are spoken: `"h1"`, `"h2"` (with the feature `http2` of this crate) or
+    /// both, with a comma between them. Default: all that the build has.
+    pub fn http_protocols(self, protocols: &str) -> Self {
+        self.parse(protocols, |config, protocols| {
+            config.http_protocols = protocols
+        })
+    }
+
+    /// Requests of a connection of HTTP/2 at once. Default: 100.
+    pub fn http2_max_concurrent_streams(self, streams: u32) -> Self {
+        self.set(|config| config.http2.streams = streams.clamp(1, MOST_STREAMS))
+    }
+
+    /// Bytes of a request's body over HTTP/2 that may come before they are read. Default: 65535.
+    pub fn http2_initial_window_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.window = bytes.clamp(1, MOST_WINDOW))
+    }
+
+    /// Bytes that a frame of HTTP/2 may carry, from 16384 to 16777215. Default: 16384.
+    pub fn http2_max_frame_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.frame = bytes.clamp(LEAST_FRAME, MOST_FRAME))
+    }
+
+    /// Bytes of a request's fields over HTTP/2, each counted with 32 more (RFC 9113 section 6.5.2);
+    /// beyond it 431. Default: 65536.
+    pub fn http2_max_header_list_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.header_list = bytes.clamp(1, MOST_HEADER_LIST))
+    }
+
     /// How long a connection may wait for its next request; 0 for one request on each connection.
-    /// Default: 2 s.
+    /// Default: 3900 s, longer than any proxy keeps a connection that it does not use.
     pub fn keep_alive(self, timeout: Duration) -> Self {
         self.set(|config| config.clocks.keep_alive = timeout.min(FOR_EVER))
     }
@@ -260,9 +351,10 @@ impl Server {
     }
 
     /// Whether connections from [`proxy_allow_from`](Self::proxy_allow_from) begin with a header
-    /// of the PROXY protocol, version 1 or 2. They have to, then. Default: no.
-    pub fn proxy_protocol(self, expected: bool) -> Self {
-        self.set(|config| config.proxy_protocol = expected)
+    /// of the PROXY protocol, and in which version. They have to, then. `true` stands for either
+    /// version, `false` for none. Default: [`ProxyProtocol::Off`].
+    pub fn proxy_protocol(self, expected: impl Into<ProxyProtocol>) -> Self {
+        self.set(|config| config.proxy_protocol = expected.into())
     }
 
     /// Load balancers that speak the PROXY protocol, as a list like that of
@@ -293,6 +385,9 @@ impl Server {
         if config.bind.is_empty() {
             config.bind.push("127.0.0.1:8000".into());
         }
+        check_tls(&config)?;
+        #[cfg(feature = "tls")]
+        let tls = certificates::read(&config)?;
         panics::install_hook();
         surroundings::set_right()?;
         let budget = Budget::of_process(&config);
@@ -318,22 +413,75 @@ impl Server {
         let mut files = Vec::new();
         for listening in listeners {
             sockets.push(listening.socket);
-            names.push(listening.name);
+            names.push(match config.tls.certificates.is_empty() {
+                true => listening.name,
+                false => listening.name.replacen("http://", "https://", 1),
+            });
             addrs.extend(listening.addr);
             files.extend(listening.file);
         }
-        let service = Arc::new(Service::new(app, config, budget.connections, access_log));
+        let service = Service::new(app, config, budget.connections, access_log);
+        #[cfg(feature = "tls")]
+        let service = service.with_tls(tls);
+        let service = Arc::new(service);
+        let redirect = redirect::start(&service.config, addrs.first().copied())?;
         for file in files {
             service.keep_until_stop(Box::new(file));
         }
-        let engine = engine::start(&service, sockets)?;
+        let engine = engine::start(&service, sockets).inspect_err(|_| {
+            if let Some(redirect) = &redirect {
+                redirect.stop_within(Duration::ZERO);
+            }
+        })?;
+        #[cfg(feature = "tls")]
+        certificates::watch(&service);
         let metrics = match metrics_listener {
             None => None,
             Some(listener) => Some(MetricsServer::start(service.clone(), listener)?),
         };
         let budget = budget.to_string();
-        Ok(Running::new(service, engine, names, addrs, budget, metrics))
+        let running = Running::new(service, engine, names, addrs, budget, metrics);
+        Ok(running.with_redirect(redirect))
     }
+}
+
+/// Whether what is wanted of TLS can be had: by this build, and of the files.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn check_certificates(config: &Config) -> io::Result<()> {
+    check_tls(config)?;
+    #[cfg(feature = "tls")]
+    certificates::read(config)?;
+    Ok(())
+}
+
+/// Whether this build can do what is wanted of TLS.
+fn check_tls(config: &Config) -> io::Result<()> {
+    let wrong = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let tls = &config.tls;
+    if tls.certificates.is_empty() {
+        let of = [
+            (!tls.keys.is_empty(), "--keyfile"),
+            (tls.cert_reqs != CertReqs::None, "--cert-reqs"),
+            (tls.ca_certs.is_some(), "--ca-certs"),
+            (tls.redirect_bind.is_some(), "--redirect-bind"),
+        ];
+        return match of.into_iter().find(|(given, _)| *given) {
+            Some((_, flag)) => wrong(&format!(
+                "{flag} takes --certfile: without it there is no TLS"
+            )),
+            None => Ok(()),
+        };
+    }
+    if !cfg!(feature = "tls") {
+        return wrong("this program was built without TLS: build it with greenway's feature `tls`");
+    }
+    #[cfg(feature = "minihttp")]
+    if config.engine == Engine::MiniHttp {
+        return wrong("the engine minihttp has no TLS: use --engine green or threads");
+    }
+    Ok(())
 }
 
 /// A time limit: none for 0, and for what no clock will see the end of.
@@ -404,7 +552,7 @@ mod tests {
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
-    const METHODS: [(&str, &str, fn(Server) -> Server); 32] = [
+    const METHODS: [(&str, &str, fn(Server) -> Server); 46] = [
         ("engine", "threads", |s| s.engine(Engine::Threads)),
         ("bind", "a:1", |s| s.bind("a:1")),
         ("cores", "77", |s| s.cores(77)),
@@ -416,6 +564,21 @@ mod tests {
         ("worker_connections", "9", |s| s.worker_connections(9)),
         ("limit_handlers", "10", |s| s.limit_handlers(10)),
         ("backlog", "11", |s| s.backlog(11)),
+        ("certfile", "/c", |s| s.certfile("/c")),
+        ("keyfile", "/k", |s| s.keyfile("/k")),
+        ("ca_certs", "/r", |s| s.ca_certs("/r")),
+        ("cert_reqs", "required", |s| s.cert_reqs(CertReqs::Required)),
+        ("tls_min_version", "1.3", |s| {
+            s.tls_min_version(TlsVersion::Tls13)
+        }),
+        ("handshake_timeout", "30", |s| {
+            s.handshake_timeout(Duration::from_secs(30))
+        }),
+        ("limit_handshakes", "31", |s| s.limit_handshakes(31)),
+        ("tls_reload", "32", |s| {
+            s.tls_reload(Duration::from_secs(32))
+        }),
+        ("redirect_bind", "c:3", |s| s.redirect_bind("c:3")),
         ("keep_alive", "0.5", |s| {
             s.keep_alive(Duration::from_millis(500))
         }),
@@ -439,6 +602,19 @@ mod tests {
             s.limit_request_field_size(20)
         }),
         ("limit_request_body", "21", |s| s.limit_request_body(21)),
+        ("http_protocols", "h1", |s| s.http_protocols("h1")),
+        ("http2_max_concurrent_streams", "22", |s| {
+            s.http2_max_concurrent_streams(22)
+        }),
+        ("http2_initial_window_size", "23", |s| {
+            s.http2_initial_window_size(23)
+        }),
+        ("http2_max_frame_size", "16385", |s| {
+            s.http2_max_frame_size(16_385)
+        }),
+        ("http2_max_header_list_size", "24", |s| {
+            s.http2_max_header_list_size(24)
+        }),
         ("stack_size", "22", |s| s.stack_size(22)),
         ("stack_marks", "true", |s| s.stack_marks(true)),
         ("max_blocking_time", "23", |s| {
@@ -453,7 +629,9 @@ mod tests {
         ("forwarded_allow_ips", "10.0.0.0/8", |s| {
             s.forwarded_allow_ips("10.0.0.0/8")
         }),
-        ("proxy_protocol", "true", |s| s.proxy_protocol(true)),
+        ("proxy_protocol", "v2", |s| {
+            s.proxy_protocol(ProxyProtocol::V2)
+        }),
         ("proxy_allow_from", "*", |s| s.proxy_allow_from("*")),
     ];
 

@@ -29,6 +29,8 @@ pub struct Running {
     budget: String,
     metrics_addr: Option<SocketAddr>,
     metrics: Mutex<Option<MetricsServer>>,
+    /// The server that leads from http to https.
+    redirect: Option<Box<Running>>,
 }
 
 /// How a server stopped.
@@ -57,7 +59,19 @@ impl Running {
             budget,
             metrics_addr,
             metrics: Mutex::new(metrics),
+            redirect: None,
         }
+    }
+
+    /// Together with the server that leads from http to https, if there is one.
+    pub(super) fn with_redirect(self, redirect: Option<Self>) -> Self {
+        let redirect = redirect.map(Box::new);
+        Self { redirect, ..self }
+    }
+
+    /// Where HTTP without TLS is answered with the way to https, if it is.
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref()?.addrs().first().copied()
     }
 
     /// The TCP addresses that it listens on, in the order of the calls of `bind`.
@@ -74,6 +88,14 @@ impl Running {
     /// that handles signals itself). If a file cannot be opened, the old one stays in use.
     pub fn reopen_logs(&self) {
         self.service.reopen_logs();
+    }
+
+    /// Reads the files of certificates and keys anew (HUP, for a program that handles signals
+    /// itself). If one cannot be used, that is logged, and all stay as they were. Without TLS
+    /// nothing happens.
+    pub fn reload_certificates(&self) {
+        #[cfg(feature = "tls")]
+        super::certificates::reload(&self.service, true);
     }
 
     /// Connections that are open at the moment.
@@ -97,16 +119,19 @@ impl Running {
         let metrics = self.metrics_addr.map_or(String::new(), |addr| {
             format!(", metrics on http://{addr}/metrics")
         });
+        let redirect = self
+            .redirect_addr()
+            .map_or(String::new(), |addr| format!(", http://{addr} leads there"));
         format!(
-            "listening on {} (engine {}, {capacity}), {}{metrics}",
+            "listening on {} (engine {}, {capacity}), {}{redirect}{metrics}",
             self.names.join(" and "),
             config.engine.name(),
             self.budget
         )
     }
 
-    /// Stops gracefully: whoever has connected is served; idle connections are closed at once;
-    /// requests may go on for the grace period and are then ended at their wait, so that their
+    /// Stops gracefully: whoever has connected is served; idle connections are closed, those that
+    /// were just used half a second after that; requests may go on for the grace period and are then ended at their wait, so that their
     /// destructors run. Returns when all is over. A second call returns at once.
     pub fn stop(&self) -> Stopped {
         self.stop_within(self.service.config.graceful_timeout)
@@ -120,6 +145,9 @@ impl Running {
         if let Some(engine) = engine {
             let grace_ends = deadline_in(grace);
             lifecycle.begin_stop();
+            if let Some(redirect) = &self.redirect {
+                redirect.stop_within(Duration::ZERO);
+            }
             // First, so that nobody new finds us; then whoever has is taken in.
             self.service.release_at_stop();
             engine.stop_accepting(Instant::now() + LAST_ACCEPT);

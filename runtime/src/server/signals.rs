@@ -1,4 +1,4 @@
-//! TERM, INT and QUIT stop, USR1 and HUP open the logs anew, USR2 logs what all green threads do.
+//! TERM, INT and QUIT stop, USR1 and HUP open the logs anew (HUP reads certificates anew, too), USR2 logs what all green threads do.
 
 use crate::green::embed::unblock_signals;
 use crate::service::ServiceThread;
@@ -14,8 +14,10 @@ const SIGNALS: [i32; 6] = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP];
 pub(crate) enum SignalAction {
     /// TERM, INT or QUIT, for the n-th time, counted from 1.
     Stop(u32),
-    /// USR1 or HUP.
+    /// USR1.
     Reopen,
+    /// HUP.
+    Reload,
     /// USR2.
     Show,
 }
@@ -61,7 +63,8 @@ impl OnSignal {
             unblock_signals(&SIGNALS);
             for signal in signals.forever() {
                 match signal {
-                    SIGUSR1 | SIGHUP => act(SignalAction::Reopen),
+                    SIGUSR1 => act(SignalAction::Reopen),
+                    SIGHUP => act(SignalAction::Reload),
                     SIGUSR2 => act(SignalAction::Show),
                     _ => {
                         stops += 1;

@@ -44,6 +44,29 @@ impl Refused {
     ];
 }
 
+/// What has become of a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Full,
+    /// An earlier session was resumed.
+    Resumed,
+    /// It took too long, by itself or while others waited.
+    Slow,
+    Failed,
+    /// HTTP without TLS has come.
+    Plain,
+}
+
+impl Handshake {
+    pub(crate) const ALL: [(Self, &'static str); 5] = [
+        (Self::Full, "full"),
+        (Self::Resumed, "resumed"),
+        (Self::Slow, "slow"),
+        (Self::Failed, "failed"),
+        (Self::Plain, "plain"),
+    ];
+}
+
 /// A server's numbers.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -53,6 +76,8 @@ pub(crate) struct Metrics {
     /// Of all threads with higher numbers.
     shared: Box<Shard>,
     pub(crate) refused: [AtomicU64; Refused::ALL.len()],
+    /// TLS handshakes, by what has become of them.
+    pub(crate) handshakes: [AtomicU64; Handshake::ALL.len()],
     /// Handlers that have panicked.
     pub(crate) panics: AtomicU64,
     /// Handlers may run at once so many.
@@ -142,6 +167,7 @@ impl Metrics {
             own: [const { OnceLock::new() }; OWN],
             shared: Box::new(Shard::new()),
             refused: [const { AtomicU64::new(0) }; Refused::ALL.len()],
+            handshakes: [const { AtomicU64::new(0) }; Handshake::ALL.len()],
             panics: AtomicU64::new(0),
             handlers_limit,
             limited: AtomicUsize::new(0),
@@ -176,6 +202,12 @@ impl Metrics {
     /// A client was sent away.
     pub(crate) fn refused(&self, why: Refused) {
         self.refused[why as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Notes what has become of a TLS handshake.
+    #[cfg(feature = "tls")]
+    pub(crate) fn handshake(&self, result: Handshake) {
+        self.handshakes[result as usize].fetch_add(1, Relaxed);
     }
 
     /// A handler has panicked.

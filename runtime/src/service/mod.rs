@@ -25,12 +25,14 @@ mod trust;
 pub(crate) mod websockets;
 
 pub(crate) use access_log::{AccessLog, Entry, LogWants};
-pub(crate) use config::{Config, Engine};
+pub(crate) use config::{Config, Engine, ProxyProtocol};
 pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::LogFile;
 pub(crate) use log_writer::LogWriter;
+#[cfg(feature = "tls")]
+pub(crate) use metrics::Handshake;
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;
@@ -38,6 +40,8 @@ pub(crate) use service_thread::{ServiceThread, run_again};
 pub(crate) use websockets::WebSockets;
 
 use crate::green::embed::lock;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use error_log::ErrorLog;
 use greenway_app::{Application, ConnectionInfo, Head};
 use http::StatusCode;
@@ -54,6 +58,9 @@ pub(crate) struct Service {
     pub(crate) websockets: Arc<WebSockets>,
     pub(crate) error_log: ErrorLog,
     pub(crate) access_log: Option<AccessLog>,
+    /// `None`: connections are plain.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<ServerTls>,
     /// What is dropped when the server stops, and not before: the engine may outlive a dropped
     /// handle. The files of unix sockets are among it.
     until_stop: Mutex<Vec<Box<dyn Any + Send>>>,
@@ -76,8 +83,16 @@ impl Service {
             lifecycle: Arc::new(Lifecycle::new(capacity)),
             error_log: ErrorLog::new(),
             access_log,
+            #[cfg(feature = "tls")]
+            tls: None,
             until_stop: Mutex::default(),
         }
+    }
+
+    /// The same, with connections that speak TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// A service without a log, for connections that no engine runs: tests.
@@ -132,7 +147,7 @@ impl Service {
     /// Whether a connection is to begin with a PROXY header.
     pub(crate) fn expects_proxy(&self, info: &ConnectionInfo) -> bool {
         let config = &self.config;
-        config.proxy_protocol && config.proxy_allow.trusts_peer_of(info)
+        config.proxy_protocol != ProxyProtocol::Off && config.proxy_allow.trusts_peer_of(info)
     }
 
     /// Opens the logs anew, for whoever has moved the files away.

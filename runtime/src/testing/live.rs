@@ -138,7 +138,7 @@ impl<'a> Live<'a> for RequestBuilder<'a> {
             Err(why) => panic!("{what}: {why}"),
         };
         let Exchange { stream, come, .. } = exchange;
-        let socket = options.over(stream, established, come);
+        let socket = options.over(stream.into(), established, come);
         Ok(TestWebSocket::new(socket, what))
     }
 }

@@ -1,7 +1,7 @@
 //! A connection to an application, in process: one end of a pair of sockets, the other end of which
 //! the server's own code serves, on a green thread.
 
-use crate::connection::{Connection, Detached, Here, Incoming, IoParts};
+use crate::connection::{Connection, Detached, Here, Incoming, IoParts, Socket};
 use crate::green::embed::{Stream, least_loaded, spawn_on};
 use crate::service::config::{Config, FOR_EVER};
 use crate::service::{ConnContext, ConnState, Service, panics};
@@ -25,7 +25,7 @@ pub(super) fn connect(app: Arc<dyn Application>, info: &ConnectionInfo) -> io::R
         let context = ConnContext::new(ConnState::Busy);
         match Stream::new(as_tcp(theirs)) {
             Ok(stream) => {
-                let parts = IoParts::new(stream, Incoming::default());
+                let parts = IoParts::new(Socket::from(stream), Incoming::default());
                 let connection = Connection::attach(Detached::new(parts, info), service, context);
                 drop(connection.serve(&Here, FOR_EVER));
             }

@@ -4,8 +4,11 @@ use super::core::SocketCore;
 use super::options::Options;
 use super::{CloseCode, CloseFrame, WebSocket};
 use crate::connection::protocol::Link;
+use crate::connection::{Socket, Transport};
 use crate::green::embed::deadline_in;
 use crate::green::net::{Stream, TcpStream};
+#[cfg(feature = "tls")]
+use crate::tls;
 use bytes::BytesMut;
 use greenway_app::{HttpError, StatusError};
 use greenway_proto::websocket::Role;
@@ -51,7 +54,8 @@ pub fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 }
 
 impl Options {
-    /// Connects to a WebSocket server: `ws://host:port/path?query`.
+    /// Connects to a WebSocket server: `ws://host:port/path?query`, or `wss:` with TLS (the feature
+    /// `tls` of this crate).
     ///
     /// Subprotocols and compression are what is offered, headers are sent with the request;
     /// [`origins`](Self::origins) has no meaning here. The whole of it may take
@@ -70,7 +74,7 @@ impl Options {
         socket.set_nodelay(true)?;
         let socket = std::net::TcpStream::from(socket);
         socket.set_nonblocking(true)?; // std's are blocking
-        let stream = Stream::new(socket)?;
+        let stream = self.secure(Stream::new(socket)?, &target, deadline)?;
         let handshake = self.handshake();
         let request = handshake.request(&target.authority, &target.path, self.headers());
         write_all(&stream, &request, deadline)?;
@@ -87,7 +91,7 @@ impl Options {
                 }
                 Err(Refused::Faulty(why)) => return Err(ConnectError::Handshake(why)),
             }
-            let read = stream.read(deadline, |bytes| buf.extend_from_slice(bytes));
+            let read = stream.read(deadline, &mut |bytes| buf.extend_from_slice(bytes));
             if read? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -95,15 +99,45 @@ impl Options {
         Ok(self.over(stream, established, buf))
     }
 
+    /// The socket of a connection, with TLS if the target asks for it.
+    #[cfg(feature = "tls")]
+    fn secure(
+        &self,
+        stream: Stream,
+        target: &Target,
+        deadline: Option<Instant>,
+    ) -> io::Result<Socket> {
+        if !target.secure {
+            return Ok(stream.into());
+        }
+        let config = match &self.connector {
+            Some(connector) => connector.config(),
+            None => tls::Connector::new().config(),
+        };
+        let name = tls::server_name(&target.host)?;
+        let socket = tls::connect(stream, config, name, deadline)?;
+        Ok(Socket::Tls(Box::new(socket)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secure(&self, stream: Stream, target: &Target, _: Option<Instant>) -> io::Result<Socket> {
+        if target.secure {
+            let why = "this program was built without TLS (greenway's feature `tls`)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        Ok(stream.into())
+    }
+
     /// The WebSocket on a connection whose handshake is over, and `first` has come behind it.
     pub(crate) fn over(
         &self,
-        stream: Stream,
+        stream: Socket,
         established: Established,
         first: BytesMut,
     ) -> WebSocket {
+        let shared_socket = stream.shared().expect("a socket can be shared");
         let shared = SocketCore::new(
-            stream.handle(),
+            shared_socket,
             Role::Client,
             self,
             WRITE_TIMEOUT,
@@ -119,9 +153,9 @@ impl Options {
     }
 }
 
-fn write_all(stream: &Stream, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
+fn write_all(stream: &Socket, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
     while !bytes.is_empty() {
-        let n = stream.write_vectored(&[IoSlice::new(bytes)], deadline)?;
+        let n = stream.write(&[IoSlice::new(bytes)], deadline)?;
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -138,6 +172,8 @@ struct Target {
     /// As it stands in `Host`: without the default port.
     authority: String,
     path: String,
+    /// With TLS.
+    secure: bool,
 }
 
 impl Target {
@@ -146,13 +182,12 @@ impl Target {
         let Ok(uri) = url.parse::<Uri>() else {
             return bad("it is not of the form ws://host:port/path");
         };
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => {
-                return bad("TLS (wss:) is not supported: connect to a proxy that does it");
-            }
-            _ => return bad("it does not begin with ws://"),
-        }
+        let secure = match uri.scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return bad("it does not begin with ws:// or wss://"),
+        };
+        let default_port = if secure { 443 } else { 80 };
         let Some(authority) = uri
             .authority()
             .filter(|authority| !authority.host().is_empty())
@@ -164,17 +199,19 @@ impl Target {
         }
         let port = match authority.port_u16() {
             Some(port) => port,
-            None if authority.as_str() == authority.host() => 80,
+            None if authority.as_str() == authority.host() => default_port,
             None => return bad("its port is none"),
         };
         let host = authority.host();
         Ok(Self {
             host: host.to_owned(),
             port,
-            authority: match port {
-                80 => host.to_owned(),
-                port => format!("{host}:{port}"),
+            authority: if port == default_port {
+                host.to_owned()
+            } else {
+                format!("{host}:{port}")
             },
+            secure,
             path: uri
                 .path_and_query()
                 .map_or_else(|| "/".to_owned(), ToString::to_string),
@@ -185,7 +222,7 @@ impl Target {
 /// A client's connection.
 struct Client {
     shared: Arc<SocketCore>,
-    stream: Stream,
+    stream: Socket,
 }
 
 impl Link for Client {
@@ -272,6 +309,8 @@ mod tests {
                 "/a",
             ),
             ("ws://h:8000?q=1", "h", 8000, "h:8000", "/?q=1"),
+            ("wss://h", "h", 443, "h", "/"),
+            ("wss://h:80", "h", 80, "h:80", "/"),
             ("ws://[::1]:9/a/b?c=d", "[::1]", 9, "[::1]:9", "/a/b?c=d"),
         ] {
             let target = Target::parse(url).unwrap();
@@ -288,7 +327,6 @@ mod tests {
             "/echo",
             "example.com",
             "http://h/",
-            "wss://h/",
             "ws://",
             "ws:///x",
             "ws://u@h/",

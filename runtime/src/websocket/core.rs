@@ -8,12 +8,12 @@ use super::outbox::{Bounds, Outbox};
 use super::pool;
 use super::{CloseCode, CloseFrame, Message};
 use crate::connection::protocol::{End, Link, Protocol};
-use crate::green::embed::{Handle, Locked, TimedOut, lock, trim};
+use crate::connection::shared_socket::SharedSocket;
+use crate::green::embed::{Locked, TimedOut, lock, trim};
 use crate::green::{Lock, LockGuard, take_turn};
 use crate::service::websockets::{Closed, OpenWebSocket, WebSocketPermit, WebSockets};
 use bytes::BytesMut;
 use greenway_proto::websocket::{DeflateParameters, Encoder, Event, Failure, Receiver, Role};
-use socket2::SockRef;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -100,7 +100,7 @@ impl OpenWebSocket for SocketCore {
 
 impl SocketCore {
     pub(super) fn new(
-        handle: Arc<Handle>,
+        socket: Arc<dyn SharedSocket>,
         role: Role,
         options: &Options,
         write_timeout: Duration,
@@ -119,7 +119,7 @@ impl SocketCore {
         let (sockets, permit) = sockets.unzip();
         Arc::new(Self {
             role,
-            outbox: Arc::new(Outbox::new(handle, role, bounds, write_timeout)),
+            outbox: Arc::new(Outbox::new(socket, role, bounds, write_timeout)),
             turn: Lock::new(encoder),
             inbound: Lock::new(Inbound {
                 receiver: Receiver::new(role, options.limits, deflate.as_ref())
@@ -235,7 +235,9 @@ impl SocketCore {
         }
         let mut come = Vec::new();
         let result = link.read(deadline, &mut |bytes| {
-            come = frame_buffer::take();
+            if come.capacity() == 0 {
+                come = frame_buffer::take();
+            }
             come.extend_from_slice(bytes);
         });
         self.note_read(result)?;
@@ -335,14 +337,9 @@ impl SocketCore {
     }
 
     fn read_now(&self, inbound: &mut Inbound) -> io::Result<usize> {
-        let mut bytes = [0; 4096];
-        let read = self.outbox.handle().with(|fd| {
-            use std::io::Read;
-            (&*SockRef::from(&fd)).read(&mut bytes)
-        });
-        let n = read.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))?;
-        inbound.buf.extend_from_slice(&bytes[..n]);
-        Ok(n)
+        let buf = &mut inbound.buf;
+        let socket = self.outbox.socket();
+        socket.read_now(&mut |bytes| buf.extend_from_slice(bytes))
     }
 
     /// The heart looks after this socket. Gives when to come again; `None` if never.

@@ -3,6 +3,8 @@
 use super::WebSocket;
 use super::core::{Ending, SocketCore};
 use crate::connection::protocol::Upgradable;
+#[cfg(feature = "tls")]
+use crate::tls::Connector;
 use greenway_app::{HttpError, Request};
 use greenway_proto::websocket::Origins;
 use greenway_proto::websocket::handshake::client::Handshake;
@@ -49,6 +51,8 @@ pub struct Options {
     pub(super) write_timeout: Option<Duration>,
     pub(super) close_timeout: Duration,
     pub(super) connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) connector: Option<Connector>,
     pub(super) queue_messages: usize,
     pub(super) queue_bytes: usize,
 }
@@ -67,6 +71,8 @@ impl Default for Options {
             write_timeout: None,
             close_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
+            #[cfg(feature = "tls")]
+            connector: None,
             queue_messages: 256,
             queue_bytes: 1 << 20,
         }
@@ -162,6 +168,14 @@ impl Options {
         self
     }
 
+    /// How TLS is spoken with `wss:` servers: whom they have to be signed by, and the client's own
+    /// certificate. Default: [`Connector::new`], which believes those whom Mozilla believes.
+    #[cfg(feature = "tls")]
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
     /// What [`Sender::try_send`](super::Sender::try_send) may queue for a peer that is slower.
     /// One message is always taken. Default: 256 messages, 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
@@ -214,11 +228,11 @@ impl Options {
         let sockets = service.websockets.clone();
         let permit = sockets.permit();
         let permit = permit.ok_or_else(|| unavailable("too many WebSockets at once"))?;
-        let handle = switch.handle().ok_or_else(gone)?;
+        let socket = switch.shared().ok_or_else(gone)?;
         let mut headers = accepted.headers();
         headers.extend(self.headers.clone());
         let shared = SocketCore::new(
-            handle,
+            socket,
             Role::Server,
             self,
             service.config.clocks.write,

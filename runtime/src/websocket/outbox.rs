@@ -16,17 +16,16 @@
 
 use super::error::{ErrorKind, SocketError};
 use super::{CloseCode, CloseFrame};
-use crate::connection::{Transport, WritePace};
+use crate::connection::WritePace;
+use crate::connection::shared_socket::{SharedSocket, Writer};
 use crate::green::embed::{
-    Awaited, Handle, Io, Locked, Stream, Thread, TimedOut, Worker, current_worker, least_loaded,
-    lock, spawn_on, unsent, wait_for, workers,
+    Awaited, Io, Locked, Thread, TimedOut, Worker, current_worker, least_loaded, lock, spawn_on,
+    wait_for, workers,
 };
 use bytes::{Buf, Bytes};
 use greenway_proto::websocket::{Encoder, Role};
-use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,7 +40,7 @@ pub(super) struct Bounds {
 }
 
 pub(super) struct Outbox {
-    handle: Arc<Handle>,
+    socket: Arc<dyn SharedSocket>,
     /// Where the drainer lives; `None`: where there is room.
     home: Option<&'static Worker>,
     role: Role,
@@ -89,13 +88,13 @@ struct End {
 
 impl Outbox {
     pub(super) fn new(
-        handle: Arc<Handle>,
+        socket: Arc<dyn SharedSocket>,
         role: Role,
         bounds: Bounds,
         write_timeout: Duration,
     ) -> Self {
         Self {
-            handle,
+            socket,
             home: current_worker().and_then(|here| workers().get(here.index()).copied()),
             role,
             bounds,
@@ -121,8 +120,8 @@ impl Outbox {
         lock(&self.state)
     }
 
-    pub(super) fn handle(&self) -> &Handle {
-        &self.handle
+    pub(super) fn socket(&self) -> &dyn SharedSocket {
+        &*self.socket
     }
 
     /// Waits until what was here when the caller came has left for the kernel. The caller has the
@@ -158,7 +157,7 @@ impl Outbox {
     /// as it tells.
     pub(super) fn undelivered(&self) -> u64 {
         let queued = self.lock().queued as u64;
-        queued + self.handle.with(unsent).flatten().unwrap_or(0)
+        queued + self.socket.unsent()
     }
 
     /// The pace that is asked of the peer, from here on.
@@ -310,9 +309,7 @@ impl Outbox {
     /// still have things to do.
     fn end_if_closed(&self, state: &OutboxState) {
         if self.role == Role::Server && state.theirs().is_some() && state.queue.is_empty() {
-            self.handle.with(|fd| {
-                let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Write);
-            });
+            self.socket.finish();
         }
     }
 
@@ -327,11 +324,7 @@ impl Outbox {
         self.note_fault(SocketError::new(kind, CloseCode::ABNORMAL, reason));
         self.lock().clear();
         // Ends the waits of those who read and write. What the kernel has is thrown away.
-        self.handle.with(|fd| {
-            let socket = SockRef::from(&fd);
-            let _not_a_socket = socket.set_linger(Some(Duration::ZERO));
-            let _not_connected = socket.shutdown(Shutdown::Both);
-        });
+        self.socket.reset();
     }
 
     fn note_fault(&self, fault: SocketError) {
@@ -347,9 +340,7 @@ impl Outbox {
         state.clear();
         state.wake_all();
         if state.draining {
-            self.handle.with(|fd| {
-                let _not_connected = SockRef::from(&fd).shutdown(Shutdown::Both);
-            });
+            self.socket.shutdown();
         }
     }
 
@@ -373,7 +364,7 @@ impl Outbox {
         let mut written = 0;
         if state.queue.is_empty() && !state.draining && !state.broken {
             while written < frame.len() {
-                match self.write(&frame[written..]) {
+                match self.socket.write_now(&[IoSlice::new(&frame[written..])]) {
                     Ok(n) => written += n,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -409,24 +400,16 @@ impl Outbox {
         spawn_on(home, move || drainer.run());
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-        let written = self
-            .handle
-            .with(|fd| SockRef::from(&fd).send_with_flags(bytes, flags));
-        written.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
-    }
-
     /// The drainer's life.
     fn drain(&self) {
-        let stream = match self.handle.stream_here() {
-            Ok(stream) => stream,
+        let writer = match self.socket.clone().writer() {
+            Ok(writer) => writer,
             Err(error) => {
                 log::warn!("a WebSocket is lost: {error}");
                 return self.lost(ErrorKind::Lost, "the process is out of descriptors");
             }
         };
-        let mut pace = WritePace::new(self.write_timeout).seen(stream.unsent());
+        let mut pace = WritePace::new(self.write_timeout).seen(Some(self.socket.unsent()));
         loop {
             let batch: Vec<_> = {
                 let mut state = self.lock();
@@ -437,8 +420,9 @@ impl Outbox {
                 state.queue.iter().take(TOGETHER).cloned().collect()
             };
             let begun = Instant::now();
-            let result = write_some(&stream, &batch, begun.checked_add(pace.left()));
-            pace = pace.waited(begun.elapsed()).seen(stream.unsent());
+            let result = write_some(&*writer, &batch, begun.checked_add(pace.left()));
+            let unsent = Some(self.socket.unsent());
+            pace = pace.waited(begun.elapsed()).seen(unsent);
             match result {
                 Ok(n @ 1..) => {
                     pace = pace.gave(n);
@@ -474,9 +458,13 @@ impl Drop for Drainer {
     }
 }
 
-fn write_some(stream: &Stream, batch: &[Bytes], deadline: Option<Instant>) -> io::Result<usize> {
+fn write_some(
+    writer: &dyn Writer,
+    batch: &[Bytes],
+    deadline: Option<Instant>,
+) -> io::Result<usize> {
     let slices: Vec<_> = batch.iter().map(|frame| IoSlice::new(frame)).collect();
-    stream.write_vectored(&slices, deadline)
+    writer.write(&slices, deadline)
 }
 
 impl End {

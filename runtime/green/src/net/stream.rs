@@ -120,11 +120,15 @@ impl Stream {
     /// come. Gives its length; 0 at the end of the stream.
     ///
     /// The bytes lie in a buffer that all streams of this OS thread share, so that a connection
-    /// that waits needs none of its own.
+    /// that waits needs none of its own. `take` may change them there, as decryption in place does.
     ///
     /// # Errors
     /// `TimedOut` at the deadline; whatever the socket reports.
-    pub fn read(&self, deadline: Option<Instant>, take: impl FnMut(&[u8])) -> io::Result<usize> {
+    pub fn read(
+        &self,
+        deadline: Option<Instant>,
+        take: impl FnMut(&mut [u8]),
+    ) -> io::Result<usize> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         self.read_unless(&NEVER, deadline, take)
     }
@@ -138,7 +142,7 @@ impl Stream {
         &self,
         stop: &AtomicBool,
         deadline: Option<Instant>,
-        mut take: impl FnMut(&[u8]),
+        mut take: impl FnMut(&mut [u8]),
     ) -> io::Result<usize> {
         let result = wait_for(
             Awaited::Readable,
@@ -169,7 +173,7 @@ impl Stream {
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there; whatever the socket reports.
-    pub fn read_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    pub fn read_now(&self, take: &mut dyn FnMut(&mut [u8])) -> io::Result<usize> {
         thread_local!(static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_LEN].into()));
         // Borrowed over one system call and one copy: nothing waits in between.
         SCRATCH.with_borrow_mut(|scratch| {
@@ -178,7 +182,7 @@ impl Stream {
                 Ok(n) => {
                     self.drained
                         .set(self.is_green() && *n < scratch.len() && !self.ended.get());
-                    take(&scratch[..*n]);
+                    take(&mut scratch[..*n]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.drained.set(self.is_green());
@@ -187,6 +191,62 @@ impl Stream {
             }
             result
         })
+    }
+
+    /// Reads into `buf` without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; whatever the socket reports.
+    pub fn receive_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        // As in `read_unless`: an empty socket tells its worker when something comes.
+        if self.drained.get() && self.is_green() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = retry(|| sys::receive(self.std(), buf));
+        let empty = match &result {
+            Ok(n) => *n < buf.len() && !self.ended.get(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        self.drained.set(empty && self.is_green());
+        result
+    }
+
+    /// As [`read_now`](Self::read_now), without asking a socket that is known to be empty.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_if_any(&self, take: &mut dyn FnMut(&mut [u8])) -> io::Result<usize> {
+        if self.drained.get() && self.is_green() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read_now(take)
+    }
+
+    /// Waits for news of the socket, in whichever direction, or until `stop` is set. Whoever sets
+    /// it has to wake the thread then. May return early.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub fn wait_any(&self, stop: &AtomicBool, deadline: Option<Instant>) -> io::Result<()> {
+        let fd = self.std().as_fd();
+        let both = [(fd, Interest::Readable), (fd, Interest::Writable)];
+        let io = match &self.socket {
+            Socket::Green(stream) => stream.io(Interest::Readable), // epoll tells of both
+            Socket::Plain(_) => Io::PollAny(&both),
+        };
+        let mut waited = false;
+        let result = wait_for(Awaited::Readable, deadline, io, |_, flags| {
+            if flags & ENDED != 0 {
+                self.ended.set(true);
+            }
+            if flags != 0 {
+                self.drained.set(false);
+            }
+            let done = flags != 0 || waited || stop.load(Ordering::SeqCst);
+            waited = true;
+            done.then_some(())
+        });
+        result.map_err(|TimedOut| io::ErrorKind::TimedOut.into())
     }
 
     /// Writes some of `bufs`, waiting until `deadline` for space.
@@ -198,6 +258,19 @@ impl Stream {
         bufs: &[IoSlice<'_>],
         deadline: Option<Instant>,
     ) -> io::Result<usize> {
+        self.when_writable(deadline, || self.write_now(bufs))
+    }
+
+    /// Does what writes to the socket as soon as it does not fail with `WouldBlock`, waiting until
+    /// `deadline` for space.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline; those of `attempt`.
+    pub fn when_writable<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
         let result = wait_for(
             Awaited::Writable,
             deadline,
@@ -207,7 +280,7 @@ impl Stream {
                     // The event may have been about input as well: the next read has to try the socket.
                     self.drained.set(false);
                 }
-                match self.write_now(bufs) {
+                match attempt() {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                     done => Some(done),
                 }

@@ -106,13 +106,14 @@ impl PeerEpoll {
         Epoll::new().map(Self)
     }
 
-    /// Watches a socket under a number, until it is closed.
+    /// Watches a socket under a number, until it is closed. With `input`, whatever comes is news.
     ///
     /// # Errors
     /// When epoll does not take it: the kernel's limit on watches.
-    pub fn watch(&self, socket: BorrowedFd<'_>, number: u64) -> io::Result<()> {
+    pub fn watch(&self, socket: BorrowedFd<'_>, number: u64, input: bool) -> io::Result<()> {
         // Hang-ups and errors are reported always.
-        let flags = EventFlags::RDHUP | EventFlags::ET;
+        let mut flags = EventFlags::RDHUP | EventFlags::ET;
+        flags.set(EventFlags::IN, input);
         Ok(epoll::add(
             &self.0.0,
             socket,
@@ -121,17 +122,16 @@ impl PeerEpoll {
         )?)
     }
 
-    /// Blocks the OS thread until there is news, and shows it to `tell`.
+    /// Blocks the OS thread until there is news, and shows it to `tell`; `None` is something that
+    /// has come.
     ///
     /// # Errors
     /// `Interrupted` when a signal came.
-    pub fn wait(&self, mut tell: impl FnMut(u64, PeerNews)) -> io::Result<()> {
+    pub fn wait(&self, mut tell: impl FnMut(u64, Option<PeerNews>)) -> io::Result<()> {
         self.0.wait(true, |number, events| {
             let finished = events.0.contains(EventFlags::RDHUP);
             let gone = events.0.intersects(Events::BROKEN);
-            if let Some(news) = PeerNews::of(finished, gone) {
-                tell(number, news);
-            }
+            tell(number, PeerNews::of(finished, gone));
         })?;
         Ok(())
     }

@@ -10,7 +10,6 @@ use greenway_app::{ConnectionInfo, Request};
 use greenway_fuzz_checks::{Cuts, Served, Session, application};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -86,7 +85,12 @@ impl Drop for Memory {
 }
 
 impl Transport for Memory {
-    fn read(&self, _: Option<Instant>, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn read_unless(
+        &self,
+        _: &AtomicBool,
+        _: Option<Instant>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let rest = &self.stream[self.taken.get()..];
         let piece = &rest[..self.cuts.size(self.reads.get()).min(rest.len())];
         self.reads.set(self.reads.get() + 1);
@@ -95,15 +99,6 @@ impl Transport for Memory {
             take(piece);
         }
         Ok(piece.len())
-    }
-
-    fn read_unless(
-        &self,
-        _: &AtomicBool,
-        deadline: Option<Instant>,
-        take: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<usize> {
-        self.read(deadline, take)
     }
 
     fn write(&self, bufs: &[IoSlice<'_>], _: Option<Instant>) -> io::Result<usize> {
@@ -128,10 +123,13 @@ impl Transport for Memory {
         None
     }
 
-    fn shutdown(&self, how: Shutdown) {
-        if how != Shutdown::Read {
-            self.shared.shut.set(true);
-        }
+    fn finish(&self) -> bool {
+        self.shared.shut.set(true);
+        true
+    }
+
+    fn shutdown(&self) {
+        self.shared.shut.set(true);
     }
 
     fn reset(&self) {

@@ -3,7 +3,7 @@
 use super::{Health, LagProbes};
 use crate::green::embed::Worker;
 use crate::service::config::Engine;
-use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Refused};
+use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Handshake, Metrics, Refused};
 use crate::service::websockets::Closed;
 use crate::service::{ConnState, Service, logger};
 use std::fmt::{Display, Write as _};
@@ -26,6 +26,7 @@ pub(super) fn render(health: &Health<'_>) -> String {
         uptime,
     );
     connections(service, &mut out);
+    handshakes(service, &mut out);
     handlers(service, &mut out);
     requests(metrics, &mut out);
     websockets(service, &mut out);
@@ -65,6 +66,8 @@ fn connections(service: &Service, out: &mut Text) {
         ConnState::Reading => reading += 1,
         // The thread of the pool is counted that has its request.
         ConnState::Free | ConnState::Pooled => {}
+        // Its requests are counted, each of which has a thread.
+        ConnState::Shared => {}
     });
     // What has no thread and no context: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.
@@ -103,6 +106,23 @@ fn connections(service: &Service, out: &mut Text) {
         "Connections that were let in.",
         service.metrics.sum(|shard| shard.accepted.load(Relaxed)),
     );
+}
+
+fn handshakes(service: &Service, out: &mut Text) {
+    if service.config.tls.certificates.is_empty() {
+        return;
+    }
+    let name = "greenway_tls_handshakes_total";
+    out.family(
+        name,
+        "counter",
+        "TLS handshakes, by what has become of them: full, resumed, slow (they took too long), \
+         failed, plain (HTTP without TLS has come).",
+    );
+    for (result, label) in Handshake::ALL {
+        let count = service.metrics.handshakes[result as usize].load(Relaxed);
+        out.sample(name, &format!("result=\"{label}\""), count);
+    }
 }
 
 fn handlers(service: &Service, out: &mut Text) {

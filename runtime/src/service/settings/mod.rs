@@ -8,25 +8,29 @@
 //! give text, which is read here.
 
 mod clocks;
+mod http2;
 mod limits;
 mod logs;
 mod proxies;
 mod serving;
 mod setting;
 mod stacks;
+mod tls;
 mod value;
 
 use self::clocks::CLOCKS;
+use self::http2::HTTP2;
 use self::limits::LIMITS;
 use self::logs::LOGS;
 use self::proxies::PROXIES;
 use self::serving::SERVING;
 pub(crate) use self::setting::{Setting, Settings, VARIABLES};
 use self::stacks::STACKS;
+use self::tls::TLS;
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [SERVING, CLOCKS, LIMITS, STACKS, LOGS, PROXIES]
+    [SERVING, TLS, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES]
         .into_iter()
         .flatten()
 }

@@ -1,0 +1,153 @@
+//! Making a connection of a socket that was accepted: with TLS, where the server speaks it.
+//!
+//! It is done on the green thread that serves the connection, under both engines, so nobody else
+//! waits for a client that takes its time. What such a client may cost is bounded by a clock of its
+//! own and by the number of handshakes at once.
+
+use crate::connection::{Incoming, Socket};
+#[cfg(feature = "tls")]
+use crate::connection::{WritePace, linger};
+use crate::green::embed::Stream;
+#[cfg(feature = "tls")]
+use crate::green::embed::{deadline_in, trim};
+use crate::service::{ConnContext, Service};
+#[cfg(feature = "tls")]
+use crate::service::{ConnState, Handshake, date};
+#[cfg(feature = "tls")]
+use crate::tls::{HandshakeError, ServerTls, TlsSocket, accept, info_of};
+use greenway_app::ConnectionInfo;
+#[cfg(feature = "tls")]
+use greenway_proto::http1;
+#[cfg(feature = "tls")]
+use http::StatusCode;
+#[cfg(feature = "tls")]
+use log::Level;
+#[cfg(feature = "tls")]
+use std::io::IoSlice;
+use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::time::Instant;
+
+/// Whom the connection is made for.
+pub(super) struct Accepted<'a> {
+    pub(super) service: &'a Arc<Service>,
+    pub(super) context: &'a ConnContext,
+    pub(super) info: Arc<ConnectionInfo>,
+}
+
+impl Accepted<'_> {
+    /// Of a stream on which `incoming` has come already. `None`: it cannot be served.
+    #[inline(never)] // its frame is not to lie below a handler
+    pub(super) fn secure(
+        self,
+        stream: Stream,
+        incoming: &mut Incoming,
+    ) -> Option<(Socket, Arc<ConnectionInfo>)> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.service.tls {
+            return self.shake_hands(tls, stream, incoming);
+        }
+        let _has_come_as_it_is = incoming;
+        Some((stream.into(), self.info))
+    }
+
+    #[cfg(feature = "tls")]
+    fn shake_hands(
+        self,
+        tls: &ServerTls,
+        stream: Stream,
+        incoming: &mut Incoming,
+    ) -> Option<(Socket, Arc<ConnectionInfo>)> {
+        let Self {
+            service,
+            context,
+            info,
+        } = self;
+        let deadline = deadline_in(service.config.clocks.handshake);
+        let place = tls.line.enter(deadline)?;
+        let mut first = std::mem::take(&mut incoming.buf);
+        // The state is set before the stop is looked at: see "Stopping" in the module `lifecycle`.
+        let stop = service.lifecycle.stop_flag();
+        let before_wait = |begun| {
+            context.set(if begun {
+                ConnState::Reading
+            } else {
+                ConnState::Idle
+            });
+            if begun { &NEVER } else { stop }
+        };
+        let shaken = accept(&stream, tls.config(), &mut first, deadline, &before_wait);
+        context.set(ConnState::Busy);
+        if !place.leave() {
+            service.metrics.handshake(Handshake::Slow);
+            return None; // it took too long while others waited
+        }
+        trim(); // nothing to come is as deep
+        match shaken {
+            Ok(shaken) => {
+                incoming.buf.extend_from_slice(&shaken.early);
+                let agreed = info_of(shaken.session.state(), shaken.asked);
+                service.metrics.handshake(match agreed.resumed {
+                    true => Handshake::Resumed,
+                    false => Handshake::Full,
+                });
+                let mut info = ConnectionInfo::clone(&info);
+                info.scheme = "https";
+                info.tls = Some(Arc::new(agreed));
+                let socket = TlsSocket::new(stream, shaken.session);
+                Some((Socket::Tls(Box::new(socket)), Arc::new(info)))
+            }
+            Err(error) => {
+                refuse(service, context, &info, stream, &error);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Tells a client what is wrong, as far as it can be told, and the log.
+#[cfg(feature = "tls")]
+#[cold]
+fn refuse(
+    service: &Arc<Service>,
+    context: &ConnContext,
+    info: &ConnectionInfo,
+    stream: Stream,
+    error: &HandshakeError,
+) {
+    let (level, result) = match error {
+        HandshakeError::Silent => return,
+        HandshakeError::Lost(_) => (Level::Debug, Handshake::Failed),
+        HandshakeError::TimedOut => (Level::Info, Handshake::Slow),
+        HandshakeError::Failed(_) => (Level::Info, Handshake::Failed),
+        HandshakeError::PlainHttp => (Level::Info, Handshake::Plain),
+    };
+    service.metrics.handshake(result);
+    let peer = info
+        .peer
+        .map_or("a unix socket".to_owned(), |peer| peer.to_string());
+    let what = format_args!("a connection from {peer} is closed: {error}");
+    service
+        .error_log
+        .log(level, "connections without TLS", what);
+    match error {
+        HandshakeError::PlainHttp => {
+            let mut response = Vec::new();
+            let reason =
+                "this port speaks HTTPS, and the request came without TLS: ask for https://";
+            let status = StatusCode::BAD_REQUEST;
+            http1::error_response(&mut response, status, reason, None, &date(Instant::now()));
+            // The socket's empty buffer takes it at once.
+            let _taken_or_gone = stream.write_now(&[IoSlice::new(&response)]);
+            service.access_bad(info, status);
+        }
+        HandshakeError::Failed(_) => {} // the alert was sent
+        _ => return,
+    }
+    context.set(ConnState::Closing);
+    let pace = WritePace::new(service.config.clocks.write);
+    linger(&Socket::from(stream), service, pace, true);
+}
