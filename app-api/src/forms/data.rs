@@ -326,10 +326,8 @@ impl FormCell {
     /// The form, if it was read and is one.
     #[cfg(feature = "templates")]
     pub(crate) fn get(&self) -> Option<&FormData> {
-        match &**self.0.get()? {
-            Ok(form) => Some(form),
-            Err(_) => None,
-        }
+        let outcome: &Outcome = self.0.get()?;
+        outcome.as_ref().ok()
     }
 
     /// The form, which is read from `body` the first time.
