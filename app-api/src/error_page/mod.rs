@@ -16,8 +16,7 @@ use self::accept::Kind;
 pub(crate) use self::debug::debug_page;
 use self::debug::debug_page_of;
 use crate::response::content_type;
-#[cfg(feature = "sessions")]
-use crate::sessions::Session;
+use crate::response::for_page::ForPage;
 use crate::{
     Application, Failure, Head, Html, HttpError, Input, IntoResponse, Request, Response,
     catch_abort, html_escape,
@@ -67,23 +66,17 @@ pub fn error_response<A: Application + ?Sized>(
             request.expect("`*` is a target")
         }
     };
-    #[cfg(feature = "sessions")]
-    if let Some(visitor) = response.extensions().get::<Session>() {
-        request.extensions_mut().insert(visitor.clone());
+    let for_page = response.extensions_mut().remove::<ForPage>();
+    if let Some(for_page) = &for_page {
+        request.extensions_mut().extend(for_page.extensions.clone());
+        request.extensions_mut().insert(for_page.clone());
     }
     let request = &request;
     let own = catch_abort(|| app.answer_error(request, error));
-    #[cfg(feature = "sessions")]
-    if let Some(visitor) = response.extensions_mut().remove::<Session>()
-        && visitor.is_loaded()
-    {
+    if for_page.is_some_and(|for_page| (for_page.is_used)()) {
         let cookie = HeaderValue::from_static("Cookie");
-        if response
-            .headers()
-            .get_all(header::VARY)
-            .iter()
-            .all(|name| *name != cookie)
-        {
+        let mut varies = response.headers().get_all(header::VARY).iter();
+        if varies.all(|name| *name != cookie) {
             response.headers_mut().append(header::VARY, cookie);
         }
     }

@@ -16,6 +16,7 @@ use super::head::Span;
 use super::params::{Capture, Matched};
 use super::{Request, path};
 use crate::UrlError;
+use crate::response::for_page::ForPage;
 use crate::route::AppInfo;
 
 /// What a path that the program has made is encoded by, so that it reads as it was given.
@@ -267,16 +268,12 @@ impl Request {
         let kept = kept.filter(|field| is_about_the_page(head.text(field.name)));
         head.fields = kept.collect();
         let connection = Arc::clone(&own.connection);
-        #[cfg_attr(
-            not(any(feature = "templates", feature = "sessions")),
-            allow(unused_mut)
-        )]
         let mut extensions = http::Extensions::new();
         #[cfg(feature = "templates")]
         extensions.insert(PageOfError);
-        #[cfg(feature = "sessions")]
-        if let Some(visitor) = own.extensions.get::<crate::sessions::Session>() {
-            extensions.insert(visitor.clone());
+        if let Some(for_page) = own.extensions.get::<ForPage>() {
+            extensions.extend(for_page.extensions.clone());
+            extensions.insert(for_page.clone());
         }
         let inner = super::Inner {
             extensions,

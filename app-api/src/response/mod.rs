@@ -12,6 +12,8 @@
 
 mod escape;
 mod failure;
+#[cfg_attr(not(feature = "sessions"), allow(dead_code))]
+pub(crate) mod for_page;
 mod into;
 #[cfg(feature = "json")]
 mod json;

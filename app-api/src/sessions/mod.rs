@@ -40,6 +40,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use crate::response::for_page::ForPage;
+use http::Extensions;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -167,7 +169,12 @@ impl Middleware for Sessions {
             Ok(()) => {
                 if response.error().is_some() {
                     // The page for it may greet the visitor.
-                    response.extensions_mut().insert(session);
+                    let mut extensions = Extensions::new();
+                    extensions.insert(session.clone());
+                    response.extensions_mut().insert(ForPage {
+                        extensions,
+                        is_used: Arc::new(move || session.is_loaded()),
+                    });
                 }
                 response
             }

@@ -162,7 +162,8 @@ impl Reply {
         };
         let response = server.paged(answer.into_response(), &mut panic);
         let mut reply = Self::drive(response, false, None, server, &mut ignored);
-        reply.failure = reply.failure.or_else(|| Some(error.to_string()));
+        let fault = reply.status.is_server_error();
+        reply.failure = reply.failure.or_else(|| fault.then(|| error.to_string()));
         reply.error = Some(error);
         reply.panic = reply.panic.or(panic);
         reply

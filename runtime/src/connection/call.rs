@@ -175,6 +175,7 @@ impl<T: Transport> Connection<T> {
     /// Ends a handler that has met its end and gives a response all the same: an error of the call
     /// that was ended, for nobody if its client has left. What it has to say nevertheless when its
     /// time is over or the server stops is sent, unless that is a failure, which would be the end's.
+    #[inline(never)] // off the stack of handlers
     fn unless_ended(&self, response: &Response) {
         if let Some(end) = self.io.context.thread.here().swallowed_end()
             && (end == Unwind::Interrupted(Interrupt::Departed)
