@@ -154,7 +154,7 @@ fn close_gently(service: &Arc<Service>, stream: TcpStream, lingering: Lingering)
     spawn_on(worker, move || {
         if let Ok(stream) = Stream::new(stream) {
             let pace = WritePace::new(service.config.clocks.write);
-            linger(&Socket::from(stream), &service, pace);
+            linger(&Socket::from(stream), &service, pace, true);
         }
         drop(lingering);
     });

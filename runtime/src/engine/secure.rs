@@ -149,5 +149,5 @@ fn refuse(
     }
     context.set(ConnState::Closing);
     let pace = WritePace::new(service.config.clocks.write);
-    linger(&Socket::from(stream), service, pace);
+    linger(&Socket::from(stream), service, pace, true);
 }

@@ -62,7 +62,7 @@ pub(crate) fn serve<T: Transport>(
         ending_since: None,
     };
     match drive.run() {
-        End::Gentle => linger(&shared.stream, service, shared.pace.get()),
+        End::Gentle => linger(&shared.stream, service, shared.pace.get(), true),
         End::Cut => shared.stream.reset(),
     }
     drive.wait_for_handlers();
