@@ -253,7 +253,10 @@ fn a_client_that_reads_late_gets_everything(engine: Engine) {
             })
         });
     });
-    let mut client = Http2::connect(server.addr());
+    // Each stream has a window of its own, and the connection room for all.
+    let mut roomy = h2::client::Builder::new();
+    roomy.initial_connection_window_size(1 << 20);
+    let mut client = Http2::with(server.addr(), &roomy);
     let sent: Vec<_> = ["/whole", "/pieces", "/whole"]
         .map(|path| client.send_get(path))
         .into();
@@ -708,8 +711,7 @@ fn websockets_work_over_it(engine: Engine) {
         client.data(&mut body).unwrap().unwrap(),
         &b"\x88\x02\x03\xe8"[..]
     );
-    client.upload(&mut sent, Bytes::new()).unwrap();
-    assert!(client.data(&mut body).is_none_or(|rest| rest.is_ok()));
+    assert!(client.data(&mut body).is_none(), "a good end");
 }
 
 fn the_log_tells_the_version(engine: Engine) {

@@ -294,13 +294,19 @@ where
         }
         self.service
             .access_bad(&self.info, http::StatusCode::BAD_REQUEST);
+        if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            return End::Short;
+        }
         End::Gentle
     }
 
     /// Those whose connection is lost are ended at their next wait, and all of them are part of it.
     fn wait_for_handlers(&self) {
         self.context.set(ConnState::Closing);
-        let done = |_: &_, _| (self.requests.running() == 0).then_some(());
+        let done = |_: &_, _| {
+            self.driver.woken.store(false, SeqCst); // or the last one would wake nobody
+            (self.requests.running() == 0).then_some(())
+        };
         let awaited = Awaited::Other("handlers to end");
         let (Ok(()) | Err(TimedOut)) = wait_for(awaited, None, Io::None, done);
     }
