@@ -8,12 +8,15 @@
 use crate::green::embed::{
     Awaited, Interrupt, Io, Locked, Thread, TimedOut, current, lock, wait_for,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a place is one's own when others wait.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who waits and was not woken asks again after so long at least.
+const LEAST_WAIT: Duration = Duration::from_millis(50);
 
 /// The handshakes of a server.
 #[derive(Debug)]
@@ -27,7 +30,8 @@ struct State {
     /// By numbers of our own, which grow.
     inside: BTreeMap<u64, (Instant, Arc<Thread>)>,
     last: u64,
-    waiting: VecDeque<Arc<Thread>>,
+    /// Who has come last is let in first: under a flood, most of those who wait will never get on.
+    waiting: Vec<Arc<Thread>>,
 }
 
 /// The right to shake hands, until it is dropped.
@@ -75,23 +79,33 @@ impl Line {
 impl State {
     /// A place for this thread; or when to ask again, unless it is woken before.
     fn enter(&mut self, most: usize, me: &Arc<Thread>) -> Result<u64, Instant> {
-        if self.inside.len() >= most
-            && let Some(oldest) = self.inside.first_entry()
-        {
-            let until = oldest.get().0 + PATIENCE;
-            if until > Instant::now() {
-                if !self.waiting.iter().any(|thread| Arc::ptr_eq(thread, me)) {
-                    self.waiting.push_back(me.clone()); // whoever leaves wakes it
-                }
-                return Err(until);
+        let now = Instant::now();
+        let free = most.saturating_sub(self.inside.len());
+        let had_their_time = |since: Instant| since + PATIENCE <= now;
+        let slow = self.inside.values();
+        let slow = slow.take_while(|(since, _)| had_their_time(*since)).count();
+        let place = self
+            .waiting
+            .iter()
+            .rposition(|thread| Arc::ptr_eq(thread, me));
+        let later = place.map_or(0, |place| self.waiting.len() - 1 - place);
+        if later >= free + slow {
+            if place.is_none() {
+                self.waiting.push(me.clone()); // whoever leaves wakes it
             }
-            let (_, slow) = oldest.remove();
+            let oldest = self.inside.first_key_value();
+            let until = oldest.map_or(now, |(_, (since, _))| *since + PATIENCE);
+            return Err(until.max(now + LEAST_WAIT));
+        }
+        if free == 0
+            && let Some((_, (_, slow))) = self.inside.pop_first()
+        {
             // Under the lock: whoever leaves by itself is not interrupted afterwards.
             slow.interrupt(Interrupt::Stop);
         }
         self.forget(me);
         self.last += 1;
-        self.inside.insert(self.last, (Instant::now(), me.clone()));
+        self.inside.insert(self.last, (now, me.clone()));
         Ok(self.last)
     }
 
@@ -101,7 +115,7 @@ impl State {
 
     fn leave(&mut self, number: u64) -> bool {
         let was_inside = self.inside.remove(&number).is_some();
-        if was_inside && let Some(next) = self.waiting.pop_front() {
+        if was_inside && let Some(next) = self.waiting.last() {
             next.wake();
         }
         was_inside

@@ -138,6 +138,12 @@ impl Session {
         self.peer_closed
     }
 
+    /// Bytes of memory that are kept for what is half done.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.incoming.capacity() + self.early.capacity() + self.outgoing.capacity()
+    }
+
     /// Bytes that wait to be taken by the kernel.
     pub(crate) fn unsent(&self) -> usize {
         self.outgoing.len() - self.sent
