@@ -64,7 +64,8 @@ impl Accepted<'_> {
             info,
         } = self;
         let deadline = deadline_in(service.config.clocks.handshake);
-        let place = tls.line.enter(deadline)?;
+        let slow = &service.metrics.handshakes[Handshake::Slow as usize];
+        let place = tls.line.enter(deadline, slow)?;
         let mut first = std::mem::take(&mut incoming.buf);
         // The state is set before the stop is looked at: see "Stopping" in the module `lifecycle`.
         let stop = service.lifecycle.stop_flag();
@@ -79,7 +80,6 @@ impl Accepted<'_> {
         let shaken = accept(&stream, tls.config(), &mut first, deadline, &before_wait);
         context.set(ConnState::Busy);
         if !place.leave() {
-            service.metrics.handshake(Handshake::Slow);
             return None; // it took too long while others waited
         }
         trim(); // nothing to come is as deep
