@@ -506,24 +506,50 @@ fn slow_handshakes_have_a_clock(engine: Engine) {
     until("both are closed", || served.server.connections() == 0);
 }
 
-/// Many who do not get on, and one who does.
+/// Many who do not get on, and some who do.
 fn slow_handshakes_give_way(engine: Engine) {
     let served = serve_with(engine, |server| {
-        let server = server.limit_handshakes(8);
+        let server = server.limit_handshakes(8).metrics_bind("127.0.0.1:0");
         server.handshake_timeout(Duration::from_secs(600))
     });
-    let slow: Vec<_> = (0..40)
+    let slow: Vec<_> = (0..200)
         .map(|_| {
             let mut client = served.server.connect();
             client.send(b"\x16\x03\x01");
             client
         })
         .collect();
-    let mut client = served.connect();
-    assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
+    for _ in 0..3 {
+        let mut client = served.connect();
+        assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
+    }
+    let slow_ones = "greenway_tls_handshakes_total{result=\"slow\"}";
+    until("they are counted", || {
+        served.server.metric(slow_ones) >= 3.0
+    });
     drop(slow);
-    drop(client);
     until("all are closed", || served.server.connections() == 0);
+}
+
+/// With the default limits, five thousand of them keep nobody out.
+#[test]
+fn five_thousand_slow_handshakes_keep_nobody_out() {
+    greenway_tests::raise_descriptor_limit();
+    let served = serve(Engine::Green);
+    let slow: Vec<_> = (0..5_000u32)
+        .map(|n| {
+            let from = std::net::Ipv4Addr::from(0x7f00_0101 + n / 1000);
+            let mut client = Client::connect_from(from.into(), served.server.addr());
+            // Some are silent, some have begun.
+            client.send(&b"\x16\x03\x01"[..n as usize % 4]);
+            client
+        })
+        .collect();
+    for _ in 0..3 {
+        let mut client = served.connect();
+        assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
+    }
+    assert!(slow.len() == 5_000);
 }
 
 fn idle_connections_are_kept(engine: Engine) {

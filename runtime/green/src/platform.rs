@@ -8,6 +8,7 @@ pub(crate) use crate::scheduler::no_wait::NoWait;
 pub(crate) use crate::scheduler::unwinding::apart as while_not_unwinding;
 pub(crate) use may::coroutine::{
     Coroutine, current as current_coroutine, is_coroutine, park as park_coroutine,
+    yield_now as pass_turn_of_coroutine,
 };
 pub(crate) use may::coroutine_local;
 pub(crate) use may::io::{WaitIo, WaitIoWaker};

@@ -5,6 +5,7 @@
 //! another green thread on the same worker.
 
 use super::accept::lost;
+#[cfg(feature = "tls")]
 use super::secure::Accepted;
 use super::{HandlerThreads, Returns};
 use crate::connection::{
@@ -254,12 +255,20 @@ fn open(
             }
         }
     }
-    let accepted = Accepted {
-        service,
-        context: &context,
-        info,
+    #[cfg(feature = "tls")]
+    let (socket, info) = match &service.tls {
+        None => (Socket::from(stream), info),
+        Some(tls) => {
+            let accepted = Accepted {
+                service,
+                context: &context,
+                info,
+            };
+            accepted.shake_hands(tls, stream, &mut incoming)?
+        }
     };
-    let (socket, info) = accepted.secure(stream, &mut incoming)?;
+    #[cfg(not(feature = "tls"))]
+    let socket = Socket::from(stream);
     Some(Opened {
         connection: Detached::new(IoParts::new(socket, incoming), info),
         admission,

@@ -26,6 +26,8 @@ mod server;
 mod session;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use acceptor::Acceptor;
 pub use connector::Connector;

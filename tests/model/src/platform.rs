@@ -3,6 +3,7 @@
 
 pub use self::coroutine::{
     Coroutine, WaitIo, WaitIoWaker, current_coroutine, is_coroutine, park_coroutine,
+    pass_turn_of_coroutine,
 };
 pub use self::fd::{BorrowedFd, OwnedFd};
 pub use self::thread::resume_unwind;
@@ -278,6 +279,12 @@ pub mod coroutine {
         }
         *unparked = false;
         drop(unparked);
+        home.baton().take();
+    }
+
+    pub fn pass_turn_of_coroutine() {
+        let home = worker::current().expect("in a coroutine");
+        home.baton().give();
         home.baton().take();
     }
 

@@ -4,8 +4,9 @@
 //! forgotten, its local values are dropped at its end. (A coroutine-local of `may`'s, of which
 //! green threads know nothing, would stay; that of an OS thread in a pool does, too.)
 
-use super::coroutine_pool::{CoroutinePool, Start};
+use super::coroutine_pool::{Call, CoroutinePool, Start};
 use super::discard::discard;
+use super::giving_way::sleep;
 use super::thread;
 use super::worker;
 use crate::logging::RateLimit;
@@ -90,11 +91,33 @@ fn rest() -> Option<Start> {
     thread::forget_current();
     let here = worker::here().expect("green threads live on workers");
     let slot = here.with_pool(CoroutinePool::rest)?;
+    if here.with_pool(CoroutinePool::begin_watch) {
+        here.start(Box::new(end_idle));
+    }
     loop {
         may::coroutine::park();
-        if let Some(next) = slot.take() {
-            here.with_pool(|pool| pool.begin(slot));
-            return Some(next);
+        match slot.take() {
+            Some(Call::Start(next)) => {
+                here.with_pool(|pool| pool.begin(slot));
+                return Some(next);
+            }
+            Some(Call::End) => return None,
+            None => {}
+        }
+    }
+}
+
+/// A coroutine that was not needed for so long, while more than a few rest, ends.
+const PERIOD: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 5000 });
+
+/// Ends coroutines of the worker that are not needed, until only those are left that may rest for ever.
+/// It is run as green threads are, but is none: nobody can see or end it.
+fn end_idle() {
+    let here = worker::here().expect("it was started on a worker");
+    loop {
+        sleep(PERIOD);
+        if !here.with_pool(CoroutinePool::end_idle) {
+            break;
         }
     }
 }

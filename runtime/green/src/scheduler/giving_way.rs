@@ -1,6 +1,8 @@
 //! Letting others run: for a time, once, or after enough work.
 
-use super::thread::{Awaited, Io, checkpoint, deadline_in, wait_for, wait_quietly, with_current};
+use super::thread::{
+    Awaited, Io, checkpoint, current, deadline_in, wait_for, wait_quietly, with_current,
+};
 use super::timed_out::TimedOut;
 use super::worker;
 use std::time::Duration;
@@ -21,14 +23,20 @@ pub fn sleep(duration: Duration) {
     let (Ok(()) | Err(TimedOut)) = wait_for(Awaited::Time, deadline, Io::None, |_, _| None::<()>);
 }
 
-/// Lets all others of this worker run that can run, after a look at which sockets are ready.
+/// Lets all others of this worker run that can run.
 ///
-/// For code that computes for long: unlike `may`'s own, this lets input and output proceed.
+/// For code that computes for long: unlike `may`'s own, this lets input and output proceed. Which
+/// sockets are ready is looked at each time, but not more often than every 50 microseconds.
 pub fn yield_now() {
     let Some(here) = worker::here() else {
         checkpoint();
         return std::thread::yield_now();
     };
+    let me = current();
+    if here.may_pass_turn() && !std::thread::panicking() && me.over().is_none() {
+        return me.pass_turn(here);
+    }
+    drop(me);
     let mut asked = false;
     let (Ok(()) | Err(TimedOut)) = wait_for(Awaited::Turn, None, Io::None, |me, _| {
         if asked {

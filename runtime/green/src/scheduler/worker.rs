@@ -21,7 +21,8 @@
 //! Wakes on the worker itself need neither bell nor system call, but `may` looks at its epoll
 //! only when nothing is left to run, so two green threads that keep waking one another would
 //! starve all others of I/O. Therefore after [`WAKES_PER_ROUND`] such wakes the next ones
-//! wait for the bell, that is, for a round of epoll.
+//! wait for the bell, that is, for a round of epoll. The same holds for those that only give way to
+//! others, which do so within `may`'s own queue for [`ROUND`] at most.
 
 use super::coroutine_pool::{CoroutinePool, Start};
 use super::home_cell::HomeCell;
@@ -42,10 +43,14 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many green threads of a worker may wake one another before I/O gets its turn.
 const WAKES_PER_ROUND: u32 = 128;
+
+/// How long green threads of a worker may give way to one another before I/O gets its turn. A thread
+/// that computes for longer between two of its turns has I/O looked after at each of them.
+const ROUND: Duration = Duration::from_micros(50);
 
 /// What may be in a mailbox.
 pub(crate) enum Message {
@@ -82,6 +87,8 @@ struct Local {
     /// Green threads to be woken after a round of epoll.
     next_round: RefCell<Vec<Arc<Thread>>>,
     wakes: Cell<u32>,
+    /// When the round began; `None` before the first.
+    round: Cell<Option<Instant>>,
 }
 
 /// Who starts a green thread.
@@ -165,6 +172,7 @@ impl Worker {
                 pool: RefCell::new(CoroutinePool::new(workers)),
                 next_round: RefCell::default(),
                 wakes: Cell::new(0),
+                round: Cell::new(None),
             }),
         })
     }
@@ -287,7 +295,7 @@ impl Here {
     }
 
     /// Shows the coroutines that are to be used again to `f`.
-    pub(super) fn with_pool<R>(self, f: impl FnOnce(&mut CoroutinePool) -> R) -> R {
+    pub(crate) fn with_pool<R>(self, f: impl FnOnce(&mut CoroutinePool) -> R) -> R {
         let _no_wait = NoWait::begin();
         f(&mut self.local().pool.borrow_mut())
     }
@@ -310,9 +318,18 @@ impl Here {
         self.ring();
     }
 
+    /// Whether a green thread may give way without a round of epoll; counted as a wake.
+    pub(super) fn may_pass_turn(self) -> bool {
+        let Local { wakes, round, .. } = self.local();
+        wakes.set(wakes.get() + 1);
+        let began = round.get();
+        wakes.get() <= WAKES_PER_ROUND && began.is_some_and(|began| began.elapsed() < ROUND)
+    }
+
     /// Begins a round: those who had to wait for it are woken.
     pub(super) fn begin_round(self) {
         self.local().wakes.set(0);
+        self.local().round.set(Some(Instant::now()));
         for thread in self.local().next_round.take() {
             thread.deliver(self);
         }

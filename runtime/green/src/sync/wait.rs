@@ -8,6 +8,7 @@ use crate::platform::{Duration, Instant};
 use crate::scheduler::line::{Lookout, Ticket};
 use crate::scheduler::thread::{Awaited, Io, deadline_in, wait_for};
 use crate::scheduler::timed_out::TimedOut;
+use std::collections::VecDeque;
 use std::fmt;
 
 pub(crate) mod sealed {
@@ -98,7 +99,7 @@ pub fn select(objects: &[&dyn Waitable], timeout: Option<Duration>) -> Result<us
 pub fn iwait<'a>(objects: &'a [&'a dyn Waitable], timeout: Option<Duration>) -> Iwait<'a> {
     Iwait {
         objects,
-        reported: vec![false; objects.len()],
+        left: (0..objects.len()).collect(),
         deadline: timeout.and_then(deadline_in),
     }
 }
@@ -106,7 +107,9 @@ pub fn iwait<'a>(objects: &'a [&'a dyn Waitable], timeout: Option<Duration>) -> 
 /// The iterator that [`iwait`] gives.
 pub struct Iwait<'a> {
     objects: &'a [&'a dyn Waitable],
-    reported: Vec<bool>,
+    /// The places that it has not given. Those before the last one that it has given come last: of a
+    /// thousand objects that become ready in turn, each is looked at a few times, not a thousand.
+    left: VecDeque<usize>,
     deadline: Option<Instant>,
 }
 
@@ -114,43 +117,44 @@ impl Iterator for Iwait<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let left: Vec<(usize, &dyn Lookout)> = (0..self.objects.len())
-            .filter(|place| !self.reported[*place])
-            .map(|place| (place, self.objects[place].lookout().0))
-            .collect();
-        if left.is_empty() {
+        if self.left.is_empty() {
             return None;
         }
-        let mut watches = Vec::new();
-        let objects = left.iter().map(|(_, object)| object);
-        let descriptors: Vec<_> = objects.filter_map(|object| object.descriptor()).collect();
-        let found = wait_for(
-            Awaited::Several,
-            self.deadline,
-            Io::PollAny(&descriptors),
-            |me, _| {
-                if let Some(place) = first_ready(&left) {
-                    return Some(place);
-                }
-                if watches.is_empty() {
-                    let watch = |(_, object): &(usize, _)| Watching(*object, object.watch(me));
-                    watches.extend(left.iter().map(watch));
-                    // One that has become ready before it was watched will not wake us.
-                    return first_ready(&left);
-                }
-                None
-            },
-        );
-        drop(watches);
-        let place = found.ok()?;
-        self.reported[place] = true;
-        Some(place)
+        let index = match self.first_ready() {
+            Some(index) => index,
+            None => self.wait_for_one()?,
+        };
+        self.left.rotate_left(index);
+        self.left.pop_front()
     }
 }
 
-fn first_ready(objects: &[(usize, &dyn Lookout)]) -> Option<usize> {
-    let (place, _) = objects.iter().find(|(_, object)| object.is_ready())?;
-    Some(*place)
+impl Iwait<'_> {
+    /// The index in `left` of the first one that is ready.
+    fn first_ready(&self) -> Option<usize> {
+        let mut left = self.left.iter();
+        left.position(|&place| self.objects[place].lookout().0.is_ready())
+    }
+
+    /// As [`first_ready`](Self::first_ready), waiting for one; `None` when the time is over.
+    fn wait_for_one(&self) -> Option<usize> {
+        let lookouts = || {
+            self.left
+                .iter()
+                .map(|&place| self.objects[place].lookout().0)
+        };
+        let descriptors: Vec<_> = lookouts().filter_map(Lookout::descriptor).collect();
+        let mut watches = Vec::new();
+        let (deadline, io) = (self.deadline, Io::PollAny(&descriptors));
+        let found = wait_for(Awaited::Several, deadline, io, |me, _| {
+            if watches.is_empty() {
+                // Watched before they are looked at: one that becomes ready in between wakes us.
+                watches.extend(lookouts().map(|object| Watching(object, object.watch(me))));
+            }
+            self.first_ready()
+        });
+        found.ok()
+    }
 }
 
 /// A place in the line of an object, given up when dropped.
@@ -165,8 +169,45 @@ impl Drop for Watching<'_> {
 impl fmt::Debug for Iwait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Iwait")
-            .field("reported", &self.reported)
+            .field("left", &self.left)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::sync::Arc;
+    use crate::scheduler::thread::Thread;
+    use std::cell::Cell;
+
+    /// Is ready, and counts how often it is asked.
+    struct Asked(Cell<usize>);
+
+    impl Lookout for Asked {
+        fn is_ready(&self) -> bool {
+            self.0.set(self.0.get() + 1);
+            true
+        }
+        fn watch(&self, _: &Arc<Thread>) -> Ticket {
+            Ticket::default()
+        }
+        fn unwatch(&self, _: Ticket) {}
+    }
+
+    impl sealed::Watch for Asked {
+        fn lookout(&self) -> sealed::Watched<'_> {
+            sealed::Watched(self)
+        }
+    }
+
+    #[test]
+    fn each_of_many_that_are_ready_is_asked_once() {
+        let all: Vec<_> = (0..1000).map(|_| Asked(Cell::new(0))).collect();
+        let objects: Vec<&dyn Waitable> = all.iter().map(|one| one as _).collect();
+        let ready = wait(&objects, None, None);
+        assert!(ready.iter().copied().eq(0..1000));
+        assert!(all.iter().all(|one| one.0.get() == 1));
     }
 }

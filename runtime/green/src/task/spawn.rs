@@ -12,12 +12,13 @@ use crate::scheduler::giving_way::sleep;
 use crate::scheduler::running::Running;
 use crate::scheduler::stack::Measure;
 use crate::scheduler::task_context::kind_of;
-use crate::scheduler::thread::{self, Unwind};
+use crate::scheduler::thread::{self, Current, Unwind};
 use crate::scheduler::worker::{self, Here, Message, Worker};
 use crate::task::greenlet::{Greenlet, JoinError, Outcome};
 use crate::task::local;
 use crate::task::set::TaskSet;
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,7 +242,7 @@ impl Builder {
         Prepared {
             greenlet: Greenlet::new(control.clone(), outcome.clone()),
             start: Start {
-                body,
+                body: Some(body),
                 delay: self.delay,
                 end: End(Some(Parts {
                     control,
@@ -267,72 +268,95 @@ pub(crate) struct Prepared<F, T, A: FnOnce(&Control)> {
 }
 
 /// The first function of a green thread, with all that it needs.
+///
+/// It stays where it was boxed while it runs: what lies on the stack here lies below all that the
+/// thread does, and one page is to do for a connection.
 pub(crate) struct Start<F, T, A: FnOnce(&Control)> {
     // The order matters: when this is dropped without having run, the body goes first.
-    body: F,
+    body: Option<F>,
     delay: Option<Duration>,
     end: End<T, A>,
 }
 
 impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
-    pub(crate) fn run(self) {
-        // `end` is dropped last: those who join must not be woken before the body is gone.
-        let Self {
-            mut end,
-            delay,
-            body,
-        } = self;
+    pub(crate) fn run(mut self) {
         let me = thread::current();
         let running = Running::begin(&me);
-        let outcome = if end.control().begin(me.handle()) {
-            let measure = Measure::begin();
-            let outcome = run(move || {
-                if let Some(delay) = delay {
-                    sleep(delay);
-                }
-                body()
-            });
-            measure.end(|| Some(kind_of(None, &end.control().name())));
-            outcome
-        } else {
-            discard(body);
-            Err(JoinError::Killed)
-        };
+        if self.begin(&me) {
+            let result = self.call();
+            self.finish(&me, result);
+        }
+        drop(running);
+    }
+
+    /// Whether it is to run: it may have been killed before.
+    #[inline(never)] // off the stack of what it runs, as are the others
+    fn begin(&mut self, me: &Current) -> bool {
+        let runs = self.end.control().begin(me.handle());
+        if !runs {
+            if let Some(body) = self.body.take() {
+                discard(body);
+            }
+            self.finish(me, Err(JoinError::Killed));
+        }
+        runs
+    }
+
+    /// Runs the body and says how it ended.
+    #[inline]
+    fn call(&mut self) -> Result<T, JoinError> {
+        let measure = Measure::begin();
+        let (body, delay) = (&mut self.body, self.delay);
+        // Unwind safety: whatever the body shares is as exposed as in a std thread that panics.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            // Dropped last, and while unwinding if the body unwinds: so waits in the destructors of
+            // a killed thread's local values return at once, as in all its destructors.
+            let _locals = local::EndOfThread;
+            if let Some(delay) = delay {
+                sleep(delay);
+            }
+            body.take().expect("it runs once")()
+        }));
+        measure.end(|| Some(kind_of(None, &self.end.control().name())));
+        result.map_err(why)
+    }
+
+    /// Does what is left to do when the body is over and gone: those who join must not be woken
+    /// before that.
+    #[inline(never)]
+    fn finish(&mut self, me: &Current, result: Result<T, JoinError>) {
         me.finish();
-        end.settle(outcome);
+        self.end.settle(result);
         // Destructors may have set local values since the body was over, and the coroutine is about
         // to run another thread, which must not find them.
-        local::end_of_work(&me);
-        drop(running);
+        local::end_of_work(me);
     }
 }
 
 impl<F: FnOnce() -> T, T, A: FnOnce(&Control)> Start<F, T, A> {
     /// Runs the body on the stack of the caller, as a function.
-    pub(crate) fn run_inline(self) {
-        let Self { mut end, body, .. } = self;
+    pub(crate) fn run_inline(mut self) {
         // Unwind safety: whatever the body shares is as exposed as in a std thread that panics.
-        let result = catch_unwind(AssertUnwindSafe(body));
-        end.settle(result.map_err(JoinError::Panicked));
+        let result = self
+            .body
+            .take()
+            .map(|body| catch_unwind(AssertUnwindSafe(body)));
+        if let Some(result) = result {
+            self.end.settle(result.map_err(JoinError::Panicked));
+        }
     }
 }
 
-/// Runs the body of a green thread and says how it ended.
-fn run<T>(body: impl FnOnce() -> T) -> Result<T, JoinError> {
-    // Unwind safety: whatever the body shares is as exposed as in a std thread that panics.
-    catch_unwind(AssertUnwindSafe(|| {
-        // Dropped last, and while unwinding if the body unwinds: so waits in the destructors of
-        // a killed thread's local values return at once, as in all its destructors.
-        let _locals = local::EndOfThread;
-        body()
-    }))
-    .map_err(|payload| match Unwind::of(&*payload) {
+/// Why a green thread's body was unwound.
+#[cold]
+fn why(payload: Box<dyn Any + Send>) -> JoinError {
+    match Unwind::of(&*payload) {
         // What was caught in another thread and raised again here has killed nobody.
         Some(Unwind::Interrupted(_)) if thread::current().interrupted().is_some() => {
             JoinError::Killed
         }
         _ => JoinError::Panicked(payload),
-    })
+    }
 }
 
 /// Reports a green thread's end, also when it is dropped without ever having run.

@@ -1,11 +1,13 @@
 //! A coroutine that runs several green threads, one after the other, is nothing that they see.
 
 use super::{LONG, SHORT, eventually, on_worker};
-use crate::{JoinError, Local, sleep, spawn};
+use crate::scheduler::worker;
+use crate::{JoinError, Local, joinall, sleep, spawn};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// More than may rest on a worker.
+/// More than may rest on a worker for ever.
 const MANY: usize = 200;
 
 #[test]
@@ -73,7 +75,7 @@ fn nothing_that_a_late_destructor_has_set_is_left_for_the_next() {
 #[test]
 fn threads_start_in_the_order_of_their_spawning() {
     let all = on_worker(0, || {
-        // At first nobody rests; then as many as may; then only some.
+        // At first nobody rests; then enough do; then more than are needed.
         for count in [MANY, MANY, 3, MANY, 40, 100, MANY] {
             let begun = Arc::new(Mutex::new(Vec::new()));
             let threads: Vec<_> = (0..count)
@@ -112,4 +114,26 @@ fn threads_of_another_worker_are_all_started() {
         }
     }
     assert_eq!(count.load(Ordering::Relaxed), 10 * MANY);
+}
+
+#[test]
+fn the_coroutines_of_a_burst_end_when_they_are_not_needed() {
+    let all = on_worker(0, || {
+        let resting = || worker::here().unwrap().with_pool(|pool| pool.resting());
+        let burst: Vec<_> = (0..3 * MANY).map(|_| spawn(|| sleep(SHORT / 20))).collect();
+        joinall(&burst, None, None);
+        // The last of them have yet to lie down, and other tests use some.
+        eventually(|| resting() >= 2 * MANY);
+        // Those that are needed stay, and a few.
+        let fewest = Cell::new(usize::MAX);
+        eventually(|| {
+            let some: Vec<_> = (0..MANY).map(|_| spawn(|| ())).collect();
+            joinall(&some, None, None);
+            fewest.set(fewest.get().min(resting()));
+            resting() <= MANY + 64 + 1
+        });
+        assert!(fewest.get() >= MANY / 2, "{}", fewest.get());
+        eventually(|| resting() <= 64);
+    });
+    all.join().unwrap();
 }

@@ -6,7 +6,9 @@ use super::current::Current;
 use super::io::Io;
 use crate::platform::sync::Arc;
 use crate::platform::sync::atomic::Ordering;
-use crate::platform::{BorrowedFd, Duration, Instant, NoWait, park_coroutine, thread};
+use crate::platform::{
+    BorrowedFd, Duration, Instant, NoWait, park_coroutine, pass_turn_of_coroutine, thread,
+};
 use crate::scheduler::worker::{self, Here, Worker};
 use crate::sys::{self, Interest};
 use std::cell::Cell;
@@ -111,6 +113,22 @@ impl Current {
         *self.own().waiting.borrow_mut() = Waiting::No;
         self.token.store(false, Ordering::Release);
         flags
+    }
+
+    /// Lets those of its worker run that can run now. It stays among them, so nobody need wake it; a
+    /// wake that comes meanwhile, as one that has come before, makes whoever waits afterwards look again.
+    pub(in crate::scheduler) fn pass_turn(&self, here: Here) {
+        self.run_hook();
+        self.own().ticks.set(0);
+        self.forget_ends();
+        assert!(!NoWait::is_held(), "a wait under a lock of the scheduler's");
+        self.waiting_for.begin(Awaited::Turn);
+        let turn = here.turn().leave();
+        pass_turn_of_coroutine();
+        at_home(self, &here);
+        here.turn().enter(turn);
+        self.waiting_for.end();
+        self.token.store(false, Ordering::Release);
     }
 
     /// Has its timer fire at `limit` or earlier.
