@@ -352,9 +352,23 @@ impl<T: Transport> Connection<T> {
                     }
                     pause = Instant::now().checked_add(patience);
                 }
+                Ok(0) if self.io.service.lifecycle.is_stopping() => {
+                    return self.read_last(deadline);
+                }
                 other => return other.map_err(|_late_or_lost| Next::Done),
             }
         }
+    }
+
+    /// Waits for a request that crosses a stop on its way. One who asks often would send it to a
+    /// connection that is being closed; it gets an answer that says that this was the last one. A
+    /// connection that was not used for longer than it takes to be parked is closed at once.
+    #[cold]
+    #[inline(never)]
+    fn read_last(&self, deadline: Option<Instant>) -> Result<usize, Next> {
+        let ending = self.io.service.lifecycle.ending_flag();
+        let result = self.read_in(ConnState::Idle, || self.io.fill_unless(ending, deadline));
+        result.map_err(|_late_or_lost| Next::Done)
     }
 
     /// Reads, and says meanwhile that the connection is in `state`. The state is set before the

@@ -10,7 +10,7 @@ use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
 use crate::service::config::{
     CertReqs, Config, Engine, FOR_EVER, HalfClose, LEAST_FRAME, MOST_FRAME, MOST_HEADER_LIST,
-    MOST_STREAMS, MOST_WINDOW, TlsVersion,
+    MOST_STREAMS, MOST_WINDOW, ProxyProtocol, TlsVersion,
 };
 use crate::service::settings::Settings;
 use crate::service::{AccessLog, Service, panics};
@@ -245,7 +245,7 @@ impl Server {
     }
 
     /// How long a connection may wait for its next request; 0 for one request on each connection.
-    /// Default: 2 s.
+    /// Default: 3900 s, longer than any proxy keeps a connection that it does not use.
     pub fn keep_alive(self, timeout: Duration) -> Self {
         self.set(|config| config.clocks.keep_alive = timeout.min(FOR_EVER))
     }
@@ -351,9 +351,10 @@ impl Server {
     }
 
     /// Whether connections from [`proxy_allow_from`](Self::proxy_allow_from) begin with a header
-    /// of the PROXY protocol, version 1 or 2. They have to, then. Default: no.
-    pub fn proxy_protocol(self, expected: bool) -> Self {
-        self.set(|config| config.proxy_protocol = expected)
+    /// of the PROXY protocol, and in which version. They have to, then. `true` stands for either
+    /// version, `false` for none. Default: [`ProxyProtocol::Off`].
+    pub fn proxy_protocol(self, expected: impl Into<ProxyProtocol>) -> Self {
+        self.set(|config| config.proxy_protocol = expected.into())
     }
 
     /// Load balancers that speak the PROXY protocol, as a list like that of
@@ -601,7 +602,9 @@ mod tests {
         ("forwarded_allow_ips", "10.0.0.0/8", |s| {
             s.forwarded_allow_ips("10.0.0.0/8")
         }),
-        ("proxy_protocol", "true", |s| s.proxy_protocol(true)),
+        ("proxy_protocol", "v2", |s| {
+            s.proxy_protocol(ProxyProtocol::V2)
+        }),
         ("proxy_allow_from", "*", |s| s.proxy_allow_from("*")),
     ];
 

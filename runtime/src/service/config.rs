@@ -98,6 +98,52 @@ impl FromStr for HalfClose {
     }
 }
 
+/// Which header of the PROXY protocol connections begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// None: they are plain HTTP.
+    #[default]
+    Off,
+    /// A line of text.
+    V1,
+    /// A binary header.
+    V2,
+    /// Either of these.
+    Auto,
+}
+
+impl ProxyProtocol {
+    /// The name, as the flag `--proxy-protocol` knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl From<bool> for ProxyProtocol {
+    fn from(expected: bool) -> Self {
+        if expected { Self::Auto } else { Self::Off }
+    }
+}
+
+impl FromStr for ProxyProtocol {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "off" | "false" => Ok(Self::Off),
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            "auto" | "true" => Ok(Self::Auto),
+            _ => Err("off, v1, v2 or auto".to_owned()),
+        }
+    }
+}
+
 /// Whether clients have to show certificates (`--cert-reqs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CertReqs {
@@ -216,7 +262,7 @@ pub(crate) struct Config {
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
-    pub(crate) proxy_protocol: bool,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) proxy_allow: Trust,
     /// The application may show its clients what goes wrong inside of it.
     pub(crate) debug: bool,
@@ -331,6 +377,13 @@ impl Http2 {
 /// those of [`Duration::MAX`] do not.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// How long a connection waits for its next request by default: longer than any proxy keeps one
+/// that it does not use. Caddy does so for 120 s, Google's load balancer for 600 s, Envoy for an
+/// hour. So it is the proxy that ends such a connection, which knows that it is not about to send a
+/// request. If the server does, a request may be on its way, and a POST is not repeated: the
+/// proxy's client gets a 502. (Memory is bounded all the same: who is idle makes room for others.)
+const KEEP_ALIVE: Duration = Duration::from_secs(65 * 60);
+
 /// How long may each part of an exchange take?
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clocks {
@@ -364,7 +417,7 @@ impl Default for Config {
             clocks: Clocks {
                 handshake: Duration::from_secs(10),
                 head: Duration::from_secs(10),
-                keep_alive: Duration::from_secs(2),
+                keep_alive: KEEP_ALIVE,
                 body: Duration::from_secs(30),
                 write: Duration::from_secs(30),
                 handler: Duration::from_secs(30),
@@ -387,7 +440,7 @@ impl Default for Config {
             access_log_format: Format::default(),
             metrics_bind: None,
             forwarded_allow: Trust::default(),
-            proxy_protocol: false,
+            proxy_protocol: ProxyProtocol::Off,
             proxy_allow: Trust::default(),
             debug: false,
             green: crate::green::Config::default(),

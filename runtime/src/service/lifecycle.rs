@@ -118,14 +118,15 @@ impl Lifecycle {
         self.cut.load(Ordering::SeqCst)
     }
 
-    /// Lets a connection in, unless there are as many as there may be.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
+    /// Lets a connection in, unless there are as many as there may be and `make_room` cannot have
+    /// another one closed. Until that one is, there is one too many.
+    pub(crate) fn admit(self: &Arc<Self>, make_room: impl FnOnce() -> bool) -> Option<Admission> {
         let before = self.connections.fetch_add(1, Ordering::SeqCst);
         let admission = Admission {
             lifecycle: self.clone(),
             registered: None,
         };
-        (before < self.capacity).then_some(admission) // dropping it counts down again
+        (before < self.capacity || make_room()).then_some(admission) // dropping it counts down again
     }
 
     /// Registers the context of a thread, until [`unregister`](Self::unregister) is called with

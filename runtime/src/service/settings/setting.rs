@@ -34,6 +34,10 @@ pub(crate) struct Setting {
     pub(crate) other_variable: Option<&'static str>,
     /// What the flag takes, with the unit: `SECONDS`, `BYTES`. Empty for a switch.
     pub(crate) value: &'static str,
+    /// The words that it may be, where it is one of a few.
+    pub(crate) words: &'static [&'static str],
+    /// The value of the flag where it stands alone.
+    pub(crate) missing: Option<&'static str>,
     /// Its default in words, where the value itself says too little. Else the value is shown.
     pub(crate) default: Option<&'static str>,
     pub(crate) help: &'static str,
@@ -58,6 +62,8 @@ impl Setting {
             alias: None,
             other_variable: None,
             value,
+            words: &[],
+            missing: None,
             default: None,
             help,
             least: 0,
@@ -84,6 +90,16 @@ impl Setting {
 
     pub(super) const fn default(mut self, words: &'static str) -> Self {
         self.default = Some(words);
+        self
+    }
+
+    pub(super) const fn words(mut self, words: &'static [&'static str]) -> Self {
+        self.words = words;
+        self
+    }
+
+    pub(super) const fn missing(mut self, text: &'static str) -> Self {
+        self.missing = Some(text);
         self
     }
 
