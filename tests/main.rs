@@ -45,6 +45,12 @@ mod clocks;
 mod closes;
 #[path = "suite/departure.rs"]
 mod departure;
+#[path = "suite/http2.rs"]
+mod http2;
+#[path = "suite/http2_clients.rs"]
+mod http2_clients;
+#[path = "suite/http2_hostile.rs"]
+mod http2_hostile;
 #[path = "suite/keepalive.rs"]
 mod keepalive;
 #[path = "suite/leaked_inputs.rs"]
@@ -143,14 +149,20 @@ mod architecture;
 mod around;
 #[path = "suite/behind_nginx.rs"]
 mod behind_nginx;
+#[path = "suite/behind_proxies.rs"]
+mod behind_proxies;
 #[path = "suite/bottle.rs"]
 mod bottle;
 #[path = "suite/browser.rs"]
 mod browser;
 #[path = "suite/browser_board.rs"]
 mod browser_board;
+#[path = "suite/deployment.rs"]
+mod deployment;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
+#[path = "suite/gunicorn.rs"]
+mod gunicorn;
 #[path = "suite/real_clients.rs"]
 mod real_clients;
 #[path = "suite/tour_pages.rs"]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Index;
 
-use crate::Request;
+use crate::{Request, Version};
 
 /// The variables of PEP 3333 and RFC 3875, all as text.
 ///
@@ -74,8 +74,7 @@ impl Environ {
             ("RAW_URI", request.target().to_owned()),
             ("SERVER_NAME", name),
             ("SERVER_PORT", port.to_string()),
-            // `Version` shows itself as "HTTP/1.1".
-            ("SERVER_PROTOCOL", format!("{:?}", request.version())),
+            ("SERVER_PROTOCOL", protocol(request.version())),
             ("SERVER_SOFTWARE", connection.server.to_owned()),
             ("wsgi.version", "1.0".to_owned()),
             ("wsgi.url_scheme", connection.scheme.to_owned()),
@@ -106,6 +105,14 @@ impl Environ {
             map.insert(Cow::Borrowed("HTTP_HOST"), host.to_owned());
         }
         Self(map)
+    }
+}
+
+/// `HTTP/1.1`; HTTP/2 has no minor version (RFC 9113), and gunicorn gives none.
+fn protocol(version: Version) -> String {
+    match version {
+        Version::HTTP_2 => "HTTP/2".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 

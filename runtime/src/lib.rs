@@ -40,7 +40,7 @@
 //! For those who run the server:
 //!
 //! - from the command line, with gunicorn's flags: [`serve`];
-//! - from code: [`Server`], [`Engine`], [`HalfClose`], and what they give, [`Running`] and
+//! - from code: [`Server`], [`Engine`], [`HalfClose`], [`ProxyProtocol`], and what they give, [`Running`] and
 //!   [`Stopped`];
 //! - [`VERSION`].
 //!
@@ -84,6 +84,8 @@ pub mod client;
 pub use greenway_monkey as monkey;
 mod connection;
 mod engine;
+#[cfg(feature = "http2")]
+mod http2;
 pub mod room;
 mod server;
 mod service;
@@ -99,7 +101,7 @@ pub use cli::serve;
 pub use greenway_app::*;
 pub use greenway_green as green;
 pub use server::{Running, Server, Stopped};
-pub use service::config::{CertReqs, Engine, HalfClose, TlsVersion};
+pub use service::config::{CertReqs, Engine, HalfClose, ProxyProtocol, TlsVersion};
 
 /// Greenway's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

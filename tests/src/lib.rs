@@ -15,6 +15,7 @@
 pub mod architecture;
 mod client;
 mod engines;
+pub mod http2;
 mod limits;
 mod program;
 mod reply;

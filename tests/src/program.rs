@@ -172,6 +172,12 @@ impl Program {
         Client::connect(self.wait_for_addr())
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

@@ -75,9 +75,11 @@ fn a_connection_survives_its_503(engine: Engine) {
 
 fn connections_beyond_the_limit_are_counted(engine: Engine) {
     let server = linted(|_: Request| "").engine(engine).worker_connections(1);
-    let served = Served::on_port(server.metrics_bind("127.0.0.1:0").keep_alive(DEADLINE * 2));
+    let server = server.header_timeout(DEADLINE * 2);
+    let served = Served::on_port(server.metrics_bind("127.0.0.1:0"));
     let mut first = served.connect();
     assert_eq!(first.send(get("/")).reply().status(), 200);
+    first.send("GET / HT"); // one who is idle would make room
     assert_eq!(served.get("/").status(), 503);
     served.until_metric("greenway_refused_total{reason=\"connections\"}", 1.0);
     served.until_metric("greenway_connections_limit", 1.0);

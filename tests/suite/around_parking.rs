@@ -12,8 +12,11 @@ on_green_and_threads!(
     parked_connections_end_at_once_at_a_stop,
     a_client_may_leave_while_it_is_parked,
     one_that_has_never_asked_is_parked_too,
+    one_that_is_parked_makes_room_for_another,
 );
 
+/// Does not run out in a test.
+const LONG: Duration = Duration::from_secs(600);
 const PARKED: &str = "greenway_connections_parked";
 
 fn serve(engine: Engine, keep_alive: Duration) -> Served {
@@ -90,4 +93,31 @@ fn one_that_has_never_asked_is_parked_too(engine: Engine) {
     let mut client = served.connect();
     served.until_metric(PARKED, 1.0);
     ask(&mut client, 1);
+}
+
+/// Each newcomer to a full house takes the place of one; never of one who is served.
+fn one_that_is_parked_makes_room_for_another(engine: Engine) {
+    let mut app = App::new();
+    app.get("/<name>", |request: Request| {
+        request.param("name").to_owned()
+    });
+    let server = linted(app).engine(engine).worker_connections(4);
+    let served = Served::on_port(server.metrics_bind("127.0.0.1:0").header_timeout(LONG));
+    let mut busy = served.connect();
+    busy.send("GET /busy HT");
+    let mut idle: Vec<_> = (0..3).map(|_| served.connect()).collect();
+    for (n, client) in idle.iter_mut().enumerate() {
+        ask(client, n);
+    }
+    served.until_metric(PARKED, 3.0);
+    let mut newcomers: Vec<_> = (0..3).map(|_| served.connect()).collect();
+    for (n, client) in newcomers.iter_mut().enumerate() {
+        ask(client, n);
+    }
+    for client in &mut idle {
+        client.end();
+    }
+    until("the places are free", || served.0.connections() == 4);
+    let request = "TP/1.1\r\nHost: test\r\n\r\n";
+    assert_eq!(busy.send(request).reply().text(), "busy");
 }

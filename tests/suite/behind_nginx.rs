@@ -45,7 +45,6 @@ struct Site {
 impl Site {
     #[track_caller]
     fn start(test: &str, engine: Engine, bodies: Bodies) -> Self {
-        // An idle connection is closed by nginx, not by us, while it sends the next request on it.
         let server = Program::start(
             env!("CARGO_BIN_EXE_longpoll"),
             &[
@@ -53,8 +52,6 @@ impl Site {
                 "127.0.0.1:0",
                 "--engine",
                 engine.name(),
-                "--keep-alive",
-                "60",
                 "--access-logfile",
                 "-",
                 "--access-logformat",
@@ -97,29 +94,19 @@ impl Site {
     }
 }
 
-/// Starts nginx. It cannot choose a port itself, so it gets one that was free a moment ago; if
-/// somebody else has taken it since, another one.
+/// Starts a proxy, whose file `command` writes. It cannot choose a port itself, so it gets one that
+/// was free a moment ago; if somebody else has taken it since, another one. It is ready when it
+/// answers `/ready` with its name.
 #[track_caller]
-fn nginx(
-    folder: &Folder,
+pub(crate) fn start_proxy(
     name: &str,
-    configuration: impl Fn(SocketAddr) -> String,
+    command: impl Fn(SocketAddr) -> Command,
 ) -> (Program, SocketAddr) {
-    let file = folder.path("nginx.conf");
     for _ in 0..5 {
         let front = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("the machine has free ports");
-        let text = configuration(front);
-        std::fs::write(&file, text).expect("the folder is ours");
-        let program = Program::start_command(
-            Command::new("nginx")
-                .arg("-p")
-                .arg(folder.path(""))
-                .arg("-c")
-                .arg(&file)
-                .args(["-e", "stderr"]),
-        );
+        let program = Program::start_command(&mut command(front));
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
             if is_ready(front, name) {
@@ -128,10 +115,30 @@ fn nginx(
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    panic!("nginx does not start");
+    panic!("the proxy does not start");
 }
 
-/// Whether it is nginx, and ours, that answers.
+#[track_caller]
+fn nginx(
+    folder: &Folder,
+    name: &str,
+    configuration: impl Fn(SocketAddr) -> String,
+) -> (Program, SocketAddr) {
+    let file = folder.path("nginx.conf");
+    start_proxy(name, |front| {
+        std::fs::write(&file, configuration(front)).expect("the folder is ours");
+        let mut command = Command::new("nginx");
+        command
+            .arg("-p")
+            .arg(folder.path(""))
+            .arg("-c")
+            .arg(&file)
+            .args(["-e", "stderr"]);
+        command
+    })
+}
+
+/// Whether it is the proxy, and ours, that answers.
 fn is_ready(front: SocketAddr, name: &str) -> bool {
     let ask = || {
         let mut stream = TcpStream::connect(front)?;
@@ -208,36 +215,37 @@ http {{
     )
 }
 
-/// The configuration that the book recommends.
-fn recommended(name: &str, front: SocketAddr, app: SocketAddr) -> String {
-    const BOOK: &str = include_str!("../../docs/src/websocket.md");
-    let (_, rest) = BOOK.split_once("```nginx\n").expect("the book shows one");
+/// nginx as the book recommends it.
+#[track_caller]
+pub(crate) fn recommended_nginx(
+    folder: &Folder,
+    name: &str,
+    app: SocketAddr,
+) -> (Program, SocketAddr) {
+    let site = book("nginx").replace("server 127.0.0.1:8000;", &format!("server {app};"));
+    nginx(folder, name, |front| {
+        let ready = format!("listen {front}; location = /ready {{ return 200 \"ready {name}\"; }}");
+        around(&site.replace("listen 80;", &ready))
+    })
+}
+
+/// The configuration that the book has in this language.
+pub(crate) fn book(language: &str) -> String {
+    const BOOK: &str = include_str!("../../docs/src/proxies.md");
+    let begin = format!("```{language}\n");
+    let (_, rest) = BOOK.split_once(&begin).expect("the book shows one");
     let (site, _) = rest.split_once("```").expect("it has an end");
-    let [before, listen] = ["server 127.0.0.1:8000;", "listen 80;"];
-    assert!(site.contains(before) && site.contains(listen), "{site}");
-    let ready = format!("listen {front}; location = /ready {{ return 200 \"ready {name}\"; }}");
-    around(
-        &site
-            .replace(before, &format!("server {app};"))
-            .replace(listen, &ready),
-    )
+    site.to_owned()
 }
 
 /// A server of WebSockets and a room, behind nginx as the book recommends it.
 fn sockets(test: &str, engine: Engine) -> Site {
-    let args = [
-        "--bind",
-        "127.0.0.1:0",
-        "--engine",
-        engine.name(),
-        "--keep-alive",
-        "60",
-    ];
+    let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
     let server = Program::start(env!("CARGO_BIN_EXE_sockets"), &args);
     let name = format!("{test}-{}", engine.name());
     let folder = Folder::new(&name);
     let app = server.wait_for_addr();
-    let (nginx, front) = nginx(&folder, &name, |front| recommended(&name, front, app));
+    let (nginx, front) = recommended_nginx(&folder, &name, app);
     Site {
         _nginx: nginx,
         server,
@@ -247,7 +255,7 @@ fn sockets(test: &str, engine: Engine) -> Site {
 }
 
 /// Asks for a WebSocket as a page of this origin does.
-fn upgrade(path: &str, host: SocketAddr, origin: &str) -> String {
+pub(crate) fn upgrade(path: &str, host: SocketAddr, origin: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\

@@ -168,9 +168,11 @@ fn upload_in_chunks(client: &mut Client) {
 }
 
 fn a_full_house_says_so_to_one_who_is_sending(engine: Engine) {
-    let server = TestServer::start(server(engine).worker_connections(1));
+    let server = server(engine).worker_connections(1).header_timeout(LONG);
+    let server = TestServer::start(server);
     let mut first = server.connect();
     assert_eq!(first.send(get("/hello")).reply().status(), 200);
+    first.send("GET /hello HT"); // one who is idle would make room
     for upload in [upload_by_length, upload_in_chunks] {
         let mut second = server.connect();
         upload(&mut second);

@@ -76,7 +76,7 @@ fn help_shows_the_programs_defaults() {
     for part in [
         "more is 413 [default: 10]",
         "[default: 127.0.0.1:0]",
-        "[default: 2]",
+        "[default: 3900]",
         "GREENWAY_KEEP_ALIVE",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
@@ -160,7 +160,7 @@ fn settings_can_be_checked_and_printed_without_serving() {
         values.map(str::to_owned).collect()
     };
     assert_eq!(values(&again), values(&printed));
-    assert!(values(&printed).contains(&"keep-alive = 2".to_owned()));
+    assert!(values(&printed).contains(&"keep-alive = 3900".to_owned()));
 }
 
 #[test]

@@ -20,6 +20,7 @@ on_green_and_threads!(
     a_willing_stream_whose_client_is_behind_is_given_the_grace_period,
     what_follows_a_willing_stream_is_given_the_grace_period,
     what_was_sent_before_the_stop_is_answered,
+    what_crosses_a_stop_on_its_way_is_answered,
     what_is_queued_when_the_grace_period_is_over_is_not_run,
     nobody_can_connect_afterwards,
 );
@@ -334,6 +335,35 @@ fn what_was_sent_before_the_stop_is_answered(engine: Engine) {
 }
 
 /// On the pool: nobody would be there to end them.
+/// One who asks again and again is told with an answer that it was the last one, and never finds the
+/// connection closed in the middle of asking.
+fn what_crosses_a_stop_on_its_way_is_answered(engine: Engine) {
+    const CLIENTS: usize = 16;
+    for _ in 0..4 {
+        let server = TestServer::start(linted(|_: Request| "served").engine(engine));
+        let begun = Gate::new();
+        let ask = || {
+            let mut client = server.connect();
+            begun.open();
+            loop {
+                let reply = client.send(get("/")).reply();
+                assert_eq!(reply.text(), "served");
+                if reply.head.says_close() {
+                    return client.end();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
+            begun.pass_times(CLIENTS);
+            assert_eq!(server.stop_within(LONG).cut, 0);
+            for client in clients {
+                client.join().expect("it is told that this was the last");
+            }
+        });
+    }
+}
+
 fn what_is_queued_when_the_grace_period_is_over_is_not_run(engine: Engine) {
     let entered = Gate::new();
     let arrived = entered.clone();

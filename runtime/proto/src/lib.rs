@@ -30,7 +30,9 @@
 //! - **Threads.** None is started, nothing is shared, no thread-local is kept. What is worth
 //!   sharing (the [date](http1::DateCache), the [compressors](websocket::CompressorPool)) is a value
 //!   that the caller owns.
-//! - HTTP/1 clients, apart from what a WebSocket's and a test's need; HTTP/2; TLS.
+//! - HTTP/1 clients, apart from what a WebSocket's and a test's need; TLS.
+//! - HTTP/2's frames, header compression and flow control, which the crate `h2` has. Here is what
+//!   HTTP/2 has in common with HTTP/1, and what keeps a peer from wearing it out ([`http2`]).
 //! - Content: codings, ranges, conditional requests and cookies are the application's.
 //!
 //! One thing does come from the system: the masks and the key of a WebSocket *client*, which have
@@ -122,6 +124,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod http2;
 pub mod websocket;
 
 // The example in README.md.

@@ -3,6 +3,7 @@
 //! What must stay true: a key that is no setting, and a value that would do nothing, is refused with
 //! its line and with what would be right, as a setting that is not taken is worse than no start.
 
+use super::gunicorn;
 use crate::service::settings::{self, Setting, Settings};
 use std::fs;
 use toml::Spanned;
@@ -26,6 +27,12 @@ impl File {
     /// # Errors
     /// One line that says where it is wrong, and what would be right.
     pub(super) fn read(path: &str) -> Result<Self, String> {
+        if path.ends_with(".py") || path.starts_with("python:") || path.starts_with("file:") {
+            return Err(format!(
+                "cannot read {path}: settings are in TOML here, such as keep-alive = 5, not in \
+                 Python as gunicorn's"
+            ));
+        }
         let text = fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
         let text = String::from_utf8(text)
             .map_err(|_| format!("cannot read {path}: it is not text in UTF-8"))?;
@@ -74,7 +81,9 @@ impl File {
 fn texts(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
     let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned);
     match value.get_ref() {
-        DeValue::Boolean(on) if setting.is_switch() => Some(vec![on.to_string()]),
+        DeValue::Boolean(on) if setting.is_switch() || setting.missing.is_some() => {
+            Some(vec![on.to_string()])
+        }
         DeValue::Integer(number) if setting.is_number() => {
             let number = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
             Some(vec![number.to_string()])
@@ -105,8 +114,13 @@ fn wanted(setting: &Setting) -> &'static str {
 
 fn unknown(name: &str) -> String {
     let plain = name.replace('_', "-").to_lowercase();
-    let alias =
-        settings::all().find(|setting| setting.alias == Some(name) || setting.flag == plain);
+    let renamed = gunicorn::renamed(name);
+    let alias = settings::all().find(|setting| {
+        setting.alias == Some(name) || setting.flag == plain || Some(setting.flag) == renamed
+    });
+    if let (None, Some(instead)) = (alias, gunicorn::instead_of_name(name)) {
+        return format!("{name:?} is no setting; {instead}");
+    }
     let like = alias.or_else(|| {
         let distances = settings::all().map(|setting| (distance(&plain, setting.flag), setting));
         let nearest = distances.min_by_key(|(distance, _)| *distance);
@@ -151,6 +165,8 @@ mod tests {
         assert_eq!(given("threads = 0x1_0", "threads"), ["16"]);
         assert_eq!(given("timeout = 1.5", "timeout"), ["1.5"]);
         assert_eq!(given("debug = true", "debug"), ["true"]);
+        assert_eq!(given("proxy-protocol = true", "proxy-protocol"), ["true"]);
+        assert_eq!(given("proxy-protocol = 'v2'", "proxy-protocol"), ["v2"]);
         assert_eq!(given("engine = 'threads'", "engine"), ["threads"]);
         assert_eq!(given("bind = 'a:1'", "bind"), ["a:1"]);
         assert_eq!(given("bind = ['a:1', 'b:2']", "bind"), ["a:1", "b:2"]);
@@ -172,6 +188,14 @@ mod tests {
             (
                 "worker-class = 'green'",
                 "app.toml:1: \"worker-class\" is no setting; engine is",
+            ),
+            (
+                "accesslog = '-'",
+                "app.toml:1: \"accesslog\" is no setting; access-logfile is",
+            ),
+            (
+                "max_requests = 1000",
+                "app.toml:1: \"max_requests\" is no setting; nothing piles up",
             ),
             (
                 "colour = 'green'",

@@ -1,22 +1,29 @@
 //! The command line: a flag for each setting, and those about the settings themselves.
 
+use super::gunicorn;
 use crate::service::settings::{self, Setting, Settings};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use std::ffi::OsStr;
 
 /// Names the file; it may come from the environment as well.
 pub(super) const CONFIG: &str = "config";
 pub(super) const CHECK: &str = "check-config";
 pub(super) const PRINT: &str = "print-config";
+/// Only with the feature of that name.
+#[cfg(feature = "generate")]
+pub(super) const GENERATE: &str = "generate";
 
-const SOURCES: &str = "Each setting may also come from the environment (--keep-alive is \
+pub(super) const SOURCES: &str = "Each setting may also come from the environment (--keep-alive is \
     GREENWAY_KEEP_ALIVE) or from the file that --config names (keep-alive = 5). A flag wins over \
     the environment, that over the file, and the file over the defaults.";
 
 /// The command line of a program with these defaults.
 pub(super) fn command(defaults: &Settings) -> Command {
     let of_settings = settings::all().map(|setting| flag(setting, defaults));
-    Command::new("greenway")
+    let command = Command::new("greenway")
         .about("A Greenway application")
         .version(crate::VERSION)
         .max_term_width(100)
@@ -27,6 +34,7 @@ pub(super) fn command(defaults: &Settings) -> Command {
                 .long(CONFIG)
                 .short('c')
                 .value_name("FILE")
+                .value_hint(ValueHint::FilePath)
                 .help("Take settings from this file (TOML). Also from $GREENWAY_CONFIG. Default: none"),
             Arg::new(CHECK)
                 .long(CHECK)
@@ -36,7 +44,16 @@ pub(super) fn command(defaults: &Settings) -> Command {
                 .long(PRINT)
                 .action(ArgAction::SetTrue)
                 .help("Print all settings as a file for --config, without serving. Default: off"),
-        ])
+        ]);
+    #[cfg(feature = "generate")]
+    let command = command.arg(
+        Arg::new(GENERATE)
+            .long(GENERATE)
+            .value_name("KIND")
+            .value_parser(super::generate::KINDS)
+            .help("Print completions of flags for a shell, or a page for man, without serving. Default: off"),
+    );
+    command
 }
 
 fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
@@ -52,11 +69,11 @@ fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
         .short(setting.short)
         .visible_aliases(setting.alias)
         .help(help);
-    let check = |text: &str| {
-        let checked = setting.read(&mut Settings::default(), text);
-        checked.map(|()| text.to_owned())
+    let arg = arg.value_parser(Checked(setting));
+    let arg = match setting.value {
+        "FILE" => arg.value_hint(ValueHint::FilePath),
+        _ => arg.hide_possible_values(true), // the text of the help tells more of them
     };
-    let arg = arg.value_parser(check);
     if setting.is_switch() {
         return arg
             .value_name("BOOL")
@@ -64,6 +81,10 @@ fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
             .require_equals(true)
             .default_missing_value("true");
     }
+    let arg = match setting.missing {
+        Some(text) => arg.num_args(0..=1).default_missing_value(text),
+        None => arg,
+    };
     arg.value_name(setting.value)
         .allow_negative_numbers(true) // to say what is wrong with them, not that -1 is no flag
         .action(if setting.is_list() {
@@ -71,6 +92,57 @@ fn flag(setting: &'static Setting, defaults: &Settings) -> Arg {
         } else {
             ArgAction::Set
         })
+}
+
+/// Reads the value of a setting, and knows the words for it.
+#[derive(Clone)]
+struct Checked(&'static Setting);
+
+impl TypedValueParser for Checked {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let check = |text: &str| {
+            let checked = self.0.read(&mut Settings::default(), text);
+            checked.map(|()| text.to_owned())
+        };
+        check.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = self.0.words;
+        (!words.is_empty()).then(|| Box::new(words.iter().map(PossibleValue::new)) as _)
+    }
+}
+
+/// The flag among `matches` that asks for something to be shown instead of serving.
+pub(super) fn asks_to_be_shown(matches: &ArgMatches) -> Option<&'static str> {
+    #[cfg(feature = "generate")]
+    if matches.contains_id(GENERATE) {
+        return Some(GENERATE);
+    }
+    let flags = [CHECK, PRINT];
+    flags.into_iter().find(|flag| matches.get_flag(flag))
+}
+
+/// What is wrong with a command line, in one line.
+pub(super) fn wrong(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.trim_start_matches("error: ");
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => gunicorn::instead_of_flag(flag),
+        _ => None,
+    };
+    match unknown {
+        Some(instead) => format!("{line}: {instead}"),
+        None => format!("{line} (--help lists the flags)"),
+    }
 }
 
 /// What the command line gives for a setting.

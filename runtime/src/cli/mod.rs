@@ -1,8 +1,12 @@
 //! [`serve`] and [`Server::run`]: a server from the command line, the environment and a file, with
 //! gunicorn's flags.
 
+mod arguments;
 mod file;
 mod flags;
+#[cfg(feature = "generate")]
+mod generate;
+mod gunicorn;
 mod operator;
 mod show;
 mod sources;
@@ -33,10 +37,7 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("error: ");
-    operator.say(format_args!("{line} (--help lists the flags)"));
+    operator.say(format_args!("{}", flags::wrong(error)));
     operator.exit(2)
 }
 
@@ -107,8 +108,14 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let matches = flags::command(&defaults).bin_name(name).try_get_matches();
+    let command = flags::command(&defaults).bin_name(name.clone());
+    let matches = command.try_get_matches();
     let matches = matches.unwrap_or_else(|error| refuse_flags(operator, &error));
+    #[cfg(feature = "generate")]
+    if let Some(kind) = matches.get_one::<String>(flags::GENERATE) {
+        let printed = generate::print(kind, &name, &defaults);
+        operator.exit(printed.map_or(1, |()| 0));
+    }
     let resolved = sources::resolve(defaults, &matches, &|name| std::env::var_os(name));
     let (check, print) = (
         matches.get_flag(flags::CHECK),

@@ -1,5 +1,6 @@
 //! Where each setting comes from: a flag, the environment, the file, the program, or us.
 
+use super::arguments;
 use super::file::File;
 use super::flags;
 use crate::server::inherited_sockets;
@@ -58,8 +59,11 @@ pub(super) fn resolve(
     matches: &ArgMatches,
     environment: Environment<'_>,
 ) -> Result<Resolved, String> {
-    let path = match matches.get_one::<String>(flags::CONFIG) {
-        Some(path) => Some(path.clone()),
+    let arguments = arguments::in_environment(environment)?;
+    let named = |matches: &ArgMatches| matches.get_one::<String>(flags::CONFIG).cloned();
+    let path = named(matches).or_else(|| named(&arguments.as_ref()?.1));
+    let path = match path {
+        Some(path) => Some(path),
         None => text(environment, CONFIG_VARIABLE)?.filter(|path| !path.is_empty()),
     };
     let file = path.map(|path| File::read(&path)).transpose()?;
@@ -69,6 +73,10 @@ pub(super) fn resolve(
     for setting in settings::all() {
         let (source, texts) = if let Some(texts) = flags::given(matches, setting) {
             (Source::Flag, texts)
+        } else if let Some((name, matches)) = &arguments
+            && let Some(texts) = flags::given(matches, setting)
+        {
+            (Source::Variable((*name).to_owned()), texts)
         } else if let Some((name, texts)) = variable(environment, setting)? {
             (Source::Variable(name), texts)
         } else if let Some((place, texts)) = file.given(setting) {
@@ -135,8 +143,10 @@ fn variable(
 /// Variables that look like ours and are none: slips, most likely.
 pub(super) fn unknown_variables() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let is_known =
-        |name: &str| name == CONFIG_VARIABLE || settings::all().any(|one| one.variable() == name);
+    let is_known = |name: &str| {
+        let ours = name == CONFIG_VARIABLE || arguments::VARIABLES.contains(&name);
+        ours || settings::all().any(|one| one.variable() == name)
+    };
     names
         .filter(|name| name.starts_with(VARIABLES) && !is_known(name))
         .collect()
@@ -255,6 +265,31 @@ mod tests {
             assert_eq!(resolved(&[], &[], None).1, Source::Ours);
         }
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn flags_of_the_environment_stand_between_the_command_line_and_variables() {
+        let resolved = |args: &[&str]| {
+            let args = ["app"].iter().chain(args);
+            let matches = flags::command(&Settings::default())
+                .try_get_matches_from(args)
+                .unwrap();
+            let environment = |name: &str| match name {
+                "GUNICORN_CMD_ARGS" => Some("--threads 7 -b a:1 -b b:2 --log-level warning".into()),
+                "GREENWAY_THREADS" => Some("8".into()),
+                "GREENWAY_BACKLOG" => Some("9".into()),
+                _ => None,
+            };
+            resolve(Settings::default(), &matches, &environment).unwrap()
+        };
+        let told = resolved(&["-b", "c:3"]);
+        let server = &told.settings.server;
+        assert_eq!((server.threads, server.backlog), (7, 9));
+        assert_eq!(server.bind, ["c:3"], "a list is replaced");
+        assert_eq!(told.settings.log_level, log::LevelFilter::Warn);
+        let of_variable = Source::Variable("GUNICORN_CMD_ARGS".to_owned());
+        assert!(told.sources.contains(&of_variable));
+        assert_eq!(resolved(&[]).settings.server.bind, ["a:1", "b:2"]);
     }
 
     #[test]

@@ -318,9 +318,9 @@ impl<T: Transport> Connection<T> {
                 self.io.refuse_body();
                 Err(HttpError::new(413, "the request body is too large"))
             }
-            http1::BodyLength::Length(_) | http1::BodyLength::Chunked => {
-                Ok(Input::new(Box::new(RequestBody::new(&self.io))))
-            }
+            http1::BodyLength::Length(_)
+            | http1::BodyLength::Chunked
+            | http1::BodyLength::UntilEnd => Ok(Input::new(Box::new(RequestBody::new(&self.io)))),
         }
     }
 

@@ -91,6 +91,9 @@ impl<T: Transport> BufferedIo<T> {
 
     /// Whether the client has left, as far as the watcher knows; begins to watch if need be.
     fn news_of_peer(&self) -> bool {
+        if let Some(framed) = self.stream.framed() {
+            return framed.has_left();
+        }
         let Some(socket) = self.stream.socket() else {
             return false;
         };
@@ -128,6 +131,9 @@ impl<T: Transport> BufferedIo<T> {
 
     /// Whether the client has left, as far as the kernel knows.
     pub(super) fn peer_has_left(&self) -> bool {
+        if let Some(framed) = self.stream.framed() {
+            return framed.has_left();
+        }
         let exchange = self.exchange.get();
         match (self.stream.peer_news(), self.service.config.half_close) {
             (Some(PeerNews::Gone), _) | (Some(PeerNews::Finished), HalfClose::Leave) => true,
@@ -194,7 +200,12 @@ impl<T: Transport> Peer for ClientHandle<T> {
         let Some(io) = self.0.upgrade().map(Using::new) else {
             return Ok(());
         };
-        if io.exchange(Exchange::take_interim) {
+        if !io.exchange(Exchange::take_interim) {
+            return Ok(());
+        }
+        if let Some(framed) = io.stream.framed() {
+            framed.send_interim(StatusCode::EARLY_HINTS, Some(headers))?;
+        } else {
             io.queue(|out| http1::write_interim(out, StatusCode::EARLY_HINTS, headers));
             io.flush()?;
         }

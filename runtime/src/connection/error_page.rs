@@ -4,17 +4,21 @@
 //! and of their stack; and whatever a page does, there is a response.
 
 use super::Connection;
+use super::framed::{Framed, FramedHead};
 use super::transport::Transport;
 use crate::green::embed::{Unwind, current};
-use crate::service::panics;
+use crate::service::{date, panics};
 use bytes::BytesMut;
 use greenway_app::{
     ConnectionInfo, Failure, HttpError, Input, IntoResponse, Request, Response, Version,
-    error_response,
+    WireResponse, error_response,
 };
 use greenway_proto::http1::{self, HeadLimits, HeadReader, Reject, RequestInfo};
+use greenway_proto::http2;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What is said of a handler that has failed.
 const FAILED: &str = "the handler failed";
@@ -67,9 +71,8 @@ impl<T: Transport> Connection<T> {
     /// The response to what is no request, as it stands on the wire.
     #[cold]
     pub(super) fn refusal(&self, reject: &Reject, date: &http1::Date) -> Vec<u8> {
-        let refused = HttpError::new(reject.status, reject.reason).into_response();
         let mut out = Vec::new();
-        let wire = self.paged_in_any_case(refused).into_wire();
+        let wire = self.refused(reject);
         let (status, headers) = (wire.status, wire.headers.as_deref());
         let Ok(body) = wire.body.into_full() else {
             http1::error_response(&mut out, reject.status, reject.reason, None, date);
@@ -97,16 +100,51 @@ impl<T: Transport> Connection<T> {
         out
     }
 
+    /// The response to what is no request.
+    #[cold]
+    fn refused(&self, reject: &Reject) -> WireResponse {
+        let refused = HttpError::new(reject.status, reject.reason).into_response();
+        self.paged_in_any_case(refused).into_wire()
+    }
+
+    /// Answers what is no request on a framed stream.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refuse_framed(&self, framed: &dyn Framed, reject: &Reject) -> io::Result<()> {
+        let wire = self.refused(reject);
+        let (status, headers) = (wire.status, wire.headers.as_deref());
+        let body = wire.body.into_full().unwrap_or_default();
+        let asked = RequestInfo {
+            head: false,
+            version: Version::HTTP_2,
+            keep_alive: false,
+        };
+        let plan = http1::plan(&asked, status, headers, Some(body.len() as u64));
+        framed.send_head(&FramedHead {
+            status,
+            content_type: wire.content_type.as_ref(),
+            headers,
+            plan: &plan,
+            date: &date(Instant::now()),
+        })?;
+        if plan.send_body {
+            self.io.send(&[&body])?;
+        }
+        framed.end_message()
+    }
+
     /// The present request without its body, read anew from its head, as the application has the
     /// first one. `None` where it could not be read.
     fn asked(&self) -> Option<Request> {
         let line = self.io.context.line()?;
         let info = self.io.context.proxied();
-        read_again(
-            line.head(),
-            &self.io.service.config.head_limits,
-            info.unwrap_or_else(|| self.info.clone()),
-        )
+        let info = info.unwrap_or_else(|| self.info.clone());
+        let limits = &self.io.service.config.head_limits;
+        if line.is_http2() {
+            let head = http2::read_again(line.head(), limits)?.head;
+            return Request::new(head, Input::empty(), info).ok();
+        }
+        read_again(line.head(), limits, info)
     }
 }
 

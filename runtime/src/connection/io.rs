@@ -15,7 +15,7 @@ use crate::service::{ConnContext, ConnState, Service};
 use bytes::BytesMut;
 use greenway_app::Gone;
 use greenway_proto::http1::exchange::{Exchange, Input};
-use greenway_proto::http1::{BodyLength, Decoder, HeadReader, Reject, RequestHead};
+use greenway_proto::http1::{BodyLength, CONTINUE, Decoder, HeadReader, Reject, RequestHead};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -120,6 +120,20 @@ impl<T> IoParts<T> {
     }
 }
 
+#[cfg(feature = "http2")]
+impl<T> IoParts<T> {
+    pub(super) fn has_output(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// The transport, what has come on it, and the pace of its client.
+    pub(super) fn into_transport(self, write: Duration) -> (T, BytesMut, WritePace) {
+        // Without one, nothing was written yet.
+        let pace = self.write_pace.unwrap_or(WritePace::new(write));
+        (self.stream, self.incoming.buf, pace)
+    }
+}
+
 impl<T: Transport> BufferedIo<T> {
     /// For the thread whose context this is.
     pub(super) fn new(
@@ -188,6 +202,19 @@ impl<T: Transport> BufferedIo<T> {
         let incoming = &mut *incoming;
         let limits = &self.service.config.head_limits;
         incoming.heads.read(&mut incoming.buf, limits)
+    }
+
+    /// Whether what has come first is the beginning of HTTP/2, which may be spoken here.
+    #[cfg(feature = "http2")]
+    #[cold]
+    pub(super) fn is_http2(&self) -> bool {
+        const HEAD: usize = b"PRI * HTTP/2.0\r\n\r\n".len();
+        let incoming = self.incoming.borrow();
+        self.service.config.http_protocols.h2
+            && incoming.request == 0
+            && incoming
+                .buf
+                .starts_with(&greenway_proto::http2::PREFACE[..HEAD])
     }
 
     /// Gives a head back, which will be the next that is taken.
@@ -298,6 +325,14 @@ impl<T: Transport> BufferedIo<T> {
         self.incoming.borrow_mut().buf = BytesMut::new();
     }
 
+    /// The client has ended its sending direction. Whether the present request's body may end so.
+    pub(super) fn end_of_body(&self) -> bool {
+        self.with_incoming(|incoming| {
+            let body = incoming.body.as_mut();
+            body.is_some_and(|body| body.decoder.end_of_stream())
+        })
+    }
+
     /// Adds to what is to go, without sending it.
     pub(super) fn queue<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let mut outgoing = self.outgoing.borrow_mut();
@@ -305,6 +340,17 @@ impl<T: Transport> BufferedIo<T> {
             *outgoing = buffers::take();
         }
         write(&mut outgoing)
+    }
+
+    /// Tells a client that waits for it to send the body.
+    pub(super) fn say_continue(&self) {
+        match self.stream.framed() {
+            Some(framed) => {
+                let status = http::StatusCode::CONTINUE;
+                let _seen_when_reading = framed.send_interim(status, None);
+            }
+            None => self.queue(|out| out.extend_from_slice(CONTINUE)),
+        }
     }
 
     /// Whether this client can be told nothing more.

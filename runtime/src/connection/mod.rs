@@ -24,6 +24,7 @@ mod call;
 mod client;
 mod departure;
 mod error_page;
+mod framed;
 mod handler_end;
 mod io;
 mod linger;
@@ -41,6 +42,8 @@ mod users;
 
 #[cfg(feature = "minihttp")]
 pub(crate) use error_page::read_again;
+#[cfg(feature = "http2")]
+pub(crate) use framed::{Framed, FramedHead};
 pub(crate) use io::{Incoming, IoParts};
 pub(crate) use linger::linger;
 pub(crate) use pace::{Patience, WritePace};
@@ -54,6 +57,7 @@ use departure::Client;
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::exchange::State;
 use greenway_proto::http1::{BodyLength, Reject, RequestHead};
+use http::StatusCode;
 use io::BufferedIo;
 use response::Progress;
 use std::cell::Cell;
@@ -96,6 +100,9 @@ pub(crate) enum Served<T: Transport, Q> {
     Idle(Connection<T>, Option<Instant>),
     /// Its request waits for a thread to run on.
     Queued(Q),
+    /// The client speaks HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2(Connection<T>),
 }
 
 /// What has come of waiting for a request.
@@ -105,9 +112,18 @@ enum Next {
     Done,
     /// What has come is no request that can be served.
     Reject(Reject),
+    /// What has come is the beginning of HTTP/2.
+    #[cfg(feature = "http2")]
+    Http2,
     /// Nothing has come for so long that the thread is given up.
     Idle(Option<Instant>),
 }
+
+/// Said to who speaks HTTP/1 where that is switched off.
+const HTTP2_ONLY: Reject = Reject {
+    status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    reason: "this server speaks HTTP/2 only",
+};
 
 /// One connection, on the thread that serves it.
 pub(crate) struct Connection<T: Transport> {
@@ -143,6 +159,24 @@ impl<T> Detached<T> {
             info,
             since: Instant::now(),
         })
+    }
+}
+
+#[cfg(feature = "http2")]
+impl<T> Detached<T> {
+    /// Whether something is left to be sent.
+    pub(crate) fn has_output(&self) -> bool {
+        self.io.has_output()
+    }
+
+    /// The transport, what has come on it, and what is known of it, for another protocol.
+    pub(crate) fn into_transport(
+        self: Box<Self>,
+        write: Duration,
+    ) -> (T, bytes::BytesMut, Arc<ConnectionInfo>, Instant, WritePace) {
+        let (info, since) = (self.info, self.since);
+        let (stream, buf, pace) = self.io.into_transport(write);
+        (stream, buf, info, since, pace)
     }
 }
 
@@ -216,6 +250,8 @@ impl<T: Transport> Connection<T> {
                     break self.io.close();
                 }
                 Next::Done => break self.io.close(),
+                #[cfg(feature = "http2")]
+                Next::Http2 => return Served::Http2(self),
             };
             // Call the application, and write its response.
             match handlers.exchange(self, request) {
@@ -248,6 +284,9 @@ impl<T: Transport> Connection<T> {
         let mut has_come = true;
         loop {
             match self.io.take_head() {
+                Ok(Some(_)) if !self.io.service.config.http_protocols.h1 => {
+                    return Next::Reject(HTTP2_ONLY);
+                }
                 Ok(Some(request)) => {
                     if !has_come {
                         self.since.set(Instant::now());
@@ -255,6 +294,8 @@ impl<T: Transport> Connection<T> {
                     return Next::Request(request);
                 }
                 Ok(None) => has_come = false,
+                #[cfg(feature = "http2")]
+                Err(_) if self.io.is_http2() => return Next::Http2,
                 Err(reject) => return Next::Reject(reject),
             }
             if self.io.flush().is_err() {
@@ -310,9 +351,23 @@ impl<T: Transport> Connection<T> {
                     }
                     pause = Instant::now().checked_add(patience);
                 }
+                Ok(0) if self.io.service.lifecycle.is_stopping() => {
+                    return self.read_last(deadline);
+                }
                 other => return other.map_err(|_late_or_lost| Next::Done),
             }
         }
+    }
+
+    /// Waits for a request that crosses a stop on its way. One who asks often would send it to a
+    /// connection that is being closed; it gets an answer that says that this was the last one. A
+    /// connection that was not used for longer than it takes to be parked is closed at once.
+    #[cold]
+    #[inline(never)]
+    fn read_last(&self, deadline: Option<Instant>) -> Result<usize, Next> {
+        let ending = self.io.service.lifecycle.ending_flag();
+        let result = self.read_in(ConnState::Idle, || self.io.fill_unless(ending, deadline));
+        result.map_err(|_late_or_lost| Next::Done)
     }
 
     /// Reads, and says meanwhile that the connection is in `state`. The state is set before the
@@ -352,9 +407,13 @@ impl<T: Transport> Connection<T> {
 
     /// Answers what cannot be served.
     pub(crate) fn reject(&self, reject: &Reject) {
-        let date = date(Instant::now());
-        let response = self.refusal(reject, &date);
-        self.io.queue(|out| out.extend_from_slice(&response));
+        if let Some(framed) = self.io.stream.framed() {
+            let _seen_by_nobody_else = self.refuse_framed(framed, reject);
+        } else {
+            let date = date(Instant::now());
+            let response = self.refusal(reject, &date);
+            self.io.queue(|out| out.extend_from_slice(&response));
+        }
         self.io.exchange(|exchange| exchange.close());
         self.io.service.access_bad(&self.info, reject.status);
     }
@@ -373,6 +432,12 @@ impl<T: Transport> Connection<T> {
     /// Leaves a request that has come already for later.
     pub(crate) fn put_back(&self, request: RequestHead) {
         self.io.put_back(request);
+    }
+
+    /// Sends all that is to go.
+    #[cfg(feature = "http2")]
+    pub(crate) fn flush(&self) -> std::io::Result<()> {
+        self.io.flush()
     }
 
     /// Sends what the kernel takes at once of what is to go. Whether that was all.

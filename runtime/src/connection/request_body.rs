@@ -7,7 +7,7 @@ use crate::green::embed::take_turn;
 use crate::service::Lifecycle;
 use bytes::Bytes;
 use greenway_app::{HttpError, InputSource, StatusError};
-use greenway_proto::http1::{self, Step};
+use greenway_proto::http1::Step;
 use http::StatusCode;
 use std::io;
 use std::rc::Rc;
@@ -59,7 +59,7 @@ impl<T: Transport> RequestBody<T> {
     /// Waits for more of the body.
     fn fill(&self, io: &Using<T>, say_continue: bool) -> io::Result<()> {
         if say_continue && !io.exchange.get().is_answering() {
-            io.queue(|out| out.extend_from_slice(http1::CONTINUE));
+            io.say_continue();
         }
         // What has been answered so far must not wait for what the client sends next. If somebody
         // else is writing, it goes with that.
@@ -71,6 +71,7 @@ impl<T: Transport> RequestBody<T> {
             return Err(over()); // it has ended while this waited; the bytes are the next one's
         }
         match result {
+            Ok(0) if io.end_of_body() => Ok(()),
             Ok(0) => Err(fail(io, truncated())),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -1,6 +1,7 @@
 //! A response on its way to the client: the head with the first chunk, then chunk by chunk.
 
 use super::Connection;
+use super::framed::FramedHead;
 use super::io::BufferedIo;
 use super::transport::Transport;
 use crate::green::embed::{
@@ -119,11 +120,10 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
     /// The end of what was sent looks like the end of the whole, though it is not.
     pub(super) fn looks_complete(&self) -> bool {
-        let by_close = self
-            .progress
-            .plan
-            .as_ref()
-            .is_some_and(|plan| plan.framing == Framing::Close);
+        let by_close = self.progress.plan.as_ref().is_some_and(|plan| {
+            // A stream that is dropped is one that nobody wants; this one has failed.
+            plan.framing == Framing::Close || self.io().stream.framed().is_some()
+        });
         by_close && !self.progress.complete
     }
 
@@ -205,7 +205,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             return self.finish();
         }
         self.progress.body_bytes = body.len() as u64;
-        if body.len() <= COPY_BYTES {
+        if body.len() <= COPY_BYTES && self.io().stream.framed().is_none() {
             self.io().queue(|out| out.extend_from_slice(body));
         } else {
             self.io().send_end(&[body])?;
@@ -290,6 +290,9 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
             }
             Framing::Chunked | Framing::Length(_) | Framing::Close | Framing::None => {}
         }
+        if let Some(framed) = self.io().stream.framed() {
+            framed.end_message()?;
+        }
         self.progress.at = Instant::now();
         self.progress.complete = true;
         Ok(())
@@ -353,20 +356,39 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             let mut plan = http1::plan(&progress.asked, status, self.headers, self.length);
             plan.keep_alive &= io.unread_input() != Input::Abandoned;
             io.exchange(|exchange| exchange.answer(plan.keep_alive));
+            let (content_type, headers) = (self.content_type, self.headers);
+            if let Some(framed) = io.stream.framed() {
+                let _seen_with_what_follows = framed.send_head(&FramedHead {
+                    status,
+                    content_type,
+                    headers,
+                    plan: &plan,
+                    date: &date,
+                });
+                if let Some(kept) = &mut progress.head {
+                    let version = progress.asked.version;
+                    http1::write_head(kept, version, status, content_type, headers, &plan, &date);
+                }
+                progress.plan = Some(plan);
+                return self.tell_mismatch(plan);
+            }
             io.queue(|out| {
                 let start = out.len();
                 let version = progress.asked.version;
-                let (content_type, headers) = (self.content_type, self.headers);
                 http1::write_head(out, version, status, content_type, headers, &plan, &date);
                 if let Some(kept) = &mut progress.head {
                     kept.extend_from_slice(&out[start..]);
                 }
             });
             progress.plan = Some(plan);
-            if let Some(mismatch) = plan.mismatch {
-                let what = format_args!("the Content-Length is not used: {mismatch:?}");
-                self.writer.complain(Level::Warn, &what);
-            }
+            self.tell_mismatch(plan);
+        }
+    }
+
+    fn tell_mismatch(&self, plan: Plan) {
+        if let Some(mismatch) = plan.mismatch {
+            let what = format_args!("the Content-Length is not used: {mismatch:?}");
+            self.writer.complain(Level::Warn, &what);
         }
     }
 }

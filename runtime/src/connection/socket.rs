@@ -33,11 +33,6 @@ impl Socket {
             Self::Tls(socket) => socket.stream(),
         }
     }
-
-    /// See [`Stream::came_back`].
-    pub(crate) fn came_back(&self) {
-        self.stream().came_back();
-    }
 }
 
 impl Transport for Socket {
@@ -150,6 +145,23 @@ impl Transport for Socket {
 
     fn is_green(&self) -> bool {
         self.stream().is_green()
+    }
+
+    fn receive_now(&self, buf: &mut [u8], rest: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let _only_tls_has_more = &rest;
+        match self {
+            Self::Plain(stream) => stream.receive_now(buf),
+            #[cfg(feature = "tls")]
+            Self::Tls(socket) => socket.receive_now(buf, rest),
+        }
+    }
+
+    fn wait_any(&self, stop: &AtomicBool, deadline: Option<Instant>) -> io::Result<()> {
+        self.stream().wait_any(stop, deadline)
+    }
+
+    fn came_back(&self) {
+        self.stream().came_back();
     }
 
     fn shared(&self) -> Option<Arc<dyn SharedSocket>> {

@@ -1,5 +1,6 @@
 //! What a connection needs of a socket, so that it can be tested without one.
 
+use super::framed::Framed;
 use super::shared_socket::SharedSocket;
 use crate::green::embed::{PeerNews, peer_news};
 use std::fs::File;
@@ -61,6 +62,24 @@ pub(crate) trait Transport: 'static {
     /// Whether who serves it is a green thread: one that may wait for a slow client, and whose
     /// finished responses may be held back until it waits.
     fn is_green(&self) -> bool;
+    /// As [`read`](Self::read), into `buf` and without waiting: `WouldBlock` if nothing is there.
+    /// What has no room there is shown to `rest`. Gives how much is in `buf`.
+    fn receive_now(&self, buf: &mut [u8], rest: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let _no_socket = (buf, rest);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Waits until there may be something to read, or room to write, or `stop` is set, whose setter
+    /// wakes the thread; `TimedOut` at the deadline.
+    fn wait_any(&self, stop: &AtomicBool, deadline: Option<Instant>) -> io::Result<()> {
+        let _no_socket = (stop, deadline);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Another thread has used it: what is known of its state is old.
+    fn came_back(&self) {}
+    /// What it is besides a stream of bytes, where it marks the ends of messages itself.
+    fn framed(&self) -> Option<&dyn Framed> {
+        None
+    }
     /// A way to the socket from other threads; a protocol that takes the place of HTTP needs it.
     fn shared(&self) -> Option<Arc<dyn SharedSocket>> {
         None

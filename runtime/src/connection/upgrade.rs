@@ -62,19 +62,10 @@ impl<T: Transport> Switch for ClientHandle<T> {
         if !io.exchange(Exchange::switch) {
             return unfit("the request asks for no upgrade, or is answered already");
         }
-        let asked = RequestInfo {
-            head: false,
-            version: Version::HTTP_11,
-            keep_alive: true,
-        };
-        let status = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = Some(headers);
-        let plan = http1::plan(&asked, status, headers, None);
-        let date = date(Instant::now());
-        io.queue(|out| {
-            http1::write_head(out, asked.version, status, None, headers, &plan, &date);
-        });
-        io.flush()?;
+        match io.stream.framed() {
+            Some(framed) => framed.send_switch(headers)?,
+            None => io.write_switch(headers)?,
+        }
         if let Some(clock) = io.handlers_limit.take() {
             LimitGuard::lift(clock);
         }
@@ -106,6 +97,23 @@ impl<T: Transport> Link for BufferedIo<T> {
 }
 
 impl<T: Transport> BufferedIo<T> {
+    /// Sends the response with which another protocol takes over.
+    fn write_switch(&self, headers: &HeaderMap) -> io::Result<()> {
+        let asked = RequestInfo {
+            head: false,
+            version: Version::HTTP_11,
+            keep_alive: true,
+        };
+        let status = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = Some(headers);
+        let plan = http1::plan(&asked, status, headers, None);
+        let date = date(Instant::now());
+        self.queue(|out| {
+            http1::write_head(out, asked.version, status, None, headers, &plan, &date);
+        });
+        self.flush()
+    }
+
     /// As far as the protocol can tell.
     pub(super) fn upgraded_peer_has_left(&self) -> bool {
         let upgraded = self.upgraded.get();

@@ -100,7 +100,7 @@ impl HttpService for Host {
         out: &mut may_minihttp::Response<'_>,
     ) -> io::Result<()> {
         // Counted, so that a stop waits for it; there is no other admission here.
-        let _admission = self.service.lifecycle.admit();
+        let _admission = self.service.lifecycle.admit(|| false);
         let is_head = request.method() == "HEAD";
         let line = format!("{} {}", request.method(), request.path());
         let service = &*self.service;
@@ -157,7 +157,7 @@ impl Host {
                 request.body().read_to_end(&mut body)?;
                 Input::full(Bytes::from(body))
             }
-            BodyLength::Chunked => {
+            BodyLength::Chunked | BodyLength::UntilEnd => {
                 return Err(unsupported("chunked request bodies"));
             }
         };

@@ -11,10 +11,14 @@ mod host;
 mod minihttp;
 #[cfg(feature = "tls")]
 mod secure;
+#[cfg(feature = "http2")]
+mod streams;
 mod threads;
 mod workers;
 
-use crate::connection::{Detached, Handlers, Here, Socket};
+use crate::connection::{Detached, Handlers, Here, Socket, Transport};
+#[cfg(feature = "http2")]
+use crate::http2::RequestStream;
 use crate::service::{Service, config};
 use std::convert::Infallible;
 use std::io;
@@ -34,23 +38,40 @@ pub(crate) trait Engine: Send {
 }
 
 /// Where the handlers of connections on the workers run.
-pub(crate) trait HandlerThreads: Handlers<Socket> + Send + Sync + 'static {
-    /// Has `go_on` called, on any thread, when a connection has had its handler; with `None` if it
-    /// has ended.
-    fn when_back(&self, queued: Self::Queued, go_on: GoOn);
-
+pub(crate) trait HandlerThreads:
+    Returns<Socket> + ReturnsStreams + Send + Sync + 'static
+{
     /// Waits for those of its threads that have nothing more to do. No connection is left.
     fn stop(&self);
 }
 
-/// What is done with a connection that comes back from its handler.
-pub(crate) type GoOn = Box<dyn FnOnce(Option<Box<Detached<Socket>>>) + Send>;
+/// Gives connections back that have waited for the thread of a handler without one of their own.
+pub(crate) trait Returns<T: Transport>: Handlers<T> {
+    /// Has `go_on` called, on any thread, when a connection has had its handler; with `None` if it
+    /// has ended.
+    fn when_back(&self, queued: Self::Queued, go_on: GoOn<T>);
+}
 
-impl HandlerThreads for Here {
-    fn when_back(&self, queued: Infallible, _: GoOn) {
+/// The same for streams of HTTP/2, in a build that has them.
+#[cfg(feature = "http2")]
+pub(crate) trait ReturnsStreams: Returns<RequestStream> {}
+#[cfg(feature = "http2")]
+impl<H: Returns<RequestStream>> ReturnsStreams for H {}
+#[cfg(not(feature = "http2"))]
+pub(crate) trait ReturnsStreams {}
+#[cfg(not(feature = "http2"))]
+impl<H> ReturnsStreams for H {}
+
+/// What is done with a connection that comes back from its handler.
+pub(crate) type GoOn<T> = Box<dyn FnOnce(Option<Box<Detached<T>>>) + Send>;
+
+impl<T: Transport> Returns<T> for Here {
+    fn when_back(&self, queued: Infallible, _: GoOn<T>) {
         match queued {}
     }
+}
 
+impl HandlerThreads for Here {
     fn stop(&self) {}
 }
 

@@ -125,7 +125,7 @@ fn accept<H: HandlerThreads>(
                     yield_now();
                     continue;
                 };
-                match service.lifecycle.admit() {
+                match service.lifecycle.admit(|| host.make_room()) {
                     Some(admission) => {
                         let info = connection_info(service, &accepted, our_end);
                         host.admit(accepted.stream, info, admission);

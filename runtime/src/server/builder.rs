@@ -8,7 +8,10 @@ use super::metrics::MetricsServer;
 use super::running::Running;
 use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
-use crate::service::config::{CertReqs, Config, Engine, FOR_EVER, HalfClose, TlsVersion};
+use crate::service::config::{
+    CertReqs, Config, Engine, FOR_EVER, HalfClose, LEAST_FRAME, MOST_FRAME, MOST_HEADER_LIST,
+    MOST_STREAMS, MOST_WINDOW, ProxyProtocol, TlsVersion,
+};
 use crate::service::settings::Settings;
 use crate::service::{AccessLog, Service, panics};
 use crate::{engine, green};
@@ -212,8 +215,37 @@ impl Server {
         self.set(|config| config.tls.redirect_bind = Some(address.into()))
     }
 
+    /// Versions of HTTP that are spoken: `"h1"`, `"h2"` (with the feature `http2` of this crate) or
+    /// both, with a comma between them. Default: all that the build has.
+    pub fn http_protocols(self, protocols: &str) -> Self {
+        self.parse(protocols, |config, protocols| {
+            config.http_protocols = protocols
+        })
+    }
+
+    /// Requests of a connection of HTTP/2 at once. Default: 100.
+    pub fn http2_max_concurrent_streams(self, streams: u32) -> Self {
+        self.set(|config| config.http2.streams = streams.clamp(1, MOST_STREAMS))
+    }
+
+    /// Bytes of a request's body over HTTP/2 that may come before they are read. Default: 65535.
+    pub fn http2_initial_window_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.window = bytes.clamp(1, MOST_WINDOW))
+    }
+
+    /// Bytes that a frame of HTTP/2 may carry, from 16384 to 16777215. Default: 16384.
+    pub fn http2_max_frame_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.frame = bytes.clamp(LEAST_FRAME, MOST_FRAME))
+    }
+
+    /// Bytes of a request's fields over HTTP/2, each counted with 32 more (RFC 9113 section 6.5.2);
+    /// beyond it 431. Default: 65536.
+    pub fn http2_max_header_list_size(self, bytes: u32) -> Self {
+        self.set(|config| config.http2.header_list = bytes.clamp(1, MOST_HEADER_LIST))
+    }
+
     /// How long a connection may wait for its next request; 0 for one request on each connection.
-    /// Default: 2 s.
+    /// Default: 3900 s, longer than any proxy keeps a connection that it does not use.
     pub fn keep_alive(self, timeout: Duration) -> Self {
         self.set(|config| config.clocks.keep_alive = timeout.min(FOR_EVER))
     }
@@ -319,9 +351,10 @@ impl Server {
     }
 
     /// Whether connections from [`proxy_allow_from`](Self::proxy_allow_from) begin with a header
-    /// of the PROXY protocol, version 1 or 2. They have to, then. Default: no.
-    pub fn proxy_protocol(self, expected: bool) -> Self {
-        self.set(|config| config.proxy_protocol = expected)
+    /// of the PROXY protocol, and in which version. They have to, then. `true` stands for either
+    /// version, `false` for none. Default: [`ProxyProtocol::Off`].
+    pub fn proxy_protocol(self, expected: impl Into<ProxyProtocol>) -> Self {
+        self.set(|config| config.proxy_protocol = expected.into())
     }
 
     /// Load balancers that speak the PROXY protocol, as a list like that of
@@ -492,7 +525,7 @@ mod tests {
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
-    const METHODS: [(&str, &str, fn(Server) -> Server); 41] = [
+    const METHODS: [(&str, &str, fn(Server) -> Server); 46] = [
         ("engine", "threads", |s| s.engine(Engine::Threads)),
         ("bind", "a:1", |s| s.bind("a:1")),
         ("cores", "77", |s| s.cores(77)),
@@ -542,6 +575,19 @@ mod tests {
             s.limit_request_field_size(20)
         }),
         ("limit_request_body", "21", |s| s.limit_request_body(21)),
+        ("http_protocols", "h1", |s| s.http_protocols("h1")),
+        ("http2_max_concurrent_streams", "22", |s| {
+            s.http2_max_concurrent_streams(22)
+        }),
+        ("http2_initial_window_size", "23", |s| {
+            s.http2_initial_window_size(23)
+        }),
+        ("http2_max_frame_size", "16385", |s| {
+            s.http2_max_frame_size(16_385)
+        }),
+        ("http2_max_header_list_size", "24", |s| {
+            s.http2_max_header_list_size(24)
+        }),
         ("stack_size", "22", |s| s.stack_size(22)),
         ("stack_marks", "true", |s| s.stack_marks(true)),
         ("max_blocking_time", "23", |s| {
@@ -556,7 +602,9 @@ mod tests {
         ("forwarded_allow_ips", "10.0.0.0/8", |s| {
             s.forwarded_allow_ips("10.0.0.0/8")
         }),
-        ("proxy_protocol", "true", |s| s.proxy_protocol(true)),
+        ("proxy_protocol", "v2", |s| {
+            s.proxy_protocol(ProxyProtocol::V2)
+        }),
         ("proxy_allow_from", "*", |s| s.proxy_allow_from("*")),
     ];
 

@@ -41,15 +41,10 @@ pub(super) fn read(config: &Config) -> io::Result<Option<ServerTls>> {
             TlsVersion::Tls12 => Oldest::Tls12,
             TlsVersion::Tls13 => Oldest::Tls13,
         },
-        protocols: protocols(),
+        protocols: config.http_protocols.alpn(),
         handshakes: tls.handshakes,
     };
     ServerTls::new(wanted).map(Some)
-}
-
-/// What is spoken within TLS (ALPN), the best first.
-fn protocols() -> Vec<Vec<u8>> {
-    vec![b"http/1.1".to_vec()]
 }
 
 /// Reads the files anew; if `always` is not set, only if they have changed.

@@ -130,8 +130,8 @@ impl Running {
         )
     }
 
-    /// Stops gracefully: whoever has connected is served; idle connections are closed at once;
-    /// requests may go on for the grace period and are then ended at their wait, so that their
+    /// Stops gracefully: whoever has connected is served; idle connections are closed, those that
+    /// were just used half a second after that; requests may go on for the grace period and are then ended at their wait, so that their
     /// destructors run. Returns when all is over. A second call returns at once.
     pub fn stop(&self) -> Stopped {
         self.stop_within(self.service.config.graceful_timeout)

@@ -5,6 +5,7 @@ use super::access_log::Format;
 use super::trust::Trust;
 use greenway_proto::http1::HeadLimits;
 use greenway_proto::websocket::CloseCode;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -93,6 +94,52 @@ impl FromStr for HalfClose {
             "serve" => Ok(Self::Serve),
             "leave" => Ok(Self::Leave),
             _ => Err("auto, serve or leave".to_owned()),
+        }
+    }
+}
+
+/// Which header of the PROXY protocol connections begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// None: they are plain HTTP.
+    #[default]
+    Off,
+    /// A line of text.
+    V1,
+    /// A binary header.
+    V2,
+    /// Either of these.
+    Auto,
+}
+
+impl ProxyProtocol {
+    /// The name, as the flag `--proxy-protocol` knows it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl From<bool> for ProxyProtocol {
+    fn from(expected: bool) -> Self {
+        if expected { Self::Auto } else { Self::Off }
+    }
+}
+
+impl FromStr for ProxyProtocol {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "off" | "false" => Ok(Self::Off),
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            "auto" | "true" => Ok(Self::Auto),
+            _ => Err("off, v1, v2 or auto".to_owned()),
         }
     }
 }
@@ -203,6 +250,8 @@ pub(crate) struct Config {
     /// Bytes of a request's body.
     pub(crate) body_limit: u64,
     pub(crate) clocks: Clocks,
+    pub(crate) http_protocols: Protocols,
+    pub(crate) http2: Http2,
     pub(crate) tls: TlsConfig,
     pub(crate) half_close: HalfClose,
     pub(crate) graceful_timeout: Duration,
@@ -213,16 +262,127 @@ pub(crate) struct Config {
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
-    pub(crate) proxy_protocol: bool,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) proxy_allow: Trust,
     /// The application may show its clients what goes wrong inside of it.
     pub(crate) debug: bool,
     pub(crate) green: crate::green::Config,
 }
 
+/// The versions of HTTP that clients may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Protocols {
+    pub(crate) h1: bool,
+    pub(crate) h2: bool,
+}
+
+/// All that this build knows.
+impl Default for Protocols {
+    fn default() -> Self {
+        Self {
+            h1: true,
+            h2: cfg!(feature = "http2"),
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Protocols {
+    /// By their names in ALPN, the best first.
+    pub(crate) fn alpn(self) -> Vec<Vec<u8>> {
+        let h2 = self.h2.then(|| b"h2".to_vec());
+        let h1 = self.h1.then(|| b"http/1.1".to_vec());
+        h2.into_iter().chain(h1).collect()
+    }
+}
+
+impl fmt::Display for Protocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.h1, self.h2) {
+            (true, true) => "h1,h2",
+            (false, true) => "h2",
+            _ => "h1",
+        })
+    }
+}
+
+impl FromStr for Protocols {
+    type Err = String;
+
+    fn from_str(list: &str) -> Result<Self, String> {
+        let mut protocols = Self {
+            h1: false,
+            h2: false,
+        };
+        for name in list.split(',').map(str::trim) {
+            match name {
+                "h1" => protocols.h1 = true,
+                "h2" if cfg!(feature = "http2") => protocols.h2 = true,
+                "h2" => return Err("h1 (h2 needs greenway's feature http2)".to_owned()),
+                _ => return Err("h1, h2, or both with a comma between them".to_owned()),
+            }
+        }
+        Ok(protocols)
+    }
+}
+
+/// How much a connection of HTTP/2 may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Http2 {
+    /// Requests at once.
+    pub(crate) streams: u32,
+    /// Bytes of a request's body that may come before they are read.
+    pub(crate) window: u32,
+    /// Bytes of a frame's payload.
+    pub(crate) frame: u32,
+    /// Bytes of all fields of a head, as HPACK counts them.
+    pub(crate) header_list: u32,
+}
+
+/// gunicorn's figures.
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            window: 65_535,
+            frame: 16_384,
+            header_list: 65_536,
+        }
+    }
+}
+
+/// More requests of one connection at once than anybody sends.
+pub(crate) const MOST_STREAMS: u32 = 10_000;
+/// What the payload of a frame may be limited to (RFC 9113 section 6.5.2).
+pub(crate) const LEAST_FRAME: u32 = 1 << 14;
+pub(crate) const MOST_FRAME: u32 = (1 << 24) - 1;
+/// As much as a head may have in any case.
+pub(crate) const MOST_HEADER_LIST: u32 = 1 << 30;
+/// The most that a window may be (RFC 9113 section 6.9.1).
+pub(crate) const MOST_WINDOW: u32 = (1 << 31) - 1;
+
+#[cfg(feature = "http2")]
+impl Http2 {
+    /// So many bodies that nobody reads do not hold up the others of a connection.
+    const UNREAD: u32 = 16;
+
+    /// Bytes of all bodies that may come before they are read.
+    pub(crate) fn connection_window(self) -> u32 {
+        let several = self.window.saturating_mul(self.streams.min(Self::UNREAD));
+        several.clamp(65_535, MOST_WINDOW)
+    }
+}
+
 /// A hundred years: a time limit that is none. Sums and multiples of it fit into clocks, where
 /// those of [`Duration::MAX`] do not.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How long a connection waits for its next request by default: longer than any proxy keeps one
+/// that it does not use. Caddy does so for 120 s, Google's load balancer for 600 s, Envoy for an
+/// hour. So it is the proxy that ends such a connection, which knows that it is not about to send a
+/// request. If the server does, a request may be on its way, and a POST is not repeated: the
+/// proxy's client gets a 502. (Memory is bounded all the same: who is idle makes room for others.)
+const KEEP_ALIVE: Duration = Duration::from_secs(65 * 60);
 
 /// How long may each part of an exchange take?
 #[derive(Debug, Clone, Copy)]
@@ -257,11 +417,13 @@ impl Default for Config {
             clocks: Clocks {
                 handshake: Duration::from_secs(10),
                 head: Duration::from_secs(10),
-                keep_alive: Duration::from_secs(2),
+                keep_alive: KEEP_ALIVE,
                 body: Duration::from_secs(30),
                 write: Duration::from_secs(30),
                 handler: Duration::from_secs(30),
             },
+            http_protocols: Protocols::default(),
+            http2: Http2::default(),
             tls: TlsConfig {
                 certificates: Vec::new(),
                 keys: Vec::new(),
@@ -278,7 +440,7 @@ impl Default for Config {
             access_log_format: Format::default(),
             metrics_bind: None,
             forwarded_allow: Trust::default(),
-            proxy_protocol: false,
+            proxy_protocol: ProxyProtocol::Off,
             proxy_allow: Trust::default(),
             debug: false,
             green: crate::green::Config::default(),

@@ -56,6 +56,8 @@ pub(crate) enum ConnState {
     Stoppable,
     /// It was stoppable, and a stop ends it: the interrupt has come, or is about to.
     Stopping,
+    /// Its requests have threads of their own (HTTP/2). A stop wakes it.
+    Shared,
     /// It is being closed, and its client has not got everything yet. The end of a stop's grace
     /// period hastens it, and does not interrupt it.
     Closing,
@@ -83,6 +85,7 @@ impl ConnContext {
             4 => ConnState::Pooled,
             5 => ConnState::Stoppable,
             6 => ConnState::Stopping,
+            7 => ConnState::Shared,
             _ => ConnState::Closing,
         }
     }
@@ -187,6 +190,7 @@ impl ConnState {
             Self::Idle => "idle",
             Self::Reading => "reading",
             Self::Free => "free",
+            Self::Shared => "shared",
             Self::Closing => "closing",
         }
     }

@@ -118,14 +118,15 @@ impl Lifecycle {
         self.cut.load(Ordering::SeqCst)
     }
 
-    /// Lets a connection in, unless there are as many as there may be.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
+    /// Lets a connection in, unless there are as many as there may be and `make_room` cannot have
+    /// another one closed. Until that one is, there is one too many.
+    pub(crate) fn admit(self: &Arc<Self>, make_room: impl FnOnce() -> bool) -> Option<Admission> {
         let before = self.connections.fetch_add(1, Ordering::SeqCst);
         let admission = Admission {
             lifecycle: self.clone(),
             registered: None,
         };
-        (before < self.capacity).then_some(admission) // dropping it counts down again
+        (before < self.capacity || make_room()).then_some(admission) // dropping it counts down again
     }
 
     /// Registers the context of a thread, until [`unregister`](Self::unregister) is called with
@@ -146,7 +147,7 @@ impl Lifecycle {
     /// a next request, and streams that may be ended at once.
     pub(crate) fn end_idle(&self) {
         for context in self.contexts() {
-            if context.state() == ConnState::Idle {
+            if matches!(context.state(), ConnState::Idle | ConnState::Shared) {
                 context.thread.wake(); // it looks at the flag
             }
             context.stop_if_allowed();
@@ -159,7 +160,8 @@ impl Lifecycle {
         for context in self.contexts() {
             match context.state() {
                 ConnState::Free | ConnState::Pooled => {}
-                ConnState::Closing => context.thread.wake(), // it looks at the flag
+                // It looks at the flag.
+                ConnState::Closing | ConnState::Shared => context.thread.wake(),
                 _ => context.thread.interrupt(Interrupt::Stop),
             }
         }

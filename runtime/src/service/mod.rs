@@ -25,7 +25,7 @@ mod trust;
 pub(crate) mod websockets;
 
 pub(crate) use access_log::{AccessLog, Entry, LogWants};
-pub(crate) use config::{Config, Engine};
+pub(crate) use config::{Config, Engine, ProxyProtocol};
 pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
@@ -147,7 +147,7 @@ impl Service {
     /// Whether a connection is to begin with a PROXY header.
     pub(crate) fn expects_proxy(&self, info: &ConnectionInfo) -> bool {
         let config = &self.config;
-        config.proxy_protocol && config.proxy_allow.trusts_peer_of(info)
+        config.proxy_protocol != ProxyProtocol::Off && config.proxy_allow.trusts_peer_of(info)
     }
 
     /// Opens the logs anew, for whoever has moved the files away.

@@ -9,6 +9,7 @@
 //! This module does no I/O.
 
 use super::Service;
+use super::config::ProxyProtocol;
 use super::trust::Trust;
 use bytes::{Buf, BytesMut};
 use greenway_app::ConnectionInfo;
@@ -47,17 +48,18 @@ struct Proxied {
     tls: bool,
 }
 
-/// Takes the header off the front of `buf`, and gives the connection info that it contains. `None` if more
-/// bytes are needed.
+/// Takes the header of the `expected` version off the front of `buf`, and gives the connection info
+/// that it contains. `None` if more bytes are needed.
 ///
 /// # Errors
 /// When it is no such header. The connection has to be closed.
 pub(crate) fn take(
     buf: &mut BytesMut,
+    expected: ProxyProtocol,
     info: &ConnectionInfo,
     trust: &Trust,
 ) -> Result<Option<Arc<ConnectionInfo>>, Malformed> {
-    let Some(header) = parse(buf)? else {
+    let Some(header) = parse(buf, expected)? else {
         return Ok(None);
     };
     buf.advance(header.length);
@@ -89,13 +91,22 @@ pub(crate) fn report(service: &Service, info: &ConnectionInfo, why: Malformed) {
     service.error_log.log(Level::Warn, kind, what);
 }
 
-fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
-    if starts_alike(bytes, V2_START) {
+fn parse(bytes: &[u8], expected: ProxyProtocol) -> Result<Option<Header>, Malformed> {
+    let (v1, v2) = match expected {
+        ProxyProtocol::V1 => (true, false),
+        ProxyProtocol::V2 => (false, true),
+        ProxyProtocol::Off | ProxyProtocol::Auto => (true, true),
+    };
+    if v2 && starts_alike(bytes, V2_START) {
         parse_v2(bytes)
-    } else if starts_alike(bytes, V1_START) {
+    } else if v1 && starts_alike(bytes, V1_START) {
         parse_v1(bytes)
     } else {
-        Err(Malformed("no PROXY header"))
+        Err(Malformed(match expected {
+            ProxyProtocol::V1 => "no PROXY header of version 1",
+            ProxyProtocol::V2 => "no PROXY header of version 2",
+            ProxyProtocol::Off | ProxyProtocol::Auto => "no PROXY header",
+        }))
     }
 }
 
@@ -237,6 +248,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
+        super::parse(bytes, ProxyProtocol::Auto)
+    }
+
+    #[test]
+    fn one_version_may_be_expected_alone() {
+        use ProxyProtocol::{Auto, V1, V2};
+        let line = b"PROXY UNKNOWN\r\n".to_vec();
+        let binary = v2(0x20, 0x00, &[]);
+        for (bytes, expected, right) in [
+            (&line, V1, true),
+            (&line, V2, false),
+            (&line, Auto, true),
+            (&binary, V1, false),
+            (&binary, V2, true),
+            (&binary, Auto, true),
+        ] {
+            for end in 1..=bytes.len() {
+                let parsed = super::parse(&bytes[..end], expected);
+                assert_eq!(parsed.is_ok(), right, "{expected:?}, {end} bytes");
+            }
+        }
+    }
+
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
         [V2_START, &[command, family], &length, rest].concat()
@@ -347,7 +382,9 @@ mod tests {
         let info = ConnectionInfo::new(local, "127.0.0.1:9".parse().ok()).with_trusted_proxy(true);
         let trust = "127.0.0.1,192.0.2.1".parse().unwrap();
         let mut buf = BytesMut::from(&b"PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\nGET"[..]);
-        let told = take(&mut buf, &info, &trust).unwrap().unwrap();
+        let told = take(&mut buf, ProxyProtocol::Auto, &info, &trust)
+            .unwrap()
+            .unwrap();
         assert_eq!(&buf[..], b"GET");
         assert_eq!(told.peer, "192.0.2.1:5".parse().ok());
         assert_eq!(told.local, "192.0.2.2:443".parse().ok());
@@ -357,7 +394,9 @@ mod tests {
         );
 
         let mut buf = BytesMut::from(&b"PROXY UNKNOWN\r\n"[..]);
-        let unknown = take(&mut buf, &info, &trust).unwrap().unwrap();
+        let unknown = take(&mut buf, ProxyProtocol::V1, &info, &trust)
+            .unwrap()
+            .unwrap();
         assert_eq!(unknown.peer, info.peer);
         assert!(!unknown.trusted_proxy, "nobody knows who is behind");
     }

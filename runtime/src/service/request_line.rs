@@ -1,6 +1,7 @@
 //! The request line, as logs and dumps show it.
 
 use bytes::Bytes;
+use greenway_app::Version;
 use greenway_proto::http1::RequestHead;
 
 /// What a log says of a request; keeps its head alive instead of copying from it.
@@ -13,7 +14,11 @@ pub(crate) struct RequestLine {
 impl RequestLine {
     pub(crate) fn of(request: &RequestHead) -> Self {
         let head = request.head.bytes.clone();
-        let end = request.head.target.end as usize + " HTTP/1.1".len(); // the parser's syntax
+        let version = match request.head.version {
+            Version::HTTP_2 => " HTTP/2",
+            _ => " HTTP/1.1", // the parser's syntax
+        };
+        let end = request.head.target.end as usize + version.len();
         debug_assert_eq!(head.get(end), Some(&b'\r'));
         Self { head, end }
     }
@@ -21,6 +26,11 @@ impl RequestLine {
     /// The whole head, as it stood on the wire.
     pub(crate) fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// Whether the head came as one of HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.head[..self.end].ends_with(b" HTTP/2")
     }
 
     /// Bytes of the whole head.

@@ -98,6 +98,44 @@ impl TlsSocket {
         }
     }
 
+    /// Reads into `buf` what is there, without waiting; what has no room is shown to `rest`. Gives
+    /// how much is in `buf`.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; as [`read_unless`](Self::read_unless) otherwise.
+    pub(crate) fn receive_now(
+        &self,
+        buf: &mut [u8],
+        rest: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        loop {
+            if self.session().is_peer_closed() {
+                return Ok(0);
+            }
+            let (mut filled, mut shown) = (0, Ok(0));
+            let read = self.stream.read_if_any(&mut |bytes| {
+                if bytes.is_empty() {
+                    return;
+                }
+                shown = self.receive(bytes, &mut |data| {
+                    let part = data.len().min(buf.len() - filled);
+                    buf[filled..filled + part].copy_from_slice(&data[..part]);
+                    filled += part;
+                    if part < data.len() {
+                        rest(&data[part..]);
+                    }
+                });
+            })?;
+            if read == 0 {
+                return Err(truncated());
+            }
+            shown?;
+            if filled > 0 {
+                return Ok(filled);
+            }
+        }
+    }
+
     /// Whether the peer has said that nothing more will come, for one who does not read. That word
     /// is a record of its own: it is found when it comes before anything else.
     pub(crate) fn has_said_end(&self) -> bool {

@@ -6,7 +6,8 @@
 //!
 //! What must stay true: all that an idle poller does happens on its worker, so a descriptor that
 //! `may` watches there may be parked and taken out again without a system call for `may`'s epoll.
-//! A thing is parked, or given back, or dropped at its deadline: exactly one of these.
+//! A thing is parked, or given back, or dropped (at its deadline, or to make room): exactly one of
+//! these. What has become readable is given back, and never dropped.
 
 use crate::Greenlet;
 use crate::runtime;
@@ -20,7 +21,7 @@ use crate::scheduler::worker::Worker;
 use crate::sys::{self, Epoll, Interest};
 use crate::task::spawn::Builder;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
@@ -41,9 +42,12 @@ struct Shared<T> {
 }
 
 struct State<T> {
-    parked: HashMap<u64, Parked<T>>,
+    /// In the order in which they were parked.
+    parked: BTreeMap<u64, Parked<T>>,
     deadlines: BTreeSet<(Instant, u64)>,
     next: u64,
+    /// How many are to be dropped to make room, those first that were parked first.
+    excess: usize,
     closed: bool,
 }
 
@@ -71,9 +75,10 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
             epoll,
             task: OnceLock::new(),
             state: Mutex::new(State {
-                parked: HashMap::new(),
+                parked: BTreeMap::new(),
                 deadlines: BTreeSet::new(),
                 next: 0,
+                excess: 0,
                 closed: false,
             }),
         });
@@ -112,6 +117,22 @@ impl<T: AsFd + Send + 'static> IdlePoller<T> {
             }
         }
         Ok(())
+    }
+
+    /// Has the thing that was parked first dropped, for another one's sake; its worker does it soon,
+    /// unless the thing has become readable. False if nothing is parked, or all of it is to go
+    /// already.
+    pub fn drop_oldest(&self) -> bool {
+        let mut state = self.shared.lock();
+        if state.closed || state.excess >= state.parked.len() {
+            return false;
+        }
+        state.excess += 1;
+        drop(state);
+        if let Some(task) = self.shared.task.get() {
+            task.wake();
+        }
+        true
     }
 
     /// Gives back what has become readable by now, drops all the rest, and takes nothing more.
@@ -165,7 +186,7 @@ impl<T: Send + 'static> Shared<T> {
                     |_, flags| {
                         let state = self.lock();
                         let changed = state.closed || state.earliest() != earliest;
-                        (flags != 0 || changed).then_some(())
+                        (flags != 0 || changed || state.excess > 0).then_some(())
                     },
                 );
             }
@@ -176,6 +197,7 @@ impl<T: Send + 'static> Shared<T> {
                 break;
             }
             self.drop_late();
+            self.drop_excess();
         }
         let rest = std::mem::take(&mut self.lock().parked);
         drop(rest);
@@ -204,6 +226,21 @@ impl<T: Send + 'static> Shared<T> {
             };
             drop(state);
             drop(late);
+        }
+    }
+
+    fn drop_excess(&self) {
+        loop {
+            let mut state = self.lock();
+            let oldest = state.parked.first_key_value().map(|(number, _)| *number);
+            let (Some(number), 1..) = (oldest, state.excess) else {
+                state.excess = 0;
+                return;
+            };
+            state.excess -= 1;
+            let oldest = state.take(number);
+            drop(state);
+            drop(oldest);
         }
     }
 }

@@ -193,6 +193,62 @@ impl Stream {
         })
     }
 
+    /// Reads into `buf` without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; whatever the socket reports.
+    pub fn receive_now(&self, buf: &mut [u8]) -> io::Result<usize> {
+        // As in `read_unless`: an empty socket tells its worker when something comes.
+        if self.drained.get() && self.is_green() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = retry(|| sys::receive(self.std(), buf));
+        let empty = match &result {
+            Ok(n) => *n < buf.len() && !self.ended.get(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        self.drained.set(empty && self.is_green());
+        result
+    }
+
+    /// As [`read_now`](Self::read_now), without asking a socket that is known to be empty.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_if_any(&self, take: &mut dyn FnMut(&mut [u8])) -> io::Result<usize> {
+        if self.drained.get() && self.is_green() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read_now(take)
+    }
+
+    /// Waits for news of the socket, in whichever direction, or until `stop` is set. Whoever sets
+    /// it has to wake the thread then. May return early.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline.
+    pub fn wait_any(&self, stop: &AtomicBool, deadline: Option<Instant>) -> io::Result<()> {
+        let fd = self.std().as_fd();
+        let both = [(fd, Interest::Readable), (fd, Interest::Writable)];
+        let io = match &self.socket {
+            Socket::Green(stream) => stream.io(Interest::Readable), // epoll tells of both
+            Socket::Plain(_) => Io::PollAny(&both),
+        };
+        let mut waited = false;
+        let result = wait_for(Awaited::Readable, deadline, io, |_, flags| {
+            if flags & ENDED != 0 {
+                self.ended.set(true);
+            }
+            if flags != 0 {
+                self.drained.set(false);
+            }
+            let done = flags != 0 || waited || stop.load(Ordering::SeqCst);
+            waited = true;
+            done.then_some(())
+        });
+        result.map_err(|TimedOut| io::ErrorKind::TimedOut.into())
+    }
+
     /// Writes some of `bufs`, waiting until `deadline` for space.
     ///
     /// # Errors

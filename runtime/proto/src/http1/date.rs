@@ -22,6 +22,8 @@ const LENGTH: usize = 29;
 /// 9999-12-31T23:59:59Z. IMF-fixdate has four digits for the year.
 const LAST_SECOND: u64 = 253_402_300_799;
 
+/// The value of the field `Server`.
+pub(crate) const SERVER_NAME: &str = "greenway";
 const SERVER: &[u8] = b"server: greenway\r\n";
 const DATE: &[u8] = b"date: ";
 const LINES: usize = SERVER.len() + DATE.len() + LENGTH + 2;

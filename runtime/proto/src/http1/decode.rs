@@ -8,6 +8,8 @@
 //! ```text
 //!   Length(n):  Data ... Data -> End
 //!
+//!   UntilEnd:   Data ... Data -> (the stream ends) -> End
+//!
 //!   Chunked:    +-> Size --n>0--> Data -> DataEnd -+
 //!               |    |                             |
 //!               |    +--0--> Trailers -> End       |
@@ -50,6 +52,8 @@ pub enum Step {
 enum State {
     /// A body of known length; `left` bytes are missing.
     Length,
+    /// A body that ends where the stream does; `left` is as much as can be counted.
+    UntilEnd,
     /// The line that says how large the next chunk is.
     Size,
     /// Inside a chunk; `left` bytes are missing.
@@ -82,6 +86,7 @@ impl Decoder {
             BodyLength::None | BodyLength::Length(0) => (State::Done, 0),
             BodyLength::Length(left) => (State::Length, left),
             BodyLength::Chunked => (State::Size, 0),
+            BodyLength::UntilEnd => (State::UntilEnd, u64::MAX),
         };
         Self {
             state,
@@ -113,7 +118,7 @@ impl Decoder {
     fn advance(&mut self, buf: &mut BytesMut) -> Result<Step, Reject> {
         loop {
             match self.state {
-                State::Length | State::Data => {
+                State::Length | State::UntilEnd | State::Data => {
                     // Cannot truncate: it is at most the length of `buf`.
                     let here = self.left.min(buf.len() as u64) as usize;
                     return Ok(if here > 0 {
@@ -177,7 +182,8 @@ impl Decoder {
         if n == 0 {
             return Bytes::new();
         }
-        let in_body = matches!(self.state, State::Length | State::Data) && n as u64 <= self.left;
+        let in_body = matches!(self.state, State::Length | State::UntilEnd | State::Data)
+            && n as u64 <= self.left;
         assert!(in_body, "took more than the body holds");
         self.left -= n as u64;
         self.total += n as u64;
@@ -209,8 +215,21 @@ impl Decoder {
         match self.state {
             State::Length => Some(self.left),
             State::Done => Some(0),
-            State::Size | State::Data | State::DataEnd | State::Trailers | State::Failed(_) => None,
+            State::Size
+            | State::UntilEnd
+            | State::Data
+            | State::DataEnd
+            | State::Trailers
+            | State::Failed(_) => None,
         }
+    }
+
+    /// The stream has ended, and nothing is left in the buffer. Whether the body may end there.
+    pub fn end_of_stream(&mut self) -> bool {
+        if matches!(self.state, State::UntilEnd) {
+            self.state = State::Done;
+        }
+        self.is_done()
     }
 
     /// Bytes of body consumed so far, framing not counted.

@@ -22,7 +22,8 @@ pub enum Framing {
     Length(u64),
     /// `Transfer-Encoding: chunked`, for bodies of unknown length in HTTP/1.1.
     Chunked,
-    /// By closing the connection, for bodies of unknown length in HTTP/1.0.
+    /// By closing the connection, for bodies of unknown length in HTTP/1.0; by the end of the
+    /// stream, in HTTP/2.
     Close,
     /// No field at all: 1xx, 204 and 304, which end with their head, and the
     /// answer to HEAD if the length is not known.
@@ -67,8 +68,8 @@ pub struct Plan {
     pub keep_alive: bool,
     /// What was wrong with the application's `Content-Length`, for the log.
     pub mismatch: Option<LengthMismatch>,
-    has_server: bool,
-    has_date: bool,
+    pub(crate) has_server: bool,
+    pub(crate) has_date: bool,
     has_upgrade: bool,
     /// Whether a field of the application must not go out as it is.
     filter: bool,
@@ -232,7 +233,10 @@ fn frame(
         (_, Some(body)) => (Framing::Length(body), invalid),
         (Some(declared), None) => (Framing::Length(declared), None),
         // RFC 9112 section 6.1: chunked only if the client is known to be 1.1.
-        (None, None) if request.version == Version::HTTP_10 => (Framing::Close, invalid),
+        // HTTP/2 marks the end of each body itself.
+        (None, None) if matches!(request.version, Version::HTTP_10 | Version::HTTP_2) => {
+            (Framing::Close, invalid)
+        }
         (None, None) => (Framing::Chunked, invalid),
     }
 }
@@ -287,7 +291,7 @@ pub fn write_head(
 }
 
 /// Whether a field is the server's to set, whatever the application says.
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     matches!(
         kind(name),
         Kind::ContentLength | Kind::Connection | Kind::HopByHop

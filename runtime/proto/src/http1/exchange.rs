@@ -187,7 +187,7 @@ impl Exchange {
     /// request behind it.
     pub fn begin(&mut self, request: &RequestHead, keep_alive: bool) {
         // RFC 9110 section 15.2: a client of HTTP/1.0 knows no interim responses.
-        let interim = request.head.version == Version::HTTP_11;
+        let interim = request.head.version >= Version::HTTP_11;
         let state = self.state;
         *self = Self {
             state,

@@ -24,6 +24,9 @@ pub enum BodyLength {
     Length(u64),
     /// Chunks until the last one (RFC 9112 section 7.1).
     Chunked,
+    /// All that comes until the stream ends, which marks the end itself: HTTP/2 without a
+    /// `Content-Length` (RFC 9113 section 8.1). Never so in HTTP/1.
+    UntilEnd,
 }
 
 /// What `Expect` asked for.
@@ -36,7 +39,7 @@ enum Expectation {
 
 /// What the fields of one head said so far.
 #[derive(Debug)]
-pub(super) struct KnownFields<'b> {
+pub(crate) struct KnownFields<'b> {
     host: Option<&'b [u8]>,
     length: Option<u64>,
     coding: Option<&'b [u8]>,
@@ -49,15 +52,15 @@ pub(super) struct KnownFields<'b> {
 
 /// What the fields of a whole head mean.
 #[derive(Debug)]
-pub(super) struct Meaning {
-    pub(super) body: BodyLength,
-    pub(super) keep_alive: bool,
-    pub(super) expect_continue: bool,
-    pub(super) upgrade: bool,
+pub(crate) struct Meaning {
+    pub(crate) body: BodyLength,
+    pub(crate) keep_alive: bool,
+    pub(crate) expect_continue: bool,
+    pub(crate) upgrade: bool,
 }
 
 impl<'b> KnownFields<'b> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             host: None,
             length: None,
@@ -77,7 +80,7 @@ impl<'b> KnownFields<'b> {
     /// here; names with underscores never reach the environ, where they would
     /// become one.
     #[inline]
-    pub(super) fn note(&mut self, name: &str, value: &'b [u8]) -> Result<(), Reject> {
+    pub(crate) fn note(&mut self, name: &str, value: &'b [u8]) -> Result<(), Reject> {
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => self.note_host(value),
             6 if name.eq_ignore_ascii_case("expect") => {
@@ -154,7 +157,7 @@ impl<'b> KnownFields<'b> {
     }
 
     /// What it all means, now that every field was seen.
-    pub(super) fn meaning(self, version: Version) -> Result<Meaning, Reject> {
+    pub(crate) fn meaning(self, version: Version) -> Result<Meaning, Reject> {
         let modern = version != Version::HTTP_10;
         // RFC 9112 section 3.2; HTTP/1.0 had no Host.
         if modern && self.host.is_none() {

@@ -63,7 +63,7 @@ impl Default for HeadLimits {
 
 impl HeadLimits {
     /// Bytes of a whole head, its empty line included.
-    fn head(&self) -> usize {
+    pub(crate) fn head(&self) -> usize {
         let usual = Self::default();
         let raised = self.line > usual.line
             || self.fields > usual.fields

@@ -44,16 +44,16 @@
 //! 4. **Linear cost.** A head or a chunk line that arrives byte by byte costs
 //!    as many steps as it has bytes, give or take a constant factor.
 
-mod date;
+pub(crate) mod date;
 mod decode;
-mod encode;
+pub(crate) mod encode;
 pub mod exchange;
-mod fields;
+pub(crate) mod fields;
 mod head;
-mod line;
+pub(crate) mod line;
 mod reject;
 mod response_head;
-mod target;
+pub(crate) mod target;
 
 #[cfg(test)]
 mod tests;

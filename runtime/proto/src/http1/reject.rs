@@ -24,7 +24,7 @@ pub struct Reject {
 
 impl Reject {
     /// A refusal with a status of its own.
-    pub(super) const fn new(status: StatusCode, reason: &'static str) -> Self {
+    pub(crate) const fn new(status: StatusCode, reason: &'static str) -> Self {
         Self { status, reason }
     }
 
@@ -39,7 +39,7 @@ impl Reject {
     }
 
     /// 431: the head is larger than the limits allow (RFC 6585 section 5).
-    pub(super) const fn too_large(reason: &'static str) -> Self {
+    pub(crate) const fn too_large(reason: &'static str) -> Self {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
     }
 }

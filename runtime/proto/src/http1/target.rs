@@ -10,17 +10,17 @@ use super::reject::Reject;
 
 /// The parts of a request target, as spans of the head.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
-    pub(super) path: Span,
-    pub(super) query: Option<Span>,
+pub(crate) struct Target {
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
     /// Present in absolute-form only; it then stands above `Host`.
-    pub(super) authority: Option<Span>,
+    pub(crate) authority: Option<Span>,
 }
 
 /// A span of the head.
 ///
 /// `head::LARGEST_HEAD` keeps every offset far below `u32::MAX`.
-pub(super) const fn span(start: usize, end: usize) -> Span {
+pub(crate) const fn span(start: usize, end: usize) -> Span {
     Span {
         start: start as u32,
         end: end as u32,
@@ -33,7 +33,7 @@ pub(super) const fn span(start: usize, end: usize) -> Span {
 ///
 /// 400 for a target that is none of the four forms, or whose form does not
 /// belong to the method; 501 for `CONNECT`, which asks for a tunnel.
-pub(super) fn parse(method: &Method, target: &[u8], base: usize) -> Result<Target, Reject> {
+pub(crate) fn parse(method: &Method, target: &[u8], base: usize) -> Result<Target, Reject> {
     if !target.iter().all(|&byte| TARGET_BYTES[usize::from(byte)]) {
         return Err(Reject::bad("invalid character in request target"));
     }
@@ -129,7 +129,7 @@ static TARGET_BYTES: [bool; 256] = {
 /// A port may be empty (RFC 3986 section 3.2.3). Stricter than that RFC in two points that no
 /// client needs: the port must be at most 65535, and an IP literal must be an IPv6 address (there
 /// is no "IPvFuture", and zones are local).
-pub(super) fn is_authority(value: &[u8]) -> bool {
+pub(crate) fn is_authority(value: &[u8]) -> bool {
     let special = |byte: &u8| !REG_NAME_BYTES[usize::from(*byte)];
     let end = value.iter().position(special).unwrap_or(value.len());
     match &value[end..] {

@@ -8,7 +8,7 @@
 //! What must stay true: the application cannot tell. What does not come in time goes to the
 //! handler as far as it has come, and reading it fails there at once.
 
-use crate::connection::{Connection, Patience, Socket};
+use crate::connection::{Connection, Patience, Transport};
 use crate::green::embed::{Awaited, Io, Thread, current, deadline_in, wait_for};
 use greenway_proto::http1::{BodyLength, RequestHead};
 use std::collections::VecDeque;
@@ -94,9 +94,9 @@ impl EarlyThreads {
 
     /// Waits until the request can be handed to the pool: its body is there, or there is a thread
     /// for it all the same, or it has not come in time.
-    pub(super) fn ready(
+    pub(super) fn ready<T: Transport>(
         self: &Arc<Self>,
-        connection: &Connection<Socket>,
+        connection: &Connection<T>,
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
@@ -132,9 +132,9 @@ impl InLine {
         Some(Early(self.threads.clone()))
     }
 
-    fn wait(
+    fn wait<T: Transport>(
         self,
-        connection: &Connection<Socket>,
+        connection: &Connection<T>,
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
@@ -167,9 +167,9 @@ impl InLine {
 
     /// Waits for a thread, or for more of the body where there is room for it. `false` if no more
     /// will come.
-    fn wait_once(
+    fn wait_once<T: Transport>(
         &self,
-        connection: &Connection<Socket>,
+        connection: &Connection<T>,
         deadline: Option<Instant>,
     ) -> std::io::Result<bool> {
         let Some(ticket) = &self.ticket else {
@@ -218,10 +218,14 @@ fn length_to_wait_for(request: &RequestHead) -> Option<usize> {
 }
 
 /// Whether nothing more has to come for the request.
-pub(super) fn body_is_there(connection: &Connection<Socket>, request: &RequestHead) -> bool {
+pub(super) fn body_is_there<T: Transport>(
+    connection: &Connection<T>,
+    request: &RequestHead,
+) -> bool {
     match request.body {
         BodyLength::None => true,
         BodyLength::Length(length) => connection.buffered() as u64 >= length,
-        BodyLength::Chunked => false, // it would have to be decoded to see its end
+        // It would have to be decoded, or waited for, to see its end.
+        BodyLength::Chunked | BodyLength::UntilEnd => false,
     }
 }

@@ -1,8 +1,8 @@
 //! The pool, and the way of a connection to it and back.
 
-use super::super::{GoOn, HandlerThreads};
+use super::super::{GoOn, HandlerThreads, Returns};
 use super::early::{Early, EarlyThreads, body_is_there};
-use crate::connection::{Connection, Detached, Exchanged, Handlers, Socket};
+use crate::connection::{Connection, Detached, Exchanged, Handlers, Transport};
 use crate::green::embed::{
     Awaited, Count, Interrupt, Io, Thread, Unwind, current, discard, wait_for,
 };
@@ -28,33 +28,39 @@ const LONG_QUEUE: usize = 4;
 const REQUESTS_AT_ONCE: usize = 64;
 
 /// A request for the pool, and the connection that it came on.
-struct Job {
-    connection: Box<Detached<Socket>>,
+struct Job<T> {
+    connection: Box<Detached<T>>,
     request: RequestHead,
     since: Instant,
-    back: Back,
+    back: Back<T>,
+}
+
+/// A request for the pool, on a connection of whatever kind.
+trait Work: Send {
+    /// Serves it, on a thread of the pool with this context.
+    fn serve(self: Box<Self>, service: &Arc<Service>, context: &Arc<ConnContext>);
 }
 
 /// Where a connection comes back from the pool. Whatever becomes of the job, the waiting green
 /// thread is told when this is dropped.
-struct Back(Arc<Reply>);
+struct Back<T>(Arc<Reply<T>>);
 
 #[derive(Debug)]
-struct Reply {
-    state: Mutex<ReplyState>,
+struct Reply<T> {
+    state: Mutex<ReplyState<T>>,
     /// The green thread that waits.
     thread: Arc<Thread>,
 }
 
-enum ReplyState {
+enum ReplyState<T> {
     Awaited,
     /// The green thread has ended; this is to be called when the job is over.
-    Left(GoOn),
+    Left(GoOn<T>),
     /// The job is over; with the connection, if it is not closed.
-    Over(Option<Box<Detached<Socket>>>),
+    Over(Option<Box<Detached<T>>>),
 }
 
-impl std::fmt::Debug for ReplyState {
+impl<T> std::fmt::Debug for ReplyState<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Awaited => "Awaited",
@@ -64,28 +70,28 @@ impl std::fmt::Debug for ReplyState {
     }
 }
 
-impl Reply {
-    fn lock(&self) -> MutexGuard<'_, ReplyState> {
+impl<T> Reply<T> {
+    fn lock(&self) -> MutexGuard<'_, ReplyState<T>> {
         // Nothing under the lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Back {
-    fn give(self, connection: Option<Box<Detached<Socket>>>) {
+impl<T> Back<T> {
+    fn give(self, connection: Option<Box<Detached<T>>>) {
         self.0.over(connection);
     }
 }
 
-impl Drop for Back {
+impl<T> Drop for Back<T> {
     fn drop(&mut self) {
         self.0.over(None); // unless it was given
     }
 }
 
-impl Reply {
+impl<T> Reply<T> {
     /// Says that the job is over, to whoever has to know. Only the first call counts.
-    fn over(&self, connection: Option<Box<Detached<Socket>>>) {
+    fn over(&self, connection: Option<Box<Detached<T>>>) {
         let mut state = self.lock();
         let former = match &*state {
             ReplyState::Over(_) => return,
@@ -106,7 +112,7 @@ impl Reply {
 
     /// Waits until the job is over, whatever happens: a stop that has found the connection on its way
     /// to the pool ends the handler there, and what it answers still has to leave.
-    fn wait(&self) -> Option<Box<Detached<Socket>>> {
+    fn wait(&self) -> Option<Box<Detached<T>>> {
         let result = shield(|| {
             wait_for(Awaited::Job, None, Io::None, |_, _| {
                 match &mut *self.lock() {
@@ -120,7 +126,7 @@ impl Reply {
     }
 
     /// Has `go_on` called when the job is over: here and now, if it is.
-    fn when_over(&self, go_on: GoOn) {
+    fn when_over(&self, go_on: GoOn<T>) {
         let mut state = self.lock();
         match &mut *state {
             ReplyState::Over(connection) => {
@@ -134,8 +140,8 @@ impl Reply {
 }
 
 /// A request in the queue whose green thread has ended.
-pub(in crate::engine) struct Queued {
-    reply: Arc<Reply>,
+pub(in crate::engine) struct Queued<T> {
+    reply: Arc<Reply<T>>,
     early: Option<Early>,
 }
 
@@ -144,7 +150,7 @@ pub(in crate::engine) struct Queued {
 pub(in crate::engine) struct Pool {
     service: Arc<Service>,
     /// `None` when the server has stopped: the threads end then.
-    jobs: Mutex<Option<Sender<Box<Job>>>>,
+    jobs: Mutex<Option<Sender<Box<dyn Work>>>>,
     early: Arc<EarlyThreads>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -179,11 +185,11 @@ impl Pool {
     }
 
     /// Hands a request over. Whether there are many before it, too.
-    fn hand_over(
+    fn hand_over<T: Transport + Send>(
         &self,
-        connection: Box<Detached<Socket>>,
+        connection: Box<Detached<T>>,
         request: RequestHead,
-    ) -> (Arc<Reply>, bool) {
+    ) -> (Arc<Reply<T>>, bool) {
         let reply = Arc::new(Reply {
             state: Mutex::new(ReplyState::Awaited),
             thread: current().handle(),
@@ -209,9 +215,9 @@ impl Pool {
     /// Waits until the request may be handed over: see [`EarlyThreads::ready`]. The end of a stop
     /// ends that wait; a thread of the pool says so to the client.
     #[inline(never)]
-    fn body_or_thread(
+    fn body_or_thread<T: Transport>(
         &self,
-        connection: &Connection<Socket>,
+        connection: &Connection<T>,
         request: &RequestHead,
         pause: Duration,
     ) -> Option<Early> {
@@ -226,14 +232,10 @@ impl Pool {
     }
 }
 
-impl Handlers<Socket> for Pool {
-    type Queued = Queued;
+impl<T: Transport + Send> Handlers<T> for Pool {
+    type Queued = Queued<T>;
 
-    fn exchange(
-        &self,
-        connection: Connection<Socket>,
-        request: RequestHead,
-    ) -> Exchanged<Socket, Queued> {
+    fn exchange(&self, connection: Connection<T>, request: RequestHead) -> Exchanged<T, Queued<T>> {
         let clocks = &self.service.config.clocks;
         let context = connection.context().clone();
         let early = self.body_or_thread(&connection, &request, clocks.body);
@@ -257,15 +259,17 @@ impl Handlers<Socket> for Pool {
     }
 }
 
-impl HandlerThreads for Pool {
-    fn when_back(&self, queued: Queued, go_on: GoOn) {
+impl<T: Transport + Send> Returns<T> for Pool {
+    fn when_back(&self, queued: Queued<T>, go_on: GoOn<T>) {
         let Queued { reply, early } = queued;
         reply.when_over(Box::new(move |connection| {
             drop(early);
             go_on(connection);
         }));
     }
+}
 
+impl HandlerThreads for Pool {
     fn stop(&self) {
         *lock(&self.jobs) = None;
         let threads = std::mem::take(&mut *lock(&self.threads));
@@ -284,17 +288,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The life of a thread of the pool.
-fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Box<Job>>) {
+fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Box<dyn Work>>) {
     let context = ConnContext::new(ConnState::Free);
     let number = service.lifecycle.register(context.clone());
     for job in jobs {
         context.set(ConnState::Busy);
-        let Job {
+        job.serve(service, &context);
+    }
+    service.lifecycle.unregister(number);
+}
+
+impl<T: Transport + Send> Work for Job<T> {
+    fn serve(self: Box<Self>, service: &Arc<Service>, context: &Arc<ConnContext>) {
+        let Self {
             connection,
             request,
             since,
             back,
-        } = *job;
+        } = *self;
         let queued = since.elapsed() >= LONG_WAIT;
         let connection = Connection::attach(connection, service.clone(), context.clone());
         // An unwind that comes out of here is a stop that met the connection between two
@@ -308,16 +319,15 @@ fn serve_jobs(service: &Arc<Service>, jobs: &Receiver<Box<Job>>) {
             Err(payload) => discard(payload),
         }
     }
-    service.lifecycle.unregister(number);
 }
 
 /// Serves a request, and those that have come behind it and need no waiting. The others take the
 /// usual way to a thread.
-fn serve(
-    connection: Connection<Socket>,
+fn serve<T: Transport>(
+    connection: Connection<T>,
     request: RequestHead,
     queued: bool,
-) -> Option<Box<Detached<Socket>>> {
+) -> Option<Box<Detached<T>>> {
     let mut request = Some(request);
     let mut left = REQUESTS_AT_ONCE;
     while let Some(next) = request.take() {

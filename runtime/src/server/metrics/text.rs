@@ -66,6 +66,8 @@ fn connections(service: &Service, out: &mut Text) {
         ConnState::Reading => reading += 1,
         // The thread of the pool is counted that has its request.
         ConnState::Free | ConnState::Pooled => {}
+        // Its requests are counted, each of which has a thread.
+        ConnState::Shared => {}
     });
     // What has no thread and no context: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.

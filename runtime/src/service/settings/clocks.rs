@@ -7,7 +7,8 @@ pub(super) static CLOCKS: &[Setting] = &[
         "keep-alive",
         "SECONDS",
         |all| &mut all.server.clocks.keep_alive,
-        "Seconds that a connection may wait for its next request; 0 for one request each.",
+        "Seconds that a connection may wait for its next request; 0 for one request each. Behind a \
+         proxy, more than the proxy waits.",
     ),
     Setting::new(
         "timeout",
@@ -45,7 +46,8 @@ pub(super) static CLOCKS: &[Setting] = &[
         |all| &mut all.server.half_close,
         "What it means that a client ends its sending direction (a FIN) while it is being served: \
          auto (ask it with a 100 Continue; once a stream has begun, it has left), serve or leave.",
-    ),
+    )
+    .words(&["auto", "serve", "leave"]),
     Setting::new(
         "graceful-timeout",
         "SECONDS",

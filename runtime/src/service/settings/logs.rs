@@ -23,14 +23,16 @@ pub(super) static LOGS: &[Setting] = &[
         "FILE",
         |all| &mut all.error_log,
         "Where to write the server's own log; - is the standard error.",
-    ),
+    )
+    .alias("log-file"),
     Setting::new(
         "log-level",
         "LEVEL",
         |all| &mut all.log_level,
-        "What to log of the server itself: off, error, warn, info, debug or trace. RUST_LOG, where \
-         it is set, wins.",
-    ),
+        "What to log of the server itself: off, error, warn (warning), info, debug or trace. \
+         RUST_LOG, where it is set, wins.",
+    )
+    .words(&["off", "error", "warn", "info", "debug", "trace"]),
     Setting::new(
         "metrics-bind",
         "ADDRESS",

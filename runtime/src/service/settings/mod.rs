@@ -8,6 +8,7 @@
 //! give text, which is read here.
 
 mod clocks;
+mod http2;
 mod limits;
 mod logs;
 mod proxies;
@@ -18,6 +19,7 @@ mod tls;
 mod value;
 
 use self::clocks::CLOCKS;
+use self::http2::HTTP2;
 use self::limits::LIMITS;
 use self::logs::LOGS;
 use self::proxies::PROXIES;
@@ -28,7 +30,7 @@ use self::tls::TLS;
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [SERVING, TLS, CLOCKS, LIMITS, STACKS, LOGS, PROXIES]
+    [SERVING, TLS, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES]
         .into_iter()
         .flatten()
 }

@@ -13,12 +13,13 @@ pub(super) static PROXIES: &[Setting] = &[
     .other_variable("FORWARDED_ALLOW_IPS"),
     Setting::new(
         "proxy-protocol",
-        "",
+        "VERSION",
         |all| &mut all.server.proxy_protocol,
-        "Connections from --proxy-allow-from begin with a header of the PROXY protocol (version 1 \
-         or 2).",
+        "Connections from --proxy-allow-from begin with a header of the PROXY protocol: v1, v2 or \
+         auto (either of them; the flag alone means that).",
     )
-    .default("off"),
+    .words(&["off", "v1", "v2", "auto"])
+    .missing("auto"),
     Setting::new(
         "proxy-allow-from",
         "LIST",

@@ -9,9 +9,17 @@ const ENGINES: &str = "Where handlers run: green (a green thread for each connec
 const ENGINES: &str = "Where handlers run: green (a green thread for each connection) or threads \
     (a fixed pool of OS threads).";
 
+const ENGINE_NAMES: &[&str] = &[
+    "green",
+    "threads",
+    #[cfg(feature = "minihttp")]
+    "minihttp",
+];
+
 pub(super) static SERVING: &[Setting] = &[
     Setting::new("engine", "ENGINE", |all| &mut all.server.engine, ENGINES)
         .short('k')
+        .words(ENGINE_NAMES)
         .alias("worker-class"),
     Setting::new(
         "bind",

@@ -34,10 +34,15 @@ pub(crate) struct Setting {
     pub(crate) other_variable: Option<&'static str>,
     /// What the flag takes, with the unit: `SECONDS`, `BYTES`. Empty for a switch.
     pub(crate) value: &'static str,
+    /// The words that it may be, where it is one of a few.
+    pub(crate) words: &'static [&'static str],
+    /// The value of the flag where it stands alone.
+    pub(crate) missing: Option<&'static str>,
     /// Its default in words, where the value itself says too little. Else the value is shown.
     pub(crate) default: Option<&'static str>,
     pub(crate) help: &'static str,
-    /// The largest number that makes sense.
+    /// The smallest number and the largest that make sense.
+    least: usize,
     most: usize,
     /// 0 stands for no limit.
     zero_is_none: bool,
@@ -57,8 +62,11 @@ impl Setting {
             alias: None,
             other_variable: None,
             value,
+            words: &[],
+            missing: None,
             default: None,
             help,
+            least: 0,
             most: usize::MAX,
             zero_is_none: false,
             at,
@@ -82,6 +90,21 @@ impl Setting {
 
     pub(super) const fn default(mut self, words: &'static str) -> Self {
         self.default = Some(words);
+        self
+    }
+
+    pub(super) const fn words(mut self, words: &'static [&'static str]) -> Self {
+        self.words = words;
+        self
+    }
+
+    pub(super) const fn missing(mut self, text: &'static str) -> Self {
+        self.missing = Some(text);
+        self
+    }
+
+    pub(super) const fn least(mut self, number: usize) -> Self {
+        self.least = number;
         self
     }
 
@@ -142,9 +165,10 @@ impl Setting {
     /// # Errors
     /// What would be right, for the one who gave it.
     pub(crate) fn read(&self, settings: &mut Settings, text: &str) -> Result<(), String> {
-        let too_much = |number: usize| number > self.most;
-        if text.parse().is_ok_and(too_much) {
-            return Err(format!("a whole number from 1 to {}", self.most));
+        let wrong = |number: usize| number > self.most || number < self.least;
+        if text.parse().is_ok_and(wrong) {
+            let least = self.least.max(1);
+            return Err(format!("a whole number from {least} to {}", self.most));
         }
         let place = (self.at)(settings);
         if self.zero_is_none && text.parse() == Ok(0.0) {

@@ -1,7 +1,9 @@
 //! What a setting's value may be: how it is read from text, and shown.
 
 use crate::service::access_log::Format;
-use crate::service::config::{CertReqs, Engine, FOR_EVER, HalfClose, TlsVersion};
+use crate::service::config::{
+    CertReqs, Engine, FOR_EVER, HalfClose, Protocols, ProxyProtocol, TlsVersion,
+};
 use crate::service::trust::Trust;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
@@ -157,9 +159,19 @@ impl<T: Value + Default> Value for Option<T> {
     }
 }
 
+/// Also by the names of gunicorn's workers that do the same.
 impl Value for Engine {
     fn read(&mut self, text: &str) -> Result<(), String> {
-        put(self, text.parse())
+        let engine = match text {
+            "gevent" | "eventlet" | "gevent_wsgi" | "gevent_pywsgi" => Ok(Self::Green),
+            "gthread" | "sync" => Ok(Self::Threads),
+            "asgi" | "tornado" => Err(format!(
+                "green, where ten thousand handlers may wait at once; there are no asynchronous \
+                 handlers, which {text} is for"
+            )),
+            _ => text.parse(),
+        };
+        put(self, engine)
     }
 
     fn show(&self) -> String {
@@ -174,6 +186,26 @@ impl Value for HalfClose {
 
     fn show(&self) -> String {
         self.name().to_owned()
+    }
+}
+
+impl Value for ProxyProtocol {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Value for Protocols {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -236,7 +268,13 @@ impl Value for Trust {
 impl Value for LevelFilter {
     fn read(&mut self, text: &str) -> Result<(), String> {
         let right = "off, error, warn, info, debug or trace";
-        put(self, Self::from_str(text).map_err(|_| right.to_owned()))
+        // gunicorn's words for the same.
+        let name = match text.to_ascii_lowercase().as_str() {
+            "warning" => "warn",
+            "critical" => "error",
+            _ => text,
+        };
+        put(self, Self::from_str(name).map_err(|_| right.to_owned()))
     }
 
     fn show(&self) -> String {

@@ -138,7 +138,9 @@ fn piece(name: &str) -> Result<Piece, String> {
     match kind {
         "i" => Ok(Piece::RequestField(inner.to_ascii_lowercase())),
         "o" => Ok(Piece::ResponseField(inner.to_ascii_lowercase())),
-        "e" => Ok(Piece::Variable(inner.to_owned())),
+        // As in gunicorn, in large letters or small ones. Ours are small where they have a dot.
+        "e" if inner.contains('.') => Ok(Piece::Variable(inner.to_ascii_lowercase())),
+        "e" => Ok(Piece::Variable(inner.to_ascii_uppercase())),
         _ => Err(unknown()),
     }
 }

@@ -1,0 +1,36 @@
+//! A stream whose protocol marks where messages end: a stream of HTTP/2.
+//!
+//! A connection of HTTP/1 writes heads and marks ends into one stream of bytes. Here each exchange
+//! has a stream of its own, whose bytes are those of the bodies alone; heads, ends and the client's
+//! departure are told apart from them. All else of an exchange is the same, and is the same code:
+//! the application's call, clocks, error pages, logs, counters.
+
+use greenway_proto::http1::{Date, Plan};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::io;
+
+/// A response's head.
+pub(crate) struct FramedHead<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: Option<&'a HeaderValue>,
+    pub(crate) headers: Option<&'a HeaderMap>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) date: &'a Date,
+}
+
+/// What a framed stream can do beyond bytes.
+pub(crate) trait Framed {
+    /// Sends the head of the response. If nothing follows it, that is the end.
+    ///
+    /// # Errors
+    /// When the client has left; here and below.
+    fn send_head(&self, head: &FramedHead<'_>) -> io::Result<()>;
+    /// Sends an interim response.
+    fn send_interim(&self, status: StatusCode, headers: Option<&HeaderMap>) -> io::Result<()>;
+    /// Gives the stream to another protocol, whose bytes may go both ways from here on.
+    fn send_switch(&self, headers: &HeaderMap) -> io::Result<()>;
+    /// Ends the response, unless what was sent has ended it.
+    fn end_message(&self) -> io::Result<()>;
+    /// Whether the client has left. If not, the calling thread is woken when it does.
+    fn has_left(&self) -> bool;
+}

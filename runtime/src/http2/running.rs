@@ -1,0 +1,64 @@
+//! The requests of a connection that have a handler, or wait for one.
+
+use super::waiters::Driver;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::task::Wake;
+
+/// How many there are, and how many were given up by their clients early.
+#[derive(Debug)]
+pub(super) struct Requests {
+    running: AtomicUsize,
+    pub(super) begun: AtomicU64,
+    /// Reset by the client before they were answered.
+    given_up: AtomicU64,
+    /// Who drives the connection, and is told when one ends.
+    driver: Arc<Driver>,
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Requests>);
+
+impl Requests {
+    pub(super) fn new(driver: Arc<Driver>) -> Arc<Self> {
+        Arc::new(Self {
+            running: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+            driver,
+        })
+    }
+
+    pub(super) fn begin(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, SeqCst);
+        self.begun.fetch_add(1, SeqCst);
+        Running(self.clone())
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.running.load(SeqCst)
+    }
+
+    /// Bytes of a client's good will: whether it resets most of what it asks for. The rule, and the
+    /// figures, are Envoy's.
+    pub(super) fn are_abused(&self) -> bool {
+        const LOOK_FROM: u64 = 500;
+        let (begun, given_up) = (self.begun.load(SeqCst), self.given_up.load(SeqCst));
+        begun >= LOOK_FROM && given_up > begun / 2
+    }
+}
+
+impl Running {
+    /// The client has reset it before it was answered.
+    pub(super) fn given_up(&self) {
+        self.0.given_up.fetch_add(1, SeqCst);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, SeqCst);
+        self.0.driver.wake_by_ref();
+    }
+}
