@@ -31,6 +31,7 @@ on_green_and_threads!(
     what_is_no_tls_is_closed,
     the_end_is_said,
     a_cut_response_has_no_end,
+    a_request_that_is_cut_off_is_not_served,
     a_request_in_pieces_of_records,
     a_client_that_has_finished_sending_is_served,
     a_client_that_leaves_ends_its_handler,
@@ -388,6 +389,41 @@ fn a_cut_response_has_no_end(engine: Engine) {
         matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset),
         "{kind:?}"
     );
+}
+
+/// The connection ends within a body, or what comes of it was altered.
+fn a_request_that_is_cut_off_is_not_served(engine: Engine) {
+    let (read, made) = (Queue::new(8), Certificates::new());
+    let results = read.clone();
+    let app = move |request: Request| {
+        let body = request.body(1000).map(|body| body.len());
+        results.put(body.is_ok()).expect("the test listens");
+        "read"
+    };
+    let files = made.make("server", &["localhost"]);
+    let server = start(&made, linted(app).engine(engine).threads(4), &files);
+    let config = made.client();
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel";
+    for altered in [false, true] {
+        let mut client = server.connect().secure(&config, "localhost").unwrap();
+        client.send(request);
+        if altered {
+            let mut record = client.encrypted("lo\r\n0\r\n\r\n");
+            *record.last_mut().expect("it is not empty") ^= 1;
+            client.send_below(&record);
+        } else {
+            client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        assert_eq!(
+            read.get_timeout(DEADLINE).ok(),
+            Some(Some(false)),
+            "{altered}"
+        );
+    }
+    let mut client = server.connect().secure(&config, "localhost").unwrap();
+    client.send(request).send("lo\r\n0\r\n\r\n");
+    assert_eq!(client.reply().text(), "read");
+    assert_eq!(read.get_timeout(DEADLINE).ok(), Some(Some(true)));
 }
 
 fn a_request_in_pieces_of_records(engine: Engine) {

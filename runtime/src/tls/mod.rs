@@ -10,9 +10,9 @@
 //!
 //! # Implementation
 //!
-//! A server's connections have a [`session`] of their own kind below them, which keeps no buffers
-//! while it is idle ([`socket`], [`handshake`], [`line`]); its certificates and what it remembers
-//! are in [`server`] ([`files`], [`certificate`], [`reload`]).
+//! A server's connections have a session of their own kind below them, which keeps no buffers while
+//! it is idle (`session`, `socket`, `handshake`, `line`); its certificates and what it remembers are
+//! in `server` (`files`, `certificate`, `reload`, `info`).
 
 mod acceptor;
 mod certificate;
