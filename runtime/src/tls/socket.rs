@@ -103,6 +103,7 @@ impl TlsSocket {
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there; as [`read_unless`](Self::read_unless) otherwise.
+    #[cfg(feature = "http2")]
     pub(crate) fn receive_now(
         &self,
         buf: &mut [u8],
