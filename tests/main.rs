@@ -73,6 +73,8 @@ mod stop;
 mod stop_signals;
 #[path = "suite/tls.rs"]
 mod tls;
+#[path = "suite/tls_clients.rs"]
+mod tls_clients;
 #[path = "suite/tls_streams.rs"]
 mod tls_streams;
 // What is sent to many, and for long.

@@ -55,6 +55,7 @@
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
+//! - `http2` (off): HTTP/2, over TLS and with prior knowledge.
 //! - `brotli`, `zstd` (off): more codings for `middleware::Compression`, beside gzip.
 //! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
 //!

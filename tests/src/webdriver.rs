@@ -47,6 +47,16 @@ impl Browser {
     #[track_caller]
     #[must_use]
     pub fn start() -> Self {
+        Self::start_believing(false)
+    }
+
+    /// As [`start`](Self::start); with `anybody`, it believes certificates that nobody has signed.
+    ///
+    /// # Panics
+    /// As there.
+    #[track_caller]
+    #[must_use]
+    pub fn start_believing(anybody: bool) -> Self {
         let folder = Folder::new("browser");
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").env("TMPDIR", folder.as_ref());
@@ -61,6 +71,7 @@ impl Browser {
         let driver = SocketAddr::from(([127, 0, 0, 1], port));
         let options = json!({ "args": FLAGS });
         let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options,
+            "acceptInsecureCerts": anybody,
             "goog:loggingPrefs": { "browser": "ALL" } });
         let answer = call(
             driver,

@@ -127,7 +127,6 @@ mod tests {
     use crate::service::{ConnContext, ConnState, Service};
     use std::cell::Cell;
     use std::io::{self, IoSlice};
-    use std::net::Shutdown;
     use std::os::fd::BorrowedFd;
     use std::sync::atomic::AtomicBool;
     use std::time::Instant;
@@ -200,9 +199,6 @@ mod tests {
     }
 
     impl Transport for Full {
-        fn read(&self, _: Option<Instant>, _: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-            Ok(0)
-        }
         fn read_unless(
             &self,
             _: &AtomicBool,
@@ -229,7 +225,10 @@ mod tests {
         fn unsent(&self) -> Option<u64> {
             Some(self.has.get())
         }
-        fn shutdown(&self, _: Shutdown) {}
+        fn finish(&self) -> bool {
+            true
+        }
+        fn shutdown(&self) {}
         fn reset(&self) {}
         fn socket(&self) -> Option<BorrowedFd<'_>> {
             None

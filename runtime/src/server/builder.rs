@@ -218,7 +218,7 @@ impl Server {
     /// both, with a comma between them. Default: all that the build has.
     pub fn http_protocols(self, protocols: &str) -> Self {
         self.parse(protocols, |config, protocols| {
-            config.http_protocols = protocols
+            config.http_protocols = protocols;
         })
     }
 

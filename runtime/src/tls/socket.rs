@@ -59,7 +59,8 @@ impl TlsSocket {
     ///
     /// # Errors
     /// `TimedOut` at the deadline. `UnexpectedEof` if the connection has ended without a word:
-    /// somebody else may have cut it. Whatever the socket reports; `InvalidData` for what is not TLS.
+    /// somebody else may have cut it. `ConnectionAborted` for what is not TLS, or was altered on its
+    /// way: nothing more can be said over it. Whatever the socket reports.
     pub(crate) fn read_unless(
         &self,
         stop: &AtomicBool,
@@ -90,7 +91,7 @@ impl TlsSocket {
                 }
                 return Err(truncated());
             }
-            match shown? {
+            match shown.map_err(aborted)? {
                 0 => take_turn(), // it was of the protocol's own
                 shown => return Ok(shown),
             }
@@ -102,6 +103,7 @@ impl TlsSocket {
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there; as [`read_unless`](Self::read_unless) otherwise.
+    #[cfg(feature = "http2")]
     pub(crate) fn receive_now(
         &self,
         buf: &mut [u8],
@@ -260,7 +262,8 @@ impl TlsHandle {
             if read == 0 {
                 return Err(truncated());
             }
-            let shown = self.lock().receive(&mut bytes[..read], take)?;
+            let shown = self.lock().receive(&mut bytes[..read], take);
+            let shown = shown.map_err(aborted)?;
             if shown > 0 {
                 return Ok(shown);
             }
@@ -296,6 +299,11 @@ fn small_record(bytes: &[u8]) -> Option<usize> {
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
     let may_be = matches!(header[0], ALERT | ENCRYPTED) && length <= content.len();
     may_be.then_some(header.len() + length)
+}
+
+/// An error of the protocol's is the end of the connection.
+fn aborted(error: io::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, error)
 }
 
 /// The connection has ended without the peer's word that this is the end.
