@@ -7,8 +7,8 @@ use super::io::Io;
 use crate::platform::sync::atomic::AtomicBool;
 use crate::platform::sync::{Arc, OnceLock};
 use crate::platform::{
-    Duration, Instant, coroutine_local, current_coroutine, is_coroutine, late_local, thread,
-    while_not_unwinding,
+    Duration, Instant, NoWait, coroutine_local, current_coroutine, is_coroutine, late_local,
+    thread, while_not_unwinding,
 };
 use crate::scheduler::worker;
 use std::cell::RefCell;
@@ -57,6 +57,8 @@ pub fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
     };
     // A worker's own stack, outside of its coroutines, has a cell of `CURRENT` of its own.
     if worker::current().is_some() {
+        // A handler of a signal may come in between, and make a call that would ask once more.
+        let _no_wait = NoWait::begin();
         CURRENT.with(look)
     } else {
         OF_OS_THREAD.with(look)
