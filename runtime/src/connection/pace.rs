@@ -127,7 +127,6 @@ mod tests {
     use crate::service::{ConnContext, ConnState, Service};
     use std::cell::Cell;
     use std::io::{self, IoSlice};
-    use std::net::Shutdown;
     use std::os::fd::BorrowedFd;
     use std::sync::atomic::AtomicBool;
     use std::time::Instant;
@@ -229,7 +228,11 @@ mod tests {
         fn unsent(&self) -> Option<u64> {
             Some(self.has.get())
         }
-        fn shutdown(&self, _: Shutdown) {}
+        fn shutdown(&self) {}
+
+        fn finish(&self) -> bool {
+            true
+        }
         fn reset(&self) {}
         fn socket(&self) -> Option<BorrowedFd<'_>> {
             None
