@@ -73,6 +73,8 @@ mod stop;
 mod stop_signals;
 #[path = "suite/tls.rs"]
 mod tls;
+#[path = "suite/tls_clients.rs"]
+mod tls_clients;
 #[path = "suite/tls_streams.rs"]
 mod tls_streams;
 // What is sent to many, and for long.
@@ -165,6 +167,8 @@ mod browser_board;
 mod deployment;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
+#[path = "suite/generated.rs"]
+mod generated;
 #[path = "suite/gunicorn.rs"]
 mod gunicorn;
 #[path = "suite/real_clients.rs"]

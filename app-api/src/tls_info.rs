@@ -127,3 +127,62 @@ impl ClientCertificate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Client;
+    use crate::{ConnectionInfo, Request};
+
+    fn show(request: Request) -> String {
+        let environ = request.environ();
+        let ours = environ
+            .iter()
+            .filter(|(name, _)| *name == "HTTPS" || name.starts_with("SSL_"));
+        ours.map(|(name, value)| format!("{name}={value}\n"))
+            .collect()
+    }
+
+    #[test]
+    fn a_plain_connection_has_none_of_its_variables() {
+        let client = Client::new(show);
+        let request = client.get("/").header("https", "on");
+        assert_eq!(
+            request.header("ssl-client-verify", "SUCCESS").send().text(),
+            ""
+        );
+    }
+
+    #[test]
+    fn the_environ_has_mod_ssls_names() {
+        let mut tls = TlsInfo::new("TLSv1.3", "TLS13_AES_256_GCM_SHA384");
+        tls.server_name = Some("a.example".into());
+        let shown = |tls: &TlsInfo| {
+            let info = ConnectionInfo::default().with_scheme("https");
+            let client = Client::new(show).with_connection(info.with_tls(tls.clone()));
+            client.get("/").send().text()
+        };
+        let without = "HTTPS=on\nSSL_CIPHER=TLS13_AES_256_GCM_SHA384\nSSL_CLIENT_VERIFY=NONE\n\
+                       SSL_PROTOCOL=TLSv1.3\nSSL_SESSION_RESUMED=Initial\nSSL_TLS_SNI=a.example\n";
+        assert_eq!(shown(&tls), without);
+        let mut client =
+            ClientCertificate::new("CN=Ada".into(), "CN=Authority".into(), "PEM".into());
+        client.common_name = Some("Ada".into());
+        client.serial = "0A".into();
+        client.emails = vec!["ada@example.org".into()];
+        tls.client = Some(Box::new(client));
+        let with = shown(&tls);
+        for line in [
+            "SSL_CLIENT_VERIFY=SUCCESS",
+            "SSL_CLIENT_S_DN=CN=Ada",
+            "SSL_CLIENT_S_DN_CN=Ada",
+            "SSL_CLIENT_I_DN=CN=Authority",
+            "SSL_CLIENT_M_SERIAL=0A",
+            "SSL_CLIENT_SAN_Email_0=ada@example.org",
+            "SSL_CLIENT_CERT=PEM",
+            "SSL_CLIENT_V_START=Thu, 01 Jan 1970 00:00:00 GMT",
+        ] {
+            assert!(with.lines().any(|shown| shown == line), "{line}: {with}");
+        }
+    }
+}

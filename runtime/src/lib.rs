@@ -33,7 +33,8 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names;
+//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names; completions
+//!   of a program's flags and its page for `man`, with the feature `generate`;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it, with a socket or without: [`testing`], [`validate`].
 //!
@@ -54,6 +55,8 @@
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
+//! - `http2` (off): HTTP/2, over TLS and with prior knowledge.
+//! - `brotli`, `zstd` (off): more codings for `middleware::Compression`, beside gzip.
 //! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
 //!
 //! # Implementation

@@ -9,7 +9,7 @@ function expect(seen, wanted) {
 }
 
 function open(path) {
-  const socket = new WebSocket(`ws://${location.host}${path}`, ["other", "echo"]);
+  const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}${path}`, ["other", "echo"]);
   socket.binaryType = "arraybuffer";
   const messages = [];
   let bell = () => {};
@@ -47,7 +47,7 @@ async function echo(path, extensions) {
 }
 
 async function ends(path, message, code, reason) {
-  const socket = new WebSocket(`ws://${location.host}${path}`);
+  const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}${path}`);
   socket.onopen = () => socket.send(message);
   const end = await new Promise((ended) => (socket.onclose = ended));
   expect(end.code, code);

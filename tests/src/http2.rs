@@ -155,7 +155,14 @@ impl Http2 {
     /// When none comes.
     #[track_caller]
     pub fn data(&mut self, body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
-        let piece = self.wait("a piece of a body", |_, context| body.poll_data(context));
+        let piece = self.wait("a piece of a body", |_, context| {
+            loop {
+                match body.poll_data(context) {
+                    Poll::Ready(Some(Ok(data))) if data.is_empty() => {} // the end, by itself
+                    other => return other,
+                }
+            }
+        });
         if let Some(Ok(data)) = &piece {
             let _over = body.flow_control().release_capacity(data.len());
         }

@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// The arrows that may be between the rooms of `greenway`, which are the folders and files beside
 /// its `lib.rs`. What is not here must not be in the sources.
-const ARROWS: [(&str, &str, &str); 30] = [
+const ARROWS: [(&str, &str, &str); 34] = [
     (
         "cli",
         "server",
@@ -57,6 +57,18 @@ const ARROWS: [(&str, &str, &str); 30] = [
         "engine",
         "connection",
         "engines give connections their threads",
+    ),
+    ("engine", "http2", "whose streams get threads as well"),
+    (
+        "http2",
+        "connection",
+        "it begins on one, and each stream is the transport of one",
+    ),
+    ("http2", "service", "limits, clocks, the stop, the log"),
+    (
+        "http2",
+        "lock",
+        "the two directions of a stream, and who waits",
     ),
     (
         "engine",

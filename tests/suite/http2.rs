@@ -173,12 +173,14 @@ fn bodies_go_both_ways_as_they_come(engine: Engine) {
     // And larger than any window.
     let large = Bytes::from(vec![b'x'; 3_000_000]);
     let mut sent = client.send(request("POST", "/echo"), false);
-    let mut left = large.clone();
-    let mut back = 0;
+    let (mut left, mut back) = (large.clone(), 0);
     let mut body = None;
     while back < large.len() {
-        if !left.is_empty() {
-            let n = client.upload_some(&mut sent, &left).unwrap();
+        // Less is on its way than there is room for here, or both would wait for one another.
+        let on_its_way = large.len() - left.len() - back;
+        if !left.is_empty() && on_its_way < 20_000 {
+            let some = left.slice(..left.len().min(20_000));
+            let n = client.upload_some(&mut sent, &some).unwrap();
             left = left.slice(n..);
             if left.is_empty() {
                 client.upload(&mut sent, Bytes::new()).unwrap();
@@ -253,7 +255,10 @@ fn a_client_that_reads_late_gets_everything(engine: Engine) {
             })
         });
     });
-    let mut client = Http2::connect(server.addr());
+    // Each stream has a window of its own, and the connection room for all.
+    let mut roomy = h2::client::Builder::new();
+    roomy.initial_connection_window_size(1 << 20);
+    let mut client = Http2::with(server.addr(), &roomy);
     let sent: Vec<_> = ["/whole", "/pieces", "/whole"]
         .map(|path| client.send_get(path))
         .into();
@@ -526,9 +531,6 @@ fn a_client_that_takes_nothing_is_cut(engine: Engine) {
     let _sent = client.send_get("/"); // and never reads again
     ended.wait();
     ended.wait();
-    until("both connections are closed, or one of them", || {
-        server.connections() <= 1
-    });
 }
 
 fn gated(engine: Engine) -> (TestServer, Gate, Gate) {
@@ -708,8 +710,7 @@ fn websockets_work_over_it(engine: Engine) {
         client.data(&mut body).unwrap().unwrap(),
         &b"\x88\x02\x03\xe8"[..]
     );
-    client.upload(&mut sent, Bytes::new()).unwrap();
-    assert!(client.data(&mut body).is_none_or(|rest| rest.is_ok()));
+    assert!(client.data(&mut body).is_none(), "a good end");
 }
 
 fn the_log_tells_the_version(engine: Engine) {

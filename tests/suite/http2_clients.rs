@@ -2,10 +2,12 @@
 //!
 //! As `real_clients`, for HTTP/2.
 
-use crate::real_clients::{Folder, curl, finish, script, start};
+use crate::real_clients::{curl, finish, script, start};
 use crate::websocket_clients::installed;
+use greenway_tests::tls::Certificates;
+use greenway_tests::webdriver::Browser;
 use greenway_tests::{Engine, Program, on_green_and_threads};
-use std::path::PathBuf;
+use serde_json::json;
 use std::process::Command;
 
 on_green_and_threads!(
@@ -14,6 +16,7 @@ on_green_and_threads!(
     nghttp_asks_many_times_at_once,
     h2load_sees_no_errors,
     pythons_h2,
+    chromium_over_tls,
 );
 
 fn server(engine: Engine, flags: &[&str]) -> Program {
@@ -46,28 +49,17 @@ fn curl_with_prior_knowledge(engine: Engine) {
 }
 
 fn curl_over_tls(engine: Engine) {
-    let folder = Folder::new(&format!("h2-tls-{}", engine.name()));
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path("cert.pem"), folder.path("key.pem"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let text = |path: &PathBuf| path.to_str().expect("the name is ours").to_owned();
-    let (certificate, key) = (text(&certificate), text(&key));
-    let tls = ["--certfile", &certificate, "--keyfile", &key];
+    let certificates = Certificates::new();
+    let pair = certificates.make("server", &["localhost"]);
+    let tls = ["--certfile", &pair.cert, "--keyfile", &pair.key];
     let server = server(engine, &tls);
-    let line = server.wait_for_line("listening on https://");
-    let (_, rest) = line.split_once("https://").expect("chosen by it");
-    let port = rest
-        .split(' ')
-        .next()
-        .and_then(|addr| addr.rsplit(':').next());
-    let port = port.expect("a port");
+    let port = tls_port(&server);
     let url = format!("https://localhost:{port}/hello");
     for (flag, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
         let ended = finish(start(&mut curl(&[
             flag,
             "--cacert",
-            &certificate,
+            &certificates.root(),
             "--resolve",
             &format!("localhost:{port}:127.0.0.1"),
             "--write-out",
@@ -79,6 +71,16 @@ fn curl_over_tls(engine: Engine) {
         let second = format!("200 {version} 0");
         assert_eq!(ended.stdout, ["Hello", &first, "Hello", &second]);
     }
+}
+
+/// The port of a server that speaks TLS.
+#[track_caller]
+fn tls_port(server: &Program) -> u16 {
+    let line = server.wait_for_line("listening on https://");
+    let (_, rest) = line.split_once("https://").expect("chosen by it");
+    let addr = rest.split(' ').next().unwrap_or(rest);
+    let port = addr.rsplit(':').next().and_then(|port| port.parse().ok());
+    port.unwrap_or_else(|| panic!("no port in {line:?}"))
 }
 
 fn nghttp_asks_many_times_at_once(engine: Engine) {
@@ -116,4 +118,36 @@ fn pythons_h2(engine: Engine) {
         python.arg(client).arg(addr.ip().to_string()).arg(port),
     ));
     assert_eq!(ended.stdout, ["ok"], "{ended:#?}");
+}
+
+/// A page, and the WebSockets that it opens, which a browser sends over the connection that it has
+/// (RFC 8441).
+fn chromium_over_tls(engine: Engine) {
+    let certificates = Certificates::new();
+    let pair = certificates.make("server", &["localhost"]);
+    let args = [
+        "--bind",
+        "127.0.0.1:0",
+        "--engine",
+        engine.name(),
+        "--threads",
+        "64",
+        "--certfile",
+        &pair.cert,
+        "--keyfile",
+        &pair.key,
+        "--access-logfile",
+        "-",
+        "--access-logformat",
+        "%(H)s %(s)s",
+    ];
+    let server = Program::start(env!("CARGO_BIN_EXE_sockets"), &args);
+    let browser = Browser::start_believing(true);
+    browser.open(&format!("https://localhost:{}/", tls_port(&server)));
+    let script = std::fs::read_to_string(script("browser.js")).expect("it is in the repository");
+    let _begun = browser.eval(&format!("(() => {{ {script} }})()"));
+    browser.wait_until("document.title !== 'sockets'");
+    assert_eq!(browser.eval("document.title"), json!("ok"));
+    server.wait_for_output("HTTP/2 200");
+    server.wait_for_output("HTTP/2 101");
 }

@@ -31,6 +31,7 @@ on_green_and_threads!(
     what_is_no_tls_is_closed,
     the_end_is_said,
     a_cut_response_has_no_end,
+    a_request_that_is_cut_off_is_not_served,
     a_request_in_pieces_of_records,
     a_client_that_has_finished_sending_is_served,
     a_client_that_leaves_ends_its_handler,
@@ -390,6 +391,43 @@ fn a_cut_response_has_no_end(engine: Engine) {
     );
 }
 
+/// The connection ends within a body, or what comes of it was altered.
+fn a_request_that_is_cut_off_is_not_served(engine: Engine) {
+    let (read, entered, made) = (Queue::new(8), Gate::new(), Certificates::new());
+    let (results, inside) = (read.clone(), entered.clone());
+    let app = move |request: Request| {
+        inside.open();
+        let body = request.body(1000).map(|body| body.len());
+        results.put(body.is_ok()).expect("the test listens");
+        "read"
+    };
+    let files = made.make("server", &["localhost"]);
+    let server = start(&made, linted(app).engine(engine).threads(4), &files);
+    let config = made.client();
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel";
+    for altered in [false, true] {
+        let mut client = server.connect().secure(&config, "localhost").unwrap();
+        client.send(request);
+        entered.pass(); // what comes now comes to one who reads the body
+        if altered {
+            let mut record = client.encrypted("lo\r\n0\r\n\r\n");
+            *record.last_mut().expect("it is not empty") ^= 1;
+            client.send_below(&record);
+        } else {
+            client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        assert_eq!(
+            read.get_timeout(DEADLINE).ok(),
+            Some(Some(false)),
+            "{altered}"
+        );
+    }
+    let mut client = server.connect().secure(&config, "localhost").unwrap();
+    client.send(request).send("lo\r\n0\r\n\r\n");
+    assert_eq!(client.reply().text(), "read");
+    assert_eq!(read.get_timeout(DEADLINE).ok(), Some(Some(true)));
+}
+
 fn a_request_in_pieces_of_records(engine: Engine) {
     let served = serve(engine);
     let mut client = served.connect();
@@ -506,24 +544,50 @@ fn slow_handshakes_have_a_clock(engine: Engine) {
     until("both are closed", || served.server.connections() == 0);
 }
 
-/// Many who do not get on, and one who does.
+/// Many who do not get on, and some who do.
 fn slow_handshakes_give_way(engine: Engine) {
     let served = serve_with(engine, |server| {
-        let server = server.limit_handshakes(8);
+        let server = server.limit_handshakes(8).metrics_bind("127.0.0.1:0");
         server.handshake_timeout(Duration::from_secs(600))
     });
-    let slow: Vec<_> = (0..40)
+    let slow: Vec<_> = (0..200)
         .map(|_| {
             let mut client = served.server.connect();
             client.send(b"\x16\x03\x01");
             client
         })
         .collect();
-    let mut client = served.connect();
-    assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
+    for _ in 0..3 {
+        let mut client = served.connect();
+        assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
+    }
+    let slow_ones = "greenway_tls_handshakes_total{result=\"slow\"}";
+    until("they are counted", || {
+        served.server.metric(slow_ones) >= 3.0
+    });
     drop(slow);
-    drop(client);
     until("all are closed", || served.server.connections() == 0);
+}
+
+/// With the default limits, five thousand of them keep nobody out.
+#[test]
+fn five_thousand_slow_handshakes_keep_nobody_out() {
+    greenway_tests::raise_descriptor_limit();
+    let served = serve(Engine::Green);
+    let slow: Vec<_> = (0..5_000u32)
+        .map(|n| {
+            let from = std::net::Ipv4Addr::from(0x7f00_0101 + n / 1000);
+            let mut client = Client::connect_from(from.into(), served.server.addr());
+            // Some are silent, some have begun.
+            client.send(&b"\x16\x03\x01"[..n as usize % 4]);
+            client
+        })
+        .collect();
+    for _ in 0..3 {
+        let mut client = served.connect();
+        assert_eq!(client.send(post("/echo", "a")).reply().text(), "a");
+    }
+    assert!(slow.len() == 5_000);
 }
 
 fn idle_connections_are_kept(engine: Engine) {

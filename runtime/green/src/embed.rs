@@ -17,9 +17,9 @@
 //! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`], [`describe_waits`] |
 //! | stacks | [`Measure`], [`trim`] |
 //! | panics | [`discard`], [`panic_message`], [`is_starting`] |
-//! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`pass_on`], [`unblock_signals`], [`Count`], [`RateLimit`] |
+//! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`pass_on`], [`unblock_signals`], [`Count`], [`RateLimit`], [`Frames`], [`is_of_application`] |
 
-pub use crate::logging::{Count, RateLimit};
+pub use crate::logging::{Count, Frames, RateLimit, is_of_application};
 pub use crate::monitor::Held;
 pub use crate::net::dns::name_threads;
 pub use crate::net::handle::Handle;

@@ -171,11 +171,13 @@ mod tests {
     use super::*;
 
     /// Values, among which there is one for each setting that is not its default.
-    const VALUES: [&str; 8] = [
+    const VALUES: [&str; 10] = [
         "threads",
         "7",
         "1012",
         "serve",
+        "required",
+        "1.3",
         "json",
         "10.0.0.0/8",
         "trace",

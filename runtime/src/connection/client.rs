@@ -6,7 +6,7 @@ use super::io::BufferedIo;
 use super::protocol::Upgradable;
 use super::transport::Transport;
 use crate::green::embed::{
-    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, wait_for,
+    Awaited, Interrupt, Io, PeerNews, TimedOut, current, deadline_in, trim, wait_for,
 };
 use crate::green::unblock;
 use crate::service::config::HalfClose;
@@ -115,6 +115,9 @@ impl<T: Transport> BufferedIo<T> {
     /// with it. Where that fails, the next wait tries again.
     #[cold]
     fn begin_to_watch(&self, socket: BorrowedFd<'_>) -> bool {
+        if self.stream.says_end() {
+            trim(); // decryption is deeper than the handler, which may wait for long
+        }
         match Watch::new(socket, self.stream.says_end(), current().handle()) {
             Ok(watch) => drop(self.client.watch.replace(Some(watch))),
             Err(error) => self.service.error_log.log(
@@ -180,6 +183,12 @@ impl<T: Transport> Peer for ClientHandle<T> {
             if let Some(timeout) = route.timeout() {
                 io.move_handlers_clock(timeout);
             }
+        }
+    }
+
+    fn identified(&self, id: &str) {
+        if let Some(io) = self.0.upgrade() {
+            io.context.set_id(id);
         }
     }
 

@@ -10,6 +10,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use std::io;
 
 /// A response's head.
+#[cfg_attr(
+    not(feature = "http2"),
+    expect(dead_code, reason = "no other stream is framed")
+)]
 pub(crate) struct FramedHead<'a> {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<&'a HeaderValue>,

@@ -170,6 +170,7 @@ impl<T> Detached<T> {
     }
 
     /// The transport, what has come on it, and what is known of it, for another protocol.
+    #[expect(clippy::boxed_local, reason = "as in `attach`")]
     pub(crate) fn into_transport(
         self: Box<Self>,
         write: Duration,

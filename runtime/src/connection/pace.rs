@@ -199,9 +199,6 @@ mod tests {
     }
 
     impl Transport for Full {
-        fn read(&self, _: Option<Instant>, _: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-            Ok(0)
-        }
         fn read_unless(
             &self,
             _: &AtomicBool,
@@ -228,11 +225,10 @@ mod tests {
         fn unsent(&self) -> Option<u64> {
             Some(self.has.get())
         }
-        fn shutdown(&self) {}
-
         fn finish(&self) -> bool {
             true
         }
+        fn shutdown(&self) {}
         fn reset(&self) {}
         fn socket(&self) -> Option<BorrowedFd<'_>> {
             None

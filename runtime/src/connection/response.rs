@@ -267,8 +267,9 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let now = Instant::now();
         self.progress.at = now;
         self.progress.body_bytes += bytes;
-        let timeout = self.connection.io.service.config.clocks.handler;
-        self.limit.set(now + timeout);
+        if let Some(end) = now.checked_add(self.io().handlers_time()) {
+            self.limit.set(end);
+        }
     }
 
     /// Ends the response.

@@ -147,6 +147,7 @@ impl Transport for Socket {
         self.stream().is_green()
     }
 
+    #[cfg(feature = "http2")]
     fn receive_now(&self, buf: &mut [u8], rest: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         let _only_tls_has_more = &rest;
         match self {
@@ -156,6 +157,7 @@ impl Transport for Socket {
         }
     }
 
+    #[cfg(feature = "http2")]
     fn wait_any(&self, stop: &AtomicBool, deadline: Option<Instant>) -> io::Result<()> {
         self.stream().wait_any(stop, deadline)
     }

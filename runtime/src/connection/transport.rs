@@ -64,12 +64,14 @@ pub(crate) trait Transport: 'static {
     fn is_green(&self) -> bool;
     /// As [`read`](Self::read), into `buf` and without waiting: `WouldBlock` if nothing is there.
     /// What has no room there is shown to `rest`. Gives how much is in `buf`.
+    #[cfg(feature = "http2")]
     fn receive_now(&self, buf: &mut [u8], rest: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         let _no_socket = (buf, rest);
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Waits until there may be something to read, or room to write, or `stop` is set, whose setter
     /// wakes the thread; `TimedOut` at the deadline.
+    #[cfg(feature = "http2")]
     fn wait_any(&self, stop: &AtomicBool, deadline: Option<Instant>) -> io::Result<()> {
         let _no_socket = (stop, deadline);
         Err(io::ErrorKind::Unsupported.into())

@@ -6,6 +6,7 @@
 //! that has been parked for long makes room for a new one.
 
 use super::accept::lost;
+#[cfg(feature = "tls")]
 use super::secure::Accepted;
 use super::{HandlerThreads, Returns};
 use crate::connection::{
@@ -266,17 +267,25 @@ fn open(
             Err(Ended::Malformed) => {
                 context.set(ConnState::Closing);
                 let pace = WritePace::new(service.config.clocks.write);
-                linger(&Socket::from(stream), service, pace);
+                linger(&Socket::from(stream), service, pace, true);
                 return None;
             }
         }
     }
-    let accepted = Accepted {
-        service,
-        context: &context,
-        info,
+    #[cfg(feature = "tls")]
+    let (socket, info) = match &service.tls {
+        None => (Socket::from(stream), info),
+        Some(tls) => {
+            let accepted = Accepted {
+                service,
+                context: &context,
+                info,
+            };
+            accepted.shake_hands(tls, stream, &mut incoming)?
+        }
     };
-    let (socket, info) = accepted.secure(stream, &mut incoming)?;
+    #[cfg(not(feature = "tls"))]
+    let socket = Socket::from(stream);
     Some(Opened {
         connection: Detached::new(IoParts::new(socket, incoming), info),
         admission,

@@ -9,6 +9,7 @@ mod accept;
 mod host;
 #[cfg(feature = "minihttp")]
 mod minihttp;
+#[cfg(feature = "tls")]
 mod secure;
 #[cfg(feature = "http2")]
 mod streams;

@@ -1,32 +1,23 @@
-//! Making a connection of a socket that was accepted: with TLS, where the server speaks it.
+//! The handshake of a connection that was accepted, where the server speaks TLS.
 //!
 //! It is done on the green thread that serves the connection, under both engines, so nobody else
 //! waits for a client that takes its time. What such a client may cost is bounded by a clock of its
 //! own and by the number of handshakes at once.
 
-use crate::connection::{Incoming, Socket};
-#[cfg(feature = "tls")]
-use crate::connection::{WritePace, linger};
-use crate::green::embed::Stream;
-#[cfg(feature = "tls")]
-use crate::green::embed::{deadline_in, trim};
-use crate::service::{ConnContext, Service};
-#[cfg(feature = "tls")]
-use crate::service::{ConnState, Handshake, date};
-#[cfg(feature = "tls")]
+use crate::connection::{Incoming, Socket, WritePace, linger};
+use crate::green::embed::{Stream, deadline_in};
+use crate::service::{ConnContext, ConnState, Handshake, Service, date};
 use crate::tls::{HandshakeError, ServerTls, TlsSocket, accept, info_of};
 use greenway_app::ConnectionInfo;
-#[cfg(feature = "tls")]
 use greenway_proto::http1;
-#[cfg(feature = "tls")]
 use http::StatusCode;
-#[cfg(feature = "tls")]
 use log::Level;
-#[cfg(feature = "tls")]
 use std::io::IoSlice;
 use std::sync::Arc;
-#[cfg(feature = "tls")]
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Whom the connection is made for.
 pub(super) struct Accepted<'a> {
@@ -36,23 +27,10 @@ pub(super) struct Accepted<'a> {
 }
 
 impl Accepted<'_> {
-    /// Of a stream on which `incoming` has come already. `None`: it cannot be served.
+    /// Shakes hands on a stream on which `incoming` has come already. `None`: it cannot be served,
+    /// and is closed.
     #[inline(never)] // its frame is not to lie below a handler
-    pub(super) fn secure(
-        self,
-        stream: Stream,
-        incoming: &mut Incoming,
-    ) -> Option<(Socket, Arc<ConnectionInfo>)> {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.service.tls {
-            return self.shake_hands(tls, stream, incoming);
-        }
-        let _has_come_as_it_is = incoming;
-        Some((stream.into(), self.info))
-    }
-
-    #[cfg(feature = "tls")]
-    fn shake_hands(
+    pub(super) fn shake_hands(
         self,
         tls: &ServerTls,
         stream: Stream,
@@ -64,7 +42,8 @@ impl Accepted<'_> {
             info,
         } = self;
         let deadline = deadline_in(service.config.clocks.handshake);
-        let place = tls.line.enter(deadline)?;
+        let slow = &service.metrics.handshakes[Handshake::Slow as usize];
+        let place = tls.line.enter(deadline, slow)?;
         let mut first = std::mem::take(&mut incoming.buf);
         // The state is set before the stop is looked at: see "Stopping" in the module `lifecycle`.
         let stop = service.lifecycle.stop_flag();
@@ -79,10 +58,8 @@ impl Accepted<'_> {
         let shaken = accept(&stream, tls.config(), &mut first, deadline, &before_wait);
         context.set(ConnState::Busy);
         if !place.leave() {
-            service.metrics.handshake(Handshake::Slow);
             return None; // it took too long while others waited
         }
-        trim(); // nothing to come is as deep
         match shaken {
             Ok(shaken) => {
                 incoming.buf.extend_from_slice(&shaken.early);
@@ -105,11 +82,7 @@ impl Accepted<'_> {
     }
 }
 
-#[cfg(feature = "tls")]
-static NEVER: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-
 /// Tells a client what is wrong, as far as it can be told, and the log.
-#[cfg(feature = "tls")]
 #[cold]
 fn refuse(
     service: &Arc<Service>,
@@ -149,5 +122,5 @@ fn refuse(
     }
     context.set(ConnState::Closing);
     let pace = WritePace::new(service.config.clocks.write);
-    linger(&Socket::from(stream), service, pace);
+    linger(&Socket::from(stream), service, pace, true);
 }

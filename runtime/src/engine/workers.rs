@@ -8,7 +8,9 @@
 //! descriptor belongs to by its number, unless that one has noticeably more green threads than
 //! another; then the descriptor is copied to a fitting number.
 
-use super::accept::{AcceptBackoff, OurEnd, Reserve, connection_info, refuse};
+use super::accept::{
+    AcceptBackoff, OurEnd, Reserve, connection_info, is_out_of_descriptors, refuse,
+};
 use super::host::Host;
 use super::{AcceptQueue, Engine, HandlerThreads};
 use crate::green::embed::{Interrupt, Listener, spawn_on, workers};
@@ -158,6 +160,9 @@ fn accept<H: HandlerThreads>(
                 }
             }
             Err(error) => {
+                if is_out_of_descriptors(&error) {
+                    host.make_room(); // for the next one: this one is told that there is none
+                }
                 let pause = backoff.failed(&error, service, listener);
                 if pause.is_zero() {
                     yield_now();

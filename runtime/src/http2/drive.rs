@@ -28,6 +28,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// An idle connection is not kept for longer, whatever `--keep-alive` says. GOAWAY names the last
+/// request that was taken, so its end loses none, and the long patience that HTTP/1 needs behind
+/// proxies would be memory for nothing: it holds a green thread.
+const MOST_IDLE: Duration = Duration::from_secs(180);
 /// How long a client that was told that the connection ends may take to end it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The same when the grace period of a stop is over.
@@ -53,12 +57,18 @@ pub(crate) fn serve<T: Transport>(
         driver,
         start,
         idle_since: since,
+        was_running: false,
         head_since: None,
         leaving_since: None,
         ending_since: None,
+        misused: false,
     };
-    match drive.run() {
-        End::Gentle => linger(&shared.stream, service, shared.pace.get()),
+    let end = drive.run();
+    match if drive.misused { End::Short } else { end } {
+        End::Gentle => linger(&shared.stream, service, shared.pace.get(), true),
+        End::Short => {
+            let _said_if_there_is_room = shared.stream.finish();
+        }
         End::Cut => shared.stream.reset(),
     }
     drive.wait_for_handlers();
@@ -68,6 +78,8 @@ pub(crate) fn serve<T: Transport>(
 enum End {
     /// So that its client gets what it was sent.
     Gentle,
+    /// With a word to its client, which goes on sending and is not read.
+    Short,
     /// Its client is gone, or takes nothing.
     Cut,
 }
@@ -82,12 +94,16 @@ struct Drive<'a, T, S> {
     start: S,
     /// When the last request has ended, or the connection has begun.
     idle_since: Instant,
+    /// A request ran at the last look.
+    was_running: bool,
     /// When the head has begun that is under way.
     head_since: Option<Instant>,
     /// When the client was told that the connection ends.
     leaving_since: Option<Instant>,
     /// When the grace period of a stop was seen to be over.
     ending_since: Option<Instant>,
+    /// The client does too much of something.
+    misused: bool,
 }
 
 type Machine<T> = Connection<PolledIo<T>, Bytes>;
@@ -118,7 +134,9 @@ where
                 Poll::Ready(Some(Err(error))) => return self.failed(&error),
                 Poll::Pending => {}
             }
-            if self.requests.are_abused() {
+            if self.misused {
+                // It was told so already.
+            } else if self.requests.are_abused() {
                 self.end_misuse(&mut machine, "it resets most of its requests");
             } else if let Some(misuse) = self.shared.misuse() {
                 self.end_misuse(&mut machine, &format!("{misuse:?}"));
@@ -195,7 +213,8 @@ where
             return None;
         }
         let now = Instant::now();
-        if running {
+        // Also the last of them, which may have ended long after the last look.
+        if std::mem::replace(&mut self.was_running, running) || running {
             self.idle_since = now;
         }
         let within = self.shared.is_within_head();
@@ -225,16 +244,22 @@ where
         let clocks = &self.service.config.clocks;
         let last = self.ending_since.map(|since| since + LAST);
         if let Some(since) = self.leaving_since {
-            let said = (!running).then(|| since.max(self.idle_since) + LAST_WORDS);
+            // What is left of responses has to leave yet.
+            let time = if has_streams {
+                clocks.write
+            } else {
+                LAST_WORDS
+            };
+            let since = since.max(self.idle_since);
+            let said = (!running).then(|| since.checked_add(time)).flatten();
             return (said.into_iter().chain(last).min(), true);
         }
         let idle = match clocks.keep_alive.is_zero() {
             true => clocks.head,
-            false => clocks.keep_alive,
+            false => clocks.keep_alive.min(MOST_IDLE),
         };
-        // What is left of responses has to leave yet.
         let idle = if has_streams {
-            idle.max(clocks.write)
+            idle.max(clocks.write) // as above
         } else {
             idle
         };
@@ -261,6 +286,7 @@ where
         let what = format_args!("a connection is ended: {why}");
         self.service.error_log.log(Level::Warn, kind, what);
         machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.misused = true;
         self.leaving_since = Some(Instant::now());
     }
 
@@ -272,13 +298,19 @@ where
         }
         self.service
             .access_bad(&self.info, http::StatusCode::BAD_REQUEST);
+        if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            return End::Short;
+        }
         End::Gentle
     }
 
     /// Those whose connection is lost are ended at their next wait, and all of them are part of it.
     fn wait_for_handlers(&self) {
         self.context.set(ConnState::Closing);
-        let done = |_: &_, _| (self.requests.running() == 0).then_some(());
+        let done = |_: &_, _| {
+            self.driver.woken.store(false, SeqCst); // or the last one would wake nobody
+            (self.requests.running() == 0).then_some(())
+        };
         let awaited = Awaited::Other("handlers to end");
         let (Ok(()) | Err(TimedOut)) = wait_for(awaited, None, Io::None, done);
     }

@@ -48,6 +48,8 @@ struct Sending {
     left: Option<u64>,
     /// The response is whole.
     ended: bool,
+    /// Another protocol has the stream.
+    switched: bool,
 }
 
 enum Half {
@@ -156,6 +158,7 @@ impl RequestStream {
                 half: Half::Head(response),
                 left: None,
                 ended: false,
+                switched: false,
             }),
             receiving: Mutex::new(request),
             waker: waiters.clone().into(),
@@ -374,7 +377,9 @@ impl Framed for RequestStream {
         let mut response = Response::new(());
         *response.headers_mut() = interim_fields(Some(headers));
         response.headers_mut().remove("sec-websocket-accept"); // RFC 8441 section 5
-        lock(&self.shared.sending).begin(response, None)
+        let mut sending = lock(&self.shared.sending);
+        sending.switched = true;
+        sending.begin(response, None)
     }
 
     fn end_message(&self) -> io::Result<()> {
@@ -395,9 +400,9 @@ impl Drop for RequestStream {
         }
         if sending.half.poll_reset(&mut context).is_ready() {
             self.running.given_up();
-        } else if Arc::strong_count(&self.shared) > 1 {
-            // Somebody has kept a sender of the WebSocket that it was.
-            sending.half.send_reset(Reason::CANCEL);
+        } else if sending.switched {
+            // A reset would overtake the protocol's last word, as that of a socket would.
+            let _lost_by_now = sending.send(Bytes::new(), Some(0));
         }
     }
 }

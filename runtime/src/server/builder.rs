@@ -218,7 +218,7 @@ impl Server {
     /// both, with a comma between them. Default: all that the build has.
     pub fn http_protocols(self, protocols: &str) -> Self {
         self.parse(protocols, |config, protocols| {
-            config.http_protocols = protocols
+            config.http_protocols = protocols;
         })
     }
 
@@ -398,12 +398,8 @@ impl Server {
             })?;
         preflight::check(&config)?;
         let wanted = config.green;
-        if !green::start(wanted) && green::config().workers != wanted.workers {
-            log::warn!(
-                "green threads run on {} already; --cores {} has no effect",
-                Count(green::config().workers, "worker"),
-                wanted.workers
-            );
+        if !green::start(wanted) {
+            warn_of_vain(wanted, green::config());
         }
         let mut sockets = Vec::new();
         let mut names = Vec::new();
@@ -497,6 +493,37 @@ impl std::fmt::Debug for Server {
         f.debug_struct("Server")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+/// Says which settings come too late, since green threads run already with others.
+fn warn_of_vain(wanted: green::Config, given: green::Config) {
+    if given.workers != wanted.workers {
+        log::warn!(
+            "green threads run on {} already; --cores {} has no effect",
+            Count(given.workers, "worker"),
+            wanted.workers
+        );
+    }
+    let default = green::Config::default();
+    // What nobody has asked for is in vain for nobody.
+    let vain = [
+        (
+            "--stack-size",
+            wanted.stack_size != default.stack_size && wanted.stack_size != given.stack_size,
+        ),
+        (
+            "--max-blocking-time",
+            wanted.max_blocking_time != default.max_blocking_time
+                && wanted.max_blocking_time != given.max_blocking_time,
+        ),
+        (
+            "--stack-marks",
+            wanted.stack_marks != default.stack_marks && wanted.stack_marks != given.stack_marks,
+        ),
+    ];
+    for (flag, _) in vain.into_iter().filter(|(_, in_vain)| *in_vain) {
+        log::warn!("{flag} has no effect: green threads were started before the server was");
     }
 }
 

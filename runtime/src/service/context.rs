@@ -177,6 +177,13 @@ impl ConnContext {
         info.line.take()
     }
 
+    /// The request is known by this id.
+    pub(crate) fn set_id(&self, id: &str) {
+        if let Some(line) = &mut lock(&self.request).line {
+            line.set_id(id);
+        }
+    }
+
     /// The request has found its route.
     pub(crate) fn set_route(&self, route: &Arc<str>) {
         lock(&self.request).route = Some(route.clone());

@@ -10,9 +10,9 @@
 //!
 //! # Implementation
 //!
-//! A server's connections have a [`session`] of their own kind below them, which keeps no buffers
-//! while it is idle ([`socket`], [`handshake`], [`line`]); its certificates and what it remembers
-//! are in [`server`] ([`files`], [`certificate`], [`reload`]).
+//! A server's connections have a session of their own kind below them, which keeps no buffers while
+//! it is idle (`session`, `socket`, `handshake`, `line`); its certificates and what it remembers are
+//! in `server` (`files`, `certificate`, `reload`, `info`).
 
 mod acceptor;
 mod certificate;
@@ -26,6 +26,8 @@ mod server;
 mod session;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use acceptor::Acceptor;
 pub use connector::Connector;

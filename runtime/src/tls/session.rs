@@ -138,6 +138,12 @@ impl Session {
         self.peer_closed
     }
 
+    /// Bytes of memory that are kept for what is half done.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.incoming.capacity() + self.early.capacity() + self.outgoing.capacity()
+    }
+
     /// Bytes that wait to be taken by the kernel.
     pub(crate) fn unsent(&self) -> usize {
         self.outgoing.len() - self.sent
@@ -184,9 +190,10 @@ impl Session {
         received.map(drop)
     }
 
-    /// What was taken early.
-    pub(super) fn take_early(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.early)
+    /// What was taken early, or nothing if nothing more will come. `None`: more has to be read.
+    pub(super) fn before_reading(&mut self) -> Option<Vec<u8>> {
+        let early = std::mem::take(&mut self.early);
+        (!early.is_empty() || self.peer_closed).then_some(early)
     }
 
     /// Whether the beginning of something has come whose rest has not, or something that nobody has
@@ -214,16 +221,14 @@ impl Session {
                 Err((discard, error)) => {
                     used += discard;
                     self.error = Some(error.clone());
-                    // The alert comes first in what is there to do.
+                    // The alert is the first thing that is there to do. Nothing behind it may be done:
+                    // it would be a second error.
                     let mut nobody = |_: &[u8]| {};
-                    while let Ok(Progress {
-                        step: Step::Again,
-                        discard,
-                        ..
-                    }) = self.step(&mut bytes[used..], &mut Want::Read(&mut nobody))
-                    {
-                        used += discard;
-                    }
+                    while self.state().wants_write()
+                        && self
+                            .step(&mut bytes[used..], &mut Want::Read(&mut nobody))
+                            .is_ok()
+                    {}
                     self.closed = true;
                     return Err(faulty(error));
                 }

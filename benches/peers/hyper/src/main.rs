@@ -1,8 +1,10 @@
 //! Peer: hyper 1 with HTTP/1 on tokio, in the form that its fastest published entries
 //! use: a current-thread runtime per core, each with a listening socket of its own
-//! (`SO_REUSEPORT`), `pipeline_flush` for pipelined requests, `TCP_NODELAY`.
+//! (`SO_REUSEPORT`), `pipeline_flush` for pipelined requests, `TCP_NODELAY`. With `BENCH_HTTP2` in
+//! its environment it speaks HTTP/2 instead.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::iter::Map;
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +18,8 @@ use futures_util::stream::Iter;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -137,6 +140,7 @@ fn run(listener: TcpListener, head_timeout: Option<Duration>) -> io::Result<()> 
         .enable_all()
         .build()?;
     let local = tokio::task::LocalSet::new();
+    let speaks_http2 = std::env::var_os("BENCH_HTTP2").is_some();
     local.block_on(&runtime, async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
@@ -146,6 +150,13 @@ fn run(listener: TcpListener, head_timeout: Option<Duration>) -> io::Result<()> 
                 continue;
             };
             stream.set_nodelay(true)?;
+            if speaks_http2 {
+                let connection = http2::Builder::new(Here)
+                    .serve_connection(TokioIo::new(stream), service_fn(answer));
+                // As below.
+                tokio::task::spawn_local(async move { drop(connection.await) });
+                continue;
+            }
             tokio::task::spawn_local(async move {
                 let mut builder = http1::Builder::new();
                 builder.pipeline_flush(true);
@@ -159,6 +170,16 @@ fn run(listener: TcpListener, head_timeout: Option<Duration>) -> io::Result<()> 
             });
         }
     })
+}
+
+/// Streams of HTTP/2 stay on the runtime of their connection.
+#[derive(Clone, Copy)]
+struct Here;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for Here {
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(stream);
+    }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
