@@ -45,8 +45,11 @@ fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
 /// stop gracefully: whoever has connected is served, idle connections are closed, and requests may
 /// go on for `--graceful-timeout`. A second signal ends the process at once: half a second is left
 /// for unwinding the handlers that wait. USR1 and HUP open the log files
-/// anew, and HUP reads certificates and keys anew; USR2 writes to it what all green threads do. [`green::at_exit`] is for what is to be done
-/// after the stop; [`green::signals`] for signals that the program wants itself, these among them.
+/// anew, and HUP reads certificates and keys anew; USR2 writes to it what all green threads do. [`green::at_exit`](crate::green::at_exit) is for
+/// what is to be done after the stop; [`green::signals`](crate::green::signals) for signals that the program wants itself, these among them.
+///
+/// With `--workers` or `--master`, this is a master, which starts the program again for each process
+/// that serves: what `main` does before this call is done in all of them.
 ///
 /// Does not return. The process exits with 0, or with 1 when the server could not start or had
 /// to cut requests short at its stop, or with 2 when a setting is wrong; what was wrong is said in

@@ -188,7 +188,8 @@ mod tests {
     fn values_of(setting: &Setting) -> (String, String) {
         let mut shown = Vec::new();
         for text in VALUES.into_iter().chain([
-            "a:1", "8", "green", "auto", "%(h)s", "*", "off", "false", "1000",
+            "a:1", "8", "green", "auto", "%(h)s", "*", "off", "false", "1000", "required", "1.3",
+            "v1", "h1", "65536",
         ]) {
             let mut settings = Settings::default();
             let texts = [text.to_owned()];
