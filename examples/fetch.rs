@@ -28,7 +28,7 @@ pub(crate) fn routes(app: &mut App) {
 // ANCHOR: fetch
 fn fetch() -> Result<Queue<String>, HttpError> {
     let body = Queue::new(16);
-    let (data, end) = (body.clone(), body.clone());
+    let (data, end) = (body.feeder(), body.clone());
     Worker::new()
         .on_data(move |chunk| data.put(chunk).is_ok()) // false: nobody reads any more
         .on_finish(move || end.close())

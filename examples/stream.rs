@@ -66,15 +66,13 @@ fn stream_iter(second: Duration) -> Body {
 // ANCHOR: queue
 fn stream_queue(second: Duration) -> Queue<&'static str> {
     let body = Queue::new(1);
-    let feed = body.clone();
+    let feed = body.feeder(); // when it is dropped, the queue is closed
     spawn(move || -> Result<(), Closed<&str>> {
         feed.put("START\n")?; // an error when the client has left
         sleep(3 * second);
         feed.put("MIDDLE\n")?;
         sleep(5 * second);
-        feed.put("END\n")?;
-        feed.close();
-        Ok(())
+        feed.put("END\n")
     });
     body
 }

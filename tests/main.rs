@@ -45,6 +45,8 @@ mod clocks;
 mod closes;
 #[path = "suite/departure.rs"]
 mod departure;
+#[path = "suite/deploys.rs"]
+mod deploys;
 #[path = "suite/http2.rs"]
 mod http2;
 #[path = "suite/http2_clients.rs"]
@@ -59,6 +61,10 @@ mod leaked_inputs;
 mod placement;
 #[path = "suite/pool.rs"]
 mod pool;
+#[path = "suite/processes.rs"]
+mod processes;
+#[path = "suite/processes_killed.rs"]
+mod processes_killed;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/stop.rs"]
@@ -161,6 +167,8 @@ mod browser_board;
 mod deployment;
 #[path = "suite/early_answers.rs"]
 mod early_answers;
+#[path = "suite/generated.rs"]
+mod generated;
 #[path = "suite/gunicorn.rs"]
 mod gunicorn;
 #[path = "suite/real_clients.rs"]

@@ -58,11 +58,19 @@ pub trait Application: Send + Sync + 'static {
     /// The response to be sent for an error: for a response that was [made of
     /// one](Response::error), for a request that the server has refused, for a panic. Of the
     /// request there is the head, as far as it could be read, and what belongs to it; the body is
-    /// empty, and what middleware has attached is not there. `None` for a page of Greenway's own.
+    /// empty, and of what middleware has attached there is the session alone, in which nothing is
+    /// saved any more. `None` for a page of Greenway's own.
     ///
     /// Servers do not call this themselves, but [`error_response`](crate::error_response). One who
     /// wraps an application passes the call on.
     fn answer_error(&self, _request: &Request, _error: &HttpError) -> Option<Response> {
+        None
+    }
+
+    /// What a request is answered for which there is no handler: 404, 405. `None` for one that
+    /// would be [called](Application::call) for, which is the default. Middleware that refuses a
+    /// request asks for it, so that a mistyped path is told from a refusal.
+    fn unrouted(&self, _request: &Request) -> Option<Response> {
         None
     }
 }
@@ -85,6 +93,10 @@ impl<A: Application + ?Sized> Application for Arc<A> {
 
     fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
         (**self).answer_error(request, error)
+    }
+
+    fn unrouted(&self, request: &Request) -> Option<Response> {
+        (**self).unrouted(request)
     }
 }
 

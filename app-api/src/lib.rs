@@ -109,6 +109,7 @@ mod lint;
 // Forms and JSON need a half of it each.
 #[cfg_attr(not(all(feature = "json", feature = "forms")), allow(dead_code))]
 mod media_type;
+mod message;
 pub mod middleware;
 mod request;
 mod response;

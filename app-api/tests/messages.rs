@@ -98,3 +98,27 @@ fn another_error_is_told_of_ours() {
     );
     assert!(text.contains(".or_status(404"), "{text}");
 }
+
+#[test]
+fn an_option_is_told_to_say_what_nothing_is() {
+    let text = complaint(
+        "option",
+        "fn handler(_: Request) -> Option<&'static str> { None }",
+    );
+    assert!(text.contains(".ok_or_else("), "{text}");
+}
+
+#[cfg(feature = "templates")]
+#[test]
+fn the_values_of_a_template_are_told_of_serde() {
+    let values = "pub struct Note;
+                  pub fn handler(request: Request) -> Result<Response, HttpError> {
+                      request.render(\"note.html\", Note)
+                  }";
+    let text = complaint("values", values);
+    assert!(
+        text.contains("`Note` are no values for a template"),
+        "{text}"
+    );
+    assert!(text.contains("`Serde(value)`"), "{text}");
+}

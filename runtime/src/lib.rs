@@ -33,7 +33,8 @@
 //! - a response: [`Response`], [`IntoResponse`], [`Html`], [`Body`], [`Out`], [`IntoChunk`];
 //! - errors: [`HttpError`], [`OrStatus`], [`StatusError`], [`abort`], [`Failure`], [`BodyError`], [`Gone`];
 //! - waiting: [`green`], and [`blocking`] for handlers that would hold up their worker;
-//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names;
+//! - other servers: `client`, `tls`, and pages: `templates`, with the features of those names; completions
+//!   of a program's flags and its page for `man`, with the feature `generate`;
 //! - many clients at once: [`room`], [`sse`], [`websocket`];
 //! - trying it, with a socket or without: [`testing`], [`validate`].
 //!
@@ -55,12 +56,13 @@
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
 //! - `http2` (off): HTTP/2, over TLS and with prior knowledge.
+//! - `brotli`, `zstd` (off): more codings for `middleware::Compression`, beside gzip.
 //! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
 //!
 //! # Implementation
 //!
 //! Rooms, from above to below; a test holds that none knows one above it: `cli` (flags, the program's
-//! life), `server` (builds, listens, starts, stops), `engine` (gives connections their threads),
+//! life), `processes` (a master and those that it starts), `server` (builds, listens, starts, stops), `engine` (gives connections their threads),
 //! `connection` (one connection), `service` (what a connection needs of its server: settings,
 //! lifecycle, counters, logs). Beside them and above `connection`: `websocket`; above that [`room`]. Above all of them: [`testing`].
 //! Below all of them are the crates `greenway_green` (green threads), `greenway_proto` (protocols
@@ -87,6 +89,7 @@ mod connection;
 mod engine;
 #[cfg(feature = "http2")]
 mod http2;
+mod processes;
 pub mod room;
 mod server;
 mod service;

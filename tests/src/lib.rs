@@ -15,6 +15,7 @@
 pub mod architecture;
 mod client;
 mod engines;
+mod folder;
 pub mod http2;
 mod limits;
 mod program;
@@ -29,6 +30,7 @@ pub mod websocket;
 mod witness;
 
 pub use client::Client;
+pub use folder::Folder;
 pub use limits::raise_descriptor_limit;
 pub use program::{Ended, Program, Signal, neighbour};
 pub use reply::{Head, Reply};

@@ -43,7 +43,14 @@ impl Program {
     pub fn start(path: impl AsRef<Path>, args: &[&str]) -> Self {
         let mut command = Command::new(path.as_ref());
         // What the person who runs the tests has set for servers is not what is tested.
-        for name in ["PORT", "RUST_LOG", "GREENWAY_ENGINE", "GREENWAY_CORES"] {
+        for name in [
+            "PORT",
+            "RUST_LOG",
+            "GREENWAY_ENGINE",
+            "GREENWAY_CORES",
+            "GREENWAY_WORKERS",
+            "WEB_CONCURRENCY",
+        ] {
             command.env_remove(name);
         }
         Self::start_command(command.args(args))

@@ -3,7 +3,7 @@
 //! `chromedriver` (Debian: `chromium-driver`) does the driving; this module speaks JSON over
 //! HTTP with it and needs no crate for that.
 
-use crate::{DEADLINE, Program};
+use crate::{DEADLINE, Folder, Program};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -30,6 +30,8 @@ pub struct Browser {
     driver: SocketAddr,
     session: String,
     _program: Program,
+    // Dropped last. The browser has its profile there, and does not clean up when it is killed.
+    _folder: Folder,
 }
 
 /// A window of a [`Browser`].
@@ -55,7 +57,10 @@ impl Browser {
     #[track_caller]
     #[must_use]
     pub fn start_believing(anybody: bool) -> Self {
-        let program = Program::start_command(Command::new("chromedriver").arg("--port=0"));
+        let folder = Folder::new("browser");
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").env("TMPDIR", folder.as_ref());
+        let program = Program::start_command(&mut command);
         let line = program.wait_for_output("started successfully on port");
         let port = line
             .trim_end_matches('.')
@@ -83,6 +88,7 @@ impl Browser {
             driver,
             session,
             _program: program,
+            _folder: folder,
         }
     }
 

@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// The arrows that may be between the rooms of `greenway`, which are the folders and files beside
 /// its `lib.rs`. What is not here must not be in the sources.
-const ARROWS: [(&str, &str, &str); 31] = [
+const ARROWS: [(&str, &str, &str); 34] = [
     (
         "cli",
         "server",
@@ -22,6 +22,21 @@ const ARROWS: [(&str, &str, &str); 31] = [
         "cli",
         "service",
         "flags are made from the table of settings",
+    ),
+    (
+        "cli",
+        "processes",
+        "a program leads processes, or is one of them",
+    ),
+    (
+        "processes",
+        "server",
+        "sockets, metrics pages and the service manager of a master",
+    ),
+    (
+        "processes",
+        "service",
+        "settings, and threads that must not die without a word",
     ),
     (
         "server",

@@ -1,9 +1,9 @@
 //! The access log's formats, and logs that are opened anew.
 
-use super::{Folder, Served};
+use super::Served;
 use greenway::{App, Engine, Request, Response};
 use greenway_tests::request::{get, with};
-use greenway_tests::{Client, Program, Signal, linted, on_green_and_threads, until};
+use greenway_tests::{Client, Folder, Program, Signal, linted, on_green_and_threads, until};
 use std::path::Path;
 
 on_green_and_threads!(

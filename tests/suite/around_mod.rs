@@ -22,7 +22,7 @@ use greenway_tests::{Client, DEADLINE, Reply, request, until};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// A server with everything that [`greenway_tests::TestServer`] does not show.
@@ -92,30 +92,6 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.0.stop_within(Duration::from_millis(100));
-    }
-}
-
-/// A folder that goes away with the test.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        // Short: the path of a unix socket has 107 bytes at most.
-        let path = std::env::temp_dir().join(format!("gw-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the temporary folder can be written to");
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left over is in the temporary folder.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Who a request is from, when there is a proxy in front.
 
-use super::{Folder, Served, ask_unix};
+use super::{Served, ask_unix};
 use greenway::{Engine, Request, Server};
 use greenway_tests::request::get;
-use greenway_tests::{DEADLINE, TestServer, linted, on_green_and_threads, until};
+use greenway_tests::{DEADLINE, Folder, TestServer, linted, on_green_and_threads, until};
 use std::time::Duration;
 
 on_green_and_threads!(

@@ -1,10 +1,10 @@
 //! Unix sockets, and sockets that were handed in.
 
-use super::{Folder, Served, ask_unix};
+use super::{Served, ask_unix};
 use greenway::{App, Body, Engine, Request};
 use greenway_tests::request::get_close;
 use greenway_tests::{
-    Client, DEADLINE, Gate, Program, Signal, linted, on_green_and_threads, until,
+    Client, DEADLINE, Folder, Gate, Program, Signal, linted, on_green_and_threads, until,
 };
 use rustix::process::{Pid, kill_process};
 use std::io::{ErrorKind, Read};

@@ -1,10 +1,10 @@
 //! Logs that nobody reads: a standard error that is full, a FIFO without a reader. They hold up no
 //! request, no signal and no stop. And what a panic's entry shows.
 
-use super::{Folder, ask_unix};
+use super::ask_unix;
 use greenway::Engine;
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Program, Signal, on_green_and_threads, until};
+use greenway_tests::{Folder, Program, Signal, on_green_and_threads, until};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

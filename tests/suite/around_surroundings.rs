@@ -1,9 +1,8 @@
 //! What a process may be started with: limits, signals, descriptors, and being alone.
 
-use super::Folder;
 use greenway::Engine;
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
+use greenway_tests::{Client, Folder, Program, Signal, on_green_and_threads, until};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};

@@ -4,9 +4,8 @@
 //! Everything is tried buffered, as nginx is by default, and unbuffered. The package `nginx-light`
 //! is enough; no configuration of the system is read.
 
-use crate::real_clients::Folder;
 use greenway_tests::request::{get, get_close, post, post_chunked};
-use greenway_tests::{Client, Engine, Program, Reply, on_green_and_threads, until};
+use greenway_tests::{Client, Engine, Folder, Program, Reply, on_green_and_threads, until};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;

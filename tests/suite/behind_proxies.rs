@@ -2,9 +2,8 @@
 //! defaults; and a server with its own, whose idle connections never end in the way of a request.
 
 use crate::behind_nginx::{book, recommended_nginx, start_proxy, upgrade};
-use crate::real_clients::Folder;
 use greenway_tests::request::{get, post};
-use greenway_tests::{Client, Engine, Program, Reply, on_green_and_threads, until};
+use greenway_tests::{Client, Engine, Folder, Program, Reply, on_green_and_threads, until};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +14,7 @@ on_green_and_threads!(
     the_client_is_known,
     websockets_pass,
     events_pass_one_by_one,
+    haproxy_tells_of_clients_by_the_proxy_protocol,
     uploads_at_the_pace_of_a_usual_keep_alive_are_all_served,
 );
 
@@ -48,12 +48,12 @@ impl Site {
     }
 }
 
-/// The same program behind each of the proxies. It has the flags that a test needs and no others.
+/// The same program behind each of the proxies, with the defaults of all of them.
 #[track_caller]
-fn sites(test: &str, engine: Engine, program: &str, flags: &[&str]) -> Vec<Site> {
+fn sites(test: &str, engine: Engine, program: &str) -> Vec<Site> {
     let sites = PROXIES.iter().map(|(proxy, start)| {
         let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
-        let server = Program::start(program, &[&args, flags].concat());
+        let server = Program::start(program, &args);
         let name = format!("{proxy}-{test}-{}", engine.name());
         let folder = Folder::new(&name);
         let (running, front) = start(&folder, &name, server.wait_for_addr());
@@ -68,16 +68,22 @@ fn sites(test: &str, engine: Engine, program: &str, flags: &[&str]) -> Vec<Site>
     sites.collect()
 }
 
-fn long_polls(test: &str, engine: Engine, flags: &[&str]) -> Vec<Site> {
-    sites(test, engine, env!("CARGO_BIN_EXE_longpoll"), flags)
+fn long_polls(test: &str, engine: Engine) -> Vec<Site> {
+    sites(test, engine, env!("CARGO_BIN_EXE_longpoll"))
 }
 
 /// HAProxy as the book recommends it.
 fn haproxy(folder: &Folder, name: &str, app: SocketAddr) -> (Program, SocketAddr) {
-    haproxy_with(folder, name, &format!("server app {app}\n"))
+    haproxy_with(folder, name, app, "")
 }
 
-fn haproxy_with(folder: &Folder, name: &str, server: &str) -> (Program, SocketAddr) {
+/// The same, with more words behind the address of the server.
+fn haproxy_with(
+    folder: &Folder,
+    name: &str,
+    server: SocketAddr,
+    words: &str,
+) -> (Program, SocketAddr) {
     let site = book("haproxy");
     let (bind, app) = ("bind :80\n", "server app 127.0.0.1:8000\n");
     assert!(site.contains(bind) && site.contains(app), "{site}");
@@ -87,7 +93,8 @@ fn haproxy_with(folder: &Folder, name: &str, server: &str) -> (Program, SocketAd
             "bind {front}\n    http-request return status 200 content-type text/plain \
              string \"ready {name}\" if {{ path /ready }}\n"
         );
-        let text = site.replace(bind, &ready).replace(app, server);
+        let server = format!("server app {server} {words}\n");
+        let text = site.replace(bind, &ready).replace(app, &server);
         std::fs::write(&file, text).expect("the folder is ours");
         let mut command = Command::new("haproxy");
         command.args(["-db", "-f"]).arg(&file);
@@ -124,7 +131,7 @@ fn caddy(folder: &Folder, name: &str, app: SocketAddr) -> (Program, SocketAddr) 
 }
 
 fn requests_and_uploads_pass(engine: Engine) {
-    for site in long_polls("plain", engine, &[]) {
+    for site in long_polls("plain", engine) {
         let mut client = site.connect();
         for _ in 0..20 {
             let reply = client.send(get("/hello")).reply();
@@ -145,7 +152,7 @@ fn requests_and_uploads_pass(engine: Engine) {
 }
 
 fn a_client_that_leaves_ends_its_handler(engine: Engine) {
-    for site in long_polls("leave", engine, &[]) {
+    for site in long_polls("leave", engine) {
         let mut client = site.connect();
         client.send(get("/wait"));
         let waits = site.server.connect().send(get("/until/1")).reply();
@@ -157,7 +164,7 @@ fn a_client_that_leaves_ends_its_handler(engine: Engine) {
 
 /// Whatever the client claims: the proxy says it, and is believed since it is on this machine.
 fn the_client_is_known(engine: Engine) {
-    for site in long_polls("who", engine, &[]) {
+    for site in long_polls("who", engine) {
         let from = IpAddr::V4(Ipv4Addr::new(127, 66, 5, 4));
         for claim in [
             "",
@@ -175,7 +182,7 @@ fn the_client_is_known(engine: Engine) {
 }
 
 fn websockets_pass(engine: Engine) {
-    for site in sites("socket", engine, env!("CARGO_BIN_EXE_sockets"), &[]) {
+    for site in sites("socket", engine, env!("CARGO_BIN_EXE_sockets")) {
         let here = format!("http://{}", site.front);
         let mut client = site.connect();
         let head = client.send(upgrade("/echo", site.front, &here)).head();
@@ -191,7 +198,7 @@ fn websockets_pass(engine: Engine) {
 }
 
 fn events_pass_one_by_one(engine: Engine) {
-    for site in sites("events", engine, env!("CARGO_BIN_EXE_sockets"), &[]) {
+    for site in sites("events", engine, env!("CARGO_BIN_EXE_sockets")) {
         let mut client = site.connect();
         assert_eq!(client.send(get("/events")).head().status, 200);
         assert!(client.chunk().starts_with("retry: "), "{}", site.name);
@@ -205,12 +212,40 @@ fn events_pass_one_by_one(engine: Engine) {
     }
 }
 
+fn haproxy_tells_of_clients_by_the_proxy_protocol(engine: Engine) {
+    for (words, version, status) in [
+        ("send-proxy", "v1", 200),
+        ("send-proxy-v2", "v2", 200),
+        ("send-proxy", "auto", 200),
+        ("send-proxy-v2", "auto", 200),
+        ("send-proxy", "v2", 502),
+    ] {
+        let name = format!("{words}-{version}-{}", engine.name());
+        let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
+        let expected = ["--proxy-protocol", version];
+        let program = env!("CARGO_BIN_EXE_longpoll");
+        let server = Program::start(program, &[&args[..], &expected].concat());
+        let folder = Folder::new(&name);
+        let app = server.wait_for_addr();
+        let (_haproxy, front) = haproxy_with(&folder, &name, app, words);
+        let from = IpAddr::V4(Ipv4Addr::new(127, 66, 5, 4));
+        let reply = Client::connect_from(from, front).send(get("/who")).reply();
+        assert_eq!(reply.status(), status, "{name}");
+        match status {
+            200 => assert_eq!(reply.text(), "127.66.5.4", "{name}"),
+            _ => {
+                server.wait_for_line("no PROXY header of version 2");
+            }
+        }
+    }
+}
+
 /// Many servers, gunicorn among them, end a connection that was idle for two seconds. A proxy that
 /// keeps it for longer sends the next request into that end, and does not repeat a POST.
 fn uploads_at_the_pace_of_a_usual_keep_alive_are_all_served(engine: Engine) {
     const PACE: Duration = Duration::from_secs(2);
     const CLIENTS: usize = 16;
-    let sites = long_polls("pace", engine, &[]);
+    let sites = long_polls("pace", engine);
     let connect = |site: &Site| -> Vec<Client> { (0..CLIENTS).map(|_| site.connect()).collect() };
     let mut clients: Vec<_> = sites
         .iter()

@@ -2,9 +2,9 @@
 //! sees it at once.
 
 use greenway_tests::webdriver::{Browser, Window};
-use greenway_tests::{Engine, Program, neighbour, on_green_and_threads};
+use greenway_tests::{Engine, Folder, Program, neighbour, on_green_and_threads};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 on_green_and_threads!(
@@ -21,19 +21,17 @@ const PICTURE: &[u8] =
 struct Board {
     program: Program,
     browser: Browser,
-    data: PathBuf,
+    // Dropped last: they write to it.
+    data: Folder,
 }
 
 impl Board {
     /// A new board with one account: Ada's.
     fn start(engine: Engine) -> Self {
-        let name = format!("greenway-board-{}-{engine:?}", std::process::id());
-        let mut places = (0..).map(|n| std::env::temp_dir().join(format!("{name}-{n}")));
-        let data = places.find(|data| std::fs::create_dir(data).is_ok());
-        let data = data.expect("there is always a number that is free");
+        let data = Folder::new("board");
         let mut command = Command::new(neighbour("greenway-board"));
         let args = ["--bind", "127.0.0.1:0", "--engine", engine.name()];
-        let program = Program::start_command(command.args(args).env("BOARD_DATA", &data));
+        let program = Program::start_command(command.args(args).env("BOARD_DATA", data.as_ref()));
         let browser = Browser::start();
         Self {
             program,
@@ -57,13 +55,6 @@ impl Board {
     #[track_caller]
     fn nothing_went_wrong(&self) {
         assert_eq!(self.browser.console_errors(), Vec::<String>::new());
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        // What is left over is in the temporary folder.
-        let _ = std::fs::remove_dir_all(&self.data);
     }
 }
 
@@ -107,7 +98,7 @@ fn a_notice_is_pinned_up_and_all_see_it(engine: Engine) {
     join(browser, "Ada");
     let reader = board.reader();
     browser.show(&author);
-    let picture = board.data.join("flowers.gif");
+    let picture = board.data.path("flowers.gif");
     std::fs::write(&picture, PICTURE).expect("the folder can be written to");
     pin(
         browser,

@@ -4,7 +4,7 @@
 //! is slow.
 
 use greenway::green::{Queue, sleep};
-use greenway::{Body, Engine, Request, Server};
+use greenway::{Body, Engine, HttpError, Request, Server};
 use greenway_tests::request::{get, with};
 use greenway_tests::{Client, DEADLINE, Drops, TestServer, linted, next, on_green_and_threads};
 use std::io::Read;
@@ -21,6 +21,8 @@ on_green_and_threads!(
     a_handler_that_takes_too_long_is_answered_with_504,
     a_stream_that_pauses_too_long_is_cut,
     a_stream_that_goes_on_is_not_cut,
+    a_routes_own_time_holds_between_chunks,
+    an_error_of_a_wait_that_was_ended_is_that_of_the_end,
     a_client_that_does_not_read_is_cut,
     a_client_that_reads_slowly_is_served,
     a_client_that_reads_a_few_bytes_now_and_then_is_cut,
@@ -180,6 +182,67 @@ fn a_stream_that_pauses_too_long_is_cut(engine: Engine) {
     assert_eq!(client.chunk(), "START");
     client.is_cut_short();
     drops.wait();
+}
+
+/// A route's own time takes the place of the server's from its first moment to its last.
+fn a_routes_own_time_holds_between_chunks(engine: Engine) {
+    fn body(pause: Duration) -> Body {
+        Body::stream(move |out| {
+            out.send("START")?;
+            sleep(pause);
+            out.send("END")
+        })
+    }
+    let mut app = greenway::App::new();
+    app.get("/short", |_: Request| body(LONG)).timeout(SHORT);
+    let shorter = TestServer::start(patient(engine, app));
+    let mut client = shorter.connect();
+    client.send(get("/short"));
+    client.head();
+    assert_eq!(client.chunk(), "START");
+    client.is_cut_short();
+
+    let mut app = greenway::App::new();
+    app.get("/", |_: Request| body(SHORT * 2)).timeout(LONG);
+    let longer = TestServer::start(patient(engine, app).timeout(SHORT));
+    assert_eq!(longer.connect().send(get("/")).reply().text(), "STARTEND");
+}
+
+/// A call below C tells its end as an error; here somebody has caught what unwinds instead.
+fn an_error_of_a_wait_that_was_ended_is_that_of_the_end(engine: Engine) {
+    fn wait() -> Result<(), HttpError> {
+        let ended = std::panic::catch_unwind(|| sleep(LONG));
+        ended.map_err(|_| HttpError::from("Operation canceled"))
+    }
+    let mut app = greenway::App::new();
+    app.get("/error", |_: Request| wait().map(|()| "slept"));
+    app.get("/answer", |_: Request| match wait() {
+        Ok(()) => "slept",
+        Err(_) => "what I have so far",
+    });
+    app.get("/body", |_: Request| {
+        Body::stream(|out| {
+            wait()?;
+            out.send("slept")
+        })
+    });
+    let server = TestServer::start(patient(engine, app).timeout(SHORT));
+    for (path, status, text) in [
+        (
+            "/error",
+            504,
+            "504 Gateway Timeout: the handler took too long\n",
+        ),
+        ("/answer", 200, "what I have so far"),
+        (
+            "/body",
+            504,
+            "504 Gateway Timeout: the handler took too long\n",
+        ),
+    ] {
+        let reply = server.connect().send(get(path)).reply();
+        assert_eq!((reply.status(), &*reply.text()), (status, text), "{path}");
+    }
 }
 
 /// The clock runs between chunks, not over the whole stream.

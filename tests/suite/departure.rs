@@ -2,7 +2,7 @@
 //! not (issue 3, item 4). And what a client can be told before the response.
 
 use greenway::green::{Queue, sleep};
-use greenway::{App, Body, Engine, HalfClose, HeaderMap, HeaderValue, Request};
+use greenway::{App, Body, Engine, HalfClose, HeaderMap, HeaderValue, HttpError, Request};
 use greenway_tests::request::get;
 use greenway_tests::{
     Client, DEADLINE, Drops, Gate, TestServer, linted, on_green_and_threads, until,
@@ -14,6 +14,7 @@ on_green_and_threads!(
     a_close_ends_a_handler_that_waits,
     a_close_ends_a_stream_that_waits,
     a_close_ends_a_second_request_as_well,
+    whatever_a_handler_says_whose_client_has_left_it_has_left,
     half_close_is_served,
     half_close_can_mean_leaving,
     half_close_can_mean_staying,
@@ -110,6 +111,55 @@ fn a_close_ends_a_second_request_as_well(engine: Engine) {
     waiting.entered.pass();
     drop(client);
     waiting.all_over();
+}
+
+/// One that catches what ends its wait, and one whose call tells the end as an error, have nobody to
+/// answer, and have not failed.
+fn whatever_a_handler_says_whose_client_has_left_it_has_left(engine: Engine) {
+    let name = format!("greenway-left-{}-{}", engine.name(), std::process::id());
+    let log = std::env::temp_dir().join(name);
+    let entered = Gate::new();
+    let gate = entered.clone();
+    let wait = move || {
+        gate.open();
+        std::panic::catch_unwind(|| sleep(Duration::MAX)).is_ok()
+    };
+    let mut app = App::new();
+    let (answer, error, body) = (wait.clone(), wait.clone(), wait);
+    app.get(
+        "/answer",
+        move |_: Request| if answer() { "slept" } else { "woken" },
+    );
+    app.get("/error", move |_: Request| match error() {
+        true => Ok("slept"),
+        false => Err(HttpError::from("Operation canceled")),
+    });
+    app.get("/body", move |_: Request| {
+        let body = body.clone();
+        Body::stream(move |out| match body() {
+            true => out.send("slept"),
+            false => Err(std::io::Error::other("Operation canceled").into()),
+        })
+    });
+    let server = linted(app)
+        .engine(engine)
+        .timeout(Duration::from_secs(600))
+        .access_log(log.to_str().expect("the name is ours"))
+        .access_log_format("%(U)s %(s)s");
+    let server = TestServer::start(server);
+    for (at, path) in ["/answer", "/error", "/body"].into_iter().enumerate() {
+        let mut client = server.connect();
+        client.send(get(path));
+        entered.pass();
+        client.reset();
+        let line = || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            text.lines().nth(at).map(str::to_owned)
+        };
+        until("the request is in the log", || line().is_some());
+        assert_eq!(line().as_deref(), Some(&*format!("{path} 499")));
+    }
+    let _cleaned = std::fs::remove_file(&log);
 }
 
 fn half_close_is_served(engine: Engine) {

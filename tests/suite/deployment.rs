@@ -2,9 +2,9 @@
 //! process 1 of a system that has nothing but what the image has, and cannot be written to; systemd's
 //! units; the numbers of the manifest.
 
-use crate::real_clients::Folder;
+use crate::websocket_clients::installed;
 use greenway_tests::request::{get, get_close, post};
-use greenway_tests::{Client, Ended, Program, until};
+use greenway_tests::{Client, Ended, Folder, Program, until};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const SOCKET: &str = include_str!("../../examples/deploy/app.socket");
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
 
-/// Fields of a program's line that names the libraries that it is linked with.
+/// The files of the libraries that a program is linked with.
 fn libraries(program: &str) -> Vec<PathBuf> {
     let output = Command::new("ldd").arg(program).output();
     let output = output.expect("the C library comes with ldd").stdout;
@@ -82,7 +82,7 @@ fn a_container_of_nothing_but_the_program_is_enough() {
         assert_eq!(ask(get_close("/pid")).text(), "1", "{engine}");
         assert_eq!(ask(get_close("/hello")).text(), "Hello\n");
         assert_eq!(ask(post("/echo", "sent back")).text(), "sent back");
-        // One who is under way when the container is told to stop is served.
+        // The stop waits for one who is under way.
         let mut waiting = program.connect();
         waiting.send(get("/wait"));
         assert_eq!(ask(get_close("/until/1")).status(), 200);
@@ -90,7 +90,6 @@ fn a_container_of_nothing_but_the_program_is_enough() {
         let kill = Command::new("kill").args(["-TERM", &first]).status();
         assert!(kill.is_ok_and(|status| status.success()));
         program.wait_for_line("stopping");
-        // Connections are refused by now, or are about to be.
         let addr = program.wait_for_addr();
         until("nobody is let in any more", || {
             std::net::TcpStream::connect(addr).is_err()
@@ -120,9 +119,9 @@ fn the_root_cannot_be_written_to_and_logs_say_so() {
     assert_eq!(reply.status(), 200);
 }
 
-/// The value of a flag, or of a key, in a file.
+/// The number behind a flag or a key, where a file has it last.
 fn number(text: &str, key: &str) -> u64 {
-    let (_, rest) = text.split_once(key).unwrap_or_else(|| panic!("{key}"));
+    let (_, rest) = text.rsplit_once(key).unwrap_or_else(|| panic!("{key}"));
     let rest = rest.trim_start_matches([' ', ':', '=']);
     let end = rest.find(|c: char| !c.is_ascii_digit());
     rest[..end.unwrap_or(rest.len())].parse().expect(key)
@@ -261,4 +260,17 @@ fn systemd_hands_a_socket_over() {
     let reply = Client::connect(addr).send(get_close("/hello")).reply();
     assert_eq!(reply.text(), "Hello\n");
     assert_eq!(program.wait_for_addr(), addr);
+}
+
+/// The manifest, by Kubernetes' own schema.
+#[test]
+fn kubernetes_takes_the_manifest() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = root.join("examples/deploy/kubernetes.yaml");
+    let mut command = Command::new(installed("python/bin/kubernetes-validate"));
+    let output = command.args(["--strict"]).arg(manifest).output();
+    let output = output.expect("it was installed");
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches(" passed for resource ").count(), 2, "{said}");
 }

@@ -2,8 +2,8 @@
 //! Node's server, which reads on whatever it has answered.
 
 use crate::behind_nginx::{Bodies, nginx_for};
-use crate::real_clients::{Folder, finish, script};
-use greenway_tests::{Engine, Program, on_green_and_threads};
+use crate::real_clients::{finish, script};
+use greenway_tests::{Engine, Folder, Program, on_green_and_threads};
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;

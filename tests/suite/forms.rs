@@ -2,10 +2,10 @@
 //! more than fits into memory, and with clients that leave.
 
 use crate::churn::Held;
-use crate::real_clients::{Folder, curl, finish, script, start};
+use crate::real_clients::{curl, finish, script, start};
 use crate::websocket_clients::installed;
 use greenway_tests::request::{get, post};
-use greenway_tests::{Client, Engine, Program, on_green_and_threads, until};
+use greenway_tests::{Client, Engine, Folder, Program, on_green_and_threads, until};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;

@@ -9,7 +9,7 @@ use greenway::middleware::{
 use greenway::sse::{Event, Sse};
 use greenway::{App, Body, Engine, Request, Response, StaticFiles};
 use greenway_tests::request::{get, post_chunked, with};
-use greenway_tests::{Client, DEADLINE, Gate, TestServer, linted, on_green_and_threads};
+use greenway_tests::{Client, DEADLINE, Folder, Gate, TestServer, linted, on_green_and_threads};
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -193,10 +193,9 @@ fn a_chunk_is_compressed_before_the_next_is_made(engine: Engine) {
 }
 
 fn compressed_files_arrive_whole(engine: Engine) {
-    let root = std::env::temp_dir().join(format!("gw-zip-{}-{engine:?}", std::process::id()));
-    std::fs::create_dir_all(&root).expect("the temporary directory is there");
-    std::fs::write(root.join("page.txt"), page()).expect("it was made just now");
-    let files = StaticFiles::new(&root);
+    let root = Folder::new("zip");
+    std::fs::write(root.path("page.txt"), page()).expect("it was made just now");
+    let files = StaticFiles::new(root.as_ref());
     let server = start(engine, |app| {
         app.install(Compression::new()).static_files("/s", files);
     });
@@ -211,7 +210,6 @@ fn compressed_files_arrive_whole(engine: Engine) {
     let fields = "Accept-Encoding: gzip\r\nRange: bytes=0-3\r\n";
     let part = client.send(with("GET", "/s/page.txt", fields, "")).reply();
     assert_eq!(part.summary(), (206, page()[..4].to_owned()));
-    let _ = std::fs::remove_dir_all(root);
 }
 
 fn preflights_come_before_routes(engine: Engine) {
@@ -248,8 +246,9 @@ fn curl_is_told_that_it_has_the_page(engine: Engine) {
         app.install(Compression::new()).install(ETags::new());
         app.get("/", |_: Request| page());
     });
-    let folder = std::env::temp_dir().join(format!("gw-etag-{}-{engine:?}", std::process::id()));
-    let tag = folder.to_str().expect("the name is text");
+    let folder = Folder::new("etag");
+    let tag = folder.path("tag");
+    let tag = tag.to_str().expect("the name is text");
     let say = ["-o", "/dev/null", "-w", "%{http_code} %{size_download}"];
     for coding in [&[][..], &["--compressed"]] {
         let first = curl(
@@ -265,7 +264,6 @@ fn curl_is_told_that_it_has_the_page(engine: Engine) {
         );
         assert_eq!(again, "304 0");
     }
-    let _ = std::fs::remove_file(folder);
 }
 
 fn head_has_the_head_of_get(engine: Engine) {

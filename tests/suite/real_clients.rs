@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
+pub(crate) use greenway_tests::Folder;
+
 on_green_and_threads!(
     curl_uploads_in_chunks_once_it_may,
     curl_keeps_a_connection_for_two_urls,
@@ -34,29 +36,6 @@ fn server(engine: Engine, flags: &[&str]) -> Program {
 
 fn url(server: &Program, path: &str) -> String {
     format!("http://{}{path}", server.wait_for_addr())
-}
-
-/// A folder that goes away with the test.
-#[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gw-clients-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the temporary folder can be written to");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left over is in the temporary folder.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A file of `tests/clients`.

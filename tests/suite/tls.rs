@@ -393,9 +393,10 @@ fn a_cut_response_has_no_end(engine: Engine) {
 
 /// The connection ends within a body, or what comes of it was altered.
 fn a_request_that_is_cut_off_is_not_served(engine: Engine) {
-    let (read, made) = (Queue::new(8), Certificates::new());
-    let results = read.clone();
+    let (read, entered, made) = (Queue::new(8), Gate::new(), Certificates::new());
+    let (results, inside) = (read.clone(), entered.clone());
     let app = move |request: Request| {
+        inside.open();
         let body = request.body(1000).map(|body| body.len());
         results.put(body.is_ok()).expect("the test listens");
         "read"
@@ -407,6 +408,7 @@ fn a_request_that_is_cut_off_is_not_served(engine: Engine) {
     for altered in [false, true] {
         let mut client = server.connect().secure(&config, "localhost").unwrap();
         client.send(request);
+        entered.pass(); // what comes now comes to one who reads the body
         if altered {
             let mut record = client.encrypted("lo\r\n0\r\n\r\n");
             *record.last_mut().expect("it is not empty") ^= 1;

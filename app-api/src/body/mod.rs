@@ -115,6 +115,14 @@ impl Body {
         }
     }
 
+    /// The same, to be kept.
+    pub(crate) fn shared_error(&self) -> Option<Arc<HttpError>> {
+        match &self.0 {
+            Kind::Error(_, error) => Some(Arc::clone(error)),
+            Kind::Empty | Kind::Full(_) | Kind::Stream { .. } => None,
+        }
+    }
+
     /// One chunk per item, each sent before the next is asked for. Items may be
     /// results; the first error ends the body.
     ///

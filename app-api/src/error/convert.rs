@@ -67,7 +67,8 @@ impl From<HttpError> for StatusError {
 
 /// A 500 with the error as its source. An `HttpError` that travelled as a [`StatusError`], by
 /// itself or inside an [`io::Error`], comes out as itself: a server's input can say 408 through
-/// [`Read`](io::Read). An error whose source is a [`StatusError`] is answered as that says.
+/// [`Read`](io::Read). An error whose source is a [`StatusError`] is answered as that says. What is
+/// wrong with a form (`FormErrors`) is a 400 that says it.
 ///
 /// A `Box<dyn Error>` that is not `Send` cannot be kept for a log that another thread may write:
 /// let it be `Box<dyn Error + Send + Sync>`, or `map_err(|error| error.to_string())` first.
@@ -92,6 +93,11 @@ impl HttpError {
     fn of(error: Box<dyn Error + Send + Sync>) -> HttpError {
         let error = match error.downcast::<StatusError>() {
             Ok(own) => return own.0,
+            Err(error) => error,
+        };
+        #[cfg(feature = "forms")]
+        let error = match error.downcast::<crate::forms::FormErrors>() {
+            Ok(errors) => return HttpError::new(400, errors.to_string()).with_source(*errors),
             Err(error) => error,
         };
         let error = match error.downcast::<io::Error>() {

@@ -89,6 +89,13 @@ impl HttpError {
         HttpError::caused("a status is a number from 100 to 999".into())
     }
 
+    /// The same without the place, for where that would be one of ours.
+    #[must_use]
+    pub(crate) fn without_place(mut self) -> HttpError {
+        self.0.place = None;
+        self
+    }
+
     /// A 500 that keeps its cause, and where that became known, for the log.
     #[cold]
     #[track_caller]

@@ -9,13 +9,23 @@ use crate::{Html, HttpError, IntoResponse, Request, Response, html_escape};
 
 /// All that is known of an error: the request and its route, the causes, and where it happened.
 pub(crate) fn debug_page(request: &Request, error: &HttpError) -> Response {
+    debug_page_of(request, error, None)
+}
+
+/// As [`debug_page`], and why the application's own page has failed.
+pub(super) fn debug_page_of(
+    request: &Request,
+    error: &HttpError,
+    of_page: Option<&HttpError>,
+) -> Response {
     let mut sections = vec![("Request", asked(request))];
-    let causes: Vec<String> = error.causes().map(told).collect();
-    if !causes.is_empty() {
-        sections.push(("Caused by", causes.join("\n\n")));
-    }
-    if let Some(place) = error.place() {
-        sections.push(("Where", place.to_string()));
+    sections.extend(reasons(error));
+    if let Some(of_page) = of_page {
+        sections.push((
+            "The page for this error has failed, too",
+            of_page.to_string(),
+        ));
+        sections.extend(reasons(of_page));
     }
     let html = kind(request.header("accept").unwrap_or_default()) == Kind::Html;
     let response = if html {
@@ -34,6 +44,18 @@ pub(crate) fn debug_page(request: &Request, error: &HttpError) -> Response {
         text.into_response()
     };
     response.with_status(error.status()).without_cache()
+}
+
+fn reasons(error: &HttpError) -> Vec<(&'static str, String)> {
+    let mut sections = Vec::new();
+    let causes: Vec<String> = error.causes().map(told).collect();
+    if !causes.is_empty() {
+        sections.push(("Caused by", causes.join("\n\n")));
+    }
+    if let Some(place) = error.place() {
+        sections.push(("Where", place.to_string()));
+    }
+    sections
 }
 
 fn asked(request: &Request) -> String {

@@ -14,7 +14,9 @@ use http::{HeaderValue, Method, StatusCode, Version, header};
 
 use self::accept::Kind;
 pub(crate) use self::debug::debug_page;
+use self::debug::debug_page_of;
 use crate::response::content_type;
+use crate::response::for_page::ForPage;
 use crate::{
     Application, Failure, Head, Html, HttpError, Input, IntoResponse, Request, Response,
     catch_abort, html_escape,
@@ -23,7 +25,8 @@ use crate::{
 /// For servers: the response to be sent, where an application's response may have been
 /// [made of an error](Response::error). Then its body is that of a page: the application's own
 /// ([`answer_error`](Application::answer_error)), or else one that the client accepts: HTML, JSON
-/// (RFC 9457), or a line of text. The headers of the page come to those that the error and the
+/// (RFC 9457), or a line of text. A page may look at the session of the visitor, if the request came
+/// as far as that; what it changes there is not saved. The headers of the page come to those that the error and the
 /// middleware have set. The status is the error's, unless the application's page has another one
 /// than 200. The [`Failure`] in the extensions is for the log.
 ///
@@ -35,11 +38,11 @@ use crate::{
 ///
 /// let client = Client::new(App::new());
 /// let get = |accept: &'static str| client.get("/no").header("accept", accept).send();
-/// assert_eq!(get("*/*").text(), "404 Not Found: \"/no\"\n");
+/// assert_eq!(get("*/*").text(), "404 Not Found: nothing is at /no\n");
 /// assert!(get("text/html,*/*;q=0.8").text().contains("<h1>404 Not Found</h1>"));
 /// let problem = get("application/json");
 /// assert_eq!(problem.header("content-type"), Some("application/problem+json"));
-/// assert_eq!(problem.text(), r#"{"title":"Not Found","status":404,"detail":"\"/no\""}"#);
+/// assert_eq!(problem.text(), r#"{"title":"Not Found","status":404,"detail":"nothing is at /no"}"#);
 /// ```
 ///
 /// # Panics
@@ -51,20 +54,32 @@ pub fn error_response<A: Application + ?Sized>(
     request: Option<&Request>,
     mut response: Response,
 ) -> Response {
-    let Some(error) = response.error() else {
+    let Some(first) = response.shared_error() else {
         return response;
     };
-    let unreadable;
-    let request = match request {
-        Some(request) => request,
+    let error = &*first;
+    let mut request = match request {
+        Some(request) => request.head_only(),
         None => {
             let head = Head::build(Method::GET, "*", Version::HTTP_11, std::iter::empty());
             let request = Request::new(head, Input::empty(), Arc::default());
-            unreadable = request.expect("`*` is a target");
-            &unreadable
+            request.expect("`*` is a target")
         }
     };
+    let for_page = response.extensions_mut().remove::<ForPage>();
+    if let Some(for_page) = &for_page {
+        request.extensions_mut().extend(for_page.extensions.clone());
+        request.extensions_mut().insert(for_page.clone());
+    }
+    let request = &request;
     let own = catch_abort(|| app.answer_error(request, error));
+    if for_page.is_some_and(|for_page| (for_page.is_used)()) {
+        let cookie = HeaderValue::from_static("Cookie");
+        let mut varies = response.headers().get_all(header::VARY).iter();
+        if varies.all(|name| *name != cookie) {
+            response.headers_mut().append(header::VARY, cookie);
+        }
+    }
     match own.unwrap_or_else(|aborted| Some(aborted.into_response())) {
         None => {
             if let Some(page) = default_page(request, error) {
@@ -72,13 +87,25 @@ pub fn error_response<A: Application + ?Sized>(
             }
         }
         Some(page) => {
-            // A page that has failed itself says so by a page of ours.
-            let failed = page.error().and_then(|error| default_page(request, error));
+            // A page that has failed itself says so by a page of ours, and the log tells of both.
+            let failure = page
+                .shared_error()
+                .filter(|_| page.status().is_server_error());
+            let failed = page.error().and_then(|of_page| {
+                if failure.is_some() && request.is_debug() {
+                    return Some(debug_page_of(request, error, Some(of_page)));
+                }
+                default_page(request, of_page)
+            });
             if page.status() != StatusCode::OK {
                 *response.status_mut() = page.status();
                 response.extensions_mut().remove::<Failure>();
             }
             put_on(&mut response, page);
+            if let Some(failure) = failure {
+                let both = Failure::of_page(Arc::clone(&first), failure);
+                response.extensions_mut().insert(both);
+            }
             if let Some(failed) = failed {
                 put_on(&mut response, failed);
             }

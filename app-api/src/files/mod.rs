@@ -21,7 +21,7 @@ mod respond;
 mod tests;
 
 use self::name::Name;
-use crate::{App, Application, HttpError, IntoResponse, Request, Response};
+use crate::{App, Application, HttpError, IntoResponse, Request, Response, RouteBuilder};
 use http::{HeaderValue, Method, header};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -274,10 +274,19 @@ impl App {
     /// app.static_files("/static", "static"); // GET /static/style.css sends static/style.css
     /// ```
     ///
+    /// What is returned is the route of the files, whose wildcard is `path`. With a
+    /// [name](crate::RouteBuilder::name), pages can link to them wherever the application is mounted:
+    /// `app.static_files("/static", "static").name("static")`, and in a template
+    /// `{{ url_for("static", path="style.css") }}`.
+    ///
     /// # Panics
     ///
     /// When `prefix` does not start with a slash, and as all routes: see [`App`](App#panics).
-    pub fn static_files(&mut self, prefix: &str, files: impl Into<StaticFiles>) -> &mut Self {
+    pub fn static_files(
+        &mut self,
+        prefix: &str,
+        files: impl Into<StaticFiles>,
+    ) -> RouteBuilder<'_> {
         let files = files.into();
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let (below, at) = (files.clone(), files.clone());
@@ -289,7 +298,6 @@ impl App {
         });
         self.get(&format!("{prefix}/<path:path>"), move |request: Request| {
             below.serve(&request, &format!("/{}", request.param("path")))
-        });
-        self
+        })
     }
 }

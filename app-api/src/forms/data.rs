@@ -5,11 +5,15 @@ use super::spool::{PIECE, Spool, Stored};
 use super::upload::FileUpload;
 use crate::input::input_error;
 use crate::media_type::MediaType;
+use crate::message::shortened;
 use crate::{HttpError, Limits, Unblocker};
 use http::StatusCode;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::io::{BufRead, Read};
+#[cfg(feature = "templates")]
+use std::sync::Arc;
 
 /// The fields and files of a form, in the order in which they were sent.
 ///
@@ -35,6 +39,14 @@ pub struct FormData {
 }
 
 impl FormData {
+    #[cfg(feature = "templates")]
+    pub(super) const fn empty() -> Self {
+        Self {
+            fields: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
     /// The first value of a text field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -81,6 +93,18 @@ impl FormData {
         self.len() == 0
     }
 
+    /// The names of the text fields, each once, in the order of the form.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let is_first = |at: &usize| {
+            self.fields[..*at]
+                .iter()
+                .all(|(name, _)| *name != self.fields[*at].0)
+        };
+        (0..self.fields.len())
+            .filter(is_first)
+            .map(|at| self.fields[at].0.as_str())
+    }
+
     /// Reads a form that is sent with this Content-Type. `empty` says that there is no body.
     fn read(
         mut body: impl Read,
@@ -104,7 +128,7 @@ impl FormData {
             let mut body = body.by_ref().take(most);
             body.read_to_end(&mut text).map_err(input_error)?;
             if text.len() > limits.memory {
-                return Err(too_large());
+                return Err(too_large(limits));
             }
             Self::urlencoded(&text, limits)
         } else {
@@ -143,10 +167,16 @@ impl FormData {
             let content_type = part.content_type().map(str::to_owned);
             let words = [Some(&name), raw_filename.as_ref(), content_type.as_ref()];
             let length: usize = words.into_iter().flatten().map(String::len).sum();
-            memory = memory.checked_sub(length).ok_or_else(too_large)?;
+            memory = memory
+                .checked_sub(length)
+                .ok_or_else(|| too_large(limits))?;
             let Some(raw_filename) = raw_filename else {
-                let value = part.text(memory)?;
-                memory = memory.checked_sub(value.len()).ok_or_else(too_large)?;
+                let value = part
+                    .text(memory)
+                    .map_err(|error| of_fields(error, &name, limits))?;
+                // Its text may be longer than its bytes, where these are not UTF-8.
+                let left = memory.checked_sub(value.len());
+                memory = left.ok_or_else(|| too_large(limits))?;
                 data.fields.push((name, value));
                 continue;
             };
@@ -166,6 +196,66 @@ impl FormData {
             });
         }
         Ok(data)
+    }
+}
+
+/// A map from names to values: a text, or a list of them for a field that was sent more than once.
+impl Serialize for FormData {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for name in self.names() {
+            let values: Vec<&str> = self.get_all(name).collect();
+            match values[..] {
+                [value] => map.serialize_entry(name, value)?,
+                _ => map.serialize_entry(name, &values)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// A form as templates have it: `form.title` is the first value of a field, `form.get_all("tag")` is
+/// the list of all.
+#[cfg(feature = "templates")]
+impl From<&FormData> for minijinja::Value {
+    fn from(form: &FormData) -> Self {
+        minijinja::Value::from_object(Fields(FormData {
+            fields: form.fields.clone(),
+            files: Vec::new(),
+        }))
+    }
+}
+
+/// The text fields of a form in a template.
+#[cfg(feature = "templates")]
+#[derive(Debug)]
+struct Fields(FormData);
+
+#[cfg(feature = "templates")]
+impl minijinja::value::Object for Fields {
+    fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
+        self.0.get(key.as_str()?).map(minijinja::Value::from)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {
+        let names = self.0.names().map(minijinja::Value::from);
+        minijinja::value::Enumerator::Values(names.collect())
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut minijinja::State<'_, '_>,
+        method: &str,
+        args: &[minijinja::Value],
+    ) -> Result<minijinja::Value, minijinja::Error> {
+        match (method, args) {
+            ("get_all", [name]) => {
+                let all = self.0.get_all(name.as_str().unwrap_or_default());
+                Ok(all.map(minijinja::Value::from).collect())
+            }
+            ("get", [name]) => Ok(self.get_value(name).unwrap_or(minijinja::Value::UNDEFINED)),
+            _ => Err(minijinja::ErrorKind::UnknownMethod.into()),
+        }
     }
 }
 
@@ -207,8 +297,22 @@ fn not_a_form() -> HttpError {
     HttpError::new(415, "a form is expected")
 }
 
-fn too_large() -> HttpError {
-    HttpError::new(413, "the form is too large")
+fn too_large(limits: &Limits) -> HttpError {
+    let most = limits.memory;
+    HttpError::new(413, format!("the form exceeds {most} bytes"))
+}
+
+/// Which field it was that has exceeded what all fields of a form may have together.
+#[cold]
+fn of_fields(error: HttpError, name: &str, limits: &Limits) -> HttpError {
+    if error.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return error;
+    }
+    let (name, most) = (shortened(name), limits.memory);
+    HttpError::new(
+        413,
+        format!("the fields of the form exceed {most} bytes with `{name}`"),
+    )
 }
 
 /// The form of a request, once it was read; or why it cannot be. As small as a pointer, as most
@@ -219,6 +323,13 @@ pub(crate) struct FormCell(OnceCell<Box<Outcome>>);
 type Outcome = Result<FormData, (StatusCode, String)>;
 
 impl FormCell {
+    /// The form, if it was read and is one.
+    #[cfg(feature = "templates")]
+    pub(crate) fn get(&self) -> Option<&FormData> {
+        let outcome: &Outcome = self.0.get()?;
+        outcome.as_ref().ok()
+    }
+
     /// The form, which is read from `body` the first time.
     pub(super) fn get_or_read(
         &self,

@@ -11,7 +11,9 @@
 //! takes the target's name when it is complete, and stays if the process is killed before);
 //! and no name that a client has chosen becomes a path.
 
+pub(crate) mod check;
 mod data;
+pub(crate) mod errors;
 mod multipart;
 mod read;
 mod save;
@@ -22,6 +24,7 @@ mod upload;
 
 pub(crate) use self::data::FormCell;
 pub use self::data::FormData;
+pub use self::errors::FormErrors;
 pub use self::multipart::{Multipart, Part};
 pub use self::spool::FileReader;
 pub use self::upload::FileUpload;

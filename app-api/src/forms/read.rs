@@ -42,6 +42,13 @@ impl Request {
         )
     }
 
+    /// The form, as far as it was read: empty if it was not, or is none.
+    #[cfg(feature = "templates")]
+    pub(crate) fn form_so_far(&self) -> &FormData {
+        static NONE: FormData = FormData::empty();
+        self.form_cell().get().unwrap_or(&NONE)
+    }
+
     /// Whether the Content-Type is that of a form.
     #[cfg(feature = "sessions")]
     pub(crate) fn is_form(&self) -> bool {

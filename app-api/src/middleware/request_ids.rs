@@ -93,6 +93,7 @@ impl Middleware for RequestIds {
             return next.run(request);
         };
         let value = HeaderValue::try_from(&*id);
+        request.identify(&id);
         request.extensions_mut().insert(RequestId(id.into()));
         let mut response = next.run(request);
         if let Ok(value) = value {

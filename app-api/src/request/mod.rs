@@ -121,6 +121,10 @@ pub trait Peer {
     /// have a time limit of its own.
     fn routed(&self, _route: &Route) {}
 
+    /// Notes by which id the request is known, for the lines of the log that are about it. Default: no
+    /// effect.
+    fn identified(&self, _id: &str) {}
+
     /// The handler may take so long from now on. Default: no effect, for a server that cannot limit
     /// it.
     fn limit_time(&self, _time: Duration) {}
@@ -228,6 +232,13 @@ impl Request {
             .peer
             .as_ref()
             .is_some_and(|client| client.wait_until_left(timeout))
+    }
+
+    /// Tells the server by which id the request is known.
+    pub(crate) fn identify(&self, id: &str) {
+        if let Some(peer) = &self.inner.peer {
+            peer.identified(id);
+        }
     }
 
     /// From now on the handler and its body may take so long, instead of what the server allows

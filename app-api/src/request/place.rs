@@ -16,6 +16,7 @@ use super::head::Span;
 use super::params::{Capture, Matched};
 use super::{Request, path};
 use crate::UrlError;
+use crate::response::for_page::ForPage;
 use crate::route::AppInfo;
 
 /// What a path that the program has made is encoded by, so that it reads as it was given.
@@ -250,7 +251,7 @@ impl Request {
         self.repath();
     }
 
-    /// The request without its body, and without what was attached to it: for whoever makes a page
+    /// The request without its body, and without what was attached to it but for the session: for whoever makes a page
     /// for an error, when the request itself is gone. Nor has it a range or a condition, which
     /// were about what was asked for: a page that is a file would be sent in part, or not at all.
     #[cold]
@@ -267,10 +268,13 @@ impl Request {
         let kept = kept.filter(|field| is_about_the_page(head.text(field.name)));
         head.fields = kept.collect();
         let connection = Arc::clone(&own.connection);
-        #[cfg_attr(not(feature = "templates"), allow(unused_mut))]
         let mut extensions = http::Extensions::new();
         #[cfg(feature = "templates")]
         extensions.insert(PageOfError);
+        if let Some(for_page) = own.extensions.get::<ForPage>() {
+            extensions.extend(for_page.extensions.clone());
+            extensions.insert(for_page.clone());
+        }
         let inner = super::Inner {
             extensions,
             path: own.path,

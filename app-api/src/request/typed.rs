@@ -5,13 +5,13 @@
 
 use super::Request;
 use crate::HttpError;
+#[cfg(feature = "forms")]
+use crate::forms::{FormErrors, check::read_all};
+use crate::message::{Message, plain};
 #[cfg(any(feature = "json", feature = "forms"))]
 use serde::de::DeserializeOwned;
-use std::fmt::{self, Display, Write};
+use std::fmt::{Display, Write};
 use std::str::FromStr;
-
-/// Characters of a message; a name that is not known may be as long as the body.
-const LONGEST: usize = 300;
 
 impl Request {
     /// What a wildcard of the route matched, as a type that can be read from text.
@@ -28,7 +28,7 @@ impl Request {
     /// assert_eq!(client.get("/page/7").send().text(), "page 7");
     /// let reply = client.get("/page/700").send();
     /// assert_eq!(reply.status(), 400);
-    /// assert!(reply.text().contains("number: number too large"));
+    /// assert!(reply.text().contains("number: is too large a number"));
     /// ```
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Request {
     pub fn param_as<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, HttpError> {
         self.param(name)
             .parse()
-            .map_err(|error| wrong(name, &error))
+            .map_err(|error: T::Err| wrong(name, &plain(&error.to_string())))
     }
 }
 
@@ -104,7 +104,8 @@ fn explained<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
 #[cfg(feature = "forms")]
 impl Request {
     /// The text fields of the form as a struct; see [`form`](Request::form). Repeated fields make
-    /// a `Vec`, absent and empty ones a `None`.
+    /// a `Vec`, absent and empty ones a `None`. The `csrf_token` of a form need not be a field of
+    /// the struct, even if that denies unknown ones.
     ///
     /// ```
     /// use greenway_app::{HttpError, Request, testing::Client};
@@ -126,14 +127,47 @@ impl Request {
     /// assert_eq!(reply.text(), "2 soup with salt and ice");
     /// let reply = post("dish=soup&count=many");
     /// assert_eq!(reply.status(), 400);
-    /// assert!(reply.text().contains("count: invalid digit found in string"));
+    /// assert!(reply.text().contains("count: must be a whole number"));
     /// ```
     ///
     /// # Errors
     ///
-    /// 400 with the name of the field that is wrong; and as [`form`](Request::form).
+    /// 400 with all fields that are wrong, whose source are the
+    /// [`FormErrors`](crate::forms::FormErrors); and as [`form`](Request::form).
     pub fn form_as<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        pairs_as(self.form()?.iter())
+        Ok(self.form_or_errors()??)
+    }
+
+    /// As [`form_as`](Request::form_as), for a handler that shows the form again: what is wrong with
+    /// it, field by field, is a value. What the visitor has typed is still in
+    /// [`form`](Request::form), and in templates in `request.form`.
+    ///
+    /// ```
+    /// use greenway_app::{HttpError, Request, testing::Client};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Order { dish: String, count: u8 }
+    ///
+    /// fn order(request: Request) -> Result<(u16, String), HttpError> {
+    ///     Ok(match request.form_or_errors::<Order>()? {
+    ///         Ok(order) => (201, format!("{} {}", order.count, order.dish)),
+    ///         Err(errors) => (422, format!("{:?}", errors.iter().collect::<Vec<_>>())),
+    ///     })
+    /// }
+    ///
+    /// let reply = Client::new(order).post("/").form([("count", "many")]).send();
+    /// assert_eq!(reply.status(), 422);
+    /// assert_eq!(
+    ///     reply.text(),
+    ///     r#"[("count", "must be a whole number"), ("dish", "is missing")]"#,
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`form`](Request::form).
+    pub fn form_or_errors<T: DeserializeOwned>(&self) -> Result<Result<T, FormErrors>, HttpError> {
+        Ok(pairs_as(self.form()?.iter()))
     }
 
     /// The query string as a struct, as [`form_as`](Request::form_as) does it for forms.
@@ -143,7 +177,7 @@ impl Request {
     /// 400 with the name of what is wrong.
     pub fn query_as<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
         let pairs = form_urlencoded::parse(self.query_string().as_bytes());
-        deserialize(pairs)
+        Ok(deserialize(pairs)?)
     }
 
     /// All wildcards of the route as a struct.
@@ -168,14 +202,14 @@ impl Request {
     ///
     /// 400 with the name of what is wrong.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        pairs_as(self.params())
+        Ok(pairs_as(self.params())?)
     }
 }
 
 #[cfg(feature = "forms")]
 fn pairs_as<'a, T: DeserializeOwned>(
     pairs: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<T, HttpError> {
+) -> Result<T, FormErrors> {
     // What reads structs from pairs, reads them from their encoded form only.
     let encoded = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(pairs)
@@ -184,19 +218,9 @@ fn pairs_as<'a, T: DeserializeOwned>(
 }
 
 #[cfg(feature = "forms")]
-fn deserialize<T: DeserializeOwned>(pairs: form_urlencoded::Parse<'_>) -> Result<T, HttpError> {
-    // As for JSON: the place of a mistake is looked for when there is one.
-    T::deserialize(serde_html_form::Deserializer::new(pairs)).or_else(|_| explained_pairs(pairs))
-}
-
-/// Reads pairs that are wrong once more, to say where.
-#[cfg(feature = "forms")]
-#[cold]
-#[inline(never)]
-fn explained_pairs<T: DeserializeOwned>(pairs: form_urlencoded::Parse<'_>) -> Result<T, HttpError> {
-    let pairs = serde_html_form::Deserializer::new(pairs);
-    serde_path_to_error::deserialize(pairs)
-        .map_err(|error| wrong(&error.path().to_string(), error.inner()))
+fn deserialize<T: DeserializeOwned>(pairs: form_urlencoded::Parse<'_>) -> Result<T, FormErrors> {
+    // As for JSON: the places of mistakes are looked for when there are any.
+    T::deserialize(serde_html_form::Deserializer::new(pairs)).or_else(|_| read_all(pairs))
 }
 
 /// The 400 for a mistake at this place, which is empty or a dot where it is nowhere.
@@ -208,29 +232,6 @@ fn wrong(path: &str, error: &dyn Display) -> HttpError {
         _ => write!(message, "{path}: {error}"),
     };
     HttpError::new(400, message.text)
-}
-
-#[derive(Default)]
-struct Message {
-    text: String,
-    length: usize,
-}
-
-impl Write for Message {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            if self.length == LONGEST {
-                self.text.push('…');
-                self.length += 1;
-            }
-            if self.length > LONGEST {
-                return Err(fmt::Error);
-            }
-            self.length += 1;
-            self.text.push(if c.is_control() { ' ' } else { c });
-        }
-        Ok(())
-    }
 }
 
 #[cfg(all(test, feature = "json", feature = "forms"))]
@@ -333,15 +334,124 @@ mod tests {
             (
                 "name=x&age=seven",
                 400,
-                "age: invalid digit found in string",
+                "400 Bad Request: age: must be a whole number\n",
             ),
-            ("age=7", 400, "missing field `name`"),
-            ("name=x&other=1", 400, "unknown field `other`"),
+            ("age=7", 400, "name: is missing"),
+            ("age=7&name=x&name=y", 400, "name: was sent more than once"),
+            ("name=x&other=1", 400, "other: is no field of this form"),
+            ("name=x&csrf_token=1", 200, "x None []"),
+            (
+                "age=300&other=1&csrf_token=1",
+                400,
+                "age: is too large a number; other: is no field of this form; name: is missing\n",
+            ),
         ] {
             let reply = post("application/x-www-form-urlencoded", body);
             assert_eq!(reply.status(), status, "{body}");
             assert!(reply.text().contains(says), "{body}: {}", reply.text());
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_whatever_the_types_are() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Size {
+            Small,
+            Large,
+        }
+
+        #[derive(Debug, Deserialize)]
+        #[serde(transparent)]
+        #[expect(dead_code, reason = "it is shown with the order")]
+        struct Id(std::num::NonZeroU16);
+
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "it is shown as a whole")]
+        struct Order {
+            id: Id,
+            size: Size,
+            price: f32,
+            gift: bool,
+            letter: char,
+            to: std::net::IpAddr,
+            #[serde(default)]
+            extras: Vec<u8>,
+            note: String,
+        }
+
+        let app = |request: Request| -> Result<String, HttpError> {
+            Ok(match request.form_or_errors::<Order>()? {
+                Ok(order) => format!("{order:?}"),
+                Err(errors) => {
+                    let lines = errors
+                        .iter()
+                        .map(|(field, text)| format!("{field} {text}\n"));
+                    lines.collect()
+                }
+            })
+        };
+        let client = Client::new(app);
+        let all = [
+            ("id", "0"),
+            ("size", "huge"),
+            ("price", "x"),
+            ("gift", "maybe"),
+            ("letter", "ab"),
+            ("extras", "1"),
+            ("extras", "y"),
+        ];
+        // An address is none of what may stand in for it, so it is the last that is looked at.
+        assert_eq!(
+            client.post("/").form(all).send().text(),
+            "id must not be 0\nsize must be \"small\" or \"large\"\nprice must be a number\n\
+             gift must be \"true\", \"on\" or \"false\"\nletter must be a character\n\
+             extras must be a whole number\nto is missing\n"
+        );
+        let good = [
+            ("id", "7"),
+            ("size", "small"),
+            ("price", "1.5"),
+            ("gift", "true"),
+        ];
+        let good = good
+            .into_iter()
+            .chain([("letter", "a"), ("to", "::1"), ("note", "n")]);
+        assert!(
+            client
+                .post("/")
+                .form(good)
+                .send()
+                .text()
+                .contains("extras: []")
+        );
+    }
+
+    #[test]
+    fn maps_and_lists_of_pairs_are_read_as_well() {
+        let map = Client::new(|request: Request| {
+            let all: std::collections::BTreeMap<String, u8> = request.form_as()?;
+            Ok(format!("{all:?}"))
+        });
+        assert_eq!(
+            map.post("/").form([("b", "1"), ("a", "2")]).send().text(),
+            r#"{"a": 2, "b": 1}"#
+        );
+        let reply = map.post("/").form([("b", "x"), ("a", "y")]).send();
+        assert_eq!(
+            reply.text(),
+            "400 Bad Request: b: must be a whole number; a: must be a whole number\n"
+        );
+        let pairs = Client::new(|request: Request| {
+            let all: Vec<(String, u8)> = request.form_as()?;
+            Ok(format!("{all:?}"))
+        });
+        assert_eq!(
+            pairs.post("/").form([("a", "1")]).send().text(),
+            r#"[("a", 1)]"#
+        );
+        let reply = pairs.post("/").form([("a", "x")]).send();
+        assert_eq!(reply.text(), "400 Bad Request: must be a whole number\n");
     }
 
     #[test]
@@ -362,9 +472,9 @@ mod tests {
         let client = Client::new(app);
         for (target, status, says) in [
             ("/7/a%26b", 200, "a&b Some(7) []"),
-            ("/x/ada", 400, "age: invalid digit"),
+            ("/x/ada", 400, "age: must be a whole number"),
             ("/query?name=x&tags=1&tags=2", 200, r#"x None ["1", "2"]"#),
-            ("/query?name=x&age=-1", 400, "age: invalid digit"),
+            ("/query?name=x&age=-1", 400, "age: must be a whole number"),
             ("/::1", 200, "::1"),
             ("/nonsense", 400, "id: invalid IP address syntax"),
         ] {

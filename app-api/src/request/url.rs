@@ -20,27 +20,30 @@ impl Request {
     #[must_use]
     pub fn url(&self) -> String {
         let (scheme, host) = (self.scheme(), self.host().unwrap_or("localhost"));
-        let mut url = format!("{scheme}://{host}{}", self.full_path());
-        if self.inner.head.query.is_some() {
-            url.push('?');
-            url.push_str(self.query_string());
-        }
-        url
+        format!("{scheme}://{host}{}", self.full_path())
     }
 
-    /// The path that the client has asked for, percent-encoded: the [script
-    /// name](Request::script_name) and the path. A link to the page itself.
+    /// What the client has asked for, percent-encoded: the [script name](Request::script_name), the
+    /// path, and the query behind a `?` if there is one (Flask's `full_path`). A link to the page
+    /// itself, such as to come back to after a login.
     ///
     /// ```
     /// use greenway_app::{App, Request, testing::Client};
     ///
     /// let mut app = App::new();
     /// app.mount("/blog", |request: Request| request.full_path());
-    /// assert_eq!(Client::new(app).get("/blog/a%20b?c").send().text(), "/blog/a%20b");
+    /// let client = Client::new(app);
+    /// assert_eq!(client.get("/blog/a%20b?c=d").send().text(), "/blog/a%20b?c=d");
+    /// assert_eq!(client.get("/blog/a").send().text(), "/blog/a");
     /// ```
     #[must_use]
     pub fn full_path(&self) -> String {
-        format!("{}{}", self.raw_script(usize::MAX), self.raw_path())
+        let mut path = format!("{}{}", self.raw_script(usize::MAX), self.raw_path());
+        if self.inner.head.query.is_some() {
+            path.push('?');
+            path.push_str(self.query_string());
+        }
+        path
     }
 
     /// Whether a script has made the request that says so, with `X-Requested-With: XMLHttpRequest`:

@@ -1,5 +1,6 @@
 //! What an error looks like to the client, and what of it is for the log.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use http::{StatusCode, header};
 
 use super::into::content_type;
 use super::{IntoResponse, Response};
-use crate::{Body, HttpError};
+use crate::{Body, HttpError, StatusError};
 
 impl IntoResponse for HttpError {
     /// The plain text answer, for which a server sends the application's
@@ -24,9 +25,10 @@ impl IntoResponse for HttpError {
         response.headers_mut().extend(self.headers().clone());
         let error = Arc::new(self);
         if status.is_server_error() && error.source().is_some() {
-            response
-                .extensions_mut()
-                .insert(Failure(Arc::clone(&error)));
+            response.extensions_mut().insert(Failure {
+                error: Arc::clone(&error),
+                of_page: None,
+            });
         }
         if !has_no_content(status) {
             *response.body_mut() = Body::of_error(error);
@@ -43,7 +45,8 @@ fn has_no_content(status: StatusCode) -> bool {
 }
 
 /// Why a response is a 5xx: the error that it was made of, with its source. Shown, it is one
-/// line: the status, the message, all causes, and where `?` took the error, if that is known.
+/// line: the status, the message, all causes, and where `?` took the error, if that is known. Where
+/// the application's page for an error has failed, it tells of both.
 ///
 /// [`HttpError::into_response`](IntoResponse::into_response) puts it into the response's
 /// extensions, and whoever serves logs it; to log it there would be without the request, and
@@ -59,32 +62,61 @@ fn has_no_content(status: StatusCode) -> bool {
 /// assert_eq!(failure.to_string(), "502 Bad Gateway: try later: 10.0.0.7: connection refused");
 /// ```
 #[derive(Clone)]
-pub struct Failure(Arc<HttpError>);
+pub struct Failure {
+    error: Arc<HttpError>,
+    /// Why the page for it has failed.
+    of_page: Option<Arc<HttpError>>,
+}
 
 impl Failure {
+    /// Of an error whose page has failed with another one.
+    pub(crate) fn of_page(error: Arc<HttpError>, of_page: Arc<HttpError>) -> Self {
+        let of_page = Some(of_page);
+        Self { error, of_page }
+    }
+
     /// The error, whose headers are those of the response now.
     #[must_use]
     pub fn error(&self) -> &HttpError {
-        &self.0
+        &self.error
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        for cause in self.0.causes() {
-            write!(f, ": {cause}")?;
+        tell(&self.error, f)?;
+        if let Some(of_page) = &self.of_page {
+            f.write_str("; and its error page has failed: ")?;
+            tell(of_page, f)?;
         }
-        match self.0.place() {
-            Some(place) => write!(f, " (at {place})"),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+fn tell(error: &HttpError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    // What has chosen the answer by its source says by that what was said first.
+    let is_said = |cause: &&(dyn Error + 'static)| {
+        let answer = cause.downcast_ref().map(StatusError::get_ref);
+        answer.is_some_and(|answer| {
+            (answer.status(), answer.message()) == (error.status(), error.message())
+        })
+    };
+    for cause in error.causes().filter(|cause| !is_said(cause)) {
+        write!(f, ": {cause}")?;
+    }
+    match error.place() {
+        Some(place) => write!(f, " (at {place})"),
+        None => Ok(()),
     }
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Failure").field(&self.0).finish()
+        f.debug_struct("Failure")
+            .field("error", &self.error)
+            .field("of_page", &self.of_page)
+            .finish()
     }
 }
 
@@ -93,7 +125,6 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::StatusError;
 
     fn text(error: HttpError) -> (u16, String) {
         let (parts, body) = error.into_response().into_parts();

@@ -60,6 +60,8 @@ pub(crate) mod content_type {
     note = "if it is a future: Greenway's handlers are plain functions that may block; leave out \
             `async` and `.await`",
     note = "if it can be serialized (`serde::Serialize`): wrap it in `Json(...)`",
+    note = "if it is an `Option`: say what `None` is, as in \
+            `.ok_or_else(|| HttpError::new(404, \"no such thing\"))?`",
     note = "if it is a `Result` with another error: let the handler return `Result<_, HttpError>`; \
             `?` makes an `HttpError` of any error, and `.or_status(404, \"...\")` says which \
             answer it is"
@@ -143,7 +145,10 @@ impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
 /// A number that is no status code (100 to 999) is answered with 500 and logged.
 impl<T: IntoResponse> IntoResponse for (u16, T) {
     fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
+        match StatusCode::from_u16(self.0) {
+            Ok(status) => (status, self.1).into_response(),
+            Err(_) => HttpError::bad_status().without_place().into_response(),
+        }
     }
 }
 
@@ -176,7 +181,7 @@ where
     fn into_response(self) -> Response {
         match StatusCode::from_u16(self.0) {
             Ok(status) => (status, self.1, self.2).into_response(),
-            Err(_) => HttpError::bad_status().into_response(),
+            Err(_) => HttpError::bad_status().without_place().into_response(),
         }
     }
 }

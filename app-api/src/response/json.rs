@@ -28,7 +28,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(text) => Response::typed(text, HeaderValue::from_static("application/json")),
-            Err(error) => HttpError::from(error).into_response(),
+            Err(error) => HttpError::from(error).without_place().into_response(),
         }
     }
 }

@@ -12,6 +12,8 @@
 
 mod escape;
 mod failure;
+#[cfg_attr(not(feature = "sessions"), allow(dead_code))]
+pub(crate) mod for_page;
 mod into;
 #[cfg(feature = "json")]
 mod json;
@@ -19,6 +21,7 @@ mod said;
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -201,6 +204,11 @@ impl Response {
     #[must_use]
     pub fn error(&self) -> Option<&HttpError> {
         self.body.error()
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared_error(&self) -> Option<Arc<HttpError>> {
+        self.body.shared_error()
     }
 
     /// Takes the body off.

@@ -22,6 +22,8 @@ use crate::{HttpError, IntoResponse, Middleware, Next, Request, Response};
 ///    within the [limits](crate::Limits) of the route; a route that reads a
 ///    [multipart](crate::Request::multipart) form as it comes needs the header.
 ///
+/// A request that no route wants is refused as one: 404 or 405.
+///
 /// An interface for programs, which have no cookies but keys, [skips](crate::RouteBuilder::skip) it.
 ///
 /// ```
@@ -57,7 +59,7 @@ const HEADER: &str = "x-csrf-token";
 
 /// The field of a form that holds it.
 #[cfg(feature = "forms")]
-const FIELD: &str = "csrf_token";
+use crate::forms::check::CSRF_FIELD as FIELD;
 
 impl Csrf {
     /// By both rules.
@@ -157,11 +159,15 @@ impl Default for Csrf {
 impl Middleware for Csrf {
     fn call(&self, request: Request, next: Next<'_>) -> Response {
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
-        if !safe.contains(request.method())
-            && let Err(error) = self.check(&request)
-        {
-            return error.into_response();
+        if safe.contains(request.method()) {
+            return next.run(request);
         }
-        next.run(request)
+        match self.check(&request) {
+            Ok(()) => next.run(request),
+            // Who has mistyped a path is told that, as a refusal of a form would mislead him.
+            Err(error) => next
+                .unrouted(&request)
+                .unwrap_or_else(|| error.into_response()),
+        }
     }
 }

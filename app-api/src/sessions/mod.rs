@@ -40,6 +40,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use crate::response::for_page::ForPage;
+use http::Extensions;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -164,7 +166,18 @@ impl Middleware for Sessions {
         request.extensions_mut().insert(session.clone());
         let mut response = next.run(request);
         match session.finish(&mut response) {
-            Ok(()) => response,
+            Ok(()) => {
+                if response.error().is_some() {
+                    // The page for it may greet the visitor.
+                    let mut extensions = Extensions::new();
+                    extensions.insert(session.clone());
+                    response.extensions_mut().insert(ForPage {
+                        extensions,
+                        is_used: Arc::new(move || session.is_loaded()),
+                    });
+                }
+                response
+            }
             Err(error) => error.into_response(),
         }
     }

@@ -75,8 +75,8 @@ impl Request {
     pub fn session(&self) -> Result<Session, HttpError> {
         let Some(session) = self.extensions().get::<Session>() else {
             return Err(HttpError::new(500, "").with_source(
-                "the route has no sessions: install the middleware, as in \
-                 `app.install(Sessions::in_memory())`",
+                "the route has no sessions, or not yet: install the middleware, as in \
+                 `app.install(Sessions::in_memory())`, before `Csrf` and all that needs one",
             ));
         };
         session.load()?;
@@ -255,7 +255,7 @@ impl Session {
     }
 
     /// Whether a token was made for this session at all.
-    pub(super) fn has_csrf_tokens(&self) -> bool {
+    pub(crate) fn has_csrf_tokens(&self) -> bool {
         self.csrf_secret().is_some()
     }
 
@@ -278,6 +278,11 @@ impl Session {
         let mut state = self.state();
         state.changed = true;
         state
+    }
+
+    /// Whether somebody has looked at it.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.state().loaded
     }
 
     /// This session, after it was loaded.

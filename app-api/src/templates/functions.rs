@@ -151,5 +151,7 @@ fn asked(request: &Request) -> Value {
         ("query", Value::from_pairs(query)),
         ("params", Value::from_pairs(request.params())),
         ("route", Value::from(route)),
+        #[cfg(feature = "forms")]
+        ("form", Value::from(request.form_so_far())),
     ])
 }

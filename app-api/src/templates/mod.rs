@@ -52,6 +52,7 @@ use minijinja::{
 };
 
 type Configure = Arc<dyn Fn(&mut Environment<'static>) + Send + Sync>;
+type Process = Arc<dyn Fn(&Request) -> Value + Send + Sync>;
 
 /// How deep templates, macros and loops may lie in one another, as minijinja counts: an include is
 /// 10, a call of a macro about 6, a loop 1. The dearest of it, macros, take 730 bytes of stack for
@@ -65,6 +66,7 @@ const RECURSION: usize = 200;
 pub struct Templates {
     source: Source,
     configure: Vec<Configure>,
+    processors: Vec<Process>,
 }
 
 impl Templates {
@@ -100,8 +102,11 @@ impl Templates {
     }
 
     fn of(source: Source) -> Self {
-        let configure = Vec::new();
-        Self { source, configure }
+        Self {
+            source,
+            configure: Vec::new(),
+            processors: Vec::new(),
+        }
     }
 
     /// Something to be done with each new [`Environment`]: add filters, tests, functions and
@@ -124,6 +129,43 @@ impl Templates {
     {
         self.configure.push(Arc::new(configure));
         self
+    }
+
+    /// Values that all templates have, whoever renders them: Flask's `context_processor`. They are
+    /// made anew for each page; those that are given to [`render`](Request::render) take the place
+    /// of those of the same name.
+    ///
+    /// ```
+    /// use greenway_app::{App, Request, Templates, context, testing::Client};
+    ///
+    /// let pages = [("page.html", "{{ theme }} {{ title }}")];
+    /// let templates = Templates::embedded(pages).context_processor(|request: &Request| {
+    ///     context! { theme => request.cookie("theme").as_deref().unwrap_or("light") }
+    /// });
+    /// let mut app = App::new();
+    /// app.templates(templates);
+    /// app.get("/", |request: Request| request.render("page.html", context! { title => "Home" }));
+    /// assert_eq!(Client::new(app).get("/").send().text(), "light Home");
+    /// ```
+    #[must_use]
+    pub fn context_processor<F, V>(mut self, values: F) -> Self
+    where
+        F: Fn(&Request) -> V + Send + Sync + 'static,
+        V: TemplateValues,
+    {
+        self.processors
+            .push(Arc::new(move |request| values(request).into_value()));
+        self
+    }
+
+    /// The values for a page, with those that all pages have.
+    fn with_common(&self, request: &Request, values: Value) -> Value {
+        if self.processors.is_empty() {
+            return values;
+        }
+        // The last one that has a name gives its value.
+        let common = self.processors.iter().map(|process| process(request));
+        minijinja::value::merge_maps(common.chain([values]))
     }
 
     /// An environment with these templates, which are compiled when they are first used.
@@ -170,6 +212,26 @@ impl<P: Into<PathBuf>> From<P> for Templates {
 impl fmt::Debug for Templates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Templates").field(&self.source).finish()
+    }
+}
+
+/// The values of a template: what [`context!`](context) makes, `()` for none, or whatever else is
+/// `Into<Value>`, such as `Serde(value)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` are no values for a template",
+    note = "values are named by `context! {{ name => value }}`",
+    note = "what can be serialized (`serde::Serialize`) is given as `Serde(value)`, here and within \
+            `context!`: `use greenway::templates::Serde`"
+)]
+pub trait TemplateValues {
+    /// The values as one.
+    fn into_value(self) -> Value;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Value>> TemplateValues for T {
+    fn into_value(self) -> Value {
+        self.into()
     }
 }
 
@@ -240,7 +302,7 @@ impl Request {
     /// | | |
     /// |---|---|
     /// | `url_for("name", id=7)` | the path of a route: [`url_for`](Request::url_for) |
-    /// | `request` | `.method`, `.path`, `.script_name`, `.scheme`, `.host`, `.query_string`; `.query.name` and `.params.name`; `.route`, the route's name |
+    /// | `request` | `.method`, `.path`, `.script_name`, `.scheme`, `.host`, `.query_string`; `.query.name` and `.params.name`; `.route`, the route's name; `.form.title` and `.form.get_all("tag")`, what was sent if the handler has read it |
     /// | `session` | `session.key` or `session.get("key")`, and `session.user()` |
     /// | `take_flashes()` | the messages for the visitor, each with `.category` and `.text` |
     /// | `csrf_field()`, `csrf_token()` | the hidden field of a form, or the token alone |
@@ -270,7 +332,7 @@ impl Request {
     ///
     /// When the application has no templates.
     #[track_caller]
-    pub fn render(&self, name: &str, values: impl Into<Value>) -> Result<Response, HttpError> {
+    pub fn render(&self, name: &str, values: impl TemplateValues) -> Result<Response, HttpError> {
         let text = self.render_to_string(name, values)?;
         Ok(Response::typed(text, content_type_of(name)))
     }
@@ -289,11 +351,13 @@ impl Request {
     pub fn render_to_string(
         &self,
         name: &str,
-        values: impl Into<Value>,
+        values: impl TemplateValues,
     ) -> Result<String, HttpError> {
-        let compiled = loaded(self).for_request(self)?;
+        let loaded = loaded(self);
+        let compiled = loaded.for_request(self)?;
         let template = compiled.get(name)?;
-        let values = functions::with_ours(self, values.into());
+        let values = loaded.templates.with_common(self, values.into_value());
+        let values = functions::with_ours(self, values);
         Ok(template.render(values)?)
     }
 }
@@ -322,12 +386,14 @@ fn auto_escape(name: &str) -> AutoEscape {
     }
 }
 
-/// As minijinja writes values, but for the slash, which means nothing in HTML: URLs stay readable.
+/// As minijinja writes values, but for the slash, which means nothing in HTML: URLs stay readable;
+/// and for `None`, which is what Rust's getters give where there is nothing to write.
 fn format(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     match value.as_str() {
         Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => {
             Ok(out.write_str(&html_escape(text))?)
         }
+        _ if value.is_none() => Ok(()),
         _ => escape_formatter(out, state, value),
     }
 }

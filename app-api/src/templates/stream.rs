@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use minijinja::Value;
 
-use super::{Compiled, content_type_of, functions, loaded};
+use super::{Compiled, TemplateValues, content_type_of, functions, loaded};
 use crate::{Body, BodyError, HttpError, Out, Request, Response};
 
 /// Bytes that are collected before they are sent, as templates write a few at a time.
@@ -65,12 +65,14 @@ impl Request {
     pub fn render_stream(
         &self,
         name: &str,
-        values: impl Into<Value>,
+        values: impl TemplateValues,
     ) -> Result<Response, HttpError> {
-        let compiled = loaded(self).for_request(self)?;
+        let loaded = loaded(self);
+        let compiled = loaded.for_request(self)?;
         compiled.get(name)?;
         let flush = Flush::default();
-        let values = functions::for_stream(self, &compiled.sources, name, &flush, values.into())?;
+        let values = loaded.templates.with_common(self, values.into_value());
+        let values = functions::for_stream(self, &compiled.sources, name, &flush, values)?;
         let content_type = content_type_of(name);
         let name = name.to_owned();
         let body = Body::stream(move |out| compiled.render_into(&name, values, &flush, out));

@@ -73,9 +73,11 @@ impl Visitor {
         }
     }
 
-    /// `None` on the page of an error, where there is none any more.
+    /// `None` on the page of an error whose request has not come as far as that, or whose session
+    /// cannot be loaded.
     fn session(&self) -> Result<Option<&Session>, Error> {
         match &self.session {
+            Some(session) if self.of_error => Ok(session.loaded().ok()),
             Some(_) if self.prepared.as_ref().is_some_and(|it| !it.loaded) => Err(too_late()),
             Some(session) => session.loaded().map(Some).map_err(failed),
             None if self.of_error => Ok(None),
@@ -90,6 +92,8 @@ impl Visitor {
     fn take_flashes(&self) -> Result<Vec<Value>, Error> {
         let session = self.session()?;
         let flashes = match (session, &self.prepared) {
+            // What is taken here would be there again on the next page.
+            _ if self.of_error => Vec::new(),
             (Some(session), None) => session.take_flashes(),
             (Some(_), Some(prepared)) => {
                 let flashes = prepared.flashes.as_ref().ok_or_else(too_late)?;
@@ -109,6 +113,8 @@ impl Visitor {
         if session.is_some() && self.prepared.as_ref().is_some_and(|it| !it.has_token) {
             return Err(too_late());
         }
+        // One that is made on the page of an error is not saved, so it would be of no use.
+        let session = session.filter(|session| !self.of_error || session.has_csrf_tokens());
         Ok(session.map(Session::csrf_token).unwrap_or_default())
     }
 

@@ -6,7 +6,8 @@
 //! errors that a client over a socket would have to guess.
 //!
 //! A panic that is not an [`abort`](crate::abort) becomes the 500 that users would see, and
-//! [`Reply::panic`] has its message; the [`Failure`](crate::Failure) behind a 5xx is logged.
+//! [`Reply::panic`] has its message; the [`Failure`](crate::Failure) behind a 5xx is logged, and
+//! [`Reply::failure`] has it.
 //!
 //! What must stay true: a test may be pointed at a server ([`Remote`]) without another change, and
 //! sees the same statuses, headers and bodies. This crate has no sockets; who has them brings a

@@ -54,6 +54,7 @@ impl Server<'_> {
 #[derive(Debug)]
 pub struct Reply {
     pub(super) panic: Option<String>,
+    failure: Option<String>,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) chunks: Vec<Bytes>,
@@ -69,11 +70,18 @@ impl Reply {
         on_chunk: OnChunk<'_>,
     ) -> Self {
         let (parts, body) = response.into_parts();
-        if let Some(failure) = parts.extensions.get::<Failure>() {
-            log::error!("{failure}");
+        let failure = parts.extensions.get::<Failure>().map(ToString::to_string);
+        if let Some(failure) = &failure {
+            if log::log_enabled!(log::Level::Error) {
+                log::error!("{failure}");
+            } else {
+                // Where nobody logs, a test that fails still shows why.
+                eprintln!("{failure}");
+            }
         }
         let mut reply = Self {
             panic: None,
+            failure,
             status: parts.status,
             headers: parts.headers,
             chunks: Vec::new(),
@@ -117,6 +125,7 @@ impl Reply {
     ) -> Self {
         let mut reply = Self {
             panic: None,
+            failure: None,
             status: incoming.status(),
             headers: incoming.headers().clone(),
             chunks: Vec::new(),
@@ -153,6 +162,8 @@ impl Reply {
         };
         let response = server.paged(answer.into_response(), &mut panic);
         let mut reply = Self::drive(response, false, None, server, &mut ignored);
+        let fault = reply.status.is_server_error();
+        reply.failure = reply.failure.or_else(|| fault.then(|| error.to_string()));
         reply.error = Some(error);
         reply.panic = reply.panic.or(panic);
         reply
@@ -219,6 +230,70 @@ impl Reply {
     #[must_use]
     pub fn panic(&self) -> Option<&str> {
         self.panic.as_deref()
+    }
+
+    /// Why the reply is a 5xx: the error that the handler has returned, with its causes and the place
+    /// of the `?`, as it is in a server's log. It is on the standard error as well, which is shown of
+    /// a test that fails. `None` for a server's reply, whose client is not told.
+    ///
+    /// ```
+    /// use greenway_app::{Request, testing::Client};
+    ///
+    /// let client = Client::new(|_: Request| {
+    ///     let number: u8 = "many".parse()?;
+    ///     Ok(number.to_string())
+    /// });
+    /// let reply = client.get("/").send();
+    /// assert_eq!(reply.status(), 500);
+    /// assert!(reply.failure().unwrap().contains("invalid digit found in string (at "));
+    /// ```
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The token for the next form, from the hidden field of a page: what a browser would send along
+    /// with it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sessions")] {
+    /// use greenway_app::sessions::{Csrf, Sessions};
+    /// use greenway_app::{App, Html, Request, testing::Client};
+    ///
+    /// let mut app = App::new();
+    /// app.install(Sessions::in_memory()).install(Csrf::new());
+    /// app.get("/", |request: Request| {
+    ///     let token = request.session()?.csrf_token();
+    ///     Ok(Html(format!(r#"<form><input type="hidden" name="csrf_token" value="{token}">"#)))
+    /// });
+    /// app.post("/", |_: Request| "thanks");
+    ///
+    /// let client = Client::new(app).with_cookies();
+    /// let token = client.get("/").send().csrf_token();
+    /// assert_eq!(client.post("/").form([("csrf_token", token)]).send().text(), "thanks");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the page has no form with such a field; the message shows the page.
+    #[must_use]
+    #[track_caller]
+    pub fn csrf_token(&self) -> String {
+        let text = self.text();
+        let field = text
+            .split("<input")
+            .skip(1)
+            .filter_map(|tag| tag.split('>').next())
+            .find(|tag| tag.contains("name=\"csrf_token\""));
+        let value = field.and_then(|tag| tag.split("value=\"").nth(1)?.split('"').next());
+        match value {
+            Some(token) => token.to_owned(),
+            None => panic!(
+                "the reply ({}) has no field `csrf_token`: {text}",
+                self.status
+            ),
+        }
     }
 
     /// What ended the body before its end, if anything did.

@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use super::App;
-use super::middleware::{Layer, Next};
+use super::middleware::{Layer, Next, Skipped};
 use crate::{IntoResponse, Middleware, Request, Response, catch_abort};
 
 impl App {
@@ -28,6 +28,44 @@ impl App {
     pub fn uninstall<M: Middleware>(&mut self) -> &mut Self {
         self.installed
             .retain(|layer| layer.kind() != TypeId::of::<M>());
+        self
+    }
+
+    /// Lets all routes of a [group](App::group), or of an application that is
+    /// [merged](App::merge) into another one, do without the middleware of this type, whoever has
+    /// installed it: as [`RouteBuilder::skip`](crate::RouteBuilder::skip) for each of them.
+    ///
+    /// ```
+    /// use greenway_app::{App, Next, Request, Response, testing::Client};
+    ///
+    /// struct Closed;
+    ///
+    /// impl greenway_app::Middleware for Closed {
+    ///     fn call(&self, _: Request, _: Next<'_>) -> Response {
+    ///         Response::new("closed").with_status(403)
+    ///     }
+    /// }
+    ///
+    /// let mut app = App::new();
+    /// app.install(Closed).get("/", |_: Request| "home");
+    /// app.group("/api", |api| {
+    ///     api.skip::<Closed>();
+    ///     api.get("/", |_: Request| "open");
+    /// });
+    /// let client = Client::new(app);
+    /// assert_eq!(client.get("/").send().status(), 403);
+    /// assert_eq!(client.get("/api/").send().text(), "open");
+    /// ```
+    ///
+    /// An application that is served or mounted by itself has nobody's middleware to do without.
+    pub fn skip<M: Middleware>(&mut self) -> &mut Self {
+        self.skipped.push(Skipped::Kind(TypeId::of::<M>()));
+        self
+    }
+
+    /// As [`skip`](App::skip), for what was [installed with this name](App::install_named).
+    pub fn skip_named(&mut self, name: &str) -> &mut Self {
+        self.skipped.push(Skipped::Name(name.into()));
         self
     }
 

@@ -100,6 +100,7 @@ impl App {
         moved.before = other.before;
         moved.after = other.after;
         moved.hosts = other.hosts;
+        moved.skipped = other.skipped;
         moved.errors = other.errors;
         self.absorb(moved);
         self
@@ -132,11 +133,13 @@ impl App {
             around.push(Layer::hooks(hooks));
         }
         around.extend(other.installed);
+        let skipped = other.skipped;
         self.info_mut().shared.add_missing(&other.info.shared);
         self.errors.add_missing(other.errors);
         self.info_mut().debug |= other.info.debug;
         for (route, mut endpoint) in other.info.routes.iter().zip(other.endpoints) {
             endpoint.layers.splice(0..0, around.iter().cloned());
+            endpoint.skipped.extend(skipped.iter().cloned());
             self.put_in(route.clone(), endpoint);
         }
         for (host, mut endpoint) in other.hosts {
@@ -150,8 +153,9 @@ impl App {
     /// [`Request::script_name`] (`SCRIPT_NAME`). The prefix alone, without a slash, is below it as
     /// well: there the path is empty, which an [`App`] takes for `/`.
     ///
-    /// The other one may be any [`Application`]. It has routes, middleware, shared values and
-    /// answers of its own, also for what it does not know. Methods for the same path that are
+    /// The other one may be any [`Application`]. It has routes, middleware and answers of its own, also
+    /// for what it does not know; shared values and names of routes that it lacks are those of this
+    /// one. Methods for the same path that are
     /// routed here come first; otherwise the order is that of definition, as with rules that have
     /// wildcards. Mounted at `""` or `"/"`, it gets all that nothing else wants.
     ///
@@ -306,20 +310,25 @@ impl App {
 struct Mounted<A>(A);
 
 impl<A: Application> Application for Mounted<A> {
-    fn call(&self, mut request: Request) -> Response {
-        let rule = request.route().map_or("", Route::rule);
-        let prefix = rule.trim_end_matches('/').len();
-        request.shift(prefix);
-        self.0.call(request)
+    fn call(&self, request: Request) -> Response {
+        self.0.call(shifted(request))
     }
 
     fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
-        let mut request = request.head_only();
-        let rule = request.route().map_or("", Route::rule);
-        let prefix = rule.trim_end_matches('/').len();
-        request.shift(prefix);
-        self.0.answer_error(&request, error)
+        self.0.answer_error(&shifted(request.head_only()), error)
     }
+
+    fn unrouted(&self, request: &Request) -> Option<Response> {
+        self.0.unrouted(&shifted(request.head_only()))
+    }
+}
+
+/// A request as the application below its route's prefix sees it.
+fn shifted(mut request: Request) -> Request {
+    let rule = request.route().map_or("", Route::rule);
+    let prefix = rule.trim_end_matches('/').len();
+    request.shift(prefix);
+    request
 }
 
 /// The hooks of a group, which has become part of an application: they are called after the request

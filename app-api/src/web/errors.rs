@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::App;
+use super::middleware::Endpoint;
 use super::pages::Page;
 use crate::{Application, HttpError, IntoResponse, Request, Response};
 
@@ -104,11 +105,26 @@ impl App {
     /// The page for an error, of the application that the request is for.
     #[cold]
     pub(super) fn error_page(&self, request: &Request, error: &HttpError) -> Option<Response> {
+        let (request, endpoint) = self.found_again(request);
+        let of_mounted = endpoint.and_then(|at| at.handler.answer_error(&request, error));
+        of_mounted.or_else(|| self.errors.answer(&request, error, self.info.debug))
+    }
+
+    /// The answer to a request that no route wants; `None` where there is one that does.
+    #[cold]
+    pub(super) fn refusal(&self, request: &Request) -> Option<Response> {
+        match self.found_again(request) {
+            (request, Some(endpoint)) => endpoint.handler.unrouted(&request),
+            (request, None) => Some(self.refuse_unrouted(&request)),
+        }
+    }
+
+    /// The head of a request, routed as the request itself.
+    fn found_again(&self, request: &Request) -> (Request, Option<&Endpoint>) {
         let mut request = request.head_only();
         request.enter(&self.info);
         let host = self.host_of(&request);
         let endpoint = host.or_else(|| self.matched(&mut request));
-        let of_mounted = endpoint.and_then(|at| at.handler.answer_error(&request, error));
-        of_mounted.or_else(|| self.errors.answer(&request, error, self.info.debug))
+        (request, endpoint)
     }
 }

@@ -83,10 +83,22 @@ impl Next<'_> {
         let Some(layer) = self.advance() else {
             return match self.endpoint {
                 Some(endpoint) => answer(&*endpoint.handler, request),
-                None => self.app.unrouted(&request),
+                None => self.app.refuse_unrouted(&request),
             };
         };
         catch_abort(|| layer.call(request, self)).unwrap_or_else(IntoResponse::into_response)
+    }
+}
+
+impl Next<'_> {
+    /// The 404 or 405 of a request that no route wants, here or in what is mounted, without asking
+    /// any middleware further in. For those who refuse the request anyhow.
+    #[cfg(feature = "sessions")]
+    pub(crate) fn unrouted(&self, request: &Request) -> Option<Response> {
+        match self.endpoint {
+            Some(endpoint) => endpoint.handler.unrouted(request),
+            None => Some(self.app.refuse_unrouted(request)),
+        }
     }
 }
 
@@ -179,6 +191,7 @@ pub(super) struct Endpoint {
 }
 
 /// What a route does without.
+#[derive(Clone)]
 pub(super) enum Skipped {
     All,
     Kind(TypeId),

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 
-use self::middleware::{Endpoint, Layer, answer};
+use self::middleware::{Endpoint, Layer, Skipped, answer};
 pub use self::middleware::{Middleware, Next};
 use self::pages::ErrorPages;
 use self::router::Router;
@@ -88,6 +88,8 @@ pub struct App {
     endpoints: Vec<Endpoint>,
     router: Router,
     installed: Vec<Layer>,
+    /// What the routes of this group do without.
+    skipped: Vec<Skipped>,
     before: Vec<BeforeRequest>,
     after: Vec<AfterRequest>,
     hosts: Vec<(Box<str>, Endpoint)>,
@@ -257,7 +259,7 @@ impl App {
     /// The answer to a request that no route wants.
     #[cold]
     #[inline(never)] // as above
-    fn unrouted(&self, request: &Request) -> Response {
+    fn refuse_unrouted(&self, request: &Request) -> Response {
         let Some(path) = path::decode_for_match(routed_path(request)) else {
             // `Request::new` has decoded this path without complaint.
             return HttpError::new(400, "the path is malformed").into_response();
@@ -271,8 +273,11 @@ impl App {
             Some(allow) => HttpError::new(405, format!("this resource allows {allow}"))
                 .with_header(header::ALLOW, allow)
                 .into_response(),
-            // `{:?}` escapes what a client may have smuggled in for a terminal.
-            None => HttpError::new(404, format!("{:?}", request.path())).into_response(),
+            // What a client may have smuggled in for a terminal is escaped.
+            None => {
+                let path = request.path().escape_debug();
+                HttpError::new(404, format!("nothing is at {path}")).into_response()
+            }
         }
     }
 }
@@ -290,6 +295,10 @@ impl Application for App {
 
     fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
         self.error_page(request, error)
+    }
+
+    fn unrouted(&self, request: &Request) -> Option<Response> {
+        self.refusal(request)
     }
 }
 

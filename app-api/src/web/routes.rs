@@ -162,6 +162,10 @@ impl Application for BodyLimited {
     fn answer_error(&self, request: &Request, error: &HttpError) -> Option<Response> {
         self.handler.answer_error(request, error)
     }
+
+    fn unrouted(&self, request: &Request) -> Option<Response> {
+        self.handler.unrouted(request)
+    }
 }
 
 impl Deref for RouteBuilder<'_> {

@@ -10,14 +10,30 @@ const GIF: &[u8] = b"GIF89a...";
 /// A visitor, with cookies, of a board that nobody else has.
 struct Visitor {
     client: Client,
-    data: PathBuf,
+    data: Data,
+}
+
+/// A folder for what a board keeps, which goes away with the test.
+struct Data(PathBuf);
+
+impl Data {
+    fn new(name: &str) -> Self {
+        let name = format!("greenway-board-{}-{name}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        // What is left over is in the temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Visitor {
     fn new(name: &str) -> Self {
-        let data =
-            std::env::temp_dir().join(format!("greenway-board-{}-{name}", std::process::id()));
-        let app = app(&data).expect("the temporary folder can be written to");
+        let data = Data::new(name);
+        let app = app(&data.0).expect("the temporary folder can be written to");
         let client = Client::new(greenway::validate(app)).with_cookies();
         Self { client, data }
     }
@@ -54,13 +70,6 @@ impl Visitor {
         let page = self.get("/").text();
         let flash = page.split("role=\"status\">").nth(1).unwrap_or_default();
         flash.split('<').next().unwrap_or_default().to_owned()
-    }
-}
-
-impl Drop for Visitor {
-    fn drop(&mut self) {
-        // What is left over is in the temporary folder.
-        let _ = std::fs::remove_dir_all(&self.data);
     }
 }
 
@@ -148,7 +157,7 @@ fn accounts_have_passwords() {
     let wrong = [("name", "Ada"), ("password", "correct house")];
     assert_eq!(visitor.answer(&wrong), no);
     assert_eq!(visitor.answer(&right), "Welcome, Ada!");
-    let stored = std::fs::read(visitor.data.join("board.db-wal")).expect("it is there");
+    let stored = std::fs::read(visitor.data.0.join("board.db-wal")).expect("it is there");
     let holds = |text: &[u8]| stored.windows(text.len()).any(|part| part == text);
     assert!(holds(b"$argon2id$") && !holds(b"correct horse"));
 
@@ -161,7 +170,7 @@ fn accounts_have_passwords() {
 fn sessions_outlive_the_program() {
     let visitor = Visitor::new("sessions");
     visitor.join("Ada");
-    let again = Client::new(app(&visitor.data).expect("the folder is there"));
+    let again = Client::new(app(&visitor.data.0).expect("the folder is there"));
     let cookie = visitor
         .client
         .cookie("session")
@@ -187,7 +196,7 @@ fn what_is_wrong_is_said() {
     let large = "GIF8".to_owned() + &"x".repeat(10 << 20);
     assert_eq!(status("x", &[("@picture", &large)]), 413);
     assert_eq!(status("x", &[("@picture", &large[..1 << 20])]), 303);
-    let pictures = std::fs::read_dir(visitor.data.join("pictures")).expect("it is there");
+    let pictures = std::fs::read_dir(visitor.data.0.join("pictures")).expect("it is there");
     assert_eq!(pictures.count(), 1, "what was refused is not kept");
 
     let missing = visitor.get("/notices/9");
@@ -223,7 +232,7 @@ fn nobody_has_a_name_that_looks_like_another() {
 fn a_notice_that_cannot_be_kept_leaves_no_picture() {
     let visitor = Visitor::new("lost");
     visitor.join("Ada");
-    let database = rusqlite::Connection::open(visitor.data.join("board.db"));
+    let database = rusqlite::Connection::open(visitor.data.0.join("board.db"));
     let database = database.expect("it is there");
     // It can be read from, and not written to.
     let refuse = "CREATE TRIGGER full BEFORE INSERT ON notices
@@ -231,25 +240,24 @@ fn a_notice_that_cannot_be_kept_leaves_no_picture() {
     database.execute_batch(refuse).expect("nobody writes now");
     let fields = [("title", "x"), ("text", ""), ("@picture", "GIF8")];
     assert_eq!(visitor.post("/notices", &fields).status(), 500);
-    let pictures = std::fs::read_dir(visitor.data.join("pictures")).expect("it is there");
+    let pictures = std::fs::read_dir(visitor.data.0.join("pictures")).expect("it is there");
     assert_eq!(pictures.count(), 0);
 }
 
 #[test]
 fn what_is_secret_is_for_nobody_else() {
     use std::os::unix::fs::PermissionsExt;
-    let name = format!("greenway-board-{}-folder", std::process::id());
-    let data = std::env::temp_dir().join(name);
+    let folder = Data::new("folder");
+    let data = &folder.0;
     // One that was there already, as that of a container is.
-    std::fs::create_dir_all(&data).expect("the temporary folder can be written to");
-    drop(app(&data).expect("it can be written to"));
-    for entry in std::fs::read_dir(&data).expect("it is there") {
+    std::fs::create_dir_all(data).expect("the temporary folder can be written to");
+    drop(app(data).expect("it can be written to"));
+    for entry in std::fs::read_dir(data).expect("it is there") {
         let entry = entry.expect("it is there");
         let metadata = entry.metadata().expect("it is there");
         let others = metadata.permissions().mode() & 0o077;
         assert_eq!(others, 0, "{}", entry.path().display());
     }
-    let _ = std::fs::remove_dir_all(&data);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use greenway::{App, HttpError, Request, Response, StaticFile, StaticFiles};
 fn app() -> App {
     let mut app = App::new();
     // /pages/chat.html is pages/chat.html, /pages/ is pages/index.html if there is one.
-    app.static_files("/pages", "pages");
+    app.static_files("/pages", "pages").name("pages");
     // The same with settings.
     let kept = StaticFiles::new("pages").cache_control("public, max-age=3600");
     app.static_files("/kept", kept);

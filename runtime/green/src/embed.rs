@@ -17,9 +17,9 @@
 //! | what task dumps say of a request | [`TaskContext`], [`RequestInfo`], [`describe_waits`] |
 //! | stacks | [`Measure`], [`trim`] |
 //! | panics | [`discard`], [`panic_message`], [`is_starting`] |
-//! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`unblock_signals`], [`Count`], [`RateLimit`] |
+//! | the process, and its logs | [`raise_descriptor_limit`], [`share_one_heap`], [`take_over`], [`pass_on`], [`unblock_signals`], [`Count`], [`RateLimit`], [`Frames`], [`is_of_application`] |
 
-pub use crate::logging::{Count, RateLimit};
+pub use crate::logging::{Count, Frames, RateLimit, is_of_application};
 pub use crate::monitor::Held;
 pub use crate::net::dns::name_threads;
 pub use crate::net::handle::Handle;
@@ -42,8 +42,8 @@ pub use crate::scheduler::thread::{
 pub use crate::scheduler::timed_out::TimedOut;
 pub use crate::scheduler::worker::{Worker, current as current_worker};
 pub use crate::sys::{
-    Interest, PeerEpoll, PeerNews, peer_news, raise_descriptor_limit, send_file, send_with_more,
-    share_one_heap, take_over, unblock_signals, unsent,
+    Interest, PeerEpoll, PeerNews, pass_on, peer_news, raise_descriptor_limit, send_file,
+    send_with_more, share_one_heap, take_over, unblock_signals, unsent,
 };
 pub use crate::task::local::end_of_work;
 pub use crate::task::spawn::{panic_message, spawn_on};

@@ -3,11 +3,10 @@
 use crate::errno;
 use crate::original;
 use crate::patience::Patience;
+use crate::waiting::{may_be_handler, wait_quietly, yield_quietly};
 use crate::waits::{Place, Standing};
 use greenway_green::Awaited;
-use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, lock, turn_is_over, wait_quietly, yield_quietly,
-};
+use greenway_green::embed::{Ended, Interest, Io, current, deadline_in, lock, turn_is_over};
 use libc::{c_int, c_short, socklen_t, ssize_t, timeval};
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -64,9 +63,8 @@ const LONGEST: Duration = Duration::from_millis(20);
 
 impl Call {
     pub(crate) fn new(fd: c_int, what: For, asked_not_to_wait: bool) -> Self {
-        // Who has asked for a descriptor that does not block sees to others in another way, or is a handler
-        // of a signal, below which nobody must run.
-        if turn_is_over() && !asked_not_to_wait && !is_nonblocking(fd) {
+        // Who has asked for a descriptor that does not block sees to others in another way.
+        if turn_is_over() && !asked_not_to_wait && !is_nonblocking(fd) && !may_be_handler() {
             yield_quietly();
         }
         Self {
@@ -282,7 +280,7 @@ impl Drop for Made {
     }
 }
 
-fn set_mode(fd: c_int, mode: c_int) {
+pub(crate) fn set_mode(fd: c_int, mode: c_int) {
     // SAFETY: sets flags, and passes no memory. It cannot fail for a descriptor that is open.
     unsafe { original::fcntl(fd, libc::F_SETFL, mode as libc::c_ulong) };
 }
@@ -297,7 +295,7 @@ pub(crate) fn is_ready(fd: c_int, interest: Interest) -> bool {
 }
 
 /// Which of these there are now, and errors.
-fn events(fd: c_int, events: c_short) -> c_short {
+pub(crate) fn events(fd: c_int, events: c_short) -> c_short {
     let mut one = libc::pollfd {
         fd,
         events,

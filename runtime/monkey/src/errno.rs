@@ -16,6 +16,15 @@ pub(crate) fn set(error: c_int) {
     unsafe { *libc::__errno_location() = error }
 }
 
+/// Leaves `error` in `h_errno`, where functions that look names up say how it went.
+pub(crate) fn set_of_names(error: c_int) {
+    unsafe extern "C" {
+        fn __h_errno_location() -> *mut c_int;
+    }
+    // SAFETY: the address is that of the calling OS thread's own variable.
+    unsafe { *__h_errno_location() = error }
+}
+
 /// Leaves `error`, and gives what a call gives that has failed.
 pub(crate) fn fail<R: From<i8>>(error: c_int) -> R {
     set(error);

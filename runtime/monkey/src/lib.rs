@@ -32,18 +32,20 @@
 //!
 //! | Switch | Calls |
 //! |---|---|
-//! | [`Patch::SLEEP`] | `nanosleep`, `clock_nanosleep`, `usleep`, `sleep`, `sched_yield`, `pause` |
-//! | [`Patch::SOCKETS`] | `connect`, `accept`, `accept4`, `read` and `write` with all their kin, `sendfile`, `splice`, `close`, `dup2`, `dup3`: sockets, pipes and terminals |
+//! | [`Patch::SLEEP`] | `nanosleep`, `clock_nanosleep`, `usleep`, `sleep`, `sched_yield`, `pause`, `sigsuspend`, `sigwait`, `sigwaitinfo`, `sigtimedwait` |
+//! | [`Patch::SOCKETS`] | `connect`, `accept`, `accept4`, `read` and `write` with all their kin, `sendfile`, `splice`, `tee`, `close`, `dup2`, `dup3`: sockets, pipes and terminals; `open` of a FIFO, `tcdrain`, `mq_*`, `msgrcv`, `msgsnd` |
 //! | [`Patch::SELECT`] | `poll`, `ppoll`, `select`, `pselect` |
-//! | [`Patch::DNS`] | `getaddrinfo`, `getnameinfo`, `res_query`, `res_search` |
-//! | [`Patch::SUBPROCESS`] | `wait`, `waitpid`, `wait4`, `waitid` |
+//! | [`Patch::DNS`] | `getaddrinfo`, `getnameinfo`, `gethostby*`, `res_*` |
+//! | [`Patch::SUBPROCESS`] | `wait`, `waitpid`, `wait3`, `wait4`, `waitid`, `system`, `pclose` |
 //! | [`Patch::FILE_LOCKS`] | `flock`, `fcntl` with `F_SETLKW` and `F_OFD_SETLKW`, `lockf` |
-//! | [`Patch::LOCKS`] | `syscall` with `SYS_futex` (std's locks and parking), `pthread_mutex_*`, `pthread_cond_*`, `pthread_rwlock_*`, `sem_*`, `pthread_join` |
-//! | [`Patch::EPOLL`] | `epoll_wait`, `epoll_pwait`; not in [`Patch::ALL`] |
+//! | [`Patch::LOCKS`] | `syscall` with `SYS_futex` (std's locks and parking), `pthread_mutex_*`, `pthread_cond_*`, `pthread_rwlock_*`, `pthread_barrier_*`, `pthread_spin_lock`, `sem_*`, `semop`, `pthread_join` |
+//! | [`Patch::EPOLL`] | `epoll_wait`, `epoll_pwait`, `epoll_pwait2`; not in [`Patch::ALL`] |
 //! | [`Patch::FILES`] | `fsync`, `fdatasync`, reads of files that are not in memory; not in [`Patch::ALL`] |
 //!
 //! # What must stay true
 //!
+//! - A hook that a handler of a signal may call (`write`, `sem_post`, `open`, `close`) takes no memory and
+//!   lets nobody run, unless somebody waits for that descriptor.
 //! - A hook unwinds never, and leaves `errno` as the call that it stands for would.
 //! - No hook waits while a lock of this crate, or of the scheduler, is held.
 //! - Calls of other OS threads do what they did, but for one thing: those that wake others (a futex's
@@ -59,6 +61,7 @@ mod original;
 mod patch;
 mod patience;
 mod platform;
+mod waiting;
 mod waits;
 
 pub use patch::{

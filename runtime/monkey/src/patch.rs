@@ -1,7 +1,7 @@
 //! Which calls are patched, and whether the caller is one for whom that counts.
 
-use crate::{locks, original, waits};
-use greenway_green::embed::{can_wait, current, describe_waits, is_running};
+use crate::{locks, original, waiting, waits};
+use greenway_green::embed::{at_worker_start, can_wait, current, describe_waits, is_running};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::fmt;
@@ -122,17 +122,19 @@ pub fn patch_all() {
 /// waited for by the whole worker. So take locks along, or be sure of what waits.
 pub fn patch(what: Patch) {
     static FIRST: Once = Once::new();
+    static LOCKS: Once = Once::new();
     original::find_all();
     FIRST.call_once(|| {
         PROCESS.store(std::process::id(), Ordering::SeqCst);
         // SAFETY: the function touches atomics only, as is right in a child. It cannot fail but
         // for lack of memory; then children of green threads are what they were without it.
         unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        at_worker_start(waiting::learn_signals);
     });
     describe_waits(|thread| waits::describe(thread).or_else(|| locks::describe(thread)));
     PATCHED.fetch_or(what.0, Ordering::SeqCst);
     if what.0 & Patch::LOCKS.0 != 0 {
-        locks::prepare();
+        LOCKS.call_once(locks::prepare);
     }
 }
 

@@ -1,7 +1,10 @@
 //! [`Patience`]: waits for what nobody announces.
 
+use crate::errno;
+use crate::waiting::wait_quietly;
 use greenway_green::Awaited;
-use greenway_green::embed::{Ended, Io, wait_quietly};
+use greenway_green::embed::{Ended, Io};
+use libc::{c_int, ssize_t};
 use std::time::{Duration, Instant};
 
 /// The pauses of one who has to look again and again: at first short, later a part of the time that has
@@ -42,6 +45,36 @@ impl Patience {
             }
             Ok(()) | Err(Ended::TimedOut) => Ok(()),
             Err(Ended::Interrupted) => Err(Ended::Interrupted),
+        }
+    }
+}
+
+/// Makes `attempt`, which does not wait, until it does not fail with one of `not_yet`, or until the deadline,
+/// when it fails so; `ECANCELED` tells of one who is to end. Where it succeeds, `errno` is what it was.
+pub(crate) fn until_done(
+    what: &'static str,
+    not_yet: &[c_int],
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> ssize_t,
+) -> ssize_t {
+    /// The longest pause between two looks.
+    const LONGEST: Duration = Duration::from_millis(20);
+    let before = errno::get();
+    let patience = Patience::new(LONGEST);
+    loop {
+        let result = attempt();
+        if result >= 0 {
+            errno::set(before);
+            return result;
+        }
+        let error = errno::get();
+        if !not_yet.contains(&error) {
+            return result;
+        }
+        match patience.pause(what, deadline) {
+            Ok(()) => {}
+            Err(Ended::TimedOut) => return errno::fail(error),
+            Err(Ended::Interrupted) => return errno::fail(libc::ECANCELED),
         }
     }
 }

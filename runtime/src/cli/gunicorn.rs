@@ -89,7 +89,8 @@ const REFUSED: &[Refused] = &[
     refused(
         "chdir",
         &["--chdir"],
-        "change the folder before the program is started (cd, or WorkingDirectory= of systemd)",
+        "the program's main has run already; change the folder before it is started (cd, or \
+         WorkingDirectory= of systemd)",
     ),
     refused(
         "daemon",

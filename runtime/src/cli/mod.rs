@@ -7,30 +7,23 @@ mod flags;
 #[cfg(feature = "generate")]
 mod generate;
 mod gunicorn;
+mod leading;
+mod life;
 mod operator;
 mod show;
 mod sources;
 
 use self::operator::Operator;
 use self::sources::Resolved;
-use crate::green;
-use crate::green::embed::Count;
-use crate::server::{
-    OnSignal, Running, Server, SignalAction, catch_signals, check_addresses, check_certificates,
-    reap_as_init,
-};
+use crate::processes::{Role, inherited};
+use crate::server::{Server, check_addresses, check_certificates};
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
 use crate::service::{LogFile, LogWriter, logger};
+use clap::ArgMatches;
 use greenway_app::Application;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::exit;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-/// After the second signal, handlers that wait are unwound for so long. Then the process ends.
-const LAST_UNWINDS: Duration = Duration::from_millis(500);
 
 /// Prints in one line what is wrong with the flags; or shows what `--help` or `--version` asks for.
 fn refuse_flags(operator: &Operator, error: &clap::Error) -> ! {
@@ -90,17 +83,50 @@ impl Server {
             operator.say(format_args!("the program's own settings are wrong: {why}"));
             operator.exit(2);
         }
-        self.settings = settings(&operator, self.settings);
-        open_error_log(&mut operator, &self.settings);
-        for name in sources::unknown_variables() {
-            log::warn!("{name} has no effect: no setting has that name");
+        let inherited = inherited().unwrap_or_else(|error| {
+            operator.say(format_args!("{error}"));
+            operator.exit(1)
+        });
+        let role = inherited.as_ref().map(|inherited| inherited.role);
+        if let Some(Role::Serve(number)) = role {
+            operator.number = Some(number);
         }
-        serve_until_signal(self, operator)
+        let defaults = self.settings.clone();
+        let matches = flags(&operator, &defaults);
+        self.settings = settings(&operator, defaults.clone(), &matches);
+        if let Some(umask) = self.settings.processes.umask {
+            umask.set();
+        }
+        open_error_log(&mut operator, &self.settings);
+        if role.is_none() {
+            for name in sources::unknown_variables() {
+                log::warn!("{name} has no effect: no setting has that name");
+            }
+        }
+        let leads = match role {
+            Some(Role::Serve(_)) => false,
+            Some(Role::Succeed) => true,
+            None => self.settings.processes.need_master(),
+        };
+        if !leads {
+            life::serve(self, operator, inherited);
+        }
+        let Self { app, settings, .. } = self;
+        drop(app); // that of the processes that serve is another one
+        let workers_now = || {
+            let resolved =
+                sources::resolve(defaults.clone(), &matches, &|name| std::env::var_os(name));
+            let resolved = resolved.inspect_err(|why| log::error!("the settings are wrong: {why}"));
+            resolved
+                .ok()
+                .map(|resolved| resolved.settings.processes.workers)
+        };
+        leading::lead(&settings, &operator, inherited, &workers_now)
     }
 }
 
-/// The settings that hold. Ends the process if they are wrong, or were all that was asked for.
-fn settings(operator: &Operator, defaults: Settings) -> Settings {
+/// What the command line says. Ends the process if it is wrong, or asks for help alone.
+fn flags(operator: &Operator, defaults: &Settings) -> ArgMatches {
     // Under the program's own name, where clap would say ours.
     let name = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&name)
@@ -108,15 +134,20 @@ fn settings(operator: &Operator, defaults: Settings) -> Settings {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let command = flags::command(&defaults).bin_name(name.clone());
+    let command = flags::command(defaults).bin_name(name.clone());
     let matches = command.try_get_matches();
     let matches = matches.unwrap_or_else(|error| refuse_flags(operator, &error));
     #[cfg(feature = "generate")]
     if let Some(kind) = matches.get_one::<String>(flags::GENERATE) {
-        let printed = generate::print(kind, &name, &defaults);
+        let printed = generate::print(kind, &name, defaults);
         operator.exit(printed.map_or(1, |()| 0));
     }
-    let resolved = sources::resolve(defaults, &matches, &|name| std::env::var_os(name));
+    matches
+}
+
+/// The settings that hold. Ends the process if they are wrong, or were all that was asked for.
+fn settings(operator: &Operator, defaults: Settings, matches: &ArgMatches) -> Settings {
+    let resolved = sources::resolve(defaults, matches, &|name| std::env::var_os(name));
     let (check, print) = (
         matches.get_flag(flags::CHECK),
         matches.get_flag(flags::PRINT),
@@ -155,71 +186,6 @@ fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: b
         operator.say(format_args!("the settings are right"));
     }
     operator.exit(0)
-}
-
-fn serve_until_signal(server: Server, operator: Operator) -> ! {
-    let caught = catch_signals().unwrap_or_else(|error| no_signals(&operator, &error));
-    let (first_signal, stop) = crossbeam_channel::bounded(1);
-    let (started, last) = (Arc::new(OnceLock::<Arc<Running>>::new()), operator.clone());
-    let ending = started.clone();
-    // Before the start, which may take its time: the operator's last resort works then, too.
-    let on_signal = OnSignal::new(caught, move |action| match action {
-        SignalAction::Stop(1) => {
-            let _ = first_signal.try_send(());
-        }
-        SignalAction::Stop(2) => {
-            let Some(ending) = ending.get() else { exit(1) };
-            ending.end_now();
-            // Meanwhile the stop that is under way may end the process itself.
-            std::thread::sleep(LAST_UNWINDS);
-            last.stopped(ending.unfinished().max(1));
-        }
-        SignalAction::Stop(_) => exit(1),
-        // A warning, since whoever asks wants to see it.
-        SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
-        SignalAction::Reopen | SignalAction::Reload => {
-            if let Some(ending) = ending.get() {
-                ending.reopen_logs();
-                if action == SignalAction::Reload {
-                    ending.reload_certificates();
-                }
-            }
-            if let Some(log) = &last.log {
-                log.reopen();
-            }
-            log::info!("the logs are opened anew");
-        }
-    });
-    if let Err(error) = &on_signal {
-        operator.say(format_args!(
-            "no room for the thread that handles signals: {error}"
-        ));
-        operator.exit(1);
-    }
-    let running = match server.start() {
-        Ok(running) => started.get_or_init(|| Arc::new(running)),
-        Err(error) => {
-            operator.say(format_args!("{error}"));
-            let misused = error.kind() == io::ErrorKind::InvalidInput;
-            operator.exit(if misused { 2 } else { 1 });
-        }
-    };
-    if let Err(error) = reap_as_init() {
-        log::error!("orphans stay unreaped: {error}");
-    }
-    operator.say(format_args!("{}", running.describe()));
-    // Ends by the signal alone: the sender lives in `on_signal`.
-    let _ = stop.recv();
-    let open = Count(running.connections(), "connection");
-    operator.say(format_args!("stopping ({open})"));
-    let stopped = running.stop();
-    green::run_at_exit();
-    operator.stopped(stopped.cut)
-}
-
-fn no_signals(operator: &Operator, error: &io::Error) -> ! {
-    operator.say(format_args!("cannot handle signals: {error}"));
-    operator.exit(1)
 }
 
 /// Opens the server's own log. Ends the process if it cannot be had.

@@ -19,6 +19,8 @@ pub(super) struct Operator {
     pub(super) stderr: Option<LogWriter>,
     /// The server's log, if that is another one.
     pub(super) log: Option<LogWriter>,
+    /// Of several processes, this is the one with this number; the master says what concerns all.
+    pub(super) number: Option<usize>,
 }
 
 impl Operator {
@@ -27,11 +29,15 @@ impl Operator {
         Self {
             stderr: stderr.ok(),
             log: None,
+            number: None,
         }
     }
 
     pub(super) fn say(&self, what: fmt::Arguments<'_>) {
-        let line = format!("greenway: {what}\n");
+        let line = match self.number {
+            None => format!("greenway: {what}\n"),
+            Some(number) => format!("greenway: process {number}: {what}\n"),
+        };
         match &self.stderr {
             Some(writer) => writer.write(line),
             None => {
@@ -59,7 +65,9 @@ impl Operator {
             ));
             self.exit(1);
         }
-        self.say(format_args!("stopped"));
+        if self.number.is_none() {
+            self.say(format_args!("stopped"));
+        }
         self.exit(0)
     }
 }

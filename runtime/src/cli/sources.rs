@@ -3,6 +3,7 @@
 use super::arguments;
 use super::file::File;
 use super::flags;
+use crate::processes::VARIABLE;
 use crate::server::inherited_sockets;
 use crate::service::settings::{self, Setting, Settings, VARIABLES};
 use clap::ArgMatches;
@@ -98,6 +99,12 @@ pub(super) fn resolve(
         })?;
         sources.push(source);
     }
+    let default_cores = settings::all().position(|setting| setting.flag == "cores");
+    if default_cores.is_some_and(|at| sources[at] == Source::Ours) {
+        // The processes share the machine's cores.
+        let cores = settings.server.green.workers;
+        settings.server.green.workers = cores.div_ceil(settings.processes.workers).max(1);
+    }
     Ok(Resolved { settings, sources })
 }
 
@@ -144,7 +151,8 @@ fn variable(
 pub(super) fn unknown_variables() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let is_known = |name: &str| {
-        let ours = name == CONFIG_VARIABLE || arguments::VARIABLES.contains(&name);
+        let ours = [CONFIG_VARIABLE, VARIABLE].contains(&name);
+        let ours = ours || arguments::VARIABLES.contains(&name);
         ours || settings::all().any(|one| one.variable() == name)
     };
     names

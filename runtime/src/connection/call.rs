@@ -5,9 +5,13 @@ use super::handler_end::{HandlerEnd, HandlerResult};
 use super::request_body::RequestBody;
 use super::response::{ResponseWriter, Written};
 use super::transport::Transport;
-use crate::green::embed::{LimitGuard, Measure, TaskContext, current, end_of_work};
+use crate::green::embed::{
+    Interrupt, LimitGuard, Measure, TaskContext, Unwind, current, end_of_work,
+};
 use crate::service::{Entry, RequestLine, panics};
-use greenway_app::{ConnectionInfo, Head, HttpError, Input, IntoResponse, Request, Response};
+use greenway_app::{
+    ConnectionInfo, Failure, Head, HttpError, Input, IntoResponse, Request, Response,
+};
 use greenway_proto::http1::exchange::State;
 use greenway_proto::http1::{self, RequestHead, RequestInfo};
 use http::Method;
@@ -151,6 +155,7 @@ impl<T: Transport> Connection<T> {
                 if self.io.exchange.get().is_upgraded() {
                     return self.unsent(response);
                 }
+                self.unless_ended(&response);
                 self.finish_response(&mut response, info);
                 writer.send(response)
             }))
@@ -164,6 +169,19 @@ impl<T: Transport> Connection<T> {
                 Outcome::Sent
             }
             other => self.conclude(other, writer),
+        }
+    }
+
+    /// Ends a handler that has met its end and gives a response all the same: an error of the call
+    /// that was ended, for nobody if its client has left. What it has to say nevertheless when its
+    /// time is over or the server stops is sent, unless that is a failure, which would be the end's.
+    #[inline(never)] // off the stack of handlers
+    fn unless_ended(&self, response: &Response) {
+        if let Some(end) = self.io.context.thread.here().swallowed_end()
+            && (end == Unwind::Interrupted(Interrupt::Departed)
+                || response.status().is_server_error())
+        {
+            end_now();
         }
     }
 
@@ -192,7 +210,7 @@ impl<T: Transport> Connection<T> {
     #[cold]
     #[inline(never)]
     fn conclude(&self, result: HandlerResult, writer: &mut ResponseWriter<'_, T>) -> Outcome {
-        let end = HandlerEnd::of(result);
+        let end = HandlerEnd::of(result).or_cause();
         let line = &self.io.context.line().unwrap_or_default();
         if let Some(upgraded) = self.io.upgraded.get() {
             return self.finish_upgraded(upgraded, end, writer, line);
@@ -228,9 +246,13 @@ impl<T: Transport> Connection<T> {
                 Outcome::Cut
             }
             HandlerEnd::TimedOut(number) if number == writer.limit() => {
-                let kind = format!("handlers cut by --timeout of {}", self.kind());
-                let timeout = service.config.clocks.handler;
-                let what = format_args!("{line}: nothing for {timeout:?}: cut by --timeout");
+                let kind = format!("handlers cut by a timeout of {}", self.kind());
+                let timeout = self.io.handlers_time();
+                let whose = match timeout == service.config.clocks.handler {
+                    true => "--timeout",
+                    false => "a timeout of its own",
+                };
+                let what = format_args!("{line}: nothing for {timeout:?}: cut by {whose}");
                 service.error_log.log(Level::Warn, &kind, what);
                 self.send_error(writer, HttpError::new(504, "the handler took too long"))
             }
@@ -267,10 +289,19 @@ impl<T: Transport> Connection<T> {
     /// Logs why a response is a 5xx, if it tells.
     pub(super) fn report_failure(&self, response: &Response) {
         let asked = || {
-            let line = self.io.context.request_info().request;
-            (self.kind(), line.unwrap_or_default())
+            let line = self.io.context.line().unwrap_or_default();
+            (self.kind(), line.to_string())
         };
         self.io.service.error_log.failure(response, asked);
+    }
+
+    /// Logs why a response was to be a 5xx that is not sent.
+    #[cold]
+    pub(super) fn report(&self, failure: &Failure) {
+        let line = self.io.context.line().unwrap_or_default();
+        let kind = format!("server errors of {}", self.kind());
+        let what = format_args!("{line}: {failure}");
+        self.io.service.error_log.error(&kind, what);
     }
 
     /// Counts and logs the panic of this request's handler.
@@ -291,6 +322,7 @@ impl<T: Transport> Connection<T> {
         service.metrics.panicked();
         let kind = format!("panics of {}", self.kind());
         let line = self.io.context.line().unwrap_or_default();
+        let note = panics::text_of(note);
         let what = format_args!("{line}: the application has caught a panic: {note}");
         service.error_log.error(&kind, what);
     }
@@ -368,6 +400,13 @@ impl<T: Transport> Connection<T> {
         self.io.exchange(|exchange| exchange.drained(to_its_end));
         self.since.set(Instant::now());
     }
+}
+
+/// Unwinds as the wait ought to have done that has met the end of this thread.
+#[cold]
+#[inline(never)] // off the stack of handlers
+fn end_now() {
+    current().raise_if_over();
 }
 
 #[inline(never)] // off the stack of handlers

@@ -186,6 +186,12 @@ impl<T: Transport> Peer for ClientHandle<T> {
         }
     }
 
+    fn identified(&self, id: &str) {
+        if let Some(io) = self.0.upgrade() {
+            io.context.set_id(id);
+        }
+    }
+
     fn limit_time(&self, time: Duration) {
         if let Some(io) = self.0.upgrade() {
             io.move_handlers_clock(time);

@@ -29,7 +29,18 @@ impl<T: Transport> Connection<T> {
     #[cold]
     #[inline(never)] // not to be part of the frame of those below which handlers run
     pub(super) fn paged(&self, response: Response) -> Response {
-        error_response(&*self.io.service.app, self.asked().as_ref(), response)
+        let told = self.unless_it_unwinds(&response);
+        let response = error_response(&*self.io.service.app, self.asked().as_ref(), response);
+        told.forget();
+        response
+    }
+
+    /// Logs why a response is a 5xx if its page unwinds, in which case the response is lost.
+    fn unless_it_unwinds(&self, response: &Response) -> Untold<'_, T> {
+        Untold {
+            connection: self,
+            failure: response.extensions().get::<Failure>().cloned(),
+        }
     }
 
     /// The same where nothing catches it.
@@ -44,7 +55,10 @@ impl<T: Transport> Connection<T> {
             let _noted = panics::Noted::new(&me);
             // Unwind safety: as with a handler, the application is what is shared.
             catch_unwind(AssertUnwindSafe(|| {
-                error_response(&*service.app, asked.as_ref(), response)
+                let told = self.unless_it_unwinds(&response);
+                let response = error_response(&*service.app, asked.as_ref(), response);
+                told.forget();
+                response
             }))
         };
         result.unwrap_or_else(|payload| {
@@ -145,6 +159,27 @@ impl<T: Transport> Connection<T> {
             return Request::new(head, Input::empty(), info).ok();
         }
         read_again(line.head(), limits, info)
+    }
+}
+
+/// A failure that is in the log once its response is sent, or when this is dropped.
+struct Untold<'a, T: Transport> {
+    connection: &'a Connection<T>,
+    failure: Option<Failure>,
+}
+
+impl<T: Transport> Untold<'_, T> {
+    /// The response is there, and has the failure.
+    fn forget(mut self) {
+        self.failure = None;
+    }
+}
+
+impl<T: Transport> Drop for Untold<'_, T> {
+    fn drop(&mut self) {
+        if let Some(failure) = &self.failure {
+            self.connection.report(failure);
+        }
     }
 }
 

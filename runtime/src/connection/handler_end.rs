@@ -1,6 +1,6 @@
 //! How a handler has ended: the one place that takes its result apart.
 
-use crate::green::embed::{Interrupt, LimitNumber, Unwind};
+use crate::green::embed::{Interrupt, LimitNumber, Unwind, current};
 use greenway_app::{BodyError, HttpError};
 use std::any::Any;
 
@@ -27,6 +27,28 @@ pub(super) enum HandlerEnd {
 }
 
 impl HandlerEnd {
+    /// What has ended a handler that says that it has failed. A call that was ended below it may have
+    /// told it so by an error: then the failure is that of nobody.
+    pub(super) fn or_cause(self) -> Self {
+        let failed = match &self {
+            Self::BodyFailed(_) => true,
+            Self::Aborted(error) => error.status().is_server_error(),
+            _ => false,
+        };
+        match current().swallowed_end() {
+            Some(end) if failed => Self::of_unwind(end),
+            _ => self,
+        }
+    }
+
+    fn of_unwind(unwind: Unwind) -> Self {
+        match unwind {
+            Unwind::Interrupted(Interrupt::Departed) => Self::Departed,
+            Unwind::Interrupted(_) => Self::Stopped,
+            Unwind::LimitPassed(number) => Self::TimedOut(number),
+        }
+    }
+
     /// What the result of catching its unwind means.
     pub(super) fn of(result: HandlerResult) -> Self {
         let payload = match result {
@@ -36,9 +58,7 @@ impl HandlerEnd {
             Err(payload) => payload,
         };
         match Unwind::of(&*payload) {
-            Some(Unwind::Interrupted(Interrupt::Departed)) => Self::Departed,
-            Some(Unwind::Interrupted(_)) => Self::Stopped,
-            Some(Unwind::LimitPassed(number)) => Self::TimedOut(number),
+            Some(unwind) => Self::of_unwind(unwind),
             None => match payload.downcast::<HttpError>() {
                 Ok(error) => Self::Aborted(error),
                 Err(payload) => Self::Panicked(payload),

@@ -45,6 +45,8 @@ pub(crate) struct BufferedIo<T> {
     pub(super) write_pace: Cell<WritePace>,
     /// The clock of the handler that is served.
     pub(super) handlers_limit: Cell<Option<LimitNumber>>,
+    /// How long that handler may take, from its beginning and from each chunk on.
+    handlers_time: Cell<Duration>,
     pub(super) client: Client,
     pub(super) users: Users,
     /// What has taken the place of HTTP; for good.
@@ -157,6 +159,7 @@ impl<T: Transport> BufferedIo<T> {
             }),
             write_pace: Cell::new(parts.write_pace.unwrap_or_else(|| WritePace::new(write))),
             handlers_limit: Cell::new(None),
+            handlers_time: Cell::new(Duration::ZERO),
             client,
             users: Users::default(),
             upgraded: OnceCell::new(),
@@ -231,7 +234,7 @@ impl<T: Transport> BufferedIo<T> {
     /// A request begins: nothing of its response was sent.
     pub(super) fn begin(&self, request: &RequestHead) {
         let wanted = !self.service.config.clocks.keep_alive.is_zero();
-        let keep_alive = wanted && !self.service.lifecycle.is_stopping();
+        let keep_alive = wanted && !self.service.lifecycle.is_leaving();
         self.exchange(|exchange| exchange.begin(request, keep_alive));
         let pause = self.service.config.clocks.body;
         self.incoming.borrow_mut().begin(request, pause);
@@ -495,7 +498,7 @@ impl<T: Transport> BufferedIo<T> {
         if !finished && (pace.has_given() || unread) {
             // The state is set before the flag is looked at: see "Stopping" in `lifecycle`.
             self.context.set(ConnState::Closing);
-            linger(&self.stream, &self.service, pace);
+            linger(&self.stream, &self.service, pace, unread);
             self.context.set(ConnState::Busy);
         }
         if self.upgraded.get().is_some() {
@@ -556,17 +559,24 @@ impl<T: Transport> BufferedIo<T> {
         self.handlers_limit.get().and_then(Standstill::new)
     }
 
-    /// The handler that is served may take so long from now on.
+    /// The handler that is served may take so long from now on, and from each of its chunks on.
     pub(super) fn move_handlers_clock(&self, timeout: Duration) {
+        self.handlers_time.set(timeout);
         let end = Instant::now().checked_add(timeout);
         if let (Some(number), Some(end)) = (self.handlers_limit.get(), end) {
             LimitGuard::move_to(number, end);
         }
     }
 
-    /// From here on the handler's clock is this one.
+    /// From here on the handler's clock is this one, which gives it the server's time.
     pub(super) fn set_handlers_clock(&self, limit: Option<LimitNumber>) {
         self.handlers_limit.set(limit);
+        self.handlers_time.set(self.service.config.clocks.handler);
+    }
+
+    /// The time that the handler has, unless it ends or something comes of it.
+    pub(super) fn handlers_time(&self) -> Duration {
+        self.handlers_time.get()
     }
 }
 

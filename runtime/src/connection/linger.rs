@@ -25,19 +25,27 @@ const TOTAL: Duration = Duration::from_secs(30);
 const RATE: u64 = 64 * 1024;
 /// ...until here. This is Node's figure for a whole request.
 const MOST: Duration = Duration::from_secs(300);
+/// How long a client may be silent that has got everything and was not sending when the server
+/// stopped: it is idle, as most clients that keep connections are, and the stop is not to wait for
+/// it. A request that it sends in this time is read, so that the close is no reset.
+const AT_STOP: Duration = Duration::from_millis(200);
 /// Both when the grace period of a stop is over.
 const LAST: Duration = Duration::from_millis(100);
 /// How often the kernel is asked what the client has not taken yet.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Ends the sending direction, and reads on within bounds. The connection is closed afterwards.
-/// `pace` is the one at which the client has taken what it was sent so far.
+/// `pace` is the one at which the client has taken what it was sent so far; `unread` says that it
+/// has sent what nobody has read.
 ///
 /// The end of a stop's grace period shortens this if it wakes the thread.
-pub(crate) fn linger<T: Transport>(stream: &T, service: &Service, pace: WritePace) {
+pub(crate) fn linger<T: Transport>(stream: &T, service: &Service, pace: WritePace, unread: bool) {
     let mut finished = stream.finish();
     let ending = service.lifecycle.ending_flag();
     let mut clock = Clock::new(service.config.clocks.write, pace, stream.unsent());
+    if service.lifecycle.is_stopping() && !unread {
+        clock.stopping();
+    }
     loop {
         // Where it could not be said yet that this is the end, the kernel is full: the clock looks
         // again while it is.
@@ -98,6 +106,11 @@ impl Clock {
             come: 0,
             hurried: false,
         }
+    }
+
+    /// The server stops, and the client was not sending.
+    fn stopping(&mut self) {
+        self.pause = self.pause.min(AT_STOP);
     }
 
     /// The server will not wait for much longer.
@@ -181,6 +194,23 @@ mod tests {
         assert!(!clock.is_over(|| Some(0)));
         pass(&mut clock, PAUSE);
         assert!(clock.is_over(|| Some(0)));
+    }
+
+    #[test]
+    fn a_stop_waits_for_an_idle_client_for_a_moment_and_for_one_that_takes_its_answer() {
+        let mut idle = clock(0);
+        idle.stopping();
+        assert!(!idle.is_over(|| Some(0)));
+        pass(&mut idle, AT_STOP);
+        assert!(idle.is_over(|| Some(0)));
+        let mut takes = clock(3_000_000);
+        takes.stopping();
+        pass(&mut takes, SECOND);
+        assert!(!takes.is_over(|| Some(2_000_000)));
+        pass(&mut takes, SECOND);
+        assert!(!takes.is_over(|| Some(0)));
+        pass(&mut takes, AT_STOP);
+        assert!(takes.is_over(|| Some(0)));
     }
 
     #[test]

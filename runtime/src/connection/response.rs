@@ -267,8 +267,9 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let now = Instant::now();
         self.progress.at = now;
         self.progress.body_bytes += bytes;
-        let timeout = self.connection.io.service.config.clocks.handler;
-        self.limit.set(now + timeout);
+        if let Some(end) = now.checked_add(self.io().handlers_time()) {
+            self.limit.set(end);
+        }
     }
 
     /// Ends the response.
@@ -347,10 +348,10 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Writes the head, unless it is written already. It leaves with what follows it.
     fn start(&mut self) {
         let io = self.writer.io();
-        let stopping = self.writer.connection.io.service.lifecycle.is_stopping();
+        let leaving = self.writer.connection.io.service.lifecycle.is_leaving();
         let progress = &mut *self.writer.progress;
         if progress.plan.is_none() {
-            progress.asked.keep_alive &= !stopping;
+            progress.asked.keep_alive &= !leaving;
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.asked, status, self.headers, self.length);

@@ -24,6 +24,11 @@ pub(super) fn lost(service: &Service, error: &io::Error) {
     service.error_log.error(kind, what);
 }
 
+/// Whether the process or the machine is out of descriptors.
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// What our end of a listener's connections is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum OurEnd {
@@ -149,7 +154,7 @@ fn close_gently(service: &Arc<Service>, stream: TcpStream, lingering: Lingering)
     spawn_on(worker, move || {
         if let Ok(stream) = Stream::new(stream) {
             let pace = WritePace::new(service.config.clocks.write);
-            linger(&Socket::from(stream), &service, pace);
+            linger(&Socket::from(stream), &service, pace, true);
         }
         drop(lingering);
     });
@@ -285,7 +290,7 @@ impl AcceptBackoff {
             let kind = "connections that cannot be accepted";
             service.error_log.error(kind, what);
         }
-        if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+        if is_out_of_descriptors(error) {
             let sent_away = self.reserve.lend(|others| {
                 accept_now(listener)
                     .map(|one| refuse(service, one.stream, Refused::Descriptors, others))

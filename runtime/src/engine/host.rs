@@ -267,7 +267,7 @@ fn open(
             Err(Ended::Malformed) => {
                 context.set(ConnState::Closing);
                 let pace = WritePace::new(service.config.clocks.write);
-                linger(&Socket::from(stream), service, pace);
+                linger(&Socket::from(stream), service, pace, true);
                 return None;
             }
         }

@@ -7,7 +7,7 @@
 //! well, so that what Greenway refuses is refused here, too. It is a baseline to compare with,
 //! not a server for a public port.
 
-use super::Engine;
+use super::{AcceptQueue, Engine};
 use crate::connection::read_again;
 use crate::green::embed::{current, end_of_work, lock};
 use crate::service::{Service, panics};
@@ -62,9 +62,11 @@ impl MiniHttpEngine {
 }
 
 impl Engine for MiniHttpEngine {
-    fn stop_accepting(&self, _deadline: Instant) {
+    fn stop_accepting(&self, _: AcceptQueue, _deadline: Instant) {
         log::warn!("the minihttp engine cannot stop accepting: it ends with the process");
     }
+
+    fn close_idle(&self, _deadline: Instant) {}
 
     fn join(self: Box<Self>) {}
 }

@@ -30,11 +30,23 @@ use workers::WorkersEngine;
 
 /// An engine that runs.
 pub(crate) trait Engine: Send {
-    /// Takes no more connections. Those that the kernel has taken already are served. Returns by
-    /// `deadline`, also when a worker is held up.
-    fn stop_accepting(&self, deadline: Instant);
+    /// Takes no more connections. `queue` says what becomes of those that the kernel has taken
+    /// already. Returns by `deadline`, also when a worker is held up.
+    fn stop_accepting(&self, queue: AcceptQueue, deadline: Instant);
+    /// Closes idle connections, unless they have something to say. Returns by `deadline`, as well.
+    fn close_idle(&self, deadline: Instant);
     /// Waits for the engine's own threads. Called when all connections have ended.
     fn join(self: Box<Self>);
+}
+
+/// What becomes of the connections that the kernel has taken, and nobody has accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptQueue {
+    /// They are served: nobody else would.
+    Serve,
+    /// They are left to other processes, which listen on the same sockets. These may never be
+    /// empty, so whoever waited for that would go on accepting.
+    Leave,
 }
 
 /// Where the handlers of connections on the workers run.

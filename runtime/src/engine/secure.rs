@@ -5,7 +5,7 @@
 //! own and by the number of handshakes at once.
 
 use crate::connection::{Incoming, Socket, WritePace, linger};
-use crate::green::embed::{Stream, deadline_in, trim};
+use crate::green::embed::{Stream, deadline_in};
 use crate::service::{ConnContext, ConnState, Handshake, Service, date};
 use crate::tls::{HandshakeError, ServerTls, TlsSocket, accept, info_of};
 use greenway_app::ConnectionInfo;
@@ -60,7 +60,6 @@ impl Accepted<'_> {
         if !place.leave() {
             return None; // it took too long while others waited
         }
-        trim(); // nothing to come is as deep
         match shaken {
             Ok(shaken) => {
                 incoming.buf.extend_from_slice(&shaken.early);
@@ -123,5 +122,5 @@ fn refuse(
     }
     context.set(ConnState::Closing);
     let pace = WritePace::new(service.config.clocks.write);
-    linger(&Socket::from(stream), service, pace);
+    linger(&Socket::from(stream), service, pace, true);
 }

@@ -28,6 +28,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// An idle connection is not kept for longer, whatever `--keep-alive` says. GOAWAY names the last
+/// request that was taken, so its end loses none, and the long patience that HTTP/1 needs behind
+/// proxies would be memory for nothing: it holds a green thread.
+const MOST_IDLE: Duration = Duration::from_secs(180);
 /// How long a client that was told that the connection ends may take to end it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The same when the grace period of a stop is over.
@@ -61,7 +65,7 @@ pub(crate) fn serve<T: Transport>(
     };
     let end = drive.run();
     match if drive.misused { End::Short } else { end } {
-        End::Gentle => linger(&shared.stream, service, shared.pace.get()),
+        End::Gentle => linger(&shared.stream, service, shared.pace.get(), true),
         End::Short => {
             let _said_if_there_is_room = shared.stream.finish();
         }
@@ -163,7 +167,7 @@ where
             }
             self.context.set(ConnState::Idle);
             let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if late || self.service.lifecycle.is_stopping() {
+            if late || self.service.lifecycle.is_leaving() {
                 return Err(End::Gentle);
             }
             match self.shared.wait(&self.driver.woken, deadline) {
@@ -204,7 +208,7 @@ where
                 false => ConnState::Idle,
             });
         let lifecycle = &self.service.lifecycle;
-        if lifecycle.is_stopping() && self.leaving_since.is_none() {
+        if lifecycle.is_leaving() && self.leaving_since.is_none() {
             self.leave(machine);
             return None;
         }
@@ -252,7 +256,7 @@ where
         }
         let idle = match clocks.keep_alive.is_zero() {
             true => clocks.head,
-            false => clocks.keep_alive,
+            false => clocks.keep_alive.min(MOST_IDLE),
         };
         let idle = if has_streams {
             idle.max(clocks.write) // as above

@@ -3,8 +3,8 @@
 use super::budget::Budget;
 #[cfg(feature = "tls")]
 use super::certificates;
-use super::listen::{Family, bind_tcp, inherited_addresses, listen_on_all, resolve};
-use super::metrics::MetricsServer;
+use super::listen::{listen_for_metrics, listen_on_all, wanted_addresses};
+use super::metrics::{MetricsServer, ServerPages};
 use super::running::Running;
 use super::{preflight, redirect, surroundings};
 use crate::green::embed::Count;
@@ -19,7 +19,6 @@ use greenway_app::Application;
 use greenway_proto::websocket::CloseCode;
 use log::LevelFilter;
 use std::io;
-use std::net::TcpListener;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -379,12 +378,7 @@ impl Server {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let mut config = settings.server;
-        if config.bind.is_empty() {
-            config.bind = inherited_addresses();
-        }
-        if config.bind.is_empty() {
-            config.bind.push("127.0.0.1:8000".into());
-        }
+        config.bind = wanted_addresses(&config.bind);
         check_tls(&config)?;
         #[cfg(feature = "tls")]
         let tls = certificates::read(&config)?;
@@ -404,12 +398,8 @@ impl Server {
             })?;
         preflight::check(&config)?;
         let wanted = config.green;
-        if !green::start(wanted) && green::config().workers != wanted.workers {
-            log::warn!(
-                "green threads run on {} already; --cores {} has no effect",
-                Count(green::config().workers, "worker"),
-                wanted.workers
-            );
+        if !green::start(wanted) {
+            warn_of_vain(wanted, green::config());
         }
         let mut sockets = Vec::new();
         let mut names = Vec::new();
@@ -439,12 +429,14 @@ impl Server {
         })?;
         #[cfg(feature = "tls")]
         certificates::watch(&service);
-        let metrics = match metrics_listener {
-            None => None,
-            Some(listener) => Some(MetricsServer::start(service.clone(), listener)?),
+        let is_asked = metrics_listener.is_some() || service.config.pages;
+        let pages = is_asked.then(|| ServerPages::new(service.clone()));
+        let metrics = match (metrics_listener, pages.clone()) {
+            (Some(listener), Some(pages)) => Some(MetricsServer::start(Box::new(pages), listener)?),
+            _ => None,
         };
         let budget = budget.to_string();
-        let running = Running::new(service, engine, names, addrs, budget, metrics);
+        let running = Running::new(service, engine, names, addrs, budget, metrics, pages);
         Ok(running.with_redirect(redirect))
     }
 }
@@ -489,25 +481,11 @@ fn check_tls(config: &Config) -> io::Result<()> {
 }
 
 /// A time limit: none for 0, and for what no clock will see the end of.
-fn limit(time: Duration) -> Duration {
+pub(super) fn limit(time: Duration) -> Duration {
     if time.is_zero() {
         return FOR_EVER;
     }
     time.min(FOR_EVER)
-}
-
-/// The metrics are few bytes for few clients; a short queue is enough.
-const METRICS_BACKLOG: u32 = 16;
-
-fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
-    resolve(address)
-        .and_then(|address| bind_tcp(address, Family::Both, METRICS_BACKLOG, Duration::ZERO))
-        .map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot show metrics on {address}: {error}"),
-            )
-        })
 }
 
 impl std::fmt::Debug for Server {
@@ -518,6 +496,37 @@ impl std::fmt::Debug for Server {
     }
 }
 
+/// Says which settings come too late, since green threads run already with others.
+fn warn_of_vain(wanted: green::Config, given: green::Config) {
+    if given.workers != wanted.workers {
+        log::warn!(
+            "green threads run on {} already; --cores {} has no effect",
+            Count(given.workers, "worker"),
+            wanted.workers
+        );
+    }
+    let default = green::Config::default();
+    // What nobody has asked for is in vain for nobody.
+    let vain = [
+        (
+            "--stack-size",
+            wanted.stack_size != default.stack_size && wanted.stack_size != given.stack_size,
+        ),
+        (
+            "--max-blocking-time",
+            wanted.max_blocking_time != default.max_blocking_time
+                && wanted.max_blocking_time != given.max_blocking_time,
+        ),
+        (
+            "--stack-marks",
+            wanted.stack_marks != default.stack_marks && wanted.stack_marks != given.stack_marks,
+        ),
+    ];
+    for (flag, _) in vain.into_iter().filter(|(_, in_vain)| *in_vain) {
+        log::warn!("{flag} has no effect: green threads were started before the server was");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -525,7 +534,7 @@ mod tests {
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
-    const METHODS: [(&str, &str, fn(Server) -> Server); 46] = [
+    const METHODS: [(&str, &str, fn(Server) -> Server); 55] = [
         ("engine", "threads", |s| s.engine(Engine::Threads)),
         ("bind", "a:1", |s| s.bind("a:1")),
         ("cores", "77", |s| s.cores(77)),
@@ -537,6 +546,17 @@ mod tests {
         ("worker_connections", "9", |s| s.worker_connections(9)),
         ("limit_handlers", "10", |s| s.limit_handlers(10)),
         ("backlog", "11", |s| s.backlog(11)),
+        ("workers", "3", |s| s.workers(3)),
+        ("master", "true", |s| s.master(true)),
+        ("boot_timeout", "12", |s| {
+            s.boot_timeout(Duration::from_secs(12))
+        }),
+        ("pid", "/c", |s| s.pid("/c")),
+        ("user", "nobody", |s| s.user("nobody")),
+        ("group", "20", |s| s.group("20")),
+        ("umask", "0027", |s| s.umask(0o027)),
+        ("reload", "true", |s| s.reload(true)),
+        ("reload_build", "make", |s| s.reload_build("make")),
         ("certfile", "/c", |s| s.certfile("/c")),
         ("keyfile", "/k", |s| s.keyfile("/k")),
         ("ca_certs", "/r", |s| s.ca_certs("/r")),
@@ -637,7 +657,7 @@ mod tests {
 
     #[test]
     fn each_methods_documentation_has_the_default() {
-        let source = include_str!("builder.rs");
+        let source = concat!(include_str!("builder.rs"), include_str!("for_programs.rs"));
         for setting in settings::all() {
             let name = &method_of(setting);
             let (before, _) = source.split_once(&format!("pub fn {name}(")).expect(name);

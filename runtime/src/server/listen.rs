@@ -15,14 +15,14 @@ use std::time::Duration;
 
 /// A socket that listens.
 #[derive(Debug)]
-pub(super) struct Listening {
-    pub(super) socket: TcpListener,
+pub(crate) struct Listening {
+    pub(crate) socket: TcpListener,
     /// Its name for the operator: `http://127.0.0.1:8000` or `unix:/run/app.sock`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `None` for a unix socket.
-    pub(super) addr: Option<SocketAddr>,
+    pub(crate) addr: Option<SocketAddr>,
     /// The file of a unix socket that we have made.
-    pub(super) file: Option<SocketFile>,
+    pub(crate) file: Option<SocketFile>,
 }
 
 /// Whom a socket with an IPv6 address is for.
@@ -40,7 +40,7 @@ pub(super) enum Family {
 /// # Errors
 /// When a name does not resolve, an address is taken or may not be had. The message names the
 /// address.
-pub(super) fn listen_on_all(
+pub(crate) fn listen_on_all(
     addresses: &[String],
     backlog: u32,
     write_timeout: Duration,
@@ -128,10 +128,36 @@ fn has_v4_wildcard(all: &[String], port: &str) -> bool {
         .any(|address| address.strip_prefix("0.0.0.0:") == Some(port))
 }
 
-/// The addresses of the sockets that the process was started with (systemd's `LISTEN_FDS`).
-pub(super) fn inherited_addresses() -> Vec<String> {
+/// The addresses to listen on: those that were asked for, or the sockets that the process was started
+/// with (systemd's `LISTEN_FDS`), or one that is for this machine alone.
+pub(crate) fn wanted_addresses(asked: &[String]) -> Vec<String> {
+    if !asked.is_empty() {
+        return asked.to_vec();
+    }
     let numbers = inherited::waiting();
-    numbers.iter().map(|fd| format!("fd://{fd}")).collect()
+    match numbers.is_empty() {
+        true => vec!["127.0.0.1:8000".to_owned()],
+        false => numbers.iter().map(|fd| format!("fd://{fd}")).collect(),
+    }
+}
+
+/// The metrics are few bytes for few clients; a short queue is enough.
+const METRICS_BACKLOG: u32 = 16;
+
+/// Listens for those who ask for metrics: on `host:port`, or on a socket that a master hands over.
+///
+/// # Errors
+/// As [`listen_on_all`].
+pub(crate) fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
+    let listening = match address.strip_prefix("fd://") {
+        Some(number) => inherit(number, METRICS_BACKLOG, Duration::ZERO).map(|one| one.socket),
+        None => resolve(address)
+            .and_then(|address| bind_tcp(address, Family::Both, METRICS_BACKLOG, Duration::ZERO)),
+    };
+    listening.map_err(|error| {
+        let why = format!("cannot show metrics on {address}: {error}");
+        io::Error::new(error.kind(), why)
+    })
 }
 
 /// The first address that `address` stands for.
@@ -303,7 +329,11 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    fn at(path: &Path) -> io::Result<Self> {
+    /// The file that is at a path now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         Ok(Self {
             // The working directory may be another one when we stop.
@@ -311,6 +341,11 @@ impl SocketFile {
             device: metadata.dev(),
             inode: metadata.ino(),
         })
+    }
+
+    /// Leaves the file to somebody else.
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
     }
 }
 

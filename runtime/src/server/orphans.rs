@@ -36,19 +36,31 @@ pub(crate) fn reap_as_init() -> io::Result<()> {
     Ok(())
 }
 
+/// Reaps the orphans that have ended, for a master that is PID 1: `own` are its own children, which it
+/// waits for itself. Nobody else in its process starts any from the main thread.
+pub(crate) fn reap_orphans(own: &[u32]) {
+    let is_own = |child: &i32| u32::try_from(*child).is_ok_and(|child| own.contains(&child));
+    for child in zombies().filter(|child| !is_own(child)) {
+        let _status = waitpid(Pid::from_raw(child), WaitOptions::NOHANG);
+    }
+}
+
 /// Reaps the zombies that were seen before, and gives those that were not.
 fn look(seen: &HashSet<i32>) -> HashSet<i32> {
-    let children = fs::read_to_string("/proc/self/task/1/children").unwrap_or_default();
-    let children = children.split_whitespace();
-    let children = children.filter_map(|number| number.parse().ok());
-    let (old, new): (Vec<i32>, Vec<i32>) = children
-        .filter(|child| is_zombie(*child))
-        .partition(|child| seen.contains(child));
+    let (old, new): (Vec<i32>, Vec<i32>) = zombies().partition(|child| seen.contains(child));
     for child in old {
         // Fails if somebody else was quicker.
         let _status = waitpid(Pid::from_raw(child), WaitOptions::NOHANG);
     }
     new.into_iter().collect()
+}
+
+/// Children of the main thread that have ended, and were not waited for.
+fn zombies() -> impl Iterator<Item = i32> {
+    let children = fs::read_to_string("/proc/self/task/1/children").unwrap_or_default();
+    let children = children.split_whitespace();
+    let children: Vec<_> = children.filter_map(|number| number.parse().ok()).collect();
+    children.into_iter().filter(|child| is_zombie(*child))
 }
 
 fn is_zombie(process: i32) -> bool {

@@ -1,7 +1,7 @@
 //! A server that runs, and how it stops.
 
-use super::metrics::MetricsServer;
-use crate::engine::Engine;
+use super::metrics::{MetricsServer, ServerPages};
+use crate::engine::{AcceptQueue, Engine};
 use crate::green;
 use crate::green::embed::{Count, deadline_in, lock};
 use crate::service::{Service, config};
@@ -16,6 +16,9 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Acceptors take in what the kernel has accepted. One whose worker is held up is not waited for
 /// longer than this, and all of them together are not.
 const LAST_ACCEPT: Duration = Duration::from_secs(1);
+/// What a server that hands its sockets over waits for beyond the time for which a connection may be
+/// idle, so that each is closed by its own clock.
+const IDLE_MARGIN: Duration = Duration::from_millis(250);
 /// The last lines of the access log are not waited for longer than this.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -29,8 +32,24 @@ pub struct Running {
     budget: String,
     metrics_addr: Option<SocketAddr>,
     metrics: Mutex<Option<MetricsServer>>,
+    /// What the metrics show, where somebody asks.
+    pages: Option<ServerPages>,
     /// The server that leads from http to https.
     redirect: Option<Box<Running>>,
+}
+
+/// Why a server stops, which decides how it lets its clients go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopKind {
+    /// Nobody takes its place: whoever has connected is served, idle connections are closed.
+    End,
+    /// Others listen on the same sockets, and go on. A client meets no closed connection that it
+    /// would not have met without the stop: idle connections may have one more request, whose
+    /// response says that it is the last one, until they have been idle for as long as any may.
+    HandOver,
+    /// As `HandOver`, for a developer: a page that is asked for again is to come from the new
+    /// program, so idle connections are closed.
+    Reload,
 }
 
 /// How a server stopped.
@@ -49,6 +68,7 @@ impl Running {
         addrs: Vec<SocketAddr>,
         budget: String,
         metrics: Option<(SocketAddr, MetricsServer)>,
+        pages: Option<ServerPages>,
     ) -> Self {
         let (metrics_addr, metrics) = metrics.unzip();
         Self {
@@ -59,8 +79,19 @@ impl Running {
             budget,
             metrics_addr,
             metrics: Mutex::new(metrics),
+            pages,
             redirect: None,
         }
+    }
+
+    /// What the metrics show; `None` if nobody was to ask.
+    pub(crate) fn pages(&self) -> Option<&ServerPages> {
+        self.pages.as_ref()
+    }
+
+    /// How many connections it may have, and why.
+    pub(crate) fn budget(&self) -> &str {
+        &self.budget
     }
 
     /// Together with the server that leads from http to https, if there is one.
@@ -140,18 +171,41 @@ impl Running {
     /// As [`stop`](Self::stop), with another grace period. Beyond it, a stop takes four seconds
     /// at most, whoever holds up workers or keeps a log from being written.
     pub fn stop_within(&self, grace: Duration) -> Stopped {
+        self.stop_as(StopKind::End, grace)
+    }
+
+    /// As [`stop_within`](Self::stop_within), for a reason.
+    pub(crate) fn stop_as(&self, kind: StopKind, grace: Duration) -> Stopped {
         let lifecycle = &self.service.lifecycle;
         let engine = lock(&self.engine).take();
         if let Some(engine) = engine {
             let grace_ends = deadline_in(grace);
-            lifecycle.begin_stop();
+            let queue = match kind {
+                StopKind::End => AcceptQueue::Serve,
+                StopKind::HandOver | StopKind::Reload => AcceptQueue::Leave,
+            };
+            match kind {
+                StopKind::End => lifecycle.begin_stop(),
+                StopKind::HandOver => lifecycle.begin_leaving(),
+                StopKind::Reload => lifecycle.begin_stop(),
+            }
+            if kind != StopKind::End {
+                self.service.websockets.note_restart();
+            }
             if let Some(redirect) = &self.redirect {
-                redirect.stop_within(Duration::ZERO);
+                redirect.stop_as(kind, Duration::ZERO);
             }
             // First, so that nobody new finds us; then whoever has is taken in.
             self.service.release_at_stop();
-            engine.stop_accepting(Instant::now() + LAST_ACCEPT);
+            engine.stop_accepting(queue, Instant::now() + LAST_ACCEPT);
             let closing = self.service.websockets.stop(grace);
+            if kind == StopKind::HandOver {
+                lifecycle.end_streams();
+                let idle = self.service.config.clocks.keep_alive + IDLE_MARGIN;
+                let _all_have_left = lifecycle.wait_until_empty(deadline_in(idle.min(grace / 2)));
+                lifecycle.begin_stop();
+            }
+            engine.close_idle(Instant::now() + LAST_ACCEPT);
             lifecycle.end_idle();
             if !lifecycle.wait_until_empty(grace_ends) {
                 lifecycle.end_all();

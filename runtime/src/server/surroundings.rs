@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 ///
 /// # Errors
 /// When a signal cannot be handled.
-pub(super) fn set_right() -> io::Result<()> {
+pub(crate) fn set_right() -> io::Result<()> {
     static DONE: OnceLock<()> = OnceLock::new();
     if DONE.get().is_some() {
         return Ok(());

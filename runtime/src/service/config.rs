@@ -2,11 +2,13 @@
 //! [`settings`](super::settings).
 
 use super::access_log::Format;
+use super::neighbours::Neighbours;
 use super::trust::Trust;
 use greenway_proto::http1::HeadLimits;
 use greenway_proto::websocket::CloseCode;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where handlers run.
@@ -259,6 +261,10 @@ pub(crate) struct Config {
     pub(crate) access_log_format: Format,
     /// Where to show metrics.
     pub(crate) metrics_bind: Option<String>,
+    /// What metrics show is asked for in other ways, too: by the master, or for a watchdog.
+    pub(crate) pages: bool,
+    /// Other processes that accept from the same sockets.
+    pub(crate) neighbours: Option<Arc<Neighbours>>,
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
@@ -439,6 +445,8 @@ impl Default for Config {
             access_log: None,
             access_log_format: Format::default(),
             metrics_bind: None,
+            pages: false,
+            neighbours: None,
             forwarded_allow: Trust::default(),
             proxy_protocol: ProxyProtocol::Off,
             proxy_allow: Trust::default(),

@@ -112,7 +112,7 @@ impl ConnContext {
     pub(crate) fn allow_stop(&self, lifecycle: &Lifecycle) {
         self.set(ConnState::Stoppable);
         // The connection's half of the stop handshake: first the state, then the flag.
-        if lifecycle.is_stopping() {
+        if lifecycle.is_leaving() {
             self.stop_if_allowed();
         }
     }
@@ -175,6 +175,13 @@ impl ConnContext {
         info.proxied = None;
         info.route = None;
         info.line.take()
+    }
+
+    /// The request is known by this id.
+    pub(crate) fn set_id(&self, id: &str) {
+        if let Some(line) = &mut lock(&self.request).line {
+            line.set_id(id);
+        }
     }
 
     /// The request has found its route.

@@ -13,7 +13,8 @@
 //! reads:
 //!
 //! - **The stop** sets the stop flag ([`Lifecycle::begin_stop`]), and then looks at the states of all
-//!   contexts ([`Lifecycle::end_idle`]). It wakes those that are idle, and interrupts those that are
+//!   contexts ([`Lifecycle::end_idle`]). One that hands over to another process sets the flag for
+//!   streams earlier ([`Lifecycle::begin_leaving`], [`Lifecycle::end_streams`]). It wakes those that are idle, and interrupts those that are
 //!   stoppable.
 //! - **A connection** sets its state, and then looks at the stop flag before it waits
 //!   ([`ConnContext::allow_stop`] for streams; for idle connections, the wait for a next request
@@ -41,6 +42,8 @@ use std::time::Instant;
 /// How many connections there are and may be, and whether the server stops.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
+    /// No connection has another request after the present one.
+    leaving: AtomicBool,
     /// The stop flag.
     stopping: AtomicBool,
     /// The grace period is over.
@@ -64,6 +67,7 @@ struct Registry {
 impl Lifecycle {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
+            leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             capacity,
@@ -94,13 +98,30 @@ impl Lifecycle {
         &self.ending
     }
 
+    /// Whether each response is the last one of its connection.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+
+    /// From now on, each response says that it is the last one of its connection. Those who wait
+    /// for a request may still have one.
+    pub(crate) fn begin_leaving(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn begin_stop(&self) {
+        self.begin_leaving();
         self.stopping.store(true, Ordering::SeqCst);
     }
 
     /// Connections that may be open at once.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Whether there are as many connections as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections() >= self.capacity
     }
 
     /// Connections that are open.
@@ -141,6 +162,17 @@ impl Lifecycle {
 
     pub(crate) fn unregister(&self, number: u64) {
         lock(&self.registry).contexts.remove(&number);
+    }
+
+    /// Ends, after [`begin_leaving`](Self::begin_leaving), the streams that may be ended at once, and
+    /// has connections of HTTP/2 say that they take no more.
+    pub(crate) fn end_streams(&self) {
+        for context in self.contexts() {
+            if matches!(context.state(), ConnState::Idle | ConnState::Shared) {
+                context.thread.wake(); // it looks at the flag
+            }
+            context.stop_if_allowed();
+        }
     }
 
     /// Ends, after [`begin_stop`](Self::begin_stop), what need not go on: connections that wait for
@@ -236,7 +268,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         self.detach();
         if self.lifecycle.connections.fetch_sub(1, Ordering::SeqCst) == 1
-            && self.lifecycle.is_stopping()
+            && self.lifecycle.is_leaving()
         {
             // Under the lock: one who is about to wait has either seen the count or is listed.
             for thread in std::mem::take(&mut lock(&self.lifecycle.registry).waiting) {

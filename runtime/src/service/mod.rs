@@ -14,6 +14,7 @@ mod log_file;
 pub(crate) mod log_writer;
 pub(crate) mod logger;
 pub(crate) mod metrics;
+mod neighbours;
 mod os_thread;
 pub(crate) mod panics;
 pub(crate) mod proxy_protocol;
@@ -34,6 +35,7 @@ pub(crate) use log_writer::LogWriter;
 #[cfg(feature = "tls")]
 pub(crate) use metrics::Handshake;
 pub(crate) use metrics::{Metrics, Refused};
+pub(crate) use neighbours::Neighbours;
 pub(crate) use os_thread::OsThread;
 pub(crate) use request_line::RequestLine;
 pub(crate) use service_thread::{ServiceThread, run_again};

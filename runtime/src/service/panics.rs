@@ -2,13 +2,17 @@
 //! from the panic hook that does not say whose it is.
 
 use super::{Service, logger};
-use crate::green::embed::{Thread, current, current_worker, discard, is_starting, panic_message};
+use crate::green::embed::{
+    Frames, Note, Thread, current, current_worker, discard, is_of_application, is_starting,
+    panic_message,
+};
+use crate::green::{ThreadPool, shield};
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::panic::PanicHookInfo;
-use std::sync::{Once, OnceLock};
+use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 
 /// While it lives, a panic of its thread is noted instead of printed.
@@ -29,26 +33,6 @@ impl Drop for Noted<'_> {
     }
 }
 
-/// How much of the stack a panic's entry shows; `RUST_BACKTRACE` decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    /// `0`.
-    Nothing,
-    /// Not set, or anything else: the application's functions.
-    Application,
-    /// `full`: all functions, also the runtime's and std's.
-    Everything,
-}
-
-fn shown() -> Shown {
-    static SHOWN: OnceLock<Shown> = OnceLock::new();
-    *SHOWN.get_or_init(|| match std::env::var("RUST_BACKTRACE").as_deref() {
-        Ok("0") => Shown::Nothing,
-        Ok("full") => Shown::Everything,
-        _ => Shown::Application,
-    })
-}
-
 /// A panic's message and where it was. Names of functions are looked up when it is shown.
 struct Panic {
     message: String,
@@ -60,7 +44,7 @@ impl fmt::Display for Panic {
         f.write_str(&self.message)?;
         match &self.backtrace {
             None => Ok(()),
-            Some(all) if shown() == Shown::Everything => write!(f, "\n{all}"),
+            Some(all) if Frames::wanted() == Frames::Everything => write!(f, "\n{all}"),
             Some(all) => f.write_str(&of_application(&all.to_string())),
         }
     }
@@ -94,45 +78,6 @@ fn of_application(backtrace: &str) -> String {
     out
 }
 
-/// Crates whose functions say nothing of the application's mistake.
-const RUNTIME: [&str; 13] = [
-    "__rustc",
-    "alloc",
-    "backtrace",
-    "core",
-    "crossbeam_channel",
-    "generator",
-    "greenway",
-    "greenway_app",
-    "greenway_green",
-    "greenway_proto",
-    "may",
-    "may_minihttp",
-    "std",
-];
-
-/// `app::f`, `<app::T as core::fmt::Display>::fmt`; not `<F as core::ops::Fn>::call`, nor what is
-/// of no crate, as `main` and `start_thread`.
-fn is_of_application(symbol: &str) -> bool {
-    let mut name = symbol.trim_start_matches(['<', '&', '*', '(', '[']);
-    while let Some(rest) = ["dyn ", "mut ", "const ", "impl "]
-        .into_iter()
-        .find_map(|word| name.strip_prefix(word))
-    {
-        name = rest;
-    }
-    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_');
-    let (first, rest) = name.split_at(end.unwrap_or(name.len()));
-    if rest.starts_with("::") || rest.starts_with('[') {
-        return !RUNTIME.contains(&first);
-    }
-    // A type parameter, whose trait says more.
-    match rest.split_once(" as ") {
-        Some(("", of_trait)) => is_of_application(of_trait),
-        _ => false,
-    }
-}
-
 /// Counts and logs the panic that has ended a handler of this thread. `kind` is what its like
 /// have in common, such as method and route; `line` the request. Gives the message, and where it
 /// was, as it is in the log.
@@ -147,13 +92,27 @@ pub(crate) fn report(
     service.metrics.panicked();
     let kind = format!("panics of {kind}");
     let text = match current().take_note() {
-        Some(note) => note.to_string(),
+        Some(note) => text_of(note),
         None => panic_message(&*payload).to_string(),
     };
     let what = format_args!("{line}: the handler panicked: {text}");
     service.error_log.error(&kind, what);
     discard(payload);
     text
+}
+
+/// The text of a note. The names of its functions are looked up on an OS thread, since the first of a
+/// process that are looked up take tenths of a second: the others of the worker go on meanwhile.
+/// Whatever ends the thread comes after that.
+#[cold]
+#[inline(never)] // as above
+pub(crate) fn text_of(note: Note) -> String {
+    // One thread, as std looks one name up at a time; it ends when it has nothing to do.
+    static NAMING: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::new(1, 64));
+    if current_worker().is_none() {
+        return note.to_string();
+    }
+    shield(|| NAMING.apply(move || note.to_string()))
 }
 
 /// Puts our hook in front of the one that is in place. Handlers' panics are noted; those of other
@@ -170,7 +129,7 @@ pub(crate) fn install_hook() {
             let me = current();
             let panic = || Panic {
                 message: info.to_string(),
-                backtrace: (shown() != Shown::Nothing).then(Backtrace::force_capture),
+                backtrace: (Frames::wanted() != Frames::Nothing).then(Backtrace::force_capture),
             };
             if ends_the_process(info) && logger::is_ours() {
                 tell_the_end(&me, &panic());
@@ -218,6 +177,31 @@ fn tell_the_end(me: &Thread, last: &Panic) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_looked_up_on_another_thread_and_an_end_waits_for_that() {
+        use std::sync::mpsc;
+        use std::thread::{ThreadId, current};
+
+        struct Here(mpsc::Sender<ThreadId>);
+
+        impl fmt::Display for Here {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let _received = self.0.send(current().id());
+                f.write_str("here")
+            }
+        }
+
+        let (send, threads) = mpsc::channel();
+        let worker = crate::green::spawn(move || {
+            let of_limit =
+                crate::green::Timeout::run(Duration::ZERO, || text_of(Box::new(Here(send))));
+            (current().id(), of_limit)
+        });
+        let (worker, text) = worker.join().unwrap();
+        assert_eq!(text.as_deref(), Ok("here"));
+        assert_ne!(threads.recv().unwrap(), worker);
+    }
 
     #[test]
     fn the_applications_frames_are_left() {

@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use greenway_app::Version;
 use greenway_proto::http1::RequestHead;
+use std::sync::Arc;
 
 /// What a log says of a request; keeps its head alive instead of copying from it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequestLine {
     head: Bytes,
     end: usize,
+    /// By which the application knows the request.
+    id: Option<Arc<str>>,
 }
 
 impl RequestLine {
@@ -20,7 +23,15 @@ impl RequestLine {
         };
         let end = request.head.target.end as usize + version.len();
         debug_assert_eq!(head.get(end), Some(&b'\r'));
-        Self { head, end }
+        Self {
+            head,
+            end,
+            id: None,
+        }
+    }
+
+    pub(crate) fn set_id(&mut self, id: &str) {
+        self.id = Some(id.into());
     }
 
     /// The whole head, as it stood on the wire.
@@ -42,7 +53,11 @@ impl RequestLine {
     #[cfg(test)]
     pub(crate) fn new(head: Bytes) -> Self {
         let end = memchr::memchr(b'\r', &head).unwrap_or(head.len());
-        Self { head, end }
+        Self {
+            head,
+            end,
+            id: None,
+        }
     }
 
     /// The first header field of this (lower-case) name, for logs: nothing is parsed before one
@@ -69,6 +84,24 @@ impl RequestLine {
 
 impl std::fmt::Display for RequestLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.text())
+        f.write_str(self.text())?;
+        match &self.id {
+            Some(id) => write!(f, " [{id}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_has_the_id_of_the_request() {
+        let mut line = RequestLine::new("GET /a HTTP/1.1\r\n\r\n".into());
+        assert_eq!(line.to_string(), "GET /a HTTP/1.1");
+        line.set_id("7f");
+        assert_eq!(line.to_string(), "GET /a HTTP/1.1 [7f]");
+        assert_eq!(line.text(), "GET /a HTTP/1.1");
     }
 }

@@ -7,7 +7,7 @@ use greenway_proto::websocket::CloseCode;
 use greenway_proto::websocket::CloseFrame;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ pub(crate) struct WebSockets {
     metrics: Arc<Metrics>,
     /// How many may be open; each holds a thread of the pool.
     limit: Option<usize>,
-    stop_code: CloseCode,
+    /// A [`CloseCode`].
+    stop_code: AtomicU16,
     taken: AtomicUsize,
     stopping: AtomicBool,
     /// By address, which is its own while it is listed.
@@ -80,7 +81,7 @@ impl WebSockets {
         Arc::new(Self {
             metrics,
             limit: (config.engine == Engine::Threads).then_some(limit),
-            stop_code: config.websocket_stop_code,
+            stop_code: AtomicU16::new(config.websocket_stop_code.as_u16()),
             taken: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
@@ -98,7 +99,17 @@ impl WebSockets {
 
     /// The code that clients are told when the server stops.
     pub(crate) fn stop_code(&self) -> CloseCode {
-        self.stop_code
+        self.stop_code.load(SeqCst).into()
+    }
+
+    /// The stop that is about to begin is a restart, which is what clients are told then, unless
+    /// the settings have a code of their own.
+    pub(crate) fn note_restart(&self) {
+        let [usual, restart] = [CloseCode::GOING_AWAY, CloseCode::SERVICE_RESTART];
+        let (usual, restart) = (usual.as_u16(), restart.as_u16());
+        let _has_another = self
+            .stop_code
+            .compare_exchange(usual, restart, SeqCst, SeqCst);
     }
 
     /// The right to open one more, unless there are as many as there may be.
@@ -138,7 +149,7 @@ impl WebSockets {
     }
 
     fn close(&self, socket: Arc<dyn OpenWebSocket>) {
-        socket.close(CloseFrame::new(self.stop_code, "the server stops"));
+        socket.close(CloseFrame::new(self.stop_code(), "the server stops"));
     }
 
     /// Begins to close all that are open, in batches over the grace period: those who come back

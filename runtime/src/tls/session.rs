@@ -190,9 +190,10 @@ impl Session {
         received.map(drop)
     }
 
-    /// What was taken early.
-    pub(super) fn take_early(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.early)
+    /// What was taken early, or nothing if nothing more will come. `None`: more has to be read.
+    pub(super) fn before_reading(&mut self) -> Option<Vec<u8>> {
+        let early = std::mem::take(&mut self.early);
+        (!early.is_empty() || self.peer_closed).then_some(early)
     }
 
     /// Whether the beginning of something has come whose rest has not, or something that nobody has

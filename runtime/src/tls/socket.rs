@@ -68,16 +68,8 @@ impl TlsSocket {
         take: &mut dyn FnMut(&[u8]),
     ) -> io::Result<usize> {
         loop {
-            {
-                let mut session = self.session();
-                let early = session.take_early();
-                if !early.is_empty() {
-                    take(&early);
-                    return Ok(early.len());
-                }
-                if session.is_peer_closed() {
-                    return Ok(0);
-                }
+            if let Some(early) = self.session().before_reading() {
+                return Ok(show(&early, take));
             }
             let mut shown = Ok(0);
             let read = self.stream.read_unless(stop, deadline, |bytes| {
@@ -110,8 +102,11 @@ impl TlsSocket {
         rest: &mut dyn FnMut(&[u8]),
     ) -> io::Result<usize> {
         loop {
-            if self.session().is_peer_closed() {
-                return Ok(0);
+            if let Some(early) = self.session().before_reading() {
+                let (first, more) = early.split_at(early.len().min(buf.len()));
+                buf[..first.len()].copy_from_slice(first);
+                show(more, rest);
+                return Ok(first.len());
             }
             let (mut filled, mut shown) = (0, Ok(0));
             let read = self.stream.read_if_any(&mut |bytes| {
@@ -130,7 +125,7 @@ impl TlsSocket {
             if read == 0 {
                 return Err(truncated());
             }
-            shown?;
+            shown.map_err(aborted)?;
             if filled > 0 {
                 return Ok(filled);
             }
@@ -243,16 +238,8 @@ impl TlsHandle {
     /// Reads what is there, for one who has the right to. 0 at the end.
     pub(crate) fn read_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         loop {
-            {
-                let mut session = self.lock();
-                let early = session.take_early();
-                if !early.is_empty() {
-                    take(&early);
-                    return Ok(early.len());
-                }
-                if session.is_peer_closed() {
-                    return Ok(0);
-                }
+            if let Some(early) = self.lock().before_reading() {
+                return Ok(show(&early, take));
             }
             let mut bytes = [0; 4096];
             let read = self
@@ -299,6 +286,14 @@ fn small_record(bytes: &[u8]) -> Option<usize> {
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
     let may_be = matches!(header[0], ALERT | ENCRYPTED) && length <= content.len();
     may_be.then_some(header.len() + length)
+}
+
+/// Shows what there is, if there is anything. Gives how much that is.
+fn show(bytes: &[u8], take: &mut dyn FnMut(&[u8])) -> usize {
+    if !bytes.is_empty() {
+        take(bytes);
+    }
+    bytes.len()
 }
 
 /// An error of the protocol's is the end of the connection.

@@ -1,8 +1,13 @@
 //! What the tests of patched programs share.
 
+/// Folders that go away with their test, as for the other tests.
+#[path = "../../src/folder.rs"]
+mod folder;
 /// Real databases, as for the other tests.
 #[path = "../../src/services.rs"]
 pub mod services;
+
+pub use folder::Folder;
 
 use greenway::green::{self, Config, Greenlet};
 use greenway::{App, Request, Running, Server, monkey};

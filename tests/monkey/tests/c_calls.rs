@@ -1,7 +1,7 @@
 //! Calls that C code makes: what they give, and what they leave in `errno`.
 
 use greenway::green::{self, spawn};
-use greenway_monkey_tests::{begin, crowd};
+use greenway_monkey_tests::{Folder, begin, crowd};
 use std::ffi::{c_char, c_int};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -115,8 +115,8 @@ fn datagrams_are_datagrams() {
 fn a_full_queue_of_a_stranger_is_waited_for() {
     begin();
     crowd(4, |n| {
-        let path = std::env::temp_dir().join(format!("gw-monkey-dgram-{}-{n}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
+        let folder = Folder::new(&format!("datagrams-{n}"));
+        let path = folder.path("socket");
         let reader = UnixDatagram::bind(&path).unwrap();
         let to = path.clone();
         let writer = spawn(move || {
@@ -130,7 +130,6 @@ fn a_full_queue_of_a_stranger_is_waited_for() {
             assert_eq!(reader.recv(&mut [0; 16]).unwrap(), 5);
         }
         writer.join().unwrap();
-        std::fs::remove_file(&path).unwrap();
     });
 }
 

@@ -166,3 +166,42 @@ fn a_reply_that_was_given_up_answers_nobody() {
     given_up.join().unwrap().unwrap();
     assert_eq!(pool.stats().idle, 0);
 }
+
+/// What its call is ended with (`ECANCELED`, or a sleep that is too short) is nothing that a handler
+/// could answer for.
+#[test]
+fn a_client_that_leaves_in_a_patched_call_is_logged_as_that() {
+    begin();
+    let log = std::env::temp_dir().join(format!("gw-monkey-{}-left", std::process::id()));
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap();
+    let mut app = App::new();
+    app.get("/error", move |_: Request| {
+        let mut silent = TcpStream::connect(addr)?;
+        silent.read_exact(&mut [0])?;
+        Ok("read")
+    });
+    app.get("/answer", move |_: Request| {
+        let _connected = TcpStream::connect(addr)?;
+        std::thread::sleep(Duration::from_secs(600));
+        Ok("slept")
+    });
+    let server = Server::new(app)
+        .bind("127.0.0.1:0")
+        .timeout(Duration::from_secs(600))
+        .access_log(log.to_str().unwrap())
+        .access_log_format("%(U)s %(s)s");
+    let server = server.start().unwrap();
+    for (at, path) in ["/error", "/answer"].into_iter().enumerate() {
+        let mut client = TcpStream::connect(server.addrs()[0]).unwrap();
+        write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let _held = silent.accept().unwrap(); // so the handler is about to wait
+        drop(client);
+        let line = || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            text.lines().nth(at).map(str::to_owned)
+        };
+        until("the request is in the log", || line().is_some());
+        assert_eq!(line().as_deref(), Some(&*format!("{path} 499")));
+    }    std::fs::remove_file(&log).unwrap();
+}

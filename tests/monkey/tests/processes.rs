@@ -1,12 +1,11 @@
 //! Other processes: their locks, their ends, and what a child does to what its parent waits for.
 
 use greenway::green::{self, spawn};
-use greenway_monkey_tests::{begin, crowd, until};
+use greenway_monkey_tests::{Folder, begin, crowd, until};
 use std::ffi::{CString, c_char, c_int};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -21,12 +20,13 @@ unsafe extern "C" {
     fn raise_signals(rounds: c_int, others_ran: *const c_int) -> c_int;
 }
 
-/// An empty file.
-fn file(name: &str) -> (PathBuf, CString) {
-    let path = std::env::temp_dir().join(format!("gw-monkey-{}-{name}", std::process::id()));
+/// An empty file, in a folder of its own.
+fn file(name: &str) -> (Folder, CString) {
+    let folder = Folder::new(name);
+    let path = folder.path(name);
     std::fs::write(&path, b"").unwrap();
     let name = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
-    (path, name)
+    (folder, name)
 }
 
 #[test]
@@ -34,11 +34,9 @@ fn locks_of_files() {
     begin();
     let start = Instant::now();
     let lines = crowd(20, |n| {
-        let (path, name) = file(&format!("lock-{n}"));
+        let (_folder, name) = file(&format!("lock-{n}"));
         // SAFETY: a string of C's, which lives over the call.
-        let line = unsafe { lock_of_another_process(name.as_ptr(), n as c_int % 4, 400) };
-        std::fs::remove_file(path).unwrap();
-        line
+        unsafe { lock_of_another_process(name.as_ptr(), n as c_int % 4, 400) }
     });
     assert_eq!(lines, [0; 20]);
     assert!(
@@ -124,8 +122,8 @@ fn a_child_closes_its_own_descriptors() {
 #[test]
 fn a_child_runs_no_green_threads() {
     begin();
-    let (path, name) = file("busy");
-    let file = path.clone();
+    let (folder, name) = file("busy");
+    let file = folder.path("busy");
     let ran = spawn(move || {
         // Would write into the file as well, if it ran in the child.
         for _ in 0..200 {
@@ -139,7 +137,6 @@ fn a_child_runs_no_green_threads() {
     });
     assert_eq!(lines, [0; 20]);
     ran.join().unwrap();
-    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn a_process_of_its_own() {
         Ok("mpsc") => channel_of_std(),
         Ok("crossbeam") => channel_of_crossbeam(),
         Ok("parking_lot") => queue_of_parking_lot(),
+        Ok("r2d2") => pool_of_r2d2(),
         Ok("held") => lock_that_is_held(),
         Ok("stdout") => lock_of_stdout(),
         Ok("tokio") => runtime_of_tokio(),
@@ -121,6 +122,36 @@ fn queue_of_parking_lot() {
         .collect();
     for thread in threads {
         thread.join().unwrap();
+    }
+}
+
+/// Its pool waits with `parking_lot`.
+fn pool_of_r2d2() {
+    struct Nothing;
+    impl r2d2::ManageConnection for Nothing {
+        type Connection = ();
+        type Error = std::convert::Infallible;
+        fn connect(&self) -> Result<(), Self::Error> {
+            Ok(())
+        }
+        fn is_valid(&self, (): &mut ()) -> Result<(), Self::Error> {
+            Ok(())
+        }
+        fn has_broken(&self, (): &mut ()) -> bool {
+            false
+        }
+    }
+    begin();
+    let pool = r2d2::Pool::builder().max_size(1).build(Nothing).unwrap();
+    let users = [(); 3].map(|()| {
+        let pool = pool.clone();
+        spawn(move || {
+            let _connection = pool.get().unwrap();
+            thread::sleep(Duration::from_millis(50));
+        })
+    });
+    for user in users {
+        user.join().unwrap();
     }
 }
 
@@ -213,6 +244,11 @@ fn the_queue_of_parking_lot() {
         line.contains("parking_lot") && after < SOON,
         "{line}: {after:?}"
     );
+}
+
+#[test]
+fn the_pool_of_r2d2() {
+    told("r2d2", "wait in one place of a queue").unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! std's sockets: what they promise, they promise on a green thread.
 
 use greenway::green::{self, JoinError, Timeout, spawn};
-use greenway_monkey_tests::{begin, crowd, until};
+use greenway_monkey_tests::{Folder, begin, crowd, until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -189,8 +189,8 @@ fn datagrams_and_unix_sockets() {
         one.send_to(&[n as u8; 3], to).unwrap();
         assert_eq!(receiver.join().unwrap(), [n as u8; 3]);
 
-        let path = std::env::temp_dir().join(format!("gw-monkey-{}-{n}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
+        let folder = Folder::new(&format!("stream-{n}"));
+        let path = folder.path("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let server = spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -203,7 +203,6 @@ fn datagrams_and_unix_sockets() {
             .unwrap();
         assert_eq!(text, "hello");
         server.join().unwrap();
-        std::fs::remove_file(&path).unwrap();
     });
 }
 
@@ -377,8 +376,8 @@ fn pipes() {
 #[test]
 fn files_are_files() {
     begin();
-    let path = std::env::temp_dir().join(format!("gw-monkey-file-{}", std::process::id()));
-    let file = path.clone();
+    let folder = Folder::new("files");
+    let file = folder.path("file");
     crowd(1, move |_| {
         std::fs::write(&file, vec![5; 3 << 20]).unwrap();
         assert_eq!(std::fs::read(&file).unwrap().len(), 3 << 20);
@@ -386,9 +385,7 @@ fn files_are_files() {
         std::io::copy(&mut std::fs::File::open(&file).unwrap(), &mut copy).unwrap();
         copy.sync_all().unwrap();
         assert_eq!(copy.metadata().unwrap().len(), 3 << 20);
-        std::fs::remove_file(file.with_extension("copy")).unwrap();
     });
-    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn a_kill_at_any_step_leaves_the_locks_right() {
 #[test]
 fn a_hundred_thousand_steps_of_parking() {
     begin();
-    const EACH: usize = 1_000;
+    const EACH: usize = 2_000;
     // Green threads that park and OS threads that unpark, each pair with a word of its own; and all green
     // threads of a worker have one token.
     let os: Vec<_> = crowd(50, |n| {

@@ -13,6 +13,7 @@ use self::parser::{Parser, Step};
 use super::save::{self, safe_filename};
 use crate::input::input_error;
 use crate::media_type::MediaType;
+use crate::message::shortened;
 use crate::unblocker::{self, Unblocker};
 use crate::{HttpError, Limits};
 use std::fmt;
@@ -228,7 +229,9 @@ impl<R: Read> Part<'_, R> {
                 return Ok(all);
             }
             if chunk.len() > limit - all.len() {
-                return Err(HttpError::new(413, "a part of the form is too large"));
+                let name = shortened(self.name());
+                let message = format!("the part `{name}` of the form exceeds {limit} bytes");
+                return Err(HttpError::new(413, message));
             }
             all.extend_from_slice(chunk);
             let taken = chunk.len();

@@ -110,7 +110,7 @@ fn parse_wild<'a>(inside: &'a str, filters: &Filters) -> Result<(Wild, &'a str),
         let own = filters.get(filter).map(|own| Own::Function(own.clone()));
         let filter = match &own {
             Some(_) => Filter::Own,
-            None => Filter::parse(filter).ok_or_else(|| unknown(filter, filters))?,
+            None => Filter::parse(filter).ok_or_else(|| unknown(name, filter, filters))?,
         };
         (name, filter, own, &inside[end + 1..])
     };
@@ -133,7 +133,11 @@ fn is_name(name: &str) -> bool {
         && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn unknown(filter: &str, filters: &Filters) -> String {
+fn unknown(name: &str, filter: &str, filters: &Filters) -> String {
+    // As Flask and Django have it.
+    if (filters.contains_key(name) || Filter::parse(name).is_some()) && is_name(filter) {
+        return format!("unknown filter `{filter}`: write the name first, `<{filter}:{name}>`");
+    }
     let mut own: Vec<String> = filters.keys().map(|name| format!(", {name}")).collect();
     own.sort();
     format!(

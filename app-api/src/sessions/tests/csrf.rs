@@ -194,3 +194,33 @@ fn both_rules_hold() {
 fn odd_origins_are_refused() {
     let _ = Csrf::new().trust("sister.example");
 }
+
+/// What is mistyped is told so, wherever it is, and no handler is reached without a token.
+#[test]
+fn what_no_route_wants_is_refused_as_that() {
+    let mut inner = crate::App::new();
+    inner.post("/there", |_: Request| "inner");
+    let mut app = app(Sessions::in_memory());
+    app.install(Csrf::new());
+    app.get("/page", |_: Request| "page");
+    app.post("/do", |_: Request| "done");
+    app.mount("/inner", std::sync::Arc::new(inner));
+    app.mount("/other", |_: Request| "any application");
+    app.host("host.example", |_: Request| "host");
+    let browser = Browser::new(app);
+    for (method, target, status) in [
+        ("POST", "/do", 403),
+        ("POST", "/typo", 404),
+        ("POST", "/page", 405),
+        ("ODD", "/do", 405),
+        ("POST", "/inner/there", 403),
+        ("POST", "/inner/typo", 404),
+        ("PUT", "/inner/there", 405),
+        ("POST", "/other/anything", 403),
+        ("POST", "http://host.example/anything", 403),
+    ] {
+        let method = method.parse().unwrap();
+        let reply = browser.client.request(method, target).send();
+        assert_eq!(reply.status(), status, "{target}");
+    }
+}

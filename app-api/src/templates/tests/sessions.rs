@@ -59,7 +59,14 @@ fn the_page_of_an_error_may_have_the_layout_of_all() {
     client.get("/in").send();
     let reply = client.get("/none").send();
     assert_eq!(reply.status(), 404);
-    assert!(reply.text().starts_with("  <form>"), "{}", reply.text());
+    let token = r#"<form><input type="hidden" name="csrf_token" value=""></form>"#;
+    assert_eq!(reply.text(), format!("ann 3 3{token}"));
+    assert_eq!(reply.header("vary"), Some("Cookie"));
+    let text = client.get("/page.html").send().text();
+    assert!(
+        text.contains("welcome"),
+        "not taken by the error page: {text}"
+    );
 }
 
 #[test]

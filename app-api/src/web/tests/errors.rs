@@ -277,3 +277,31 @@ fn pages_are_whole_and_take_no_cookie_away() {
     assert_eq!(all("vary"), ["cookie", "x-own"]);
     assert_eq!(all("x-from"), ["page"]);
 }
+
+#[test]
+fn a_page_that_fails_hides_nothing_from_the_log() {
+    let mut app = App::new();
+    app.error_default(|_: &Request, _: &HttpError| -> Result<&str, HttpError> {
+        Err(HttpError::from("the page's own"))
+    });
+    app.get("/broken", |_: Request| -> Result<&str, HttpError> {
+        Err(HttpError::from("no such file"))
+    });
+    app.get("/said", |_: Request| -> Result<&str, HttpError> {
+        Err(HttpError::new(500, "said before"))
+    });
+    let client = Client::new(app);
+    for (path, first) in [
+        ("/broken", "500 Internal Server Error: no such file (at "),
+        ("/said", "500 Internal Server Error: said before; "),
+        ("/none", "404 Not Found: nothing is at /none; "),
+    ] {
+        let reply = client.get(path).send();
+        assert_eq!(reply.status(), 500, "{path}");
+        assert_eq!(reply.text(), "500 Internal Server Error\n", "{path}");
+        let failure = reply.failure().unwrap();
+        assert!(failure.starts_with(first), "{failure}");
+        let of_page = "; and its error page has failed: 500 Internal Server Error: the page's own";
+        assert!(failure.contains(of_page), "{failure}");
+    }
+}

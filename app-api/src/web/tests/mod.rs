@@ -203,6 +203,7 @@ fn bad_rules_panic_and_are_shown() {
             "unknown filter `rex` (str, int, float, path, re:EXPRESSION exist)",
         ),
         ("/<a:INT>", "unknown filter `INT`"),
+        ("/<int:id>", "write the name first, `<id:int>`"),
         ("/<a:>", "unknown filter ``"),
         ("/<a>/<a:int>", "two wildcards are named `a`"),
         ("/\0", "holds a NUL"),
@@ -287,13 +288,16 @@ fn methods() {
 fn not_found_is_plain_text_and_escaped() {
     let client = methods_app();
     let reply = client.get("/none/x").send();
-    assert_eq!(reply.text(), "404 Not Found: \"/none/x\"\n");
+    assert_eq!(reply.text(), "404 Not Found: nothing is at /none/x\n");
     assert_eq!(
         reply.header("content-type"),
         Some("text/plain; charset=utf-8")
     );
     let reply = client.get("/none/%0A%1B[31m").send();
-    assert_eq!(reply.text(), "404 Not Found: \"/none/\\n\\u{1b}[31m\"\n");
+    assert_eq!(
+        reply.text(),
+        "404 Not Found: nothing is at /none/\\n\\u{1b}[31m\n"
+    );
     assert_eq!(allow(&client.options("/none/x").send()), (404, None));
 }
 

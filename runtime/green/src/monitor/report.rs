@@ -4,6 +4,7 @@ use super::snapshot;
 use super::trace::names;
 use crate::logging::Count;
 use crate::logging::RateLimit;
+use crate::logging::{Frames, is_of_application};
 use crate::scheduler::control::alive_on;
 use crate::scheduler::lock::lock;
 use crate::scheduler::task_context::{RequestInfo, kind_of};
@@ -63,7 +64,8 @@ impl Blocked {
     }
 
     /// Its stack, the innermost function first; empty when it has come to a wait meanwhile. Taken
-    /// at the first call.
+    /// at the first call. What is logged of it are the application's functions, unless
+    /// `RUST_BACKTRACE` is `full`.
     pub fn stack(&self) -> &[String] {
         self.stack.get_or_init(|| {
             let frames = snapshot::ask(self.worker, self.turn);
@@ -92,17 +94,35 @@ impl fmt::Display for Blocked {
              with green::unblock().",
         )?;
         let stack = self.stack();
-        for (place, frame) in stack.iter().take(MOST_FRAMES).enumerate() {
+        let shown = match Frames::wanted() {
+            Frames::Everything => stack.iter().collect(),
+            Frames::Nothing | Frames::Application => telling(stack),
+        };
+        for (place, frame) in shown.iter().take(MOST_FRAMES).enumerate() {
             write!(f, "\n  {place:>3}: {frame}")?;
         }
-        if stack.len() > MOST_FRAMES {
-            write!(f, "\n       and {} more", stack.len() - MOST_FRAMES)?;
+        if shown.len() > MOST_FRAMES {
+            write!(f, "\n       and {} more", shown.len() - MOST_FRAMES)?;
         }
         if stack.is_empty() {
             f.write_str("\n  (no stack: it has just come back, or is in a call of the kernel)")?;
         }
         Ok(())
     }
+}
+
+/// The frames that say whose mistake it is: those of the application, and what the innermost of them
+/// has called, such as std's `sleep`. All of them where none is the application's.
+fn telling(stack: &[String]) -> Vec<&String> {
+    let Some(innermost) = stack.iter().position(|frame| is_of_application(frame)) else {
+        return stack.iter().collect();
+    };
+    let called = innermost.checked_sub(1).map(|at| &stack[at]);
+    let own = stack[innermost..].iter();
+    called
+        .into_iter()
+        .chain(own.filter(|frame| is_of_application(frame)))
+        .collect()
 }
 
 impl fmt::Debug for Blocked {
@@ -203,5 +223,32 @@ impl Reporter {
     pub(crate) fn back(&mut self, worker: &Worker, held: Duration) {
         let index = worker.index();
         log::debug!("worker {index} goes on, after it was held up for {held:.1?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_the_applications_and_what_it_has_called() {
+        let stack = [
+            "clock_nanosleep",
+            "std::thread::sleep at /rustc/thread.rs:1",
+            "shop::report at src/report.rs:31",
+            "<F as core::ops::function::Fn<A>>::call",
+            "greenway_app::web::middleware::answer",
+            "shop::main::{{closure}} at src/main.rs:7",
+            "greenway::connection::call",
+        ]
+        .map(str::to_owned);
+        let shown = |places: &[usize]| places.iter().map(|&at| &stack[at]).collect::<Vec<_>>();
+        assert_eq!(telling(&stack), shown(&[1, 2, 5]));
+        assert_eq!(telling(&stack[2..]), shown(&[2, 5]));
+        assert_eq!(
+            telling(&stack[3..5]),
+            shown(&[3, 4]),
+            "none is the application's"
+        );
     }
 }

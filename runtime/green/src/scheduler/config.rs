@@ -9,7 +9,9 @@ pub struct Config {
     /// OS threads that run green threads. Default: one for each core.
     pub workers: usize,
     /// Bytes of address space for each green thread's stack, rounded up to whole pages. Only
-    /// pages that are touched use memory. Default: 256 KiB in release, 1 MiB in debug builds.
+    /// pages that are touched use memory. At least 64 KiB, which is what is given for less: a handler
+    /// that does nothing needs about half of that in a debug build. Default: 256 KiB in release,
+    /// 1 MiB in debug builds.
     pub stack_size: usize,
     /// How long a green thread may run without a wait before it is reported as holding up its
     /// worker (see [`on_blocked`](crate::on_blocked)); 0: nobody is watched. Default: 1 s in
@@ -52,7 +54,7 @@ impl Config {
         const PAGE: usize = 4096;
         Self {
             workers: self.workers.max(1),
-            stack_size: self.stack_size.max(4 * PAGE).next_multiple_of(PAGE),
+            stack_size: self.stack_size.max(16 * PAGE).next_multiple_of(PAGE),
             ..self
         }
     }

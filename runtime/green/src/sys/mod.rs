@@ -177,6 +177,22 @@ pub(crate) fn restore_descriptor_limit(command: &mut std::process::Command) {
     unsafe { command.pre_exec(restore) };
 }
 
+/// Lets the children that `command` starts have these descriptors, under the numbers that they have
+/// here. They are closed here with `command`.
+pub fn pass_on(command: &mut std::process::Command, descriptors: Vec<OwnedFd>) {
+    let pass = move || {
+        for descriptor in &descriptors {
+            rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec, where only what is safe in a signal handler
+    // may be done. It does one system call for each descriptor, with plain values. It takes no
+    // lock, and an error is a number, so nothing is allocated. The descriptors are open, as the
+    // closure owns them.
+    unsafe { command.pre_exec(pass) };
+}
+
 /// Lets all OS threads that start from here on use one heap. glibc's allocator reserves 64 MiB of
 /// address space for each thread that allocates, up to eight for each core, which is more than there
 /// is where address space is limited. Other allocators are not changed.

@@ -10,6 +10,7 @@
 //! thread's are in a thread-local. Values are behind an `Rc`, so that one can be replaced while
 //! somebody looks at it.
 
+use crate::platform::NoWait;
 use crate::scheduler::discard::discard;
 use crate::scheduler::thread::{self, Thread};
 use crate::scheduler::worker;
@@ -65,6 +66,9 @@ impl Drop for OsValues {
 /// Runs `f` on the map of the thread that calls.
 fn with_values<R>(f: impl FnOnce(&RefCell<Values>) -> R) -> R {
     if worker::current().is_some() {
+        // A handler of a signal may come in between, and make a call that asks for the current thread, which
+        // lies in the same map.
+        let _no_wait = NoWait::begin();
         GREEN.with(f)
     } else {
         // Made before the map, so that it is still there when the map's destructors wait.

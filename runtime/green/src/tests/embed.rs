@@ -1,12 +1,15 @@
 //! What a server needs of the scheduler, called from safe code.
 
 use super::{eventually, ms};
-use crate::embed::{Awaited, BeforeBlock, Io, current, wait_for};
+use crate::embed::{Awaited, BeforeBlock, IdlePoller, Io, current, spawn_on, wait_for, workers};
 use crate::{Builder, JoinError, TaskState, green_threads, sleep, spawn};
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_hook_counts_again_when_a_later_one_is_gone() {
@@ -81,4 +84,33 @@ fn layers_above_say_what_they_wait_for() {
     eventually(|| state() == Some(TaskState::Waiting(Awaited::Other("the bus"))));
     waiting.kill();
     assert!(matches!(waiting.join(), Err(JoinError::Killed)));
+}
+
+#[test]
+fn who_was_parked_first_makes_room_first_and_who_has_something_to_say_does_not() {
+    const LONG: Duration = Duration::from_secs(20);
+    let (back, given_back) = mpsc::channel();
+    let poller = IdlePoller::new(workers()[0], move |thing: Box<UnixStream>| {
+        let _nobody_waits_any_more = back.send(thing);
+    });
+    let poller = Arc::new(poller.unwrap());
+    let pairs = (0..4).map(|_| UnixStream::pair().unwrap());
+    let (near, mut far): (Vec<_>, Vec<_>) = pairs.unzip();
+    let here = poller.clone();
+    let parked = spawn_on(workers()[0], move || {
+        let results = near.into_iter().map(|one| here.park(Box::new(one), None));
+        results.filter(Result::is_ok).count()
+    });
+    assert_eq!(parked.join().unwrap(), 4);
+    far[0].write_all(b"x").unwrap();
+    assert!(given_back.recv_timeout(LONG).is_ok());
+    for one in &mut far[1..] {
+        assert!(poller.drop_oldest());
+        one.set_read_timeout(Some(LONG)).unwrap();
+        assert_eq!(one.read(&mut [0]).unwrap(), 0);
+    }
+    assert!(!poller.drop_oldest(), "nothing is parked");
+    poller.close();
+    poller.wait_closed(Instant::now() + LONG);
+    assert!(given_back.try_recv().is_err());
 }

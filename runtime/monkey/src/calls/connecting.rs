@@ -1,16 +1,25 @@
 //! Connecting, accepting, and what ends a descriptor.
 //!
-//! `connect` and `accept` have no flag for "do not wait", so the descriptor is made non-blocking for the
-//! length of the call. Who else shares it meanwhile is told what its mode was by
-//! [`is_nonblocking`]; an OS thread whose `accept` falls into that moment looks again.
+//! `connect` and `accept` have no flag for "do not wait" (the kernel has none before that of io_uring in Linux
+//! 6.10), so the descriptor is made non-blocking for the length of the call. Nobody is to be harmed by it:
+//!
+//! - `accept` does so only when a connection is there, for some microseconds. A listening socket has no calls that
+//!   wait but `accept`, and an OS thread of this process whose `accept` falls into that moment looks again. Another
+//!   process that shares the socket, and calls at that moment, sees `EAGAIN`.
+//! - `connect` does so only for a stream that is not connected. Nobody reads or writes there yet: such calls fail
+//!   with `ENOTCONN`. A datagram socket, which may be in use, is connected without waiting.
+//!
+//! Who asks here for the mode of such a descriptor is told what it was.
 
 use super::reading::counts_for;
-use crate::descriptor::{Errno, For, Made, is_nonblocking, timeout, wait, when_ready};
+use crate::descriptor::{Errno, For, Made, is_nonblocking, is_ready, timeout, wait, when_ready};
 use crate::patch::{Patch, is_patched};
 use crate::patience::Patience;
 use crate::{errno, original, waits};
-use greenway_green::embed::{Ended, deadline_in};
+use greenway_green::embed::{Ended, Interest, deadline_in};
 use libc::{c_int, sockaddr, socklen_t, ssize_t};
+use socket2::{SockRef, Type};
+use std::os::fd::BorrowedFd;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -27,7 +36,7 @@ pub(crate) unsafe extern "C-unwind" fn connect(
     to: *const sockaddr,
     length: socklen_t,
 ) -> c_int {
-    if !counts_for(fd) || is_nonblocking(fd) {
+    if !counts_for(fd) || is_nonblocking(fd) || !is_unconnected_stream(fd) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::connect(fd, to, length) };
     }
@@ -59,6 +68,24 @@ pub(crate) unsafe extern "C-unwind" fn connect(
             _ => return result,
         }
     }
+}
+
+/// Whether connecting a socket may wait.
+fn is_unconnected_stream(fd: c_int) -> bool {
+    errno::kept(|| {
+        // SAFETY: it is open, or the calls fail.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let socket = SockRef::from(&fd);
+        let is_stream = matches!(socket.r#type(), Ok(Type::STREAM | Type::SEQPACKET));
+        is_stream && socket.peer_addr().is_err()
+    })
+}
+
+/// Whether a socket accepts connections. If it does not, `accept` says so.
+fn is_listening(fd: c_int) -> bool {
+    // SAFETY: it is open, or the call fails.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    errno::kept(|| SockRef::from(&fd).is_listener().unwrap_or(false))
 }
 
 /// How an attempt to connect has ended that has ended.
@@ -105,6 +132,9 @@ pub(crate) unsafe extern "C-unwind" fn accept4(
     let now = || unsafe { original::accept4(fd, from, length, flags) };
     if counts_for(fd) {
         let accepted = when_ready(fd, ACCEPT, false, || {
+            if !is_ready(fd, Interest::Readable) && is_listening(fd) {
+                return errno::fail(libc::EAGAIN);
+            }
             let _made = Made::nonblocking(fd);
             now() as ssize_t
         });

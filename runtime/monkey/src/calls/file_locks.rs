@@ -1,26 +1,14 @@
 //! Locks of files: nothing tells when one is free, so these look again and again.
 
+use crate::original;
 use crate::patch::{Patch, counts};
-use crate::patience::Patience;
-use crate::{errno, original};
-use libc::{c_int, c_ulong, off_t};
-use std::time::Duration;
-
-/// The longest pause between two looks.
-const LONGEST: Duration = Duration::from_millis(20);
+use crate::patience::until_done;
+use libc::{c_int, c_ulong, off_t, off64_t, ssize_t};
 
 /// Calls `lock`, which does not wait, until it does not fail because somebody has the lock.
 fn until_free(call: &'static str, mut lock: impl FnMut() -> c_int) -> c_int {
-    let patience = Patience::new(LONGEST);
-    loop {
-        let result = lock();
-        if result == 0 || !matches!(errno::get(), libc::EAGAIN | libc::EACCES) {
-            return result;
-        }
-        if patience.pause(call, None).is_err() {
-            return errno::fail(libc::ECANCELED);
-        }
-    }
+    let busy = [libc::EAGAIN, libc::EACCES];
+    until_done(call, &busy, None, || lock() as ssize_t) as c_int
 }
 
 /// See `flock(2)`.
@@ -43,6 +31,12 @@ pub(crate) extern "C-unwind" fn lockf(fd: c_int, command: c_int, n: off_t) -> c_
         return lock(command);
     }
     until_free("lockf", || lock(libc::F_TLOCK))
+}
+
+/// As [`lockf`]: the name that is used by programs with 64-bit offsets, which here is the same.
+#[unsafe(no_mangle)]
+pub(crate) extern "C-unwind" fn lockf64(fd: c_int, command: c_int, n: off64_t) -> c_int {
+    lockf(fd, command, n)
 }
 
 /// See `fcntl(2)`. In C it takes what the command takes; here always one argument more, which is ignored by

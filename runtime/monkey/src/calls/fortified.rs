@@ -1,10 +1,11 @@
 //! The names under which C code that was compiled with `_FORTIFY_SOURCE` makes the same calls, with the size of
 //! its buffer as one argument more.
 
+use super::opening::{open, open64, openat, openat64};
 use super::reading::{pread64, read, recv, recvfrom};
 use super::several::{poll, ppoll};
 use libc::{
-    c_int, c_void, nfds_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
+    c_char, c_int, c_void, nfds_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
     timespec,
 };
 
@@ -47,6 +48,22 @@ unsafe extern "C-unwind" fn __pread64_chk(
     check(n, room);
     // SAFETY: the caller's arguments.
     unsafe { pread64(fd, buffer, n, at) }
+}
+
+/// As `pread`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn __pread_chk(
+    fd: c_int,
+    buffer: *mut c_void,
+    n: size_t,
+    at: off64_t,
+    room: size_t,
+) -> ssize_t {
+    // SAFETY: the caller's arguments; here both offsets are one type.
+    unsafe { __pread64_chk(fd, buffer, n, at, room) }
 }
 
 /// As `recv`.
@@ -116,4 +133,34 @@ unsafe extern "C-unwind" fn __ppoll_chk(
     check(n as usize, room / size_of::<pollfd>());
     // SAFETY: the caller's arguments.
     unsafe { ppoll(fds, n, timeout, mask) }
+}
+
+/// Defines the names of `open` for callers that make no file, and so give no mode.
+macro_rules! without_mode {
+    ($($open:ident => $to_open:ident, $open_at:ident => $to_open_at:ident;)*) => {$(
+        /// As `open`.
+        ///
+        /// # Safety
+        /// That of the C function.
+        #[unsafe(no_mangle)]
+        unsafe extern "C-unwind" fn $open(path: *const c_char, flags: c_int) -> c_int {
+            // SAFETY: the caller's arguments.
+            unsafe { $to_open(path, flags, 0) }
+        }
+
+        /// As `openat`.
+        ///
+        /// # Safety
+        /// That of the C function.
+        #[unsafe(no_mangle)]
+        unsafe extern "C-unwind" fn $open_at(folder: c_int, path: *const c_char, flags: c_int) -> c_int {
+            // SAFETY: the caller's arguments.
+            unsafe { $to_open_at(folder, path, flags, 0) }
+        }
+    )*};
+}
+
+without_mode! {
+    __open_2 => open, __openat_2 => openat;
+    __open64_2 => open64, __openat64_2 => openat64;
 }

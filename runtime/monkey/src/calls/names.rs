@@ -13,17 +13,18 @@ use std::ptr::null;
 ///
 /// # Safety
 /// It is null or a string of C's.
-unsafe fn copy(text: *const c_char) -> Option<CString> {
+pub(super) unsafe fn copy(text: *const c_char) -> Option<CString> {
     // SAFETY: the caller's promise.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned())
 }
 
-fn pointer(text: Option<&CString>) -> *const c_char {
+/// The other way; it lives as long as `text`.
+pub(super) fn pointer(text: Option<&CString>) -> *const c_char {
     text.map_or(null(), |text| text.as_ptr())
 }
 
 /// Whether it is an address already, for which nobody has to be asked.
-fn is_address(name: &CStr) -> bool {
+pub(super) fn is_address(name: &CStr) -> bool {
     name.to_str()
         .is_ok_and(|name| name.parse::<IpAddr>().is_ok())
 }
@@ -203,86 +204,5 @@ pub(crate) unsafe extern "C-unwind" fn getnameinfo(
             libc::EAI_SYSTEM
         }
         Err(None) => libc::EAI_AGAIN,
-    }
-}
-
-/// Asks a name server with `ask`, which fills a buffer of `n` bytes.
-///
-/// # Safety
-/// `name` is a string of C's, and `n` bytes at `answer` may be written.
-unsafe fn resolve(
-    name: *const c_char,
-    answer: *mut u8,
-    n: c_int,
-    ask: impl FnOnce(*const c_char, *mut u8) -> c_int + Send + 'static,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    let Some(name) = (unsafe { copy(name) }) else {
-        return crate::errno::fail(libc::EINVAL);
-    };
-    let room = usize::try_from(n).unwrap_or(0);
-    let call = move || {
-        let mut answer = vec![0u8; room];
-        let result = ask(name.as_ptr(), answer.as_mut_ptr());
-        (result, crate::errno::get(), answer)
-    };
-    match owned(name_threads(), "res_query", call) {
-        Ok((result, error, found)) => {
-            let length = usize::try_from(result).unwrap_or(0).min(room);
-            // SAFETY: the caller's buffer is as long as ours.
-            unsafe { answer.copy_from(found.as_ptr(), length) };
-            crate::errno::set(error);
-            result
-        }
-        Err(Some(_)) => crate::errno::fail(libc::ECANCELED),
-        Err(None) => crate::errno::fail(libc::EAGAIN),
-    }
-}
-
-/// See `res_query(3)`.
-///
-/// # Safety
-/// That of the C function.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn res_query(
-    name: *const c_char,
-    class: c_int,
-    kind: c_int,
-    answer: *mut u8,
-    n: c_int,
-) -> c_int {
-    if !counts(Patch::DNS) {
-        // SAFETY: the caller's arguments, unchanged.
-        return unsafe { original::res_query(name, class, kind, answer, n) };
-    }
-    // SAFETY: the caller's name and buffer; `resolve` calls with those of its own.
-    unsafe {
-        resolve(name, answer, n, move |name, answer| {
-            original::res_query(name, class, kind, answer, n)
-        })
-    }
-}
-
-/// See `res_search(3)`.
-///
-/// # Safety
-/// That of the C function.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn res_search(
-    name: *const c_char,
-    class: c_int,
-    kind: c_int,
-    answer: *mut u8,
-    n: c_int,
-) -> c_int {
-    if !counts(Patch::DNS) {
-        // SAFETY: the caller's arguments, unchanged.
-        return unsafe { original::res_search(name, class, kind, answer, n) };
-    }
-    // SAFETY: the caller's name and buffer; `resolve` calls with those of its own.
-    unsafe {
-        resolve(name, answer, n, move |name, answer| {
-            original::res_search(name, class, kind, answer, n)
-        })
     }
 }

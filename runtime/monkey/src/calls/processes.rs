@@ -1,10 +1,13 @@
 //! Waiting for children: by a descriptor of the process where one is waited for, else by looking again.
 
+use super::elsewhere::{lent, owned};
 use crate::descriptor::{Errno, For, wait as wait_for};
 use crate::patch::{Patch, counts};
 use crate::patience::Patience;
 use crate::{errno, original};
-use libc::{c_int, id_t, idtype_t, pid_t, rusage, siginfo_t};
+use greenway_green::threadpool;
+use libc::{FILE, c_char, c_int, id_t, idtype_t, pid_t, rusage, siginfo_t};
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -73,6 +76,16 @@ pub(crate) unsafe extern "C-unwind" fn wait(status: *mut c_int) -> pid_t {
     unsafe { waitpid(-1, status, 0) }
 }
 
+/// See `wait3(2)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t {
+    // SAFETY: the caller's arguments: `wait3(2)` says that the two are one.
+    unsafe { wait4(-1, status, options, usage) }
+}
+
 /// See `wait4(2)`.
 ///
 /// # Safety
@@ -128,4 +141,53 @@ pub(crate) unsafe extern "C-unwind" fn waitid(
         let nobody = result == 0 && unsafe { (*to).si_pid() } == 0;
         (!nobody).then_some(result)
     })
+}
+
+/// See `system(3)`. The command runs on when its green thread is to end.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn system(command: *const c_char) -> c_int {
+    if command.is_null() || !counts(Patch::SUBPROCESS) {
+        // SAFETY: the caller's argument, unchanged.
+        return unsafe { original::system(command) };
+    }
+    // SAFETY: the caller's string.
+    let command = unsafe { CStr::from_ptr(command) }.to_owned();
+    let before = errno::get();
+    let call = move || {
+        // SAFETY: a string of our own.
+        let result = unsafe { original::system(command.as_ptr()) };
+        (result, errno::get())
+    };
+    match owned(threadpool(), "system", call) {
+        Ok((result, error)) => {
+            errno::set(if result < 0 { error } else { before });
+            result
+        }
+        Err(Some(_)) => errno::fail(libc::ECANCELED),
+        Err(None) => errno::fail(libc::EAGAIN),
+    }
+}
+
+/// See `pclose(3)`: it waits for the child, whatever happens to its green thread.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn pclose(stream: *mut FILE) -> c_int {
+    // SAFETY: the caller's stream.
+    let close = || unsafe { original::pclose(stream) };
+    if !counts(Patch::SUBPROCESS) {
+        return close();
+    }
+    let before = errno::get();
+    match lent(threadpool(), "pclose", || (close(), errno::get())) {
+        Some((result, error)) => {
+            errno::set(if result < 0 { error } else { before });
+            result
+        }
+        None => close(),
+    }
 }

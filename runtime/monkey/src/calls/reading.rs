@@ -387,3 +387,14 @@ pub(crate) unsafe extern "C-unwind" fn recvmmsg(
         }
     }
 }
+
+/// See `eventfd(2)`: the C library reads past our `read`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn eventfd_read(fd: c_int, value: *mut u64) -> c_int {
+    // SAFETY: the caller's number.
+    let n = unsafe { read(fd, value.cast(), size_of::<u64>()) };
+    if n < 0 { -1 } else { 0 }
+}

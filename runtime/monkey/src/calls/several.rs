@@ -7,12 +7,11 @@ use super::time::duration;
 use crate::descriptor::is_ready;
 use crate::patch::{Patch, counts};
 use crate::patience::Patience;
+use crate::waiting::{wait_quietly, yield_quietly};
 use crate::waits::{Place, Standing};
 use crate::{errno, original};
 use greenway_green::Awaited;
-use greenway_green::embed::{
-    Ended, Interest, Io, current, deadline_in, turn_is_over, wait_quietly, yield_quietly,
-};
+use greenway_green::embed::{Ended, Interest, Io, current, deadline_in, turn_is_over};
 use libc::{c_int, c_short, epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use std::os::fd::BorrowedFd;
 use std::ptr::null;
@@ -20,6 +19,12 @@ use std::time::{Duration, Instant};
 
 /// After so many wakes for nothing it may be that something is ready that was not asked for.
 const IN_VAIN: u32 = 3;
+
+/// How long a look takes.
+const NOW: timespec = timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 /// The longest pause between two looks, where nothing tells that it is time for one.
 const LONGEST: Duration = Duration::from_millis(20);
@@ -53,7 +58,7 @@ fn until_any(
             .iter()
             .map(|(fd, _)| Place::take(*fd, &thread))
             .collect();
-        let mut looks = 0;
+        let (mut looks, mut error) = (0, 0);
         let look_at = untold.then(|| patience.next_look()).flatten();
         let until = look_at.into_iter().chain(deadline).min();
         let ended = wait_quietly(Awaited::Other(call), until, io, |_| {
@@ -63,9 +68,11 @@ fn until_any(
             }
             let standings = || places.iter().map(Place::standing);
             if standings().any(|standing| standing == Standing::Closed) {
-                return Some(errno::fail(libc::EBADF));
+                error = libc::EBADF;
+                return Some(-1);
             }
             let result = look();
+            error = errno::get();
             let anew = looks > IN_VAIN || standings().any(|it| it == Standing::LookAgain);
             (result != 0 || anew).then_some(result)
         });
@@ -79,7 +86,10 @@ fn until_any(
                 }
             }
             Ok(0) => {} // one of the numbers means another descriptor
-            Ok(result) => return result,
+            Ok(result) => {
+                errno::set(error); // others have run since
+                return result;
+            }
             Err(Ended::TimedOut) => {}
             // Not `EINTR`: libpq, libcurl and std take that for a signal, and go on waiting.
             Err(Ended::Interrupted) => return errno::fail(libc::ECANCELED),
@@ -118,14 +128,19 @@ fn interests(fd: c_int, events: c_short) -> impl Iterator<Item = (c_int, Interes
     reads.into_iter().chain(writes)
 }
 
-/// As `poll`, on a green thread.
+/// As `poll`, on a green thread. A mask of signals holds for each look: those that it lets through end the call.
 ///
 /// # Safety
-/// `n` entries at `fds` may be read and written.
-unsafe fn poll_until(fds: *mut pollfd, n: nfds_t, timeout: Option<Duration>) -> c_int {
+/// `n` entries at `fds` may be read and written; `mask` is null or can be read.
+unsafe fn poll_until(
+    fds: *mut pollfd,
+    n: nfds_t,
+    timeout: Option<Duration>,
+    mask: *const sigset_t,
+) -> c_int {
     give_way();
-    // SAFETY: the caller's entries.
-    let look = || unsafe { original::poll(fds, n, 0) };
+    // SAFETY: the caller's entries and mask, and a time that lives over the call.
+    let look = || unsafe { original::ppoll(fds, n, &NOW, mask) };
     let result = look();
     if result != 0 || timeout == Some(Duration::ZERO) {
         return result;
@@ -141,9 +156,8 @@ unsafe fn poll_until(fds: *mut pollfd, n: nfds_t, timeout: Option<Duration>) -> 
         .filter(|entry| entry.fd >= 0)
         .flat_map(|entry| interests(entry.fd, entry.events))
         .collect();
-    let untold = entries
-        .iter()
-        .any(|entry| entry.events & libc::POLLPRI != 0);
+    let urgent = |entry: &pollfd| entry.events & libc::POLLPRI != 0;
+    let untold = !mask.is_null() || entries.iter().any(urgent);
     let deadline = timeout.and_then(deadline_in);
     kept(|| until_any("poll", &asked, deadline, untold, look))
 }
@@ -160,10 +174,10 @@ pub(crate) unsafe extern "C-unwind" fn poll(fds: *mut pollfd, n: nfds_t, timeout
     }
     let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
     // SAFETY: the caller's entries.
-    unsafe { poll_until(fds, n, timeout) }
+    unsafe { poll_until(fds, n, timeout, null()) }
 }
 
-/// See `poll(2)`. On a green thread the mask is not set: signals come to the process.
+/// See `poll(2)`. On a green thread the mask is set whenever it looks.
 ///
 /// # Safety
 /// That of the C function.
@@ -182,7 +196,7 @@ pub(crate) unsafe extern "C-unwind" fn ppoll(
     match unsafe { timeout.as_ref() }.map(|time| duration(*time)) {
         Some(None) => errno::fail(libc::EINVAL),
         // SAFETY: the caller's entries.
-        timeout => unsafe { poll_until(fds, n, timeout.flatten()) },
+        timeout => unsafe { poll_until(fds, n, timeout.flatten(), mask) },
     }
 }
 
@@ -196,8 +210,13 @@ type Set = [u64; WORDS];
 /// As `select`, on a green thread. More descriptors than a set has place for are left to the kernel.
 ///
 /// # Safety
-/// Each set is null or may be read and written, as far as `n` descriptors need.
-unsafe fn select_until(n: c_int, sets: [*mut fd_set; 3], timeout: Option<Duration>) -> c_int {
+/// Each set is null or may be read and written, as far as `n` descriptors need; `mask` is null or can be read.
+unsafe fn select_until(
+    n: c_int,
+    sets: [*mut fd_set; 3],
+    timeout: Option<Duration>,
+    mask: *const sigset_t,
+) -> c_int {
     give_way();
     let words = usize::try_from(n).unwrap_or(0).div_ceil(BITS);
     let sets = sets.map(|set| set.cast::<u64>());
@@ -216,13 +235,9 @@ unsafe fn select_until(n: c_int, sets: [*mut fd_set; 3], timeout: Option<Duratio
                 unsafe { set.copy_from(asked.as_ptr(), words) };
             }
         }
-        let mut now = timeval {
-            tv_sec: 0,
-            tv_usec: 0,
-        };
         let [read, write, except] = sets.map(|set| set.cast::<fd_set>());
-        // SAFETY: the caller's sets, and a time that lives over the call.
-        unsafe { original::select(n, read, write, except, &raw mut now) }
+        // SAFETY: the caller's sets and mask, and a time that lives over the call.
+        unsafe { original::pselect(n, read, write, except, &NOW, mask) }
     };
     let result = look();
     if result != 0 || timeout == Some(Duration::ZERO) {
@@ -237,7 +252,7 @@ unsafe fn select_until(n: c_int, sets: [*mut fd_set; 3], timeout: Option<Duratio
         });
         fds.extend(members.map(|fd| (fd, interest)));
     }
-    let untold = asked[2].iter().any(|word| *word != 0);
+    let untold = !mask.is_null() || asked[2].iter().any(|word| *word != 0);
     let deadline = timeout.and_then(deadline_in);
     kept(|| until_any("select", &fds, deadline, untold, look))
 }
@@ -270,7 +285,7 @@ pub(crate) unsafe extern "C-unwind" fn select(
     };
     let start = Instant::now();
     // SAFETY: the caller's sets.
-    let result = unsafe { select_until(n, [read, write, except], time) };
+    let result = unsafe { select_until(n, [read, write, except], time, null()) };
     if let Some(time) = time {
         let left = time.saturating_sub(start.elapsed());
         // SAFETY: it is not null, and may be written.
@@ -291,7 +306,7 @@ fn of_timeval(time: timeval) -> Option<Duration> {
     Some(seconds.saturating_add(micros))
 }
 
-/// See `select(2)`. On a green thread the mask is not set: signals come to the process.
+/// See `select(2)`. On a green thread the mask is set whenever it looks.
 ///
 /// # Safety
 /// That of the C function.
@@ -312,7 +327,7 @@ pub(crate) unsafe extern "C-unwind" fn pselect(
     match unsafe { timeout.as_ref() }.map(|time| duration(*time)) {
         Some(None) => errno::fail(libc::EINVAL),
         // SAFETY: the caller's sets.
-        timeout => unsafe { select_until(n, [read, write, except], timeout.flatten()) },
+        timeout => unsafe { select_until(n, [read, write, except], timeout.flatten(), mask) },
     }
 }
 
@@ -331,7 +346,7 @@ pub(crate) unsafe extern "C-unwind" fn epoll_wait(
     unsafe { epoll_pwait(fd, events, n, timeout, null()) }
 }
 
-/// See `epoll_wait(2)`. On a green thread the mask is not set: signals come to the process.
+/// See `epoll_wait(2)`. On a green thread the mask is set whenever it looks.
 ///
 /// # Safety
 /// That of the C function.
@@ -348,13 +363,48 @@ pub(crate) unsafe extern "C-unwind" fn epoll_pwait(
     if timeout == 0 || !counts(Patch::EPOLL) {
         return call(timeout);
     }
+    let timeout = u64::try_from(timeout).ok().map(Duration::from_millis);
+    epoll_until(fd, timeout, !mask.is_null(), || call(0))
+}
+
+/// See `epoll_wait(2)`. On a green thread the mask is set whenever it looks.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn epoll_pwait2(
+    fd: c_int,
+    events: *mut epoll_event,
+    n: c_int,
+    timeout: *const timespec,
+    mask: *const sigset_t,
+) -> c_int {
+    if !counts(Patch::EPOLL) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::epoll_pwait2(fd, events, n, timeout, mask) };
+    }
+    // SAFETY: the caller's arguments, but for the time.
+    let look = || unsafe { original::epoll_pwait(fd, events, n, 0, mask) };
+    // SAFETY: null or a time that can be read.
+    match unsafe { timeout.as_ref() }.map(|time| duration(*time)) {
+        Some(None) => errno::fail(libc::EINVAL),
+        timeout => epoll_until(fd, timeout.flatten(), !mask.is_null(), look),
+    }
+}
+
+/// As `epoll_wait`, on a green thread.
+fn epoll_until(
+    fd: c_int,
+    timeout: Option<Duration>,
+    untold: bool,
+    mut look: impl FnMut() -> c_int,
+) -> c_int {
     give_way();
-    let result = call(0);
-    if result != 0 {
+    let result = look();
+    if result != 0 || timeout == Some(Duration::ZERO) {
         return result;
     }
-    let deadline = u64::try_from(timeout).ok().map(Duration::from_millis);
-    let deadline = deadline.and_then(deadline_in);
+    let deadline = timeout.and_then(deadline_in);
     let fds = [(fd, Interest::Readable)];
-    kept(|| until_any("epoll_wait", &fds, deadline, false, || call(0)))
+    kept(|| until_any("epoll_wait", &fds, deadline, untold, look))
 }

@@ -1,9 +1,10 @@
 //! Sleeping and giving way.
 
 use crate::patch::{Patch, counts};
+use crate::waiting::{wait_quietly, yield_quietly};
 use crate::{errno, original};
 use greenway_green::Awaited;
-use greenway_green::embed::{Io, deadline_in, wait_quietly, yield_quietly};
+use greenway_green::embed::{Io, deadline_in};
 use libc::{c_int, c_uint, clockid_t, timespec, useconds_t};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,39 @@ pub(crate) fn instant_of(clock: clockid_t, time: timespec) -> Result<Option<Inst
     }
     let now = duration(now).unwrap_or_default(); // a clock before 1970
     Ok(deadline_in(at.saturating_sub(now)))
+}
+
+/// As [`instant_of`], for a function of C's that takes null for "never".
+///
+/// # Errors
+/// The number of an error, for a time or a clock that the C library refuses.
+///
+/// # Safety
+/// `until` is null or a time that can be read.
+pub(crate) unsafe fn deadline_of(
+    clock: clockid_t,
+    until: *const timespec,
+) -> Result<Option<Instant>, c_int> {
+    // SAFETY: the caller's promise.
+    match unsafe { until.as_ref() } {
+        Some(until) => instant_of(clock, *until),
+        None => Ok(None),
+    }
+}
+
+/// As [`deadline_of`], for a function that takes how long it may wait, and gives up with `EINVAL`.
+///
+/// # Errors
+/// `EINVAL`, for a time that the kernel refuses.
+///
+/// # Safety
+/// `time` is null or a time that can be read.
+pub(crate) unsafe fn deadline_after(time: *const timespec) -> Result<Option<Instant>, c_int> {
+    // SAFETY: the caller's promise.
+    match unsafe { time.as_ref() } {
+        Some(time) => Ok(deadline_in(duration(*time).ok_or(libc::EINVAL)?)),
+        None => Ok(None),
+    }
 }
 
 /// See `nanosleep(2)`.

@@ -1,14 +1,11 @@
 //! Writing: a blocking descriptor takes all that it is given before the call returns, so do these.
 
 use super::reading::{EMPTY, counts_for, rest, total};
-use crate::descriptor::{Call, For, Made, is_nonblocking, is_ready};
+use crate::descriptor::{Call, For, is_ready};
 use crate::patch::{Patch, counts};
 use crate::{errno, original};
 use greenway_green::embed::Interest;
-use libc::{
-    c_int, c_uint, c_void, iovec, loff_t, mmsghdr, msghdr, off_t, off64_t, size_t, sockaddr,
-    socklen_t, ssize_t,
-};
+use libc::{c_int, c_uint, c_void, iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
 /// The most bytes that a pipe takes at once if it takes anything (`pipe(7)`).
 const PIPE_BUF: usize = 4096;
@@ -17,7 +14,7 @@ const PIPE_BUF: usize = 4096;
 ///
 /// # Safety
 /// `n` bytes at `buffer` may be read.
-unsafe fn write_now(fd: c_int, buffer: *const c_void, n: size_t) -> ssize_t {
+pub(super) unsafe fn write_now(fd: c_int, buffer: *const c_void, n: size_t) -> ssize_t {
     // SAFETY: the caller's buffer. As `write` does, it raises SIGPIPE where nobody reads.
     let sent = unsafe { original::send(fd, buffer, n, libc::MSG_DONTWAIT) };
     if sent >= 0 || errno::get() != libc::ENOTSOCK {
@@ -47,7 +44,7 @@ unsafe fn write_now(fd: c_int, buffer: *const c_void, n: size_t) -> ssize_t {
 }
 
 /// Whether a write of any length does not block: a file's.
-fn takes_all(fd: c_int) -> bool {
+pub(super) fn takes_all(fd: c_int) -> bool {
     let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the status lives over the call, which has filled it if it has not failed.
     unsafe {
@@ -76,7 +73,7 @@ fn write_all(
 }
 
 /// As [`write_all`], after `done` bytes.
-fn go_on(
+pub(super) fn go_on(
     call: &mut Call,
     n: size_t,
     mut done: size_t,
@@ -328,103 +325,6 @@ pub(crate) unsafe extern "C-unwind" fn sendmmsg(
     }
 }
 
-/// Moves until all is gone, as a blocking socket has it, or the source has ended.
-fn move_all(
-    fd: c_int,
-    call: &'static str,
-    n: size_t,
-    mut now: impl FnMut(size_t) -> ssize_t,
-) -> ssize_t {
-    write_all(fd, call, n, false, |done| {
-        let _made = Made::nonblocking(fd);
-        now(n - done)
-    })
-}
-
-/// See `sendfile(2)`.
-///
-/// # Safety
-/// That of the C function.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn sendfile(
-    to: c_int,
-    from: c_int,
-    at: *mut off_t,
-    n: size_t,
-) -> ssize_t {
-    // SAFETY: the caller's arguments.
-    unsafe { sendfile64(to, from, at, n) }
-}
-
-/// See `sendfile(2)`.
-///
-/// # Safety
-/// That of the C function.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn sendfile64(
-    to: c_int,
-    from: c_int,
-    at: *mut off64_t,
-    n: size_t,
-) -> ssize_t {
-    if !counts_for(to) || takes_all(to) {
-        // SAFETY: the caller's arguments, unchanged.
-        return unsafe { original::sendfile64(to, from, at, n) };
-    }
-    move_all(to, "sendfile", n, |left| {
-        // SAFETY: the caller's arguments; the kernel moves the position on.
-        unsafe { original::sendfile64(to, from, at, left) }
-    })
-}
-
-/// See `splice(2)`. Waits for either end, and gives what was moved, as it may.
-///
-/// # Safety
-/// That of the C function.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn splice(
-    from: c_int,
-    from_at: *mut loff_t,
-    to: c_int,
-    to_at: *mut loff_t,
-    n: size_t,
-    flags: c_uint,
-) -> ssize_t {
-    if !counts_for(from) || !counts_for(to) {
-        // SAFETY: the caller's arguments, unchanged.
-        return unsafe { original::splice(from, from_at, to, to_at, n, flags) };
-    }
-    let asked_not_to_wait = flags & libc::SPLICE_F_NONBLOCK != 0;
-    loop {
-        let now = || {
-            let _made = (Made::nonblocking(from), Made::nonblocking(to));
-            // SAFETY: the caller's arguments, and a flag more.
-            unsafe {
-                let flags = flags | libc::SPLICE_F_NONBLOCK;
-                original::splice(from, from_at, to, to_at, n, flags)
-            }
-        };
-        let moved = now();
-        if moved >= 0
-            || !errno::would_block()
-            || asked_not_to_wait
-            || is_nonblocking(from)
-            || is_nonblocking(to)
-        {
-            return moved;
-        }
-        // Nobody tells which end it was: the source first, and then the other, if that was ready.
-        let (fd, what) = if is_ready(from, Interest::Readable) {
-            (to, For::writing("splice"))
-        } else {
-            (from, For::reading("splice"))
-        };
-        if let Err(error) = crate::descriptor::wait(fd, what, None) {
-            return errno::fail(error.0);
-        }
-    }
-}
-
 /// See `fsync(2)`.
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn fsync(fd: c_int) -> c_int {
@@ -445,4 +345,12 @@ pub(crate) extern "C-unwind" fn fdatasync(fd: c_int) -> c_int {
         return sync();
     }
     super::files_read(|| sync() as ssize_t) as c_int
+}
+
+/// See `eventfd(2)`: the C library writes past our `write`.
+#[unsafe(no_mangle)]
+extern "C-unwind" fn eventfd_write(fd: c_int, value: u64) -> c_int {
+    // SAFETY: a number, which lives over the call.
+    let wrote = unsafe { write(fd, (&raw const value).cast(), size_of::<u64>()) };
+    if wrote < 0 { -1 } else { 0 }
 }

@@ -3,7 +3,7 @@
 
 use super::mutexes::{ANY, counts_here, lock_until, pthread_mutex_unlock, wakes_here};
 use super::table::{self, Outcome};
-use super::timed::deadline;
+use crate::calls::deadline_of;
 use crate::{errno, original};
 use libc::{
     CLOCK_MONOTONIC, CLOCK_REALTIME, c_int, clockid_t, pthread_cond_t, pthread_mutex_t, timespec,
@@ -93,7 +93,7 @@ pub(crate) unsafe extern "C-unwind" fn pthread_cond_clockwait(
     }
     // SAFETY: the caller's arguments.
     unsafe {
-        match deadline(clock, until) {
+        match deadline_of(clock, until) {
             Ok(deadline) => wait_until(condition, mutex, deadline),
             Err(error) => error,
         }

@@ -1,10 +1,11 @@
 //! The end of OS threads: nothing tells of it that a green thread could wait for, so it is looked for.
 
+use crate::calls::deadline_of;
 use crate::patch::{Patch, counts};
 use crate::patience::Patience;
 use crate::{errno, original};
-use libc::{c_int, c_void, pthread_t};
-use std::time::Duration;
+use libc::{CLOCK_REALTIME, c_int, c_void, clockid_t, pthread_t, timespec};
+use std::time::{Duration, Instant};
 
 /// See `pthread_join(3)`. It has no way to be interrupted: it waits whatever happens to its green thread.
 ///
@@ -19,6 +20,17 @@ pub(crate) unsafe extern "C-unwind" fn pthread_join(
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::pthread_join(thread, value) };
     }
+    // SAFETY: the caller's arguments.
+    unsafe { join_until(thread, value, None) }
+}
+
+/// # Safety
+/// That of `pthread_join`.
+unsafe fn join_until(
+    thread: pthread_t,
+    value: *mut *mut c_void,
+    deadline: Option<Instant>,
+) -> c_int {
     let patience = Patience::new(Duration::from_millis(5));
     loop {
         // SAFETY: the caller's arguments; the thread is not joined before this gives something else.
@@ -26,8 +38,52 @@ pub(crate) unsafe extern "C-unwind" fn pthread_join(
         if result != libc::EBUSY {
             return result;
         }
-        errno::kept(|| {
-            let (Ok(()) | Err(_)) = patience.pause("thread's end", None);
-        });
+        let paused = errno::kept(|| patience.pause("thread's end", deadline));
+        // One who is to end waits on, unless it has a time for it, which is over early then.
+        if paused.is_err() && deadline.is_some() {
+            return libc::ETIMEDOUT;
+        }
+    }
+}
+
+/// See `pthread_timedjoin_np(3)`.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn pthread_timedjoin_np(
+    thread: pthread_t,
+    value: *mut *mut c_void,
+    until: *const timespec,
+) -> c_int {
+    if !counts(Patch::LOCKS) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::pthread_timedjoin_np(thread, value, until) };
+    }
+    // SAFETY: the caller's arguments.
+    unsafe { pthread_clockjoin_np(thread, value, CLOCK_REALTIME, until) }
+}
+
+/// See `pthread_timedjoin_np(3)`; the clock is the caller's choice.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn pthread_clockjoin_np(
+    thread: pthread_t,
+    value: *mut *mut c_void,
+    clock: clockid_t,
+    until: *const timespec,
+) -> c_int {
+    if !counts(Patch::LOCKS) {
+        // SAFETY: the caller's arguments, unchanged.
+        return unsafe { original::pthread_clockjoin_np(thread, value, clock, until) };
+    }
+    // SAFETY: the caller's time and thread.
+    unsafe {
+        match deadline_of(clock, until) {
+            Ok(deadline) => join_until(thread, value, deadline),
+            Err(error) => error,
+        }
     }
 }

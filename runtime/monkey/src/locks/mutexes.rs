@@ -3,13 +3,14 @@
 //! What C's library does with a mutex by itself (a wait for a condition gives it up, for one) goes past our
 //! `pthread_mutex_unlock`, so who waits here also looks again by itself.
 
+use super::holders;
 use super::reentrant;
 use super::table::{self, Outcome};
-use super::timed::deadline;
+use crate::calls::deadline_of;
 use crate::patch::{Patch, counts, is_patched};
 use crate::patience::Patience;
 use crate::{errno, original};
-use libc::{CLOCK_REALTIME, c_int, clockid_t, pthread_mutex_t, timespec};
+use libc::{CLOCK_REALTIME, c_int, clockid_t, pthread_mutex_t, pthread_spinlock_t, timespec};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -101,9 +102,11 @@ fn until_free_again(
         if outcome == Outcome::NotNow {
             break;
         }
-        // Whatever else it is, a lock has no other end than that one has it.
+        // A lock has no other end than that one has it, or that the caller's time is over: for one who is to end
+        // that is early.
         result = attempt();
-        if result == libc::EBUSY && deadline.is_some_and(|at| at <= Instant::now()) {
+        let over = |at: Instant| outcome == Outcome::Interrupted || at <= Instant::now();
+        if result == libc::EBUSY && deadline.is_some_and(over) {
             return libc::ETIMEDOUT;
         }
     }
@@ -117,16 +120,30 @@ fn until_free_again(
 pub(super) unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Option<Instant>) -> c_int {
     // SAFETY: the caller's mutex.
     unsafe {
-        if !reentrant::knows_its_holder(mutex) {
-            let attempt = || original::pthread_mutex_trylock(mutex);
-            return until_free("pthread mutex", mutex.addr(), deadline, attempt);
-        }
         if reentrant::is_locked_twice(mutex) {
             return libc::EDEADLK;
         }
-        let attempt = || reentrant::try_lock(mutex);
-        until_free("pthread mutex", mutex.addr(), deadline, attempt)
+        until_free("pthread mutex", mutex.addr(), deadline, || try_lock(mutex))
     }
+}
+
+/// Locks a mutex that is free, on a green thread.
+///
+/// # Safety
+/// It is a mutex.
+unsafe fn try_lock(mutex: *mut pthread_mutex_t) -> c_int {
+    // SAFETY: the caller's mutex.
+    let result = unsafe {
+        if reentrant::knows_its_holder(mutex) {
+            reentrant::try_lock(mutex)
+        } else {
+            original::pthread_mutex_trylock(mutex)
+        }
+    };
+    if matches!(result, 0 | libc::EOWNERDEAD) {
+        holders::note(mutex.addr());
+    }
+    result
 }
 
 /// See `pthread_mutex_trylock(3)`.
@@ -137,10 +154,11 @@ pub(super) unsafe fn lock_until(mutex: *mut pthread_mutex_t, deadline: Option<In
 pub(crate) unsafe extern "C-unwind" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's mutex.
     unsafe {
-        if counts_here() && reentrant::knows_its_holder(mutex) {
-            return reentrant::try_lock(mutex);
+        if counts_here() {
+            try_lock(mutex)
+        } else {
+            original::pthread_mutex_trylock(mutex)
         }
-        original::pthread_mutex_trylock(mutex)
     }
 }
 
@@ -191,7 +209,7 @@ pub(crate) unsafe extern "C-unwind" fn pthread_mutex_clocklock(
     }
     // SAFETY: the caller's time and mutex.
     unsafe {
-        match deadline(clock, until) {
+        match deadline_of(clock, until) {
             Ok(deadline) => lock_until(mutex, deadline),
             Err(error) => error,
         }
@@ -206,7 +224,11 @@ pub(crate) unsafe extern "C-unwind" fn pthread_mutex_clocklock(
 pub(crate) unsafe extern "C-unwind" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     let address = mutex.addr();
     let wakes = wakes_here();
-    // SAFETY: the caller's argument, unchanged. It may be gone afterwards: only its address is used.
+    // The caller's mutex may be gone as soon as it is free: from then on only its address is used.
+    if wakes {
+        holders::forget(address);
+    }
+    // SAFETY: the caller's argument, unchanged.
     let result = unsafe {
         let noted = wakes && reentrant::knows_its_holder(mutex);
         match noted.then(|| reentrant::unlock(mutex)).flatten() {
@@ -218,4 +240,19 @@ pub(crate) unsafe extern "C-unwind" fn pthread_mutex_unlock(mutex: *mut pthread_
         table::wake_if_free(address, 1);
     }
     result
+}
+
+/// See `pthread_spin_lock(3)`: a green thread that spun would keep the one from running that has the lock.
+///
+/// # Safety
+/// That of the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn pthread_spin_lock(lock: *mut pthread_spinlock_t) -> c_int {
+    if !counts_here() {
+        // SAFETY: the caller's argument, unchanged.
+        return unsafe { original::pthread_spin_lock(lock) };
+    }
+    // SAFETY: the caller's lock.
+    let attempt = || unsafe { original::pthread_spin_trylock(lock) };
+    until_free("pthread spinlock", lock.addr(), None, attempt)
 }

@@ -17,8 +17,9 @@
 
 use super::suspects;
 use crate::errno;
+use crate::waiting::wait_quietly;
 use greenway_green::Awaited;
-use greenway_green::embed::{Ended, Io, Thread, at_worker_start, current, wait_quietly};
+use greenway_green::embed::{Ended, Io, Thread, at_worker_start, current};
 use libc::c_long;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

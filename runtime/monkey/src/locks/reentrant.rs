@@ -111,7 +111,8 @@ pub(super) unsafe fn try_lock(mutex: *mut pthread_mutex_t) -> c_int {
 /// It is a mutex.
 pub(super) unsafe fn is_locked_twice(mutex: *const pthread_mutex_t) -> bool {
     // SAFETY: the caller's mutex.
-    (unsafe { word(mutex) }) == PTHREAD_MUTEX_ERRORCHECK && {
+    let checks = || unsafe { word(mutex) } == PTHREAD_MUTEX_ERRORCHECK;
+    KNOWN.load(Ordering::Relaxed) && checks() && {
         let me = me();
         let holders = lock(&HOLDERS);
         holders

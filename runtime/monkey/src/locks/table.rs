@@ -201,15 +201,20 @@ fn wake_those(address: usize, most: usize, kind: u32) -> usize {
     woken.len()
 }
 
-/// What a thread waits at, for people.
-pub(crate) fn describe(thread: &Thread) -> Option<String> {
+/// What a thread waits at, for people; `holder_of` may know who holds a lock at an address.
+pub(super) fn describe(
+    thread: &Thread,
+    holder_of: impl Fn(usize) -> Option<u64>,
+) -> Option<String> {
     SHARDS.iter().find_map(|shard| {
         let shard = lock(shard);
         let mut lines = shard.iter();
         let is_it = |waiter: &Arc<Waiter>| waiter.thread.id() == thread.id();
         let (address, line) = lines.find(|(_, line)| line.waiting.iter().any(is_it))?;
         let mut text = format!("at {address:#x}");
-        if let Some(last) = line.last_woken {
+        if let Some(holder) = holder_of(*address) {
+            text += &format!(", held by #{holder}");
+        } else if let Some(last) = line.last_woken {
             text += &format!(", last given to #{last}");
         }
         match line.waiting.len() - 1 {

@@ -4,9 +4,11 @@
 mod answer;
 mod health;
 mod lag;
+mod pages;
 mod responder;
 mod text;
 
 use health::Health;
 use lag::LagProbes;
-pub(super) use responder::MetricsServer;
+pub(crate) use pages::{PROMETHEUS, Page, Pages, ServerPages};
+pub(crate) use responder::MetricsServer;

@@ -6,16 +6,15 @@
 //! What must stay true: nobody who asks waits for another who asks. One thread has all
 //! connections, none of which it ever waits for; when there are too many, the oldest is closed.
 
+use super::Pages;
 use super::answer::answer;
-use super::{Health, LagProbes};
-use crate::service::{Service, ServiceThread};
+use crate::service::ServiceThread;
 use bytes::BytesMut;
 use greenway_proto::http1::{HeadLimits, HeadReader};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a client may take for its request and the response together.
@@ -39,16 +38,14 @@ impl MetricsServer {
     /// # Errors
     /// When the process can have no more threads or descriptors.
     pub(crate) fn start(
-        service: Arc<Service>,
+        pages: Box<dyn Pages>,
         listener: TcpListener,
     ) -> io::Result<(SocketAddr, Self)> {
         let addr = listener.local_addr()?;
         let (bell, rung) = UnixStream::pair()?;
-        let lag = LagProbes::start();
         let mut clients = Vec::new();
         let mut paused_until = None;
         let thread = ServiceThread::start("greenway-metrics", move || {
-            let health = Health::of(&service, &lag);
             while wait(&rung, &listener, &clients, paused_until) {
                 let now = Instant::now();
                 paused_until = paused_until.filter(|until| *until > now);
@@ -58,7 +55,7 @@ impl MetricsServer {
                     log::warn!("metrics cannot be asked for: {error}");
                     paused_until = Some(now + PAUSE);
                 }
-                clients.retain_mut(|client: &mut Client| client.go_on(&health));
+                clients.retain_mut(|client: &mut Client| client.go_on(&*pages));
             }
         })?;
         Ok((addr, Self { bell, thread }))
@@ -146,8 +143,8 @@ impl Client {
     }
 
     /// Does what can be done without waiting. False when it is over.
-    fn go_on(&mut self, health: &Health<'_>) -> bool {
-        match self.try_to_go_on(health) {
+    fn go_on(&mut self, pages: &dyn Pages) -> bool {
+        match self.try_to_go_on(pages) {
             Ok(over) => !over && Instant::now() < self.until,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Instant::now() < self.until,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
@@ -158,11 +155,11 @@ impl Client {
         }
     }
 
-    fn try_to_go_on(&mut self, health: &Health<'_>) -> io::Result<bool> {
+    fn try_to_go_on(&mut self, pages: &dyn Pages) -> io::Result<bool> {
         while self.response.is_empty() {
             let head = self.head.read(&mut self.incoming, &HeadLimits::default());
             if let Some(head) = head.transpose() {
-                self.response = answer(head.map(|head| *head.head), health);
+                self.response = answer(head.map(|head| *head.head), pages);
                 break;
             }
             let mut buffer = [0; 4096];

@@ -11,6 +11,7 @@ mod clocks;
 mod http2;
 mod limits;
 mod logs;
+mod processes;
 mod proxies;
 mod serving;
 mod setting;
@@ -22,6 +23,8 @@ use self::clocks::CLOCKS;
 use self::http2::HTTP2;
 use self::limits::LIMITS;
 use self::logs::LOGS;
+use self::processes::PROCESSES;
+pub(crate) use self::processes::{Mode, Processes};
 use self::proxies::PROXIES;
 use self::serving::SERVING;
 pub(crate) use self::setting::{Setting, Settings, VARIABLES};
@@ -30,9 +33,11 @@ use self::tls::TLS;
 
 /// All settings, in the order of `--help`.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    [SERVING, TLS, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES]
-        .into_iter()
-        .flatten()
+    [
+        SERVING, PROCESSES, TLS, CLOCKS, LIMITS, HTTP2, STACKS, LOGS, PROXIES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]
@@ -75,6 +80,9 @@ mod tests {
         };
         for (flag, good, bad) in [
             ("threads", "1", "0"),
+            ("workers", "1000", "1001"),
+            ("umask", "0o027", "1000"),
+            ("umask", "0", "8"),
             ("stack-size", "1073741824", "1073741825"),
             ("timeout", "0.5", "-1"),
             ("limit-request-body", "0", "-1"),

@@ -38,7 +38,7 @@ pub(super) static SERVING: &[Setting] = &[
         |all| &mut all.server.green.workers,
         "OS threads that run green threads.",
     )
-    .default("one for each core"),
+    .default("one for each core, divided among the processes of --workers"),
     Setting::new(
         "threads",
         "N",

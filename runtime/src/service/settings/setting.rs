@@ -1,5 +1,6 @@
 //! One setting, and the place where all values lie.
 
+use super::processes::Processes;
 use super::value::Value;
 use crate::service::config::Config;
 use log::LevelFilter;
@@ -11,6 +12,7 @@ pub(crate) struct Settings {
     /// Where the server's own log goes; `-` is the standard error.
     pub(crate) error_log: String,
     pub(crate) log_level: LevelFilter,
+    pub(crate) processes: Processes,
 }
 
 impl Default for Settings {
@@ -19,6 +21,7 @@ impl Default for Settings {
             server: Config::default(),
             error_log: "-".to_owned(),
             log_level: LevelFilter::Info,
+            processes: Processes::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) static STACKS: &[Setting] = &[
         "stack-size",
         "BYTES",
         |all| &mut all.server.green.stack_size,
-        "Bytes of address space for a green thread's stack.",
+        "Bytes of address space for a green thread's stack; at least 65536.",
     )
     .most(LARGEST_STACK)
     .default("262144 (1048576 in debug builds)"),

@@ -1,5 +1,6 @@
 //! What a setting's value may be: how it is read from text, and shown.
 
+use super::processes::Mode;
 use crate::service::access_log::Format;
 use crate::service::config::{
     CertReqs, Engine, FOR_EVER, HalfClose, Protocols, ProxyProtocol, TlsVersion,
@@ -279,5 +280,15 @@ impl Value for LevelFilter {
 
     fn show(&self) -> String {
         self.as_str().to_lowercase()
+    }
+}
+
+impl Value for Mode {
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        put(self, text.parse())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }

@@ -82,12 +82,7 @@ impl<C: Send + 'static> BlockingConnectionPool<C> {
         F: FnOnce(&mut C) -> T + Send + 'static,
         T: Send + 'static,
     {
-        let deadline = deadline_in(timeout);
-        let slot = self.shared.slot(deadline)?;
-        let work = move || {
-            let mut connection = slot.connection(deadline)?;
-            Ok(work(&mut connection))
-        };
+        let work = self.job(timeout, work)?;
         if is_green() {
             self.threads.apply(work)
         } else {
@@ -110,17 +105,29 @@ impl<C: Send + 'static> BlockingConnectionPool<C> {
         F: FnOnce(&mut C) -> T + Send,
         T: Send,
     {
-        let deadline = deadline_in(self.shared.limits.wait_timeout);
-        let slot = self.shared.slot(deadline)?;
-        let work = move || {
-            let mut connection = slot.connection(deadline)?;
-            Ok(work(&mut connection))
-        };
+        let work = self.job(self.shared.limits.wait_timeout, work)?;
         if is_green() {
             self.threads.apply_scoped(work)
         } else {
             work()
         }
+    }
+
+    /// Waits for a place for a connection, and gives what is to be done where there is one.
+    fn job<F, T>(
+        &self,
+        timeout: Duration,
+        work: F,
+    ) -> Result<impl FnOnce() -> Result<T, NoConnection> + use<C, F, T>, NoConnection>
+    where
+        F: FnOnce(&mut C) -> T,
+    {
+        let deadline = deadline_in(timeout);
+        let slot = self.shared.slot(deadline)?;
+        Ok(move || {
+            let mut connection = slot.connection(deadline)?;
+            Ok(work(&mut connection))
+        })
     }
 
     /// As [`ConnectionPool::close`](crate::ConnectionPool::close).

@@ -58,7 +58,7 @@ pub enum Awaited {
     Child,
     /// `signal`: a Unix signal.
     Signal,
-    /// Something that a layer above knows; the text is what is shown. At most 64 different texts
+    /// Something that a layer above knows; the text is what is shown. At most 128 different texts
     /// of a process are told apart, those that come first; all others are shown as `something`.
     Other(&'static str),
 }
@@ -91,7 +91,7 @@ const KINDS: [(Awaited, &str); 22] = [
 
 /// The texts of `Other`, each at the place that stands for it in a [`WaitNote`]. A text does not fit
 /// into the note's word, and two words could be read half old and half new.
-static OTHERS: [OnceLock<&str>; 64] = [const { OnceLock::new() }; 64];
+static OTHERS: [OnceLock<&str>; 128] = [const { OnceLock::new() }; 128];
 
 impl Awaited {
     /// The number that stands for this kind: its place in [`KINDS`], or beyond them in [`OTHERS`].

@@ -7,8 +7,8 @@ use super::io::Io;
 use crate::platform::sync::atomic::AtomicBool;
 use crate::platform::sync::{Arc, OnceLock};
 use crate::platform::{
-    Duration, Instant, coroutine_local, current_coroutine, is_coroutine, late_local, thread,
-    while_not_unwinding,
+    Duration, Instant, NoWait, coroutine_local, current_coroutine, is_coroutine, late_local,
+    thread, while_not_unwinding,
 };
 use crate::scheduler::worker;
 use std::cell::RefCell;
@@ -57,6 +57,8 @@ pub fn with_current<R>(look: impl FnOnce(&Current) -> R) -> R {
     };
     // A worker's own stack, outside of its coroutines, has a cell of `CURRENT` of its own.
     if worker::current().is_some() {
+        // A handler of a signal may come in between, and make a call that would ask once more.
+        let _no_wait = NoWait::begin();
         CURRENT.with(look)
     } else {
         OF_OS_THREAD.with(look)
@@ -161,7 +163,14 @@ impl Current {
     #[cold]
     fn tell_of_ends(&self) {
         if !self.own().told_of_ends.replace(true) {
-            crate::logging::swallowed_end(&self.thread);
+            match self.thread.context() {
+                Some(context) => crate::logging::swallowed_end(&format_args!(
+                    "thread #{}, {},",
+                    self.thread.id(),
+                    context.request_info()
+                )),
+                None => crate::logging::swallowed_end(&format_args!("{:?}", self.thread)),
+            }
         }
     }
 
@@ -236,6 +245,12 @@ impl<M: Deref<Target = Thread>> Current<M> {
     pub(super) fn count_end(&self) {
         let ends = &self.own().ends;
         ends.set(ends.get().saturating_add(1));
+    }
+
+    /// What ought to end the thread, if that has ended the last of its waits already and was
+    /// swallowed: somebody has caught the unwinding, or a call below C has told it as an error.
+    pub fn swallowed_end(&self) -> Option<Unwind> {
+        self.has_ended_before().then(|| self.over()).flatten()
     }
 
     /// Forgets what [`count_end`](Self::count_end) has counted: the thread may block again.

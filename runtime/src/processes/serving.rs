@@ -1,0 +1,104 @@
+//! A process that was started by a master, as it sees that: orders come, reports go.
+
+use super::frames::{Frames, Order, Report};
+use crate::green::embed::lock;
+use crate::server::{Pages, Running, ServerPages};
+use crate::service::ServiceThread;
+use http::StatusCode;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// What a process that serves says to its master.
+#[derive(Debug)]
+pub(crate) struct ToMaster(Mutex<UnixStream>);
+
+/// What the master wants, or its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FromMaster {
+    /// It has said so.
+    Order(Order),
+    /// It has ended, without a word.
+    Gone,
+}
+
+impl ToMaster {
+    /// Begins to take orders: `act` is called for each, on a thread of its own. Pages are shown
+    /// without its help, once there is a server.
+    ///
+    /// # Errors
+    /// When the process can have no more threads or descriptors.
+    pub(crate) fn start(
+        control: UnixStream,
+        server: Arc<OnceLock<Arc<Running>>>,
+        mut act: impl FnMut(FromMaster) + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let mut incoming = control.try_clone()?;
+        let this = Arc::new(Self(Mutex::new(control)));
+        let answers = this.clone();
+        let mut frames = Frames::default();
+        // It ends with the process.
+        let _detached = ServiceThread::start("greenway-control", move || {
+            loop {
+                let order = match next_order(&mut incoming, &mut frames) {
+                    Ok(Some(order)) => order,
+                    Ok(None) | Err(_) => return act(FromMaster::Gone),
+                };
+                match order {
+                    Order::Page { question, path } => {
+                        let pages = server.get().and_then(|server| server.pages());
+                        answers.tell(&answer(pages, question, &path));
+                    }
+                    other => act(FromMaster::Order(other)),
+                }
+            }
+        })?;
+        Ok(this)
+    }
+
+    /// Tells the master something. Waits if the master is stopped; one that has ended hears nothing.
+    pub(crate) fn tell(&self, report: &Report) {
+        let _it_has_ended = lock(&self.0).write_all(&report.to_bytes());
+    }
+}
+
+/// Waits for an order; `None` if the master has ended.
+fn next_order(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<Option<Order>> {
+    loop {
+        if let Some(order) = frames.order()? {
+            return Ok(Some(order));
+        }
+        let mut buffer = [0; 4096];
+        match incoming.read(&mut buffer) {
+            Ok(0) => return Ok(None),
+            Ok(n) => frames.push(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The path under which a process tells for how long its workers are held up, in microseconds.
+pub(super) const HELD_UP: &str = "held-up";
+
+fn answer(pages: Option<&ServerPages>, question: u32, path: &str) -> Report {
+    let (status, body) = match pages {
+        None => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        Some(pages) if path == HELD_UP => (StatusCode::OK, pages.held_up().as_micros().to_string()),
+        Some(pages) => {
+            let (path, query) = match path.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (path, None),
+            };
+            match pages.page(path, query) {
+                Some(page) => (page.status, page.body),
+                None => (StatusCode::NOT_FOUND, String::new()),
+            }
+        }
+    };
+    Report::Page {
+        question,
+        status,
+        body,
+    }
+}

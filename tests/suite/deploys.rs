@@ -1,0 +1,183 @@
+//! Ten deploys under load: the file is replaced, HUP comes, and no client notices more than a
+//! connection that says it ends.
+
+use super::processes::{Folder, PROGRAM, children, pids, put, start_program, stop, until_gone};
+use greenway::Engine;
+use greenway_tests::request::{get, get_close};
+use greenway_tests::{Client, Program, RawSocket, Signal, on_green_and_threads, until};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+on_green_and_threads!(
+    ten_deploys_lose_nothing,
+    an_idle_connection_has_one_more_request,
+);
+
+const DEPLOYS: usize = 10;
+
+/// Requests on connections that are kept for as long as the server allows. Whatever else happens
+/// than a whole response fails the test.
+fn keep_asking(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
+    while !over.load(Ordering::SeqCst) {
+        let mut client = Client::connect(addr);
+        loop {
+            let reply = client.send(get("/hello")).reply();
+            assert_eq!(reply.text(), "Hello\n");
+            answered.fetch_add(1, Ordering::SeqCst);
+            if reply.head.says_close() {
+                client.end();
+                break;
+            }
+            if over.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+/// Each request on a connection of its own: most of them wait in the queue at some time.
+fn keep_coming(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
+    while !over.load(Ordering::SeqCst) {
+        let reply = Client::connect(addr).send(get_close("/hello")).reply();
+        assert_eq!(reply.text(), "Hello\n");
+        answered.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Requests on a connection of a process that goes, or is about to: all are answered, and the last one
+/// says that it is the last.
+#[track_caller]
+fn has_one_more(client: &mut Client) {
+    let client = RefCell::new(client);
+    until("the last response", || {
+        let reply = client.borrow_mut().send(get("/hello")).reply();
+        assert_eq!(reply.text(), "Hello\n");
+        reply.head.says_close()
+    });
+    client.into_inner().end();
+}
+
+/// Those who stay for the whole of a deploy.
+struct Stayers {
+    upload: Client,
+    events: Option<Client>,
+    socket: Option<RawSocket>,
+}
+
+impl Stayers {
+    fn come(addr: SocketAddr, engine: Engine) -> Self {
+        let mut upload = Client::connect(addr);
+        upload.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\nbef");
+        assert_eq!(upload.head().status, 200);
+        assert_eq!(upload.chunk(), "bef");
+        let mut events = Client::connect(addr);
+        events.send(get("/events"));
+        assert_eq!(events.head().status, 200);
+        assert_eq!(events.chunk(), "data: START\n\n");
+        // Each holds a thread of the pool, which has few.
+        let socket = (engine == Engine::Green).then(|| {
+            let mut socket = RawSocket::connect(addr, "/websocket");
+            socket.text("hi");
+            assert_eq!(socket.next_text(), "hi");
+            socket
+        });
+        Self {
+            upload,
+            events: Some(events),
+            socket,
+        }
+    }
+
+    fn go(mut self) {
+        if let Some(mut socket) = self.socket.take() {
+            socket.next_close(1012);
+            socket.close(1012);
+            socket.end();
+        }
+        if let Some(mut events) = self.events.take() {
+            assert_eq!(events.chunk(), "retry: 3000\n\n");
+            assert_eq!(events.chunk(), "");
+            has_one_more(&mut events);
+        }
+        self.upload.send("ore");
+        assert_eq!(self.upload.chunk(), "ore");
+        assert_eq!(self.upload.chunk(), "");
+        has_one_more(&mut self.upload);
+    }
+}
+
+fn deploy(program: &Program, path: &std::path::Path, addr: SocketAddr) -> BTreeSet<u32> {
+    let before = children(program.id());
+    put(PROGRAM, path);
+    program.signal(Signal::HUP);
+    pids(addr, 2, &before);
+    before
+}
+
+fn ten_deploys_lose_nothing(engine: Engine) {
+    let folder = Folder::new(&format!("deploys-{}", engine.name()));
+    let path = folder.path("app");
+    put(PROGRAM, &path);
+    // Longer than the test takes: the clients' own pauses close no connection.
+    let program = start_program(&path, engine, &["-w", "2", "--keep-alive", "600"]);
+    let addr = program.wait_for_addr();
+    let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let ends = EndsLoad(&over);
+        for _ in 0..2 {
+            scope.spawn(|| keep_asking(addr, &over, &answered));
+            scope.spawn(|| keep_coming(addr, &over, &answered));
+        }
+        for round in 0..DEPLOYS {
+            let stayers = Stayers::come(addr, engine);
+            let so_far = answered.load(Ordering::SeqCst);
+            let before = deploy(&program, &path, addr);
+            stayers.go();
+            until_gone(&before);
+            let after = answered.load(Ordering::SeqCst);
+            assert!(
+                after > so_far,
+                "deploy {round}: nobody was served meanwhile"
+            );
+        }
+        drop(ends);
+    });
+    let ended = stop(program);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let bad = |line: &&String| line.contains("ERROR") || line.contains("cut short");
+    let bad: Vec<_> = ended.stderr.iter().filter(bad).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+}
+
+/// Ends the load also if the test has failed.
+struct EndsLoad<'a>(&'a AtomicBool);
+
+impl Drop for EndsLoad<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A client that has just been answered, and asks again while its process goes.
+fn an_idle_connection_has_one_more_request(engine: Engine) {
+    let folder = Folder::new(&format!("idle-{}", engine.name()));
+    let path = folder.path("app");
+    put(PROGRAM, &path);
+    // Longer than the test takes: no clock closes the connection.
+    let program = start_program(&path, engine, &["-w", "2", "--keep-alive", "600"]);
+    let addr = program.wait_for_addr();
+    let mut clients: Vec<_> = (0..8).map(|_| Client::connect(addr)).collect();
+    for client in &mut clients {
+        let reply = client.send(get("/hello")).reply();
+        assert!(!reply.head.says_close());
+    }
+    let before = deploy(&program, &path, addr);
+    for client in &mut clients {
+        has_one_more(client);
+    }
+    until_gone(&before);
+    stop(program);
+}
