@@ -134,5 +134,7 @@ fn the_table_of_flags_says_what_the_help_says() {
         }
         assert!(meaning.len() > 10, "--{long} has no meaning");
     }
+    // Of a feature, which whoever builds all packages at once has; it has a section of its own.
+    flags.remove("generate");
     assert!(flags.is_empty(), "not in the table: {:?}", flags.keys());
 }

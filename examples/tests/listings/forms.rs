@@ -99,7 +99,7 @@ mod again {
         let client = greenway::testing::Client::new(app());
         let page = client.get("/").send();
         assert_eq!(page.status(), 200, "{:?}", page.failure());
-        assert!(page.text().contains(r#"<input name="title" value=""> \n"#));
+        assert!(page.text().contains("<input name=\"title\" value=\"\"> \n"));
         let post = |title: &str, seats: &str| {
             let form = [("title", title), ("seats", seats)];
             client.post("/").form(form).send()
