@@ -22,7 +22,6 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
 
 /// The length of a frame's head.
 const FRAME_HEAD: usize = 9;
@@ -47,8 +46,6 @@ pub struct FrameWatch {
     filled: usize,
     /// Bytes of the present frame's payload that are still to come.
     left: usize,
-    /// The next byte is the length of the padding of a data frame.
-    pad_next: bool,
     in_head: bool,
     /// The present frame is the last one of a head.
     ends_head: bool,
@@ -66,7 +63,6 @@ impl Default for FrameWatch {
             head: [0; FRAME_HEAD],
             filled: 0,
             left: 0,
-            pad_next: false,
             in_head: false,
             ends_head: false,
             heads: 0,
@@ -84,9 +80,6 @@ impl FrameWatch {
         bytes = &bytes[preface..];
         while !bytes.is_empty() {
             if self.left > 0 {
-                if std::mem::take(&mut self.pad_next) && usize::from(bytes[0]) + 1 >= self.left {
-                    self.control += 1; // it holds padding alone
-                }
                 let part = self.left.min(bytes.len());
                 self.left -= part;
                 bytes = &bytes[part..];
@@ -117,7 +110,6 @@ impl FrameWatch {
         let [a, b, c, kind, flags, ..] = self.head;
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.ends_head = !matches!(kind, HEADERS | CONTINUATION) || flags & END_HEADERS != 0;
-        self.pad_next = kind == DATA && flags & (PADDED | END_STREAM) == PADDED;
         match kind {
             HEADERS => {
                 self.in_head = true;
@@ -207,24 +199,6 @@ mod tests {
         assert_eq!(all.head_under_way(), Some(3));
         all.came(&frame(CONTINUATION, END_HEADERS, 0));
         assert_eq!(all.head_under_way(), None);
-    }
-
-    #[test]
-    fn padding_alone_is_of_no_use() {
-        let padded = |pad: u8, length| {
-            let mut frame = frame(DATA, PADDED, length);
-            frame[FRAME_HEAD] = pad;
-            frame
-        };
-        let count = |one: Vec<u8>, piece| watch(&vec![one; 2000], piece).misuse(0, 0);
-        for piece in [1, 10, 4096] {
-            assert_eq!(count(padded(0, 1), piece), Some(Misuse::Control));
-            assert_eq!(count(padded(255, 256), piece), Some(Misuse::Control));
-            assert_eq!(count(padded(1, 3), piece), None);
-            let mut last = padded(0, 1);
-            last[4] |= END_STREAM;
-            assert_eq!(count(last, piece), None);
-        }
     }
 
     #[test]
