@@ -41,6 +41,7 @@ on_green_and_threads!(
     a_refused_head_is_answered,
     twenty_streams_of_events_on_one_connection,
     websockets_work_over_it,
+    a_websocket_that_is_over_holds_no_window,
     the_log_tells_the_version,
     it_can_be_switched_off,
 );
@@ -711,6 +712,57 @@ fn websockets_work_over_it(engine: Engine) {
         &b"\x88\x02\x03\xe8"[..]
     );
     assert!(client.data(&mut body).is_none(), "a good end");
+}
+
+/// What a client has sent to a WebSocket whose handler has ended counts no more, also while
+/// somebody keeps a way to send to it.
+fn a_websocket_that_is_over_holds_no_window(engine: Engine) {
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (keep, left) = (kept.clone(), Drops::new());
+    let drops = left.clone();
+    let server = start(engine, move |app| {
+        app.get("/leaves", move |request: Request| {
+            let _witness = drops.witness();
+            let Some(ws) = request.websocket() else {
+                greenway::abort(400, "Expected a WebSocket request.");
+            };
+            keep.lock().unwrap().push(ws.sender());
+            sleep(Duration::MAX); // reads nothing
+            Ok::<_, HttpError>(())
+        });
+        app.post("/", |request: Request| {
+            let body = request.body(8 << 20)?;
+            Ok::<_, HttpError>(body.len().to_string())
+        });
+    });
+    let mut client = Http2::connect(server.addr());
+    client.get("/nowhere"); // the server's settings have come
+    for _ in 0..16 {
+        let mut asked = request("CONNECT", "/leaves");
+        let protocol = h2::ext::Protocol::from_static("websocket");
+        asked.extensions_mut().insert(protocol);
+        let version = HeaderValue::from_static("13");
+        asked.headers_mut().insert("sec-websocket-version", version);
+        let mut sent = client.send(asked, false);
+        assert_eq!(client.head(&mut sent).unwrap().status(), 200);
+        // The whole window of the stream, a sixteenth of the connection's: a frame that is not whole.
+        let mut rest = vec![0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0];
+        rest.resize(65_535, 0);
+        let mut rest = Bytes::from(rest);
+        while !rest.is_empty() {
+            let n = client.upload_some(&mut sent, &rest).unwrap();
+            rest = rest.slice(n..);
+        }
+        sent.body.send_reset(Reason::CANCEL);
+        client.turn();
+        left.wait();
+    }
+    let mut sent = client.send(request("POST", "/"), false);
+    client
+        .upload(&mut sent, Bytes::from(vec![b'x'; 200_000]))
+        .unwrap();
+    assert_eq!(client.whole(sent).unwrap().text(), "200000");
+    assert_eq!(kept.lock().unwrap().len(), 16);
 }
 
 fn the_log_tells_the_version(engine: Engine) {

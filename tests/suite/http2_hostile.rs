@@ -6,17 +6,19 @@ use greenway::{App, Engine, Request, Server};
 use greenway_tests::http2::{
     END_HEADERS, END_STREAM, Frame, Http2, RawHttp2, fields, frame, kind, request_fields,
 };
-use greenway_tests::{Gate, TestServer, linted, on_green_and_threads, until};
+use greenway_tests::{Drops, Gate, TestServer, linted, on_green_and_threads, until};
 use std::time::Duration;
 
 on_green_and_threads!(
     a_ping_is_answered_and_a_flood_of_them_ends,
     a_flood_of_settings_ends,
     a_flood_of_empty_data_ends,
+    a_flood_of_padding_ends,
     a_flood_of_window_updates_ends,
     a_flood_of_priorities_ends,
     a_flood_of_continuations_ends,
     a_flood_of_resets_ends,
+    streams_that_are_left_after_a_while_are_no_flood,
     no_more_handlers_run_than_streams_may_be_open,
     more_streams_than_allowed_are_refused,
     a_bomb_of_fields_is_refused,
@@ -28,6 +30,8 @@ on_green_and_threads!(
 );
 
 const ENHANCE_YOUR_CALM: u32 = 11;
+/// Handlers at once, under the engine that has a pool.
+const THREADS: u32 = 8;
 const REFUSED_STREAM: u32 = 7;
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(600);
@@ -35,7 +39,7 @@ const LONG: Duration = Duration::from_secs(600);
 fn patient(engine: Engine, app: impl greenway::Application) -> Server {
     linted(app)
         .engine(engine)
-        .threads(8)
+        .threads(THREADS as usize)
         .keep_alive(LONG)
         .timeout(LONG)
         .header_timeout(LONG)
@@ -104,6 +108,16 @@ fn a_flood_of_empty_data_ends(engine: Engine) {
     flood(&hello(engine), &frame(kind::DATA, 0, 1, &[]), post);
 }
 
+/// Data frames that hold padding and nothing else.
+fn a_flood_of_padding_ends(engine: Engine) {
+    const PADDED: u8 = 8;
+    let post = |client: &mut RawHttp2| {
+        client.frame(kind::HEADERS, END_HEADERS, 1, &request_fields("POST", "/"));
+    };
+    let one = frame(kind::DATA, PADDED, 1, &[1, 0]);
+    flood(&hello(engine), &one, post);
+}
+
 fn a_flood_of_window_updates_ends(engine: Engine) {
     let one = frame(kind::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes());
     flood(&hello(engine), &one, |_| {});
@@ -167,6 +181,48 @@ fn a_flood_of_resets_ends(engine: Engine) {
 }
 
 /// A reset makes room for another stream, but the handler may not have ended yet.
+/// As a proxy does whose clients leave their streams of events: nobody else is to lose his.
+fn streams_that_are_left_after_a_while_are_no_flood(engine: Engine) {
+    const STREAMS: u32 = 600;
+    let ended = Drops::new();
+    let drops = ended.clone();
+    let mut app = App::new();
+    app.get("/", |_: Request| "Hello");
+    app.get("/wait", move |_: Request| {
+        let _witness = drops.witness();
+        sleep(Duration::MAX);
+        "never"
+    });
+    let server = patient(engine, app).http2_max_concurrent_streams(STREAMS + 2);
+    let server = TestServer::start(server);
+    let mut client = RawHttp2::connect(server.addr());
+    let ask = request_fields("GET", "/wait");
+    for number in 0..STREAMS {
+        let flags = END_HEADERS | END_STREAM;
+        assert!(client.frame(kind::HEADERS, flags, 2 * number + 1, &ask));
+    }
+    client.frame(kind::PING, 0, 0, b"all came");
+    client.until(kind::PING).expect("an answer");
+    std::thread::sleep(Duration::from_millis(1100)); // the bound is a clock
+    for number in 0..STREAMS {
+        let cancel = 8_u32.to_be_bytes();
+        assert!(client.frame(kind::RST_STREAM, 0, 2 * number + 1, &cancel));
+    }
+    let mut ask = |number| {
+        let flags = END_HEADERS | END_STREAM;
+        client.frame(kind::HEADERS, flags, number, &request_fields("GET", "/"));
+        let answer = client.until(kind::DATA).expect("an answer");
+        assert_eq!(answer.payload, b"Hello");
+    };
+    ask(2 * STREAMS + 1);
+    let begun = match engine {
+        Engine::Threads => THREADS,
+        _ => STREAMS,
+    };
+    (0..begun).for_each(|_| ended.wait());
+    ask(2 * STREAMS + 3);
+}
+
 fn no_more_handlers_run_than_streams_may_be_open(engine: Engine) {
     let (entered, gate) = (Gate::new(), Gate::new());
     let (arrived, there) = (entered.clone(), gate.clone());

@@ -20,6 +20,7 @@ on_green_and_threads!(
     continue_is_not_said_when_nobody_reads,
     continue_is_not_said_when_the_body_is_there,
     continue_is_not_said_to_http_1_0,
+    an_empty_body_that_was_not_waited_for_keeps_the_connection,
     what_is_left_unread_does_not_disturb,
     what_is_left_half_read_does_not_disturb,
     an_unread_body_is_not_a_request,
@@ -209,6 +210,20 @@ fn continue_is_not_said_to_http_1_0(engine: Engine) {
     let mut client = server.connect();
     client.send(format!("POST /echo HTTP/1.0\r\n{EXPECT}\r\nHello"));
     assert_eq!(client.reply().summary(), (200, "Hello".into()));
+}
+
+/// The whole body has come with its head, and there is nothing in it.
+fn an_empty_body_that_was_not_waited_for_keeps_the_connection(engine: Engine) {
+    let server = serve(engine);
+    for path in ["/echo", "/stream"] {
+        let mut client = server.connect();
+        let fields = "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n";
+        client.send(with("POST", path, fields, "0\r\n\r\n") + &get("/"));
+        let reply = client.reply();
+        assert_eq!(reply.summary(), (200, String::new()), "{path}");
+        assert!(!reply.head.says_close(), "{path}");
+        assert_eq!(client.reply().text(), "home", "{path}");
+    }
 }
 
 /// Sends `requests` from a thread of its own: a server that does not read must not hang the test.

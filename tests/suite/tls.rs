@@ -36,10 +36,12 @@ on_green_and_threads!(
     a_client_that_has_finished_sending_is_served,
     a_client_that_leaves_ends_its_handler,
     a_client_that_says_goodbye_has_finished,
+    a_goodbye_behind_unread_bytes_is_seen,
     slow_handshakes_have_a_clock,
     slow_handshakes_give_way,
     idle_connections_are_kept,
     a_stop_waits_for_what_was_begun,
+    a_handshake_that_crosses_a_stop_is_served,
     certificates_are_read_anew,
 );
 
@@ -532,6 +534,21 @@ fn a_client_that_says_goodbye_has_finished(engine: Engine) {
     assert_eq!(client.reply().text(), "served");
 }
 
+/// As a FIN behind such bytes is.
+fn a_goodbye_behind_unread_bytes_is_seen(engine: Engine) {
+    let (made, server, entered, ended) = waiting(engine, HalfClose::Leave);
+    for config in [&TLS12, &TLS13].map(|version| made.client_with(&[version], None)) {
+        for unread in [1, 100, 20_000] {
+            let mut client = server.connect().secure(&config, "localhost").unwrap();
+            client.send(get("/"));
+            entered.pass();
+            client.send("x".repeat(unread));
+            client.say_goodbye();
+            ended.wait();
+        }
+    }
+}
+
 fn slow_handshakes_have_a_clock(engine: Engine) {
     let served = serve_with(engine, |server| {
         server.handshake_timeout(Duration::from_millis(50))
@@ -629,6 +646,25 @@ fn a_stop_waits_for_what_was_begun(engine: Engine) {
         gate.open();
         assert_eq!(client.reply().text(), "served");
         client.end();
+    });
+}
+
+/// A client that has just connected is about to send its hello: the stop does not hang up on it.
+fn a_handshake_that_crosses_a_stop_is_served(engine: Engine) {
+    let served = serve(engine);
+    let client = served.server.connect();
+    until("it is accepted", || served.server.connections() == 1);
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| served.server.stop_within(DEADLINE));
+        until("the port is closed", || {
+            std::net::TcpStream::connect(served.server.addr()).is_err()
+        });
+        let mut client = client.secure(&served.client, "localhost").unwrap();
+        let reply = client.send(post("/echo", "in time")).reply();
+        assert_eq!(reply.text(), "in time");
+        assert!(reply.head.says_close());
+        client.end();
+        assert_eq!(stopping.join().unwrap().cut, 0);
     });
 }
 

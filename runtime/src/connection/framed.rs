@@ -5,9 +5,11 @@
 //! departure are told apart from them. All else of an exchange is the same, and is the same code:
 //! the application's call, clocks, error pages, logs, counters.
 
+use bytes::Bytes;
 use greenway_proto::http1::{Date, Plan};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::io;
+use std::time::Instant;
 
 /// A response's head.
 #[cfg_attr(
@@ -33,6 +35,11 @@ pub(crate) trait Framed {
     fn send_interim(&self, status: StatusCode, headers: Option<&HeaderMap>) -> io::Result<()>;
     /// Gives the stream to another protocol, whose bytes may go both ways from here on.
     fn send_switch(&self, headers: &HeaderMap) -> io::Result<()>;
+    /// Sends some of the body's `bytes` without waiting, and keeps them instead of copying them.
+    /// `WouldBlock` if there is no room.
+    fn give_now(&self, bytes: &Bytes) -> io::Result<usize>;
+    /// The same, waiting for room; `TimedOut` at the deadline.
+    fn give(&self, bytes: &Bytes, deadline: Option<Instant>) -> io::Result<usize>;
     /// Ends the response, unless what was sent has ended it.
     fn end_message(&self) -> io::Result<()>;
     /// Whether the client has left. If not, the calling thread is woken when it does.

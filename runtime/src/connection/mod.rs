@@ -32,6 +32,7 @@ mod pace;
 pub(crate) mod protocol;
 mod request_body;
 mod response;
+mod sending;
 pub(crate) mod shared_socket;
 mod socket;
 #[cfg(test)]

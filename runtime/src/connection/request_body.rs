@@ -1,7 +1,8 @@
 //! A request's body, read from the client when the handler asks for it.
 
 use super::client::{Lease, Using};
-use super::io::{BufferedIo, of_client};
+use super::io::BufferedIo;
+use super::sending::of_client;
 use super::transport::Transport;
 use crate::green::embed::take_turn;
 use crate::service::Lifecycle;
@@ -105,7 +106,10 @@ impl<T: Transport> RequestBody<T> {
                     }
                     Ok(Taken::Data(chunk))
                 }
-                Ok(Step::End) => Ok(Taken::End),
+                Ok(Step::End) => {
+                    body.continue_expected = false; // as above, with nothing before the end
+                    Ok(Taken::End)
+                }
                 Ok(Step::NeedMore) => Ok(Taken::NeedMore {
                     say_continue: std::mem::take(&mut body.continue_expected),
                 }),

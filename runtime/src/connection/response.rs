@@ -171,7 +171,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         match body.into_full() {
             Ok(whole) => {
                 stream.start();
-                stream.writer.send_whole(&whole)
+                stream.writer.send_whole(whole)
             }
             Err(body) => {
                 let plan = http1::plan(&stream.writer.progress.asked, status, headers, length);
@@ -199,16 +199,19 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         connection.io.service.error_log.log(level, &kind, what);
     }
 
-    fn send_whole(&mut self, body: &[u8]) -> Result<(), BodyError> {
+    fn send_whole(&mut self, body: Bytes) -> Result<(), BodyError> {
         let plan = self.plan();
         if !plan.send_body || body.is_empty() {
             return self.finish();
         }
         self.progress.body_bytes = body.len() as u64;
-        if body.len() <= COPY_BYTES && self.io().stream.framed().is_none() {
-            self.io().queue(|out| out.extend_from_slice(body));
+        if let Some(framed) = self.io().stream.framed() {
+            self.io().send_bytes(framed, body, true)?;
+            self.progress.at = Instant::now();
+        } else if body.len() <= COPY_BYTES {
+            self.io().queue(|out| out.extend_from_slice(&body));
         } else {
-            self.io().send_end(&[body])?;
+            self.io().send_end(&[&body])?;
             self.progress.at = Instant::now();
         }
         self.progress.complete = true;
@@ -233,7 +236,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
     }
 
     /// Sends a chunk of a stream, at once and with whatever goes before it.
-    fn send_chunk(&mut self, chunk: &[u8]) -> Result<(), BodyError> {
+    fn send_chunk(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
         match self.plan().framing {
             Framing::Chunked => {
                 let size = http1::chunk_head(chunk.len());
@@ -246,20 +249,28 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                     // What the head has promised is the end of the response for the client; more
                     // would be taken for the next one.
                     let fitting = usize::try_from(left).unwrap_or(chunk.len());
-                    self.io().send(&[&chunk[..fitting]])?;
+                    self.send_plain(&chunk.slice(..fitting))?;
                     self.progress.body_bytes += left;
                     return Err(std::io::Error::other(format!(
                         "the body is longer than its Content-Length of {length}"
                     ))
                     .into());
                 }
-                self.io().send(&[chunk])?;
+                self.send_plain(chunk)?;
             }
-            Framing::Close => self.io().send(&[chunk])?,
+            Framing::Close => self.send_plain(chunk)?,
             Framing::None => {}
         }
         self.moved(chunk.len() as u64);
         Ok(())
+    }
+
+    /// Sends bytes of the body that have nothing around them.
+    fn send_plain(&self, bytes: &Bytes) -> io::Result<()> {
+        match self.io().stream.framed() {
+            Some(framed) => self.io().send_bytes(framed, bytes.clone(), false),
+            None => self.io().send(&[bytes]),
+        }
     }
 
     /// So many bytes of the body are on their way: the handler's clock starts anew.

@@ -20,8 +20,8 @@ use greenway_app::ConnectionInfo;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -314,6 +314,17 @@ impl Opened {
     }
 }
 
+/// How a connection waits on which nothing has come since it was accepted: the flag that ends the
+/// wait, and when it ends at the latest. A stop waits for one that is new, whose first bytes may be
+/// on their way.
+pub(super) fn wait_for_first(service: &Service, since: Instant) -> (&AtomicBool, Option<Instant>) {
+    let lifecycle = &service.lifecycle;
+    if lifecycle.is_stopping() {
+        return (lifecycle.ending_flag(), Some(since + PATIENCE));
+    }
+    (lifecycle.stop_flag(), None)
+}
+
 /// Why a connection has no PROXY header.
 enum Ended {
     /// It has ended, or nothing has come in time.
@@ -331,6 +342,7 @@ fn read_proxy_header(
     incoming: &mut Incoming,
 ) -> Result<Arc<ConnectionInfo>, Ended> {
     let deadline = deadline_in(service.config.clocks.head);
+    let (since, mut stopped) = (Instant::now(), false);
     let info = loop {
         let config = &service.config;
         let (expected, trust) = (config.proxy_protocol, &config.forwarded_allow);
@@ -352,7 +364,14 @@ fn read_proxy_header(
         });
         let take = |bytes: &mut [u8]| incoming.buf.extend_from_slice(bytes);
         let read = if idle {
-            stream.read_unless(service.lifecycle.stop_flag(), deadline, take)
+            let (stop, latest) = wait_for_first(service, since);
+            let deadline = latest.into_iter().chain(deadline).min();
+            let read = stream.read_unless(stop, deadline, take);
+            if matches!(read, Ok(0)) && stop.load(SeqCst) && !stopped {
+                stopped = true;
+                continue;
+            }
+            read
         } else {
             stream.read(deadline, take)
         };

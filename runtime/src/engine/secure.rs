@@ -4,6 +4,7 @@
 //! waits for a client that takes its time. What such a client may cost is bounded by a clock of its
 //! own and by the number of handshakes at once.
 
+use super::host::wait_for_first;
 use crate::connection::{Incoming, Socket, WritePace, linger};
 use crate::green::embed::{Stream, deadline_in};
 use crate::service::{ConnContext, ConnState, Handshake, Service, date};
@@ -46,14 +47,17 @@ impl Accepted<'_> {
         let place = tls.line.enter(deadline, slow)?;
         let mut first = std::mem::take(&mut incoming.buf);
         // The state is set before the stop is looked at: see "Stopping" in the module `lifecycle`.
-        let stop = service.lifecycle.stop_flag();
+        let since = Instant::now();
         let before_wait = |begun| {
             context.set(if begun {
                 ConnState::Reading
             } else {
                 ConnState::Idle
             });
-            if begun { &NEVER } else { stop }
+            match begun {
+                true => (&NEVER, None),
+                false => wait_for_first(service, since),
+            }
         };
         let shaken = accept(&stream, tls.config(), &mut first, deadline, &before_wait);
         context.set(ConnState::Busy);

@@ -58,7 +58,7 @@ pub(crate) fn serve<T: Transport>(
         start,
         idle_since: since,
         was_running: false,
-        head_since: None,
+        head: None,
         leaving_since: None,
         ending_since: None,
         misused: false,
@@ -96,8 +96,8 @@ struct Drive<'a, T, S> {
     idle_since: Instant,
     /// A request ran at the last look.
     was_running: bool,
-    /// When the head has begun that is under way.
-    head_since: Option<Instant>,
+    /// The head that is under way, and when it was seen first.
+    head: Option<(u64, Instant)>,
     /// When the client was told that the connection ends.
     leaving_since: Option<Instant>,
     /// When the grace period of a stop was seen to be over.
@@ -124,9 +124,12 @@ where
             match self.poll(&mut machine, &mut Context::from_waker(&waker)) {
                 Poll::Ready(Some(Ok((request, response)))) => {
                     self.begin_request(request, response);
-                    if self.service.config.clocks.keep_alive.is_zero() {
+                    // Also here: while requests come without a pause, nothing is waited for.
+                    let lifecycle = &self.service.lifecycle;
+                    if self.service.config.clocks.keep_alive.is_zero() || lifecycle.is_leaving() {
                         self.leave(&mut machine);
                     }
+                    self.end_misuse(&mut machine);
                     take_turn();
                     continue;
                 }
@@ -134,13 +137,7 @@ where
                 Poll::Ready(Some(Err(error))) => return self.failed(&error),
                 Poll::Pending => {}
             }
-            if self.misused {
-                // It was told so already.
-            } else if self.requests.are_abused() {
-                self.end_misuse(&mut machine, "it resets most of its requests");
-            } else if let Some(misuse) = self.shared.misuse() {
-                self.end_misuse(&mut machine, &format!("{misuse:?}"));
-            }
+            self.end_misuse(&mut machine);
             if let Some(end) = self.wait(&mut machine) {
                 return end;
             }
@@ -217,8 +214,10 @@ where
         if std::mem::replace(&mut self.was_running, running) || running {
             self.idle_since = now;
         }
-        let within = self.shared.is_within_head();
-        self.head_since = within.then(|| self.head_since.unwrap_or(now));
+        let number = self.shared.head_under_way();
+        if number != self.head.map(|(number, _)| number) {
+            self.head = number.map(|number| (number, now));
+        }
         if lifecycle.is_ending() && self.ending_since.is_none() {
             self.ending_since = Some(now);
         }
@@ -263,12 +262,12 @@ where
         } else {
             idle
         };
-        let idle = (!running && self.head_since.is_none())
+        let idle = (!running && self.head.is_none())
             .then(|| self.idle_since.checked_add(idle))
             .flatten();
         let head = self
-            .head_since
-            .and_then(|since| since.checked_add(clocks.head));
+            .head
+            .and_then(|(_, since)| since.checked_add(clocks.head));
         (idle.into_iter().chain(head).min(), false)
     }
 
@@ -280,8 +279,19 @@ where
         }
     }
 
+    /// Ends the connection if its client does too much of something.
+    fn end_misuse(&mut self, machine: &mut Machine<T>) {
+        if self.misused {
+            // It was told so already.
+        } else if self.requests.are_abused() {
+            self.end_abuse(machine, "it resets most of its requests");
+        } else if let Some(misuse) = self.shared.misuse() {
+            self.end_abuse(machine, &format!("{misuse:?}"));
+        }
+    }
+
     #[cold]
-    fn end_misuse(&mut self, machine: &mut Machine<T>, why: &str) {
+    fn end_abuse(&mut self, machine: &mut Machine<T>, why: &str) {
         let kind = "connections that ask too much";
         let what = format_args!("a connection is ended: {why}");
         self.service.error_log.log(Level::Warn, kind, what);

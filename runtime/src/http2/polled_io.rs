@@ -53,9 +53,9 @@ impl<T: Transport> Shared<T> {
         self.blocked.set(false);
     }
 
-    /// Whether a part of a head has come, and its end has not.
-    pub(super) fn is_within_head(&self) -> bool {
-        self.watch.borrow().is_within_head()
+    /// The number of the head of which a part has come and the end has not.
+    pub(super) fn head_under_way(&self) -> Option<u64> {
+        self.watch.borrow().head_under_way()
     }
 
     /// Whether as much was read as is for one turn.

@@ -4,13 +4,17 @@ use super::waiters::Driver;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::Wake;
+use std::time::{Duration, Instant};
+
+/// A request that is reset after so long was not sent to be reset: its client has waited for it.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// How many there are, and how many were given up by their clients early.
 #[derive(Debug)]
 pub(super) struct Requests {
     running: AtomicUsize,
     pub(super) begun: AtomicU64,
-    /// Reset by the client before they were answered.
+    /// Reset by the client before they were answered, and within [`EARLY`].
     given_up: AtomicU64,
     /// Who drives the connection, and is told when one ends.
     driver: Arc<Driver>,
@@ -18,7 +22,10 @@ pub(super) struct Requests {
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Running(Arc<Requests>);
+pub(crate) struct Running {
+    all: Arc<Requests>,
+    since: Instant,
+}
 
 impl Requests {
     pub(super) fn new(driver: Arc<Driver>) -> Arc<Self> {
@@ -33,14 +40,17 @@ impl Requests {
     pub(super) fn begin(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, SeqCst);
         self.begun.fetch_add(1, SeqCst);
-        Running(self.clone())
+        Running {
+            all: self.clone(),
+            since: Instant::now(),
+        }
     }
 
     pub(super) fn running(&self) -> usize {
         self.running.load(SeqCst)
     }
 
-    /// Bytes of a client's good will: whether it resets most of what it asks for. The rule, and the
+    /// Whether the client resets most of what it asks for, as soon as it has asked. The rule, and the
     /// figures, are Envoy's.
     pub(super) fn are_abused(&self) -> bool {
         const LOOK_FROM: u64 = 500;
@@ -52,13 +62,15 @@ impl Requests {
 impl Running {
     /// The client has reset it before it was answered.
     pub(super) fn given_up(&self) {
-        self.0.given_up.fetch_add(1, SeqCst);
+        if self.since.elapsed() < EARLY {
+            self.all.given_up.fetch_add(1, SeqCst);
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, SeqCst);
-        self.0.driver.wake_by_ref();
+        self.all.running.fetch_sub(1, SeqCst);
+        self.all.driver.wake_by_ref();
     }
 }

@@ -37,7 +37,9 @@ pub(crate) struct RequestStream {
 /// The two directions. Nothing under the locks waits.
 struct Shared {
     sending: Mutex<Sending>,
-    receiving: Mutex<RecvStream>,
+    /// `None` when the exchange is over: what has come and was not read then counts no more for the
+    /// connection's window, however long others have a way to the stream.
+    receiving: Mutex<Option<RecvStream>>,
     waiters: Arc<Waiters>,
     waker: Waker,
 }
@@ -57,6 +59,8 @@ enum Half {
     Head(SendResponse<Bytes>),
     /// After it.
     Body(SendStream<Bytes>),
+    /// The exchange is over.
+    Over,
 }
 
 /// The client has reset the stream, or its connection is lost.
@@ -74,15 +78,15 @@ impl Half {
         match self {
             Self::Head(response) => response.poll_reset(context),
             Self::Body(stream) => stream.poll_reset(context),
+            Self::Over => Poll::Ready(Ok(Reason::NO_ERROR)),
         }
     }
-}
 
-impl Half {
     fn send_reset(&mut self, reason: Reason) {
         match self {
             Self::Head(response) => response.send_reset(reason),
             Self::Body(stream) => stream.send_reset(reason),
+            Self::Over => {}
         }
     }
 }
@@ -91,7 +95,7 @@ impl Sending {
     fn head(&mut self) -> io::Result<&mut SendResponse<Bytes>> {
         match &mut self.half {
             Half::Head(response) => Ok(response),
-            Half::Body(_) => Err(ended()),
+            Half::Body(_) | Half::Over => Err(ended()),
         }
     }
 
@@ -105,10 +109,10 @@ impl Sending {
         Ok(())
     }
 
-    /// Sends some of `bufs`; `WouldBlock` if there is no capacity, of which the waker is told.
-    fn write(&mut self, bufs: &[IoSlice<'_>], context: &mut Context<'_>) -> io::Result<usize> {
+    /// How many of `wanted` bytes may be sent; `WouldBlock` if there is no capacity, of which the
+    /// waker is told.
+    fn room(&mut self, wanted: usize, context: &mut Context<'_>) -> io::Result<usize> {
         let stream = self.body()?;
-        let wanted = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(PIECE);
         stream.reserve_capacity(wanted);
         let mut room = stream.capacity();
         while room == 0 {
@@ -118,14 +122,31 @@ impl Sending {
                 Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
             }
         }
-        let n = wanted.min(room);
+        Ok(wanted.min(room))
+    }
+
+    /// Sends some of `bufs`; `WouldBlock` as in [`room`](Self::room).
+    fn write(&mut self, bufs: &[IoSlice<'_>], context: &mut Context<'_>) -> io::Result<usize> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(PIECE);
+        let n = self.room(wanted, context)?;
         let mut data = BytesMut::with_capacity(n);
         for buf in bufs {
             let part = buf.len().min(n - data.len());
             data.extend_from_slice(&buf[..part]);
         }
+        self.send_some(data.freeze())
+    }
+
+    /// As [`write`](Self::write), of bytes that are kept and not copied.
+    fn give(&mut self, bytes: &Bytes, context: &mut Context<'_>) -> io::Result<usize> {
+        let n = self.room(bytes.len().min(PIECE), context)?;
+        self.send_some(bytes.slice(..n))
+    }
+
+    fn send_some(&mut self, data: Bytes) -> io::Result<usize> {
+        let n = data.len();
         let left = self.left.map(|left| left.saturating_sub(n as u64));
-        self.send(data.freeze(), left)?;
+        self.send(data, left)?;
         Ok(n)
     }
 
@@ -133,7 +154,7 @@ impl Sending {
     fn body(&mut self) -> io::Result<&mut SendStream<Bytes>> {
         match &mut self.half {
             Half::Body(stream) if !self.ended => Ok(stream),
-            Half::Body(_) | Half::Head(_) => Err(ended()),
+            Half::Body(_) | Half::Head(_) | Half::Over => Err(ended()),
         }
     }
 
@@ -160,7 +181,7 @@ impl RequestStream {
                 ended: false,
                 switched: false,
             }),
-            receiving: Mutex::new(request),
+            receiving: Mutex::new(Some(request)),
             waker: waiters.clone().into(),
             waiters,
         };
@@ -183,6 +204,9 @@ impl Shared {
     fn read_some(&self, take: &mut dyn FnMut(&[u8])) -> Option<io::Result<usize>> {
         let mut context = Context::from_waker(&self.waker);
         let mut receiving = lock(&self.receiving);
+        let Some(receiving) = &mut *receiving else {
+            return Some(Err(lost("the exchange is over")));
+        };
         loop {
             match receiving.poll_data(&mut context) {
                 Poll::Pending => return None,
@@ -205,10 +229,23 @@ impl Shared {
         lock(&self.sending).write(bufs, &mut context)
     }
 
+    fn give(&self, bytes: &Bytes) -> io::Result<usize> {
+        let mut context = Context::from_waker(&self.waker);
+        lock(&self.sending).give(bytes, &mut context)
+    }
+
     fn write_until(&self, bufs: &[IoSlice<'_>], deadline: Option<Instant>) -> io::Result<usize> {
+        self.when_there_is_room(deadline, || self.write(bufs))
+    }
+
+    fn when_there_is_room(
+        &self,
+        deadline: Option<Instant>,
+        attempt: impl Fn() -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let result = wait_for(Awaited::Writable, deadline, Io::None, |me, _| {
             self.waiters.add(me);
-            match self.write(bufs) {
+            match attempt() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 done => Some(done),
             }
@@ -221,7 +258,7 @@ impl Shared {
         let mut sending = lock(&self.sending);
         match sending.half {
             Half::Body(_) if !sending.ended => sending.send(Bytes::new(), Some(0)),
-            Half::Body(_) | Half::Head(_) => Ok(()),
+            Half::Body(_) | Half::Head(_) | Half::Over => Ok(()),
         }
     }
 
@@ -382,6 +419,15 @@ impl Framed for RequestStream {
         sending.begin(response, None)
     }
 
+    fn give_now(&self, bytes: &Bytes) -> io::Result<usize> {
+        self.shared.give(bytes)
+    }
+
+    fn give(&self, bytes: &Bytes, deadline: Option<Instant>) -> io::Result<usize> {
+        let shared = &self.shared;
+        shared.when_there_is_room(deadline, || shared.give(bytes))
+    }
+
     fn end_message(&self) -> io::Result<()> {
         self.shared.end_message()
     }
@@ -396,13 +442,18 @@ impl Drop for RequestStream {
         let mut context = Context::from_waker(Waker::noop());
         let mut sending = lock(&self.shared.sending);
         if sending.ended {
-            return;
-        }
-        if sending.half.poll_reset(&mut context).is_ready() {
+            // Nothing is left to be said.
+        } else if sending.half.poll_reset(&mut context).is_ready() {
             self.running.given_up();
         } else if sending.switched {
             // A reset would overtake the protocol's last word, as that of a socket would.
             let _lost_by_now = sending.send(Bytes::new(), Some(0));
         }
+        let half = std::mem::replace(&mut sending.half, Half::Over);
+        drop(sending);
+        let rest = lock(&self.shared.receiving).take();
+        // Together they end the stream behind what was sent. Whoever still has a way to it is told.
+        drop((half, rest));
+        self.shared.waiters.wake_by_ref();
     }
 }

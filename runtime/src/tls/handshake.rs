@@ -11,11 +11,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 /// What is called before each wait of a handshake: whether anything has come from the peer. Gives
-/// the flag that ends the wait; whoever sets it wakes the thread.
-pub(crate) type BeforeWait<'a> = &'a dyn Fn(bool) -> &'a AtomicBool;
+/// the flag that ends the wait, whose setter wakes the thread, and when it ends at the latest. While
+/// nothing has come, it is asked once more when the flag was set.
+pub(crate) type BeforeWait<'a> = &'a dyn Fn(bool) -> (&'a AtomicBool, Option<Instant>);
 
 /// Why there was no handshake.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ pub(crate) fn accept(
         early: Vec::new(),
         asked: None,
         begun: false,
+        stopped: false,
     };
     handshake.run(first, deadline, before_wait)?;
     let Handshake {
@@ -94,9 +97,10 @@ pub(crate) fn connect(
         early: Vec::new(),
         asked: None,
         begun: true,
+        stopped: false,
     };
     handshake
-        .run(&mut [], deadline, &|_| &NEVER)
+        .run(&mut [], deadline, &|_| (&NEVER, None))
         .map_err(io::Error::from)?;
     let Handshake { session, .. } = handshake;
     Ok(TlsSocket::new(stream, session))
@@ -109,6 +113,8 @@ struct Handshake<'s> {
     early: Vec<u8>,
     asked: Option<Box<str>>,
     begun: bool,
+    /// A flag has ended a wait already.
+    stopped: bool,
 }
 
 impl Handshake<'_> {
@@ -139,7 +145,8 @@ impl Handshake<'_> {
         deadline: Option<Instant>,
         before_wait: BeforeWait<'_>,
     ) -> Result<(), HandshakeError> {
-        let stop = before_wait(self.begun);
+        let (stop, latest) = before_wait(self.begun);
+        let deadline = latest.into_iter().chain(deadline).min();
         let (stream, mut taken) = (self.stream, Ok(()));
         let read = stream.read_unless(stop, deadline, |bytes| {
             if !bytes.is_empty() {
@@ -153,6 +160,10 @@ impl Handshake<'_> {
         };
         match read.map_err(|error| silent(self.begun, error))? {
             0 if self.begun => Err(HandshakeError::Lost(io::ErrorKind::UnexpectedEof.into())),
+            0 if stop.load(SeqCst) && !self.stopped => {
+                self.stopped = true;
+                Ok(())
+            }
             0 => Err(HandshakeError::Silent),
             _ => taken,
         }

@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// The most bytes that one call encrypts, as several records, to leave in one system call.
 const AT_ONCE: usize = 64 * 1024;
+/// The most bytes that are taken before anybody wants to read.
+pub(super) const EARLY: usize = 64 * 1024;
 /// What a record adds to its content, and some more.
 const OVERHEAD: usize = 64;
 /// The most bytes of content that a record has.
@@ -196,10 +198,10 @@ impl Session {
         (!early.is_empty() || self.peer_closed).then_some(early)
     }
 
-    /// Whether the beginning of something has come whose rest has not, or something that nobody has
-    /// read.
-    pub(super) fn is_within_record(&self) -> bool {
-        !self.incoming.is_empty() || !self.early.is_empty()
+    /// How many bytes may be taken before anybody wants to read; `None` within a record.
+    pub(super) fn room_for_early(&self) -> Option<usize> {
+        let room = EARLY.saturating_sub(self.early.len());
+        self.incoming.is_empty().then_some(room)
     }
 
     /// Processes `bytes`, and gives how many of them were used up, and how much was shown.

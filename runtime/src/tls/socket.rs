@@ -1,10 +1,10 @@
 //! A socket whose bytes are encrypted, as connections use sockets; and the way to it from other
 //! threads.
 
-use super::session::Session;
+use super::session::{EARLY, Session};
 use crate::green::embed::{Handle, Locked, Stream, lock, take_turn, unsent};
 use socket2::SockRef;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -133,25 +133,29 @@ impl TlsSocket {
     }
 
     /// Whether the peer has said that nothing more will come, for one who does not read. That word
-    /// is a record of its own: it is found when it comes before anything else.
+    /// is a small record, the last one that comes: what lies before it is kept for whoever reads
+    /// next, as long as it is not more than a session keeps.
     pub(crate) fn has_said_end(&self) -> bool {
+        thread_local!(static PEEKED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         let mut session = self.session();
         if session.is_peer_closed() {
             return true;
         }
-        let mut socket = self.stream.std();
-        let mut bytes = [0; SMALL_RECORD];
-        let length = socket.peek(&mut bytes).unwrap_or(0);
-        let Some(length) = small_record(&bytes[..length]) else {
+        let Some(room) = session.room_for_early() else {
             return false;
         };
-        if session.is_within_record()
-            || !matches!(socket.read(&mut bytes[..length]), Ok(n) if n == length)
-        {
-            return false;
-        }
-        // What it says otherwise is for whoever reads next, as is an error.
-        let _known_to_the_session = session.receive_early(&mut bytes[..length]);
+        // Borrowed over system calls that do not wait.
+        PEEKED.with_borrow_mut(|bytes| {
+            bytes.resize(EARLY, 0);
+            let mut socket = self.stream.std();
+            let length = socket.peek(&mut bytes[..room]).unwrap_or(0);
+            let may_be = ends_with_small_record(&bytes[..length]);
+            if !may_be || !matches!(socket.read(&mut bytes[..length]), Ok(n) if n == length) {
+                return;
+            }
+            // What it says otherwise is for whoever reads next, as is an error.
+            let _known_to_the_session = session.receive_early(&mut bytes[..length]);
+        });
         session.is_peer_closed()
     }
 
@@ -280,12 +284,18 @@ const SMALL_RECORD: usize = 64;
 const ALERT: u8 = 21;
 const ENCRYPTED: u8 = 23;
 
-/// The length of the record at the beginning, if it is a whole one that may be an alert.
-fn small_record(bytes: &[u8]) -> Option<usize> {
-    let (header, content) = bytes.split_at_checked(5)?;
-    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
-    let may_be = matches!(header[0], ALERT | ENCRYPTED) && length <= content.len();
-    may_be.then_some(header.len() + length)
+/// Whether these are whole records, of which the last one may be an alert.
+fn ends_with_small_record(mut bytes: &[u8]) -> bool {
+    let mut may_be = false;
+    while let Some((header, rest)) = bytes.split_at_checked(5) {
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        let Some((_, rest)) = rest.split_at_checked(length) else {
+            return false;
+        };
+        may_be = matches!(header[0], ALERT | ENCRYPTED) && header.len() + length <= SMALL_RECORD;
+        bytes = rest;
+    }
+    may_be && bytes.is_empty()
 }
 
 /// Shows what there is, if there is anything. Gives how much that is.

@@ -47,6 +47,10 @@ pub struct FrameWatch {
     /// Bytes of the present frame's payload that are still to come.
     left: usize,
     in_head: bool,
+    /// The present frame is the last one of a head.
+    ends_head: bool,
+    /// Heads that have begun.
+    heads: u64,
     control: u64,
     updates: u64,
 }
@@ -60,6 +64,8 @@ impl Default for FrameWatch {
             filled: 0,
             left: 0,
             in_head: false,
+            ends_head: false,
+            heads: 0,
             control: 0,
             updates: 0,
         }
@@ -77,6 +83,7 @@ impl FrameWatch {
                 let part = self.left.min(bytes.len());
                 self.left -= part;
                 bytes = &bytes[part..];
+                self.end_head();
                 continue;
             }
             let part = (FRAME_HEAD - self.filled).min(bytes.len());
@@ -86,9 +93,14 @@ impl FrameWatch {
             if self.filled == FRAME_HEAD {
                 self.filled = 0;
                 self.frame();
+                self.end_head();
             }
         }
-        if self.left == 0 && self.filled == 0 && self.in_head && self.ends_head() {
+    }
+
+    /// Notes the end of a head, if what has come is that.
+    fn end_head(&mut self) {
+        if self.left == 0 && self.ends_head {
             self.in_head = false;
         }
     }
@@ -97,8 +109,12 @@ impl FrameWatch {
     fn frame(&mut self) {
         let [a, b, c, kind, flags, ..] = self.head;
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        self.ends_head = !matches!(kind, HEADERS | CONTINUATION) || flags & END_HEADERS != 0;
         match kind {
-            HEADERS => self.in_head = true,
+            HEADERS => {
+                self.in_head = true;
+                self.heads += 1;
+            }
             CONTINUATION if self.left > 0 => {}
             DATA if self.left > 0 || flags & END_STREAM != 0 => {}
             WINDOW_UPDATE => self.updates += 1,
@@ -110,16 +126,10 @@ impl FrameWatch {
         }
     }
 
-    /// Whether the present frame is the last one of a head.
-    fn ends_head(&self) -> bool {
-        let [_, _, _, kind, flags, ..] = self.head;
-        !matches!(kind, HEADERS | CONTINUATION) || flags & END_HEADERS != 0
-    }
-
-    /// Whether a part of a head has come, or of the preface, and its end has not.
+    /// The number of the head of which a part has come and the end has not: 0 for the preface.
     #[must_use]
-    pub fn is_within_head(&self) -> bool {
-        self.preface > 0 || self.in_head
+    pub fn head_under_way(&self) -> Option<u64> {
+        (self.preface > 0 || self.in_head).then_some(self.heads)
     }
 
     /// What the peer does too much of, this many seconds after it has connected and with so many
@@ -160,17 +170,35 @@ mod tests {
     fn a_head_is_within_until_its_last_frame_is_whole() {
         for piece in [1, 2, 7, 9, 1000] {
             let whole = [frame(4, 0, 0), frame(HEADERS, END_HEADERS, 30)];
-            assert!(!watch(&whole, piece).is_within_head(), "{piece}");
+            assert!(watch(&whole, piece).head_under_way().is_none(), "{piece}");
             let open = [frame(HEADERS, 0, 30), frame(CONTINUATION, 0, 30)];
-            assert!(watch(&open, piece).is_within_head(), "{piece}");
+            assert!(watch(&open, piece).head_under_way().is_some(), "{piece}");
             let closed = [&open[..], &[frame(CONTINUATION, END_HEADERS, 1)]].concat();
-            assert!(!watch(&closed, piece).is_within_head(), "{piece}");
+            assert!(watch(&closed, piece).head_under_way().is_none(), "{piece}");
         }
-        assert!(FrameWatch::default().is_within_head());
+        assert!(FrameWatch::default().head_under_way().is_some());
         let mut part = watch(&[], 100);
-        assert!(!part.is_within_head());
+        assert!(part.head_under_way().is_none());
         part.came(&frame(HEADERS, END_HEADERS, 30)[..38]);
-        assert!(part.is_within_head());
+        assert!(part.head_under_way().is_some());
+    }
+
+    #[test]
+    fn each_head_has_a_number_and_ends_with_its_last_byte() {
+        let mut all = watch(&[frame(HEADERS, END_HEADERS, 30)], 100);
+        all.came(&frame(HEADERS, END_HEADERS, 30)[..3]);
+        assert_eq!(
+            all.head_under_way(),
+            None,
+            "less than a frame's head has come"
+        );
+        all.came(&frame(HEADERS, END_HEADERS, 30)[3..20]);
+        assert_eq!(all.head_under_way(), Some(2));
+        all.came(&frame(HEADERS, END_HEADERS, 30)[20..]);
+        all.came(&frame(HEADERS, 0, 0));
+        assert_eq!(all.head_under_way(), Some(3));
+        all.came(&frame(CONTINUATION, END_HEADERS, 0));
+        assert_eq!(all.head_under_way(), None);
     }
 
     #[test]

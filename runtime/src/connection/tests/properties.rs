@@ -85,6 +85,18 @@ const PIECES: &[&str] = &[
     "G\r\n",
 ];
 
+/// Whether a client that expects `100 Continue` has waited for it depends on the cuts. A body without
+/// bytes is the same body.
+#[test]
+fn an_expectation_of_an_empty_body_is_met_by_its_end() {
+    let head = "POST /stream HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n";
+    let body = "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let stream = [head, body, PIECES[0]].concat();
+    for cuts in 0..=u8::MAX {
+        check_connection_to_the_byte(serve, stream.as_bytes(), Cuts(cuts));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 500,
