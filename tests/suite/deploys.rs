@@ -60,10 +60,10 @@ fn has_one_more(client: &mut Client) {
     client.into_inner().end();
 }
 
-/// Those who stay for the whole of a deploy.
+/// Those who stay until their process goes.
 struct Stayers {
     upload: Client,
-    events: Option<Client>,
+    events: Client,
     socket: Option<RawSocket>,
 }
 
@@ -86,34 +86,48 @@ impl Stayers {
         });
         Self {
             upload,
-            events: Some(events),
+            events,
             socket,
         }
     }
 
-    fn go(mut self) {
-        if let Some(mut socket) = self.socket.take() {
-            socket.next_close(1012);
-            socket.close(1012);
-            socket.end();
-        }
-        if let Some(mut events) = self.events.take() {
-            assert_eq!(events.chunk(), "retry: 3000\n\n");
-            assert_eq!(events.chunk(), "");
-            has_one_more(&mut events);
-        }
-        self.upload.send("ore");
-        assert_eq!(self.upload.chunk(), "ore");
-        assert_eq!(self.upload.chunk(), "");
-        has_one_more(&mut self.upload);
+    /// Each goes as soon as it is told, since a connection has little time for one more request; the
+    /// upload when `deploy` is over.
+    fn go_during<R>(self, deploy: impl FnOnce() -> R) -> R {
+        let Self {
+            mut upload,
+            mut events,
+            socket,
+        } = self;
+        thread::scope(|scope| {
+            if let Some(mut socket) = socket {
+                scope.spawn(move || {
+                    socket.next_close(1012);
+                    socket.close(1012);
+                    socket.end();
+                });
+            }
+            scope.spawn(move || {
+                assert_eq!(events.chunk(), "retry: 3000\n\n");
+                assert_eq!(events.chunk(), "");
+                has_one_more(&mut events);
+            });
+            let deployed = deploy();
+            upload.send("ore");
+            assert_eq!(upload.chunk(), "ore");
+            assert_eq!(upload.chunk(), "");
+            has_one_more(&mut upload);
+            deployed
+        })
     }
 }
 
+/// Deploys, and waits until all new processes serve.
 fn deploy(program: &Program, path: &std::path::Path, addr: SocketAddr) -> BTreeSet<u32> {
     let before = children(program.id());
     put(PROGRAM, path);
     program.signal(Signal::HUP);
-    pids(addr, 2, &before);
+    pids(addr, before.len(), &before);
     before
 }
 
@@ -134,8 +148,7 @@ fn ten_deploys_lose_nothing(engine: Engine) {
         for round in 0..DEPLOYS {
             let stayers = Stayers::come(addr, engine);
             let so_far = answered.load(Ordering::SeqCst);
-            let before = deploy(&program, &path, addr);
-            stayers.go();
+            let before = stayers.go_during(|| deploy(&program, &path, addr));
             until_gone(&before);
             let after = answered.load(Ordering::SeqCst);
             assert!(
@@ -167,7 +180,7 @@ fn an_idle_connection_has_one_more_request(engine: Engine) {
     let path = folder.path("app");
     put(PROGRAM, &path);
     // Longer than the test takes: no clock closes the connection.
-    let program = start_program(&path, engine, &["-w", "2", "--keep-alive", "600"]);
+    let program = start_program(&path, engine, &["--master", "--keep-alive", "600"]);
     let addr = program.wait_for_addr();
     let mut clients: Vec<_> = (0..8).map(|_| Client::connect(addr)).collect();
     for client in &mut clients {
@@ -179,5 +192,22 @@ fn an_idle_connection_has_one_more_request(engine: Engine) {
         has_one_more(client);
     }
     until_gone(&before);
+    stop(program);
+}
+
+/// A client that does not ask again does not hold its process up for as long as it may be idle.
+#[test]
+fn idle_connections_do_not_keep_a_process() {
+    let folder = Folder::new("leaves");
+    let path = folder.path("app");
+    put(PROGRAM, &path);
+    // Half of the grace period is longer than this test may take.
+    let args = ["--master", "--graceful-timeout", "600"];
+    let program = start_program(&path, Engine::Green, &args);
+    let addr = program.wait_for_addr();
+    let mut client = Client::connect(addr);
+    assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
+    until_gone(&deploy(&program, &path, addr));
+    client.end();
     stop(program);
 }
