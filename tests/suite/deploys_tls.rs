@@ -177,8 +177,12 @@ fn a_deploy_finishes_what_leads_to_https(engine: Engine) {
     }
     until("all to be accepted", || sockets(&pids) >= before + 4);
     let old = deployed.deploy();
-    // The first of them has been told to go by then, and the other one is about to be.
-    deployed.program.wait_for_line("process 3 serves");
+    // Each of them is told to go when another one serves in its place.
+    until("all new ones to serve", || {
+        let said = deployed.program.lines_so_far();
+        let serves = |line: &&String| line.contains(" serves (pid ");
+        said.iter().filter(serves).count() >= 4
+    });
     for client in &mut clients {
         let reply = client.send("alhost\r\n\r\n").reply();
         assert_eq!(reply.status(), 308);
