@@ -47,6 +47,8 @@ mod closes;
 mod departure;
 #[path = "suite/deploys.rs"]
 mod deploys;
+#[path = "suite/deploys_tls.rs"]
+mod deploys_tls;
 #[path = "suite/http2.rs"]
 mod http2;
 #[path = "suite/http2_clients.rs"]

@@ -24,7 +24,8 @@ pub struct Http2 {
 
 /// A request that was sent.
 pub struct Sent {
-    response: ResponseFuture,
+    /// What it is answered with.
+    pub response: ResponseFuture,
     /// Where its body goes.
     pub body: SendStream<Bytes>,
 }

@@ -8,6 +8,7 @@ use greenway_tests::{Client, Program, RawSocket, Signal, on_green_and_threads, u
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -60,10 +61,10 @@ fn has_one_more(client: &mut Client) {
     client.into_inner().end();
 }
 
-/// Those who stay for the whole of a deploy.
+/// Those who stay until their process goes.
 struct Stayers {
     upload: Client,
-    events: Option<Client>,
+    events: Client,
     socket: Option<RawSocket>,
 }
 
@@ -86,34 +87,48 @@ impl Stayers {
         });
         Self {
             upload,
-            events: Some(events),
+            events,
             socket,
         }
     }
 
-    fn go(mut self) {
-        if let Some(mut socket) = self.socket.take() {
-            socket.next_close(1012);
-            socket.close(1012);
-            socket.end();
-        }
-        if let Some(mut events) = self.events.take() {
-            assert_eq!(events.chunk(), "retry: 3000\n\n");
-            assert_eq!(events.chunk(), "");
-            has_one_more(&mut events);
-        }
-        self.upload.send("ore");
-        assert_eq!(self.upload.chunk(), "ore");
-        assert_eq!(self.upload.chunk(), "");
-        has_one_more(&mut self.upload);
+    /// Each goes as soon as it is told, since a connection has little time for one more request; the
+    /// upload when `deploy` is over.
+    fn go_during<R>(self, deploy: impl FnOnce() -> R) -> R {
+        let Self {
+            mut upload,
+            mut events,
+            socket,
+        } = self;
+        thread::scope(|scope| {
+            if let Some(mut socket) = socket {
+                scope.spawn(move || {
+                    socket.next_close(1012);
+                    socket.close(1012);
+                    socket.end();
+                });
+            }
+            scope.spawn(move || {
+                assert_eq!(events.chunk(), "retry: 3000\n\n");
+                assert_eq!(events.chunk(), "");
+                has_one_more(&mut events);
+            });
+            let deployed = deploy();
+            upload.send("ore");
+            assert_eq!(upload.chunk(), "ore");
+            assert_eq!(upload.chunk(), "");
+            has_one_more(&mut upload);
+            deployed
+        })
     }
 }
 
-fn deploy(program: &Program, path: &std::path::Path, addr: SocketAddr) -> BTreeSet<u32> {
+/// Deploys, and waits until `count` new processes serve.
+fn deploy(program: &Program, path: &Path, addr: SocketAddr, count: usize) -> BTreeSet<u32> {
     let before = children(program.id());
     put(PROGRAM, path);
     program.signal(Signal::HUP);
-    pids(addr, 2, &before);
+    pids(addr, count, &before);
     before
 }
 
@@ -134,8 +149,7 @@ fn ten_deploys_lose_nothing(engine: Engine) {
         for round in 0..DEPLOYS {
             let stayers = Stayers::come(addr, engine);
             let so_far = answered.load(Ordering::SeqCst);
-            let before = deploy(&program, &path, addr);
-            stayers.go();
+            let before = stayers.go_during(|| deploy(&program, &path, addr, 2));
             until_gone(&before);
             let after = answered.load(Ordering::SeqCst);
             assert!(
@@ -167,17 +181,34 @@ fn an_idle_connection_has_one_more_request(engine: Engine) {
     let path = folder.path("app");
     put(PROGRAM, &path);
     // Longer than the test takes: no clock closes the connection.
-    let program = start_program(&path, engine, &["-w", "2", "--keep-alive", "600"]);
+    let program = start_program(&path, engine, &["--master", "--keep-alive", "600"]);
     let addr = program.wait_for_addr();
     let mut clients: Vec<_> = (0..8).map(|_| Client::connect(addr)).collect();
     for client in &mut clients {
         let reply = client.send(get("/hello")).reply();
         assert!(!reply.head.says_close());
     }
-    let before = deploy(&program, &path, addr);
+    let before = deploy(&program, &path, addr, 1);
     for client in &mut clients {
         has_one_more(client);
     }
     until_gone(&before);
+    stop(program);
+}
+
+/// A client that does not ask again does not hold its process up for as long as it may be idle.
+#[test]
+fn idle_connections_do_not_keep_a_process() {
+    let folder = Folder::new("leaves");
+    let path = folder.path("app");
+    put(PROGRAM, &path);
+    // Half of the grace period is longer than this test may take.
+    let args = ["--master", "--graceful-timeout", "600"];
+    let program = start_program(&path, Engine::Green, &args);
+    let addr = program.wait_for_addr();
+    let mut client = Client::connect(addr);
+    assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
+    until_gone(&deploy(&program, &path, addr, 1));
+    client.end();
     stop(program);
 }

@@ -349,6 +349,43 @@ fn a_program_that_does_not_start_replaces_nobody() {
     stop(program);
 }
 
+/// What a second HUP finds to be starting is out of date, and what serves is all that there is.
+#[test]
+fn hup_during_a_replacement_leaves_what_serves() {
+    let folder = Folder::new("again");
+    let path = folder.path("app");
+    put(PROGRAM, &path);
+    let program = start_program(&path, Engine::Green, &["--master"]);
+    let addr = program.wait_for_addr();
+    let first = pids(addr, 1, &none());
+    let script = |text: &str| {
+        let file = folder.path("script");
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::metadata(PROGRAM).unwrap().permissions()).unwrap();
+        put(file.to_str().unwrap(), &path);
+    };
+    script("#!/bin/sh\nexec sleep 1000\n");
+    program.signal(Signal::HUP);
+    let mut known = first.clone();
+    for text in ["#!/bin/sh\nexec sleep 1000\n", "#!/bin/sh\nexit 3\n"] {
+        until("another one to start", || {
+            let now = children(program.id());
+            now.is_superset(&first) && now.len() == 2 && !now.is_subset(&known)
+        });
+        known.extend(children(program.id()));
+        script(text);
+        program.signal(Signal::HUP);
+    }
+    program.wait_for_line("nothing is replaced");
+    until_children(program.id(), &first);
+    assert_eq!(pids(addr, 1, &none()), first);
+    put(PROGRAM, &path);
+    program.signal(Signal::HUP);
+    pids(addr, 1, &first);
+    until_gone(&first);
+    stop(program);
+}
+
 #[test]
 fn a_program_that_never_serves_is_killed_and_said_so() {
     let folder = Folder::new("never");
@@ -465,6 +502,71 @@ fn a_service_manager_is_told() {
         next("STOPPING=1");
         assert_eq!(program.wait().code, Some(0));
     }
+}
+
+/// A manager that takes no messages is none that signals and clients wait for.
+#[test]
+fn a_service_manager_that_does_not_listen_holds_nobody_up() {
+    for args in [&["-w", "2"][..], &[]] {
+        let folder = Folder::new(&format!("deaf-{}", args.len()));
+        let path = folder.path("notify");
+        let _manager = UnixDatagram::bind(&path).unwrap();
+        let fills = UnixDatagram::unbound().unwrap();
+        fills.set_nonblocking(true).unwrap();
+        while fills.send_to(b"STATUS=full", &path).is_ok() {}
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["--bind", "127.0.0.1:0", "--cores", "1"])
+            .args(args);
+        command.env("NOTIFY_SOCKET", &path);
+        let program = Program::start_command(&mut command);
+        let reply = program.connect().send(get_close("/hello")).reply();
+        assert_eq!(reply.text(), "Hello\n");
+        program.signal(Signal::TERM);
+        assert_eq!(program.wait().code, Some(0));
+    }
+}
+
+/// systemd names the process that it has started as the one to say that all is well. After USR2 it is
+/// another one.
+#[test]
+fn the_watchdog_hears_from_a_new_master() {
+    let folder = Folder::new("watchdog");
+    let path = folder.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", PROGRAM])
+        .args(["--bind", "127.0.0.1:0", "--cores", "1", "--master"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "1000000");
+    let program = Program::start_command(&mut command);
+    let next = |wanted: &str| {
+        let deadline = Some(greenway_tests::DEADLINE);
+        manager.set_read_timeout(deadline).unwrap();
+        let mut buffer = [0; 4096];
+        loop {
+            let n = manager.recv(&mut buffer).expect(wanted);
+            let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+            if let Some(rest) = text.strip_prefix(wanted) {
+                return rest.to_owned();
+            }
+        }
+    };
+    next("READY=1");
+    next("WATCHDOG=1");
+    program.signal(Signal::USR2);
+    let number: u32 = next("MAINPID=").parse().unwrap();
+    program.signal(Signal::TERM);
+    next("STOPPING=1");
+    assert_eq!(program.wait_code(), Some(0));
+    // What the first one has said is read before.
+    manager.set_nonblocking(true).unwrap();
+    while manager.recv(&mut [0; 4096]).is_ok() {}
+    manager.set_nonblocking(false).unwrap();
+    next("WATCHDOG=1");
+    signal(number, Signal::TERM);
+    until_gone(&BTreeSet::from([number]));
 }
 
 #[test]

@@ -10,7 +10,10 @@ use greenway_tests::request::{get, get_close};
 use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 on_green_and_threads!(
     a_process_that_is_killed_is_replaced,
@@ -135,7 +138,7 @@ fn deploys_go_on_whoever_is_killed() {
                     .lines_so_far()
                     .iter()
                     .skip(before)
-                    .any(|line| line.contains("nothing is replaced")))
+                    .any(|line| line.contains("is replaced")))
         });
         serves(addr);
     }
@@ -157,6 +160,79 @@ fn nobody_outlives_a_master_that_is_killed_within_a_deploy() {
         program.signal(Signal::KILL);
         until_gone(&all);
         // Those that were forked in the last moment as well: nobody has the address any more.
+        until("the address to be free", || {
+            std::net::TcpListener::bind(addr).is_ok()
+        });
+    }
+}
+
+/// Asks until it is told to stop. A request on a process that is killed is lost, and nothing else is.
+fn keep_asking(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
+    while !over.load(Ordering::SeqCst) {
+        let Ok(mut stream) = TcpStream::connect(addr) else {
+            continue;
+        };
+        let mut reply = String::new();
+        let asked = stream.write_all(get_close("/hello").as_bytes());
+        if asked.is_ok() && stream.read_to_string(&mut reply).is_ok() && !reply.is_empty() {
+            assert!(reply.ends_with("Hello\n"), "{reply}");
+            answered.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Ends the load also if the test has failed.
+struct EndsLoad<'a>(&'a AtomicBool);
+
+impl Drop for EndsLoad<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Under load, the moment is whatever the processes are at when so many more requests were answered:
+/// a start, a deploy, a stop. In the end it is the master that is killed.
+#[test]
+fn at_any_moment_under_load() {
+    let mut dice = Dice(2026);
+    for _ in 0..3 {
+        let program = start(Engine::Green, &["-w", "3"]);
+        let addr = program.wait_for_addr();
+        let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let all = thread::scope(|scope| {
+            let ends = EndsLoad(&over);
+            for _ in 0..2 {
+                scope.spawn(|| keep_asking(addr, &over, &answered));
+            }
+            let wait_for_some = |dice: &mut Dice| {
+                let more = usize::try_from(dice.below(200)).unwrap();
+                let wanted = answered.load(Ordering::SeqCst) + more;
+                until("more requests to be answered", || {
+                    answered.load(Ordering::SeqCst) >= wanted
+                });
+            };
+            for step in 0..12 {
+                let sent = match step % 2 {
+                    // It also ends the pauses that failures bring.
+                    0 => Signal::HUP,
+                    _ => [Signal::TTIN, Signal::TTOU][usize::try_from(dice.below(2)).unwrap()],
+                };
+                program.signal(sent);
+                wait_for_some(&mut dice);
+                let now: Vec<_> = children(program.id()).into_iter().collect();
+                if !now.is_empty() {
+                    let one = usize::try_from(dice.below(now.len() as u64)).unwrap();
+                    signal(now[one], Signal::KILL);
+                }
+            }
+            program.signal(Signal::HUP);
+            wait_for_some(&mut dice);
+            let all = children(program.id());
+            program.signal(Signal::KILL);
+            drop(ends);
+            all
+        });
+        until_gone(&all);
         until("the address to be free", || {
             std::net::TcpListener::bind(addr).is_ok()
         });

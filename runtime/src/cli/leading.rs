@@ -10,7 +10,7 @@ pub(super) fn lead(
     settings: &Settings,
     operator: &Operator,
     inherited: Option<Inherited>,
-    workers_now: &dyn Fn() -> Option<usize>,
+    settings_now: &dyn Fn() -> Option<Settings>,
 ) -> ! {
     #[cfg(feature = "minihttp")]
     if settings.server.engine == crate::service::config::Engine::MiniHttp {
@@ -23,7 +23,7 @@ pub(super) fn lead(
         settings,
         inherited,
         say: &|what| operator.say(what),
-        workers_now,
+        settings_now,
         reopen_log: &|| {
             if let Some(log) = &operator.log {
                 log.reopen();

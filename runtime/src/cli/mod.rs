@@ -116,15 +116,13 @@ impl Server {
         }
         let Self { app, settings, .. } = self;
         drop(app); // that of the processes that serve is another one
-        let workers_now = || {
+        let settings_now = || {
             let resolved =
                 sources::resolve(defaults.clone(), &matches, &|name| std::env::var_os(name));
             let resolved = resolved.inspect_err(|why| log::error!("the settings are wrong: {why}"));
-            resolved
-                .ok()
-                .map(|resolved| resolved.settings.processes.workers)
+            resolved.ok().map(|resolved| resolved.settings)
         };
-        leading::lead(&settings, &operator, inherited, &workers_now)
+        leading::lead(&settings, &operator, inherited, &settings_now)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid, test_kill_process};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file; removed when dropped, unless it tells another process's number by then.
@@ -68,6 +69,8 @@ fn write(path: &Path) -> io::Result<()> {
     part.push(".part");
     let number = getpid().as_raw_nonzero();
     fs::write(&part, format!("{number}\n"))?;
+    // Whatever the umask is for sockets: whoever can write here decides whom an operator signals.
+    fs::set_permissions(&part, Permissions::from_mode(0o644))?;
     fs::rename(&part, path)
 }
 

@@ -15,15 +15,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a service manager tells its own child, and nobody else. (`WATCHDOG_USEC` is left: processes
-/// are to look after their workers then.)
-const FOR_MASTERS: [&str; 5] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-];
+/// What a service manager tells its own child, by its number. Another master takes the place of that
+/// child with the service manager as well, so it is not to see the number of the one before.
+const FOR_ITS_CHILD: [&str; 4] = ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+/// What is for masters alone. (`WATCHDOG_USEC` is left: processes are to look after their workers
+/// then.)
+const FOR_MASTERS: &str = "NOTIFY_SOCKET";
 
 /// The program, and what it was started with.
 #[derive(Debug, Clone)]
@@ -59,9 +56,7 @@ impl Program {
     /// What starts it to serve, as somebody else if an identity says so.
     pub(super) fn to_serve(&self, identity: Identity) -> Command {
         let mut command = self.to_succeed();
-        for name in FOR_MASTERS {
-            command.env_remove(name);
-        }
+        command.env_remove(FOR_MASTERS);
         identity.put_on(&mut command);
         command
     }
@@ -70,6 +65,9 @@ impl Program {
     pub(super) fn to_succeed(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.arg0(&self.name).args(&self.args);
+        for name in FOR_ITS_CHILD {
+            command.env_remove(name);
+        }
         command
     }
 }

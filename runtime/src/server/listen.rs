@@ -210,8 +210,16 @@ pub(super) fn bind_tcp(
     Ok(socket.into())
 }
 
-/// The least time for which the kernel tries to reach a peer that does not answer.
-const LEAST_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// When a peer that says nothing is asked whether it is there, how long each question waits for an
+/// answer, and after how many of them the connection ends.
+const FIRST_QUESTION: Duration = Duration::from_secs(60);
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
+const QUESTIONS: u32 = 4;
+/// The least time for which the kernel tries to reach a peer that does not answer: a bit less than
+/// all questions take. Where it is set, Linux does not count questions any more, but ends the
+/// connection at the first unanswered one after this time. Were it shorter, a single lost question
+/// would end one that is merely idle; were it longer, further ones would be asked.
+const LEAST_USER_TIMEOUT: Duration = Duration::from_secs(95);
 
 /// Sets what accepted connections inherit.
 ///
@@ -221,11 +229,11 @@ const LEAST_USER_TIMEOUT: Duration = Duration::from_secs(30);
 fn prepare(socket: &Socket, write_timeout: Duration) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(user_timeout(write_timeout))?;
-    // While nothing is on its way to it: four questions without an answer.
+    // While nothing is on its way to it.
     let questions = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15))
-        .with_retries(4);
+        .with_time(FIRST_QUESTION)
+        .with_interval(BETWEEN_QUESTIONS)
+        .with_retries(QUESTIONS);
     socket.set_tcp_keepalive(&questions)
 }
 
@@ -370,16 +378,27 @@ mod tests {
         let socket = SockRef::from(&accepted);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
-        assert_eq!(
-            socket.tcp_keepalive_time().unwrap(),
-            Duration::from_secs(60)
-        );
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), FIRST_QUESTION);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), BETWEEN_QUESTIONS);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), QUESTIONS);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(user_timeout));
+    }
+
+    /// The kernel looks when a question is due, and ends the connection if that many seconds have
+    /// passed since the peer was heard of.
+    #[test]
+    fn an_idle_connection_ends_only_when_all_questions_are_lost() {
+        let after = |questions| FIRST_QUESTION + BETWEEN_QUESTIONS * questions;
+        for write in [0, 1, 30, 60] {
+            let user = user_timeout(Duration::from_secs(write)).unwrap();
+            let ends = (1..).map(after).find(|due| *due >= user).unwrap();
+            assert_eq!(ends, after(QUESTIONS), "--write-timeout {write}");
+        }
     }
 
     #[test]
     fn connections_inherit_what_was_set_for_them() {
-        for (write, user) in [(1, 30), (60, 65)] {
+        for (write, user) in [(1, 95), (30, 95), (120, 125)] {
             let [write, user] = [write, user].map(Duration::from_secs);
             let address = "127.0.0.1:0".parse().unwrap();
             assert_prepared(&bind_tcp(address, Family::Both, 8, write).unwrap(), user);
@@ -392,7 +411,7 @@ mod tests {
         let made_by_others = TcpListener::bind("127.0.0.1:0").unwrap();
         let name = format!("fd://{}", made_by_others.as_raw_fd());
         let listening = listen(&name, &[], 8, Duration::from_secs(60)).unwrap();
-        assert_prepared(&listening.socket, Duration::from_secs(65));
+        assert_prepared(&listening.socket, LEAST_USER_TIMEOUT);
     }
 
     #[test]

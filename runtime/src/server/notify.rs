@@ -13,6 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+/// How long a service manager may leave no room for a message. Who waits for it longer does not serve,
+/// or take signals, meanwhile; what is lost is said again later, or can be done without.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whom to tell; nobody if there is no service manager.
 #[derive(Debug, Default)]
 pub(crate) struct Notify {
@@ -25,7 +29,11 @@ impl Notify {
     pub(crate) fn of_process() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty());
         let socket = socket.and_then(|name| {
-            let connected = address(&name).and_then(|to| Ok((UnixDatagram::unbound()?, to)));
+            let connected = address(&name).and_then(|to| {
+                let socket = UnixDatagram::unbound()?;
+                socket.set_write_timeout(Some(PATIENCE))?;
+                Ok((socket, to))
+            });
             connected
                 .inspect_err(|error| log::warn!("NOTIFY_SOCKET cannot be used: {error}"))
                 .ok()
@@ -77,7 +85,7 @@ impl Notify {
         if let Some((socket, to)) = &self.socket
             && let Err(error) = socket.send_to_addr(what.as_bytes(), to)
         {
-            log::debug!("the service manager cannot be told {what:?}: {error}");
+            log::warn!("the service manager cannot be told {what:?}: {error}");
         }
     }
 }

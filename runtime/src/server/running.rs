@@ -16,9 +16,10 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Acceptors take in what the kernel has accepted. One whose worker is held up is not waited for
 /// longer than this, and all of them together are not.
 const LAST_ACCEPT: Duration = Duration::from_secs(1);
-/// What a server that hands its sockets over waits for beyond the time for which a connection may be
-/// idle, so that each is closed by its own clock.
-const IDLE_MARGIN: Duration = Duration::from_millis(250);
+/// For so long a server that hands its sockets over leaves idle connections open, since a request may
+/// be on its way on each of them. Whoever has requests all the time, as a proxy has, sends one in this
+/// time, and is told that it is the last.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// The last lines of the access log are not waited for longer than this.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -43,9 +44,8 @@ pub struct Running {
 pub(crate) enum StopKind {
     /// Nobody takes its place: whoever has connected is served, idle connections are closed.
     End,
-    /// Others listen on the same sockets, and go on. A client meets no closed connection that it
-    /// would not have met without the stop: idle connections may have one more request, whose
-    /// response says that it is the last one, until they have been idle for as long as any may.
+    /// Others listen on the same sockets, and go on. Idle connections may have one more request within
+    /// [`LAST_REQUESTS`], whose response says that it is the last one.
     HandOver,
     /// As `HandOver`, for a developer: a page that is asked for again is to come from the new
     /// program, so idle connections are closed.
@@ -176,49 +176,15 @@ impl Running {
 
     /// As [`stop_within`](Self::stop_within), for a reason.
     pub(crate) fn stop_as(&self, kind: StopKind, grace: Duration) -> Stopped {
-        let lifecycle = &self.service.lifecycle;
-        let engine = lock(&self.engine).take();
-        if let Some(engine) = engine {
+        if let Some(engine) = self.stop_accepting(kind) {
             let grace_ends = deadline_in(grace);
-            let queue = match kind {
-                StopKind::End => AcceptQueue::Serve,
-                StopKind::HandOver | StopKind::Reload => AcceptQueue::Leave,
-            };
-            match kind {
-                StopKind::End => lifecycle.begin_stop(),
-                StopKind::HandOver => lifecycle.begin_leaving(),
-                StopKind::Reload => lifecycle.begin_stop(),
+            let redirect = self.redirect.as_deref();
+            let redirect = redirect.and_then(|one| Some((one, one.stop_accepting(kind)?)));
+            self.finish(engine, kind, grace, grace_ends);
+            // Its connections have had that time as well.
+            if let Some((redirect, engine)) = redirect {
+                redirect.finish(engine, kind, grace, grace_ends);
             }
-            if kind != StopKind::End {
-                self.service.websockets.note_restart();
-            }
-            if let Some(redirect) = &self.redirect {
-                redirect.stop_as(kind, Duration::ZERO);
-            }
-            // First, so that nobody new finds us; then whoever has is taken in.
-            self.service.release_at_stop();
-            engine.stop_accepting(queue, Instant::now() + LAST_ACCEPT);
-            let closing = self.service.websockets.stop(grace);
-            if kind == StopKind::HandOver {
-                lifecycle.end_streams();
-                let idle = self.service.config.clocks.keep_alive + IDLE_MARGIN;
-                let _all_have_left = lifecycle.wait_until_empty(deadline_in(idle.min(grace / 2)));
-                lifecycle.begin_stop();
-            }
-            engine.close_idle(Instant::now() + LAST_ACCEPT);
-            lifecycle.end_idle();
-            if !lifecycle.wait_until_empty(grace_ends) {
-                lifecycle.end_all();
-                if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
-                    let open = Count(lifecycle.connections(), "connection");
-                    log::warn!("{open} cannot be ended");
-                }
-            }
-            if let Some(closing) = closing {
-                closing.kill();
-            }
-            engine.join();
-            self.service.flush_logs(Instant::now() + LAST_LINES);
         }
         let stopped = Stopped {
             cut: self.unfinished(),
@@ -229,6 +195,59 @@ impl Running {
             metrics.end();
         }
         stopped
+    }
+
+    /// The first half of a stop: nobody new finds us, and whoever has is taken in. `None` if that was
+    /// done before.
+    fn stop_accepting(&self, kind: StopKind) -> Option<Box<dyn Engine>> {
+        let engine = lock(&self.engine).take()?;
+        let lifecycle = &self.service.lifecycle;
+        let queue = match kind {
+            StopKind::End => AcceptQueue::Serve,
+            StopKind::HandOver | StopKind::Reload => AcceptQueue::Leave,
+        };
+        match kind {
+            StopKind::End | StopKind::Reload => lifecycle.begin_stop(),
+            StopKind::HandOver => lifecycle.begin_leaving(),
+        }
+        if kind != StopKind::End {
+            self.service.websockets.note_restart();
+        }
+        self.service.release_at_stop();
+        engine.stop_accepting(queue, Instant::now() + LAST_ACCEPT);
+        Some(engine)
+    }
+
+    /// The second half of a stop: the connections that there are come to their end.
+    fn finish(
+        &self,
+        engine: Box<dyn Engine>,
+        kind: StopKind,
+        grace: Duration,
+        grace_ends: Option<Instant>,
+    ) {
+        let lifecycle = &self.service.lifecycle;
+        let closing = self.service.websockets.stop(grace);
+        if kind == StopKind::HandOver {
+            lifecycle.end_streams();
+            let last_requests = LAST_REQUESTS.min(grace / 2);
+            let _all_have_left = lifecycle.wait_until_empty(deadline_in(last_requests));
+            lifecycle.begin_stop();
+        }
+        engine.close_idle(Instant::now() + LAST_ACCEPT);
+        lifecycle.end_idle();
+        if !lifecycle.wait_until_empty(grace_ends) {
+            lifecycle.end_all();
+            if !lifecycle.wait_until_empty(deadline_in(LAST_WAIT)) {
+                let open = Count(lifecycle.connections(), "connection");
+                log::warn!("{open} cannot be ended");
+            }
+        }
+        if let Some(closing) = closing {
+            closing.kill();
+        }
+        engine.join();
+        self.service.flush_logs(Instant::now() + LAST_LINES);
     }
 
     /// Ends everything now: shortens the grace period of a [`stop`](Self::stop) under way.

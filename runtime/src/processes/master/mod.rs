@@ -50,8 +50,8 @@ pub(crate) struct Start<'a> {
     pub(crate) inherited: Option<Inherited>,
     /// Says something to whoever has started the program.
     pub(crate) say: &'a dyn Fn(fmt::Arguments<'_>),
-    /// How many processes the settings want by now; `None` if they are wrong.
-    pub(crate) workers_now: &'a dyn Fn() -> Option<usize>,
+    /// What the settings are by now; `None` if they are wrong.
+    pub(crate) settings_now: &'a dyn Fn() -> Option<Settings>,
     /// Opens the master's own log anew.
     pub(crate) reopen_log: &'a dyn Fn(),
 }
@@ -304,7 +304,9 @@ impl<'a> Master<'a> {
     /// Replaces all processes by new ones from the file on disk.
     fn replace(&mut self, kind: StopKind) {
         self.notify.reloading();
-        if let Some(workers) = (self.start.workers_now)() {
+        if let Some(settings) = (self.start.settings_now)() {
+            let workers = settings.processes.workers;
+            self.team.take_on(&settings);
             // What TTIN has changed is kept where the settings have not changed.
             if workers != self.start.settings.processes.workers || self.team.wanted() == 0 {
                 self.workers = workers;

@@ -37,6 +37,8 @@ struct Member {
     /// The lowest number that no other one had when it began: what its metrics are shown by.
     number: usize,
     generation: u64,
+    /// The grace period that it has been started with.
+    grace: Duration,
     process: Process,
     /// It has no room for another client.
     full: bool,
@@ -88,17 +90,15 @@ pub(super) struct Team {
 
 impl Team {
     pub(super) fn new(settings: &Settings) -> Self {
-        let processes = &settings.processes;
-        let boot = processes.boot_timeout;
-        Self {
+        let mut team = Self {
             members: Vec::new(),
-            wanted: processes.workers,
+            wanted: settings.processes.workers,
             generation: 0,
             replacing: StopKind::HandOver,
             is_replacing: false,
             has_replaced: false,
-            boot: (boot < FOR_EVER).then_some(boot),
-            grace: settings.server.graceful_timeout,
+            boot: None,
+            grace: Duration::ZERO,
             failures: 0,
             pause_until: None,
             proven: false,
@@ -108,7 +108,16 @@ impl Team {
             status: None,
             stopping: None,
             own: Own::default(),
-        }
+        };
+        team.take_on(settings);
+        team
+    }
+
+    /// Has the clocks of these settings for whoever is started from now on, who reads them as well.
+    pub(super) fn take_on(&mut self, settings: &Settings) {
+        let boot = settings.processes.boot_timeout;
+        self.boot = (boot < FOR_EVER).then_some(boot);
+        self.grace = settings.server.graceful_timeout;
     }
 
     /// Does what is to be done now. `start` starts a process with a number.
@@ -148,9 +157,9 @@ impl Team {
         let fresh_serve = fresh_serve.count();
         let stale = self.stale().count();
         let (kind, one) = if stale > 0 && (fresh_serve + stale > self.wanted || self.wanted == 0) {
-            (self.replacing, self.stale().map(Member::id).next())
+            (self.replacing, least_missed(self.stale()))
         } else if self.present() > self.wanted && stale == 0 {
-            (StopKind::HandOver, self.fresh().map(Member::id).next())
+            (StopKind::HandOver, least_missed(self.fresh()))
         } else {
             return false;
         };
@@ -161,7 +170,7 @@ impl Team {
         else {
             return false;
         };
-        if stale > 0 {
+        if stale > 0 && !self.members[index].process.is_starting() {
             self.own.replaced += 1;
         }
         self.dismiss(index, kind);
@@ -192,6 +201,7 @@ impl Team {
                 self.members.push(Member {
                     number,
                     generation: self.generation,
+                    grace: self.grace,
                     process,
                     full: false,
                     numbers: None,
@@ -207,8 +217,8 @@ impl Team {
 
     /// Tells one to go.
     fn dismiss(&mut self, index: usize, kind: StopKind) {
-        let grace = self.grace;
         let member = &mut self.members[index];
+        let grace = member.grace;
         let starting = member.process.is_starting();
         // One that is starting has no clients, and need not hear what it is told.
         if !member.process.tell(&Order::Stop(kind)) || starting {
@@ -347,12 +357,16 @@ impl Team {
             // Those that serve are of a program that works.
             log::error!("{what}: the others stay as they are");
             let generation = self.generation;
+            let unreplaced = match self.fresh().any(|member| !member.process.is_starting()) {
+                true => "no further process is replaced",
+                false => "nothing is replaced",
+            };
             for member in &mut self.members {
                 member.generation = generation;
             }
             self.is_replacing = false;
             self.has_replaced = true;
-            self.failure = Some("the program on disk does not serve: nothing is replaced".into());
+            self.failure = Some(format!("the program on disk does not serve: {unreplaced}"));
             // What is left of a start that has failed in other ways.
             return;
         }
@@ -538,6 +552,18 @@ impl Team {
         let (all, generation) = (self.members.iter(), self.generation);
         all.filter(move |member| !member.process.is_leaving() && member.generation == generation)
     }
+}
+
+/// Who of them goes first: one that does not serve yet. Where HUP comes again during a replacement,
+/// what it has started so far is out of date, and the others may be all that serves.
+fn least_missed<'a>(mut members: impl Iterator<Item = &'a Member>) -> Option<u32> {
+    let first = members.next()?;
+    let starts = |member: &&Member| member.process.is_starting();
+    let one = match starts(&first) {
+        true => first,
+        false => members.find(starts).unwrap_or(first),
+    };
+    Some(one.id())
 }
 
 impl Member {
