@@ -6,13 +6,14 @@ use crate::real_clients::{curl, finish, script, start};
 use crate::websocket_clients::installed;
 use greenway_tests::tls::Certificates;
 use greenway_tests::webdriver::Browser;
-use greenway_tests::{Engine, Program, on_green_and_threads};
+use greenway_tests::{Engine, Folder, Program, on_green_and_threads};
 use serde_json::json;
 use std::process::Command;
 
 on_green_and_threads!(
     curl_with_prior_knowledge,
     curl_over_tls,
+    curl_gets_answers_that_come_before_its_upload_has_gone,
     nghttp_asks_many_times_at_once,
     h2load_sees_no_errors,
     pythons_h2,
@@ -46,6 +47,32 @@ fn curl_with_prior_knowledge(engine: Engine) {
         &format!("{base}/echo"),
     ])));
     assert!(ended.stdout.iter().eq(text.lines()), "it comes back");
+}
+
+/// A response that is whole before its request is ends in a reset; `curl` throws the response away
+/// where it reads both at once.
+fn curl_gets_answers_that_come_before_its_upload_has_gone(engine: Engine) {
+    let server = server(engine, &["--limit-request-body", "1000000"]);
+    let base = format!("http://{}", server.wait_for_addr());
+    let folder = Folder::new("uploads");
+    let large = folder.path("large");
+    std::fs::write(&large, vec![b'x'; 20_000_000]).expect("the folder is ours");
+    let large = format!("@{}", large.display());
+    let hello = format!("{base}/hello");
+    let codes = |data: &str, urls: &[&str]| {
+        let code = ["--output", "/dev/null", "--write-out", "%{http_code}\n"];
+        let mut args = vec!["--http2-prior-knowledge", "--data-binary", data];
+        for url in urls {
+            args.extend(&code[..2]);
+            args.push(url);
+        }
+        args.extend(&code[2..]);
+        finish(start(&mut curl(&args))).stdout
+    };
+    // Nothing takes POST there, so nobody reads the body.
+    assert_eq!(codes("a few bytes", &[&*hello; 100]), ["405"; 100]);
+    assert_eq!(codes(&large, &[&hello]), ["405"]);
+    assert_eq!(codes(&large, &[&format!("{base}/echo")]), ["413"]);
 }
 
 fn curl_over_tls(engine: Engine) {

@@ -221,6 +221,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// What it reads from and writes to.
+    #[cfg(feature = "http2")]
+    pub(crate) fn stream(&self) -> &T {
+        &self.io.stream
+    }
+
     /// For another thread to go on with. `None` if another protocol has the connection, which
     /// cannot be taken from it: it is closed.
     #[inline(never)]

@@ -12,6 +12,7 @@ use crate::http2::{self, RequestStream};
 use crate::service::{Admission, ConnContext, ConnState, Service};
 use greenway_proto::http1::{Reject, RequestHead};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 impl<H: HandlerThreads> Host<H> {
     /// Serves a connection that speaks HTTP/2, until it is closed.
@@ -68,7 +69,10 @@ impl<H: HandlerThreads> Host<H> {
         let host = self.clone();
         let worker = current_worker().unwrap_or_else(least_loaded);
         let go_on = move |stream: Option<Box<Detached<RequestStream>>>| {
-            let Some(stream) = stream.filter(|stream| stream.has_output()) else {
+            let has_more = |stream: &Box<Detached<RequestStream>>| {
+                stream.has_output() || stream.io.stream.has_rest()
+            };
+            let Some(stream) = stream.filter(has_more) else {
                 return;
             };
             spawn_on(worker, move || {
@@ -80,10 +84,16 @@ impl<H: HandlerThreads> Host<H> {
     }
 }
 
-/// Sends what a thread of the pool has left to be sent.
+/// How long the rest of a request's body is thrown away when its response has been sent.
+const DISCARD: Duration = Duration::from_secs(1);
+
+/// Sends what a thread of the pool has left to be sent, and takes what is still to come of a body that
+/// nobody has read, for a while. To end a stream before its request's end takes a reset (RFC 9113
+/// section 8.1), and clients that get both in one read throw the response away: `curl` does.
 fn finish(connection: &Connection<RequestStream>) {
-    if connection.flush().is_err() {
-        log::debug!("the last bytes of a response could not be sent");
+    match connection.flush() {
+        Ok(()) => connection.stream().discard_rest(Instant::now() + DISCARD),
+        Err(_) => log::debug!("the last bytes of a response could not be sent"),
     }
 }
 

@@ -10,7 +10,7 @@ use super::waiters::Waiters;
 use crate::connection::shared_socket::{SharedSocket, Writer};
 use crate::connection::{Framed, FramedHead, Transport};
 use crate::green;
-use crate::green::embed::{Awaited, Io, Thread, TimedOut, current, lock, wait_for};
+use crate::green::embed::{Awaited, Io, Thread, TimedOut, current, lock, take_turn, wait_for};
 use bytes::{Bytes, BytesMut};
 use greenway_proto::http1::Framing;
 use greenway_proto::http2::{interim_fields, response_fields};
@@ -188,6 +188,29 @@ impl RequestStream {
         Self {
             shared: Arc::new(shared),
             running,
+        }
+    }
+}
+
+impl RequestStream {
+    /// Whether the response is whole, and the request's body is not.
+    pub(crate) fn has_rest(&self) -> bool {
+        let receiving = lock(&self.shared.receiving);
+        let more = receiving.as_ref().is_some_and(|body| !body.is_end_stream());
+        drop(receiving);
+        more && lock(&self.shared.sending).ended
+    }
+
+    /// Takes what is still to come of a request's body and throws it away, until its end or `deadline`.
+    pub(crate) fn discard_rest(&self, deadline: Instant) {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        while self.has_rest()
+            && matches!(
+                self.read_unless(&NEVER, Some(deadline), &mut |_| {}),
+                Ok(1..)
+            )
+        {
+            take_turn();
         }
     }
 }
