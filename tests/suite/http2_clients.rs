@@ -59,20 +59,25 @@ fn curl_gets_answers_that_come_before_its_upload_has_gone(engine: Engine) {
     std::fs::write(&large, vec![b'x'; 20_000_000]).expect("the folder is ours");
     let large = format!("@{}", large.display());
     let hello = format!("{base}/hello");
-    let codes = |data: &str, urls: &[&str]| {
-        let code = ["--output", "/dev/null", "--write-out", "%{http_code}\n"];
-        let mut args = vec!["--http2-prior-knowledge", "--data-binary", data];
-        for url in urls {
-            args.extend(&code[..2]);
-            args.push(url);
-        }
-        args.extend(&code[2..]);
-        finish(start(&mut curl(&args))).stdout
+    // A connection for each: this `curl` does not use one again that it knows to speak HTTP/2.
+    let code = |data: &str, url: &str| {
+        let ended = finish(start(&mut curl(&[
+            "--http2-prior-knowledge",
+            "--data-binary",
+            data,
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}\n",
+            url,
+        ])));
+        ended.stdout.concat()
     };
     // Nothing takes POST there, so nobody reads the body.
-    assert_eq!(codes("a few bytes", &[&*hello; 100]), ["405"; 100]);
-    assert_eq!(codes(&large, &[&hello]), ["405"]);
-    assert_eq!(codes(&large, &[&format!("{base}/echo")]), ["413"]);
+    for _ in 0..20 {
+        assert_eq!(code("a few bytes", &hello), "405");
+    }
+    assert_eq!(code(&large, &format!("{base}/echo")), "413");
 }
 
 fn curl_over_tls(engine: Engine) {
