@@ -219,7 +219,9 @@ fn streams_that_are_left_after_a_while_are_no_flood(engine: Engine) {
         Engine::Threads => THREADS,
         _ => STREAMS,
     };
-    (0..begun).for_each(|_| ended.wait());
+    for _ in 0..begun {
+        ended.wait();
+    }
     ask(2 * STREAMS + 3);
 }
 
