@@ -84,7 +84,7 @@ fn request_lines(engine: Engine) {
         505,
         &[
             b"GET / HTTP/2.0\r\nHost: test\r\n\r\n",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"PRI * HTTP/2.0\r\nHost: test\r\n\r\n", // not how HTTP/2 begins
         ],
     );
     all_refused(
