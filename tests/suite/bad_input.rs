@@ -79,8 +79,14 @@ fn request_lines(engine: Engine) {
         .collect();
     let heads: Vec<_> = heads.iter().map(String::as_bytes).collect();
     all_refused(engine, 400, &heads);
-    // The other beginning of HTTP/2 is its preface, which a server without it refuses: see `http2`.
-    all_refused(engine, 505, &[b"GET / HTTP/2.0\r\nHost: test\r\n\r\n"]);
+    all_refused(
+        engine,
+        505,
+        &[
+            b"GET / HTTP/2.0\r\nHost: test\r\n\r\n",
+            b"PRI * HTTP/2.0\r\nHost: test\r\n\r\n", // not how HTTP/2 begins
+        ],
+    );
     all_refused(
         engine,
         501,

@@ -84,6 +84,7 @@ impl<T: Transport> BufferedIo<T> {
 
     /// As [`send`](Self::send), of a body's bytes on a stream that keeps them instead of copying
     /// them. With `last`, as [`send_end`](Self::send_end).
+    #[inline(never)] // not to be part of the frame below handlers
     pub(super) fn send_bytes(
         &self,
         framed: &dyn Framed,

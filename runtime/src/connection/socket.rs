@@ -148,12 +148,11 @@ impl Transport for Socket {
     }
 
     #[cfg(feature = "http2")]
-    fn receive_now(&self, buf: &mut [u8], rest: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        let _only_tls_has_more = &rest;
+    fn receive_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.receive_now(buf),
+            Self::Plain(stream) => stream.read_if_any(&mut |bytes| take(bytes)),
             #[cfg(feature = "tls")]
-            Self::Tls(socket) => socket.receive_now(buf, rest),
+            Self::Tls(socket) => socket.receive_now(take),
         }
     }
 

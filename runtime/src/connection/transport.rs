@@ -62,11 +62,10 @@ pub(crate) trait Transport: 'static {
     /// Whether who serves it is a green thread: one that may wait for a slow client, and whose
     /// finished responses may be held back until it waits.
     fn is_green(&self) -> bool;
-    /// As [`read`](Self::read), into `buf` and without waiting: `WouldBlock` if nothing is there.
-    /// What has no room there is shown to `rest`. Gives how much is in `buf`.
+    /// As [`read`](Self::read), without waiting: `WouldBlock` if nothing is there.
     #[cfg(feature = "http2")]
-    fn receive_now(&self, buf: &mut [u8], rest: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
-        let _no_socket = (buf, rest);
+    fn receive_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let _no_socket = take;
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Waits until there may be something to read, or room to write, or `stop` is set, whose setter

@@ -10,7 +10,7 @@ use super::running::Requests;
 use super::stream::RequestStream;
 use super::waiters::Driver;
 use crate::connection::{Detached, Incoming, IoParts, Transport, linger};
-use crate::green::embed::{Awaited, Io, TimedOut, current, take_turn, wait_for};
+use crate::green::embed::{Awaited, Io, TimedOut, current, take_turn, trim, wait_for};
 use crate::green::yield_now;
 use crate::service::{ConnContext, ConnState, Service};
 use bytes::Bytes;
@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 /// request that was taken, so its end loses none, and the long patience that HTTP/1 needs behind
 /// proxies would be memory for nothing: it holds a green thread.
 const MOST_IDLE: Duration = Duration::from_secs(180);
+/// A connection that has been idle for so long gives the lower part of its stack back.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a client that was told that the connection ends may take to end it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The same when the grace period of a stop is over.
@@ -62,6 +64,7 @@ pub(crate) fn serve<T: Transport>(
         leaving_since: None,
         ending_since: None,
         misused: false,
+        trimmed: false,
     };
     let end = drive.run();
     match if drive.misused { End::Short } else { end } {
@@ -104,6 +107,8 @@ struct Drive<'a, T, S> {
     ending_since: Option<Instant>,
     /// The client does too much of something.
     misused: bool,
+    /// The lower part of the stack was given back since the last request.
+    trimmed: bool,
 }
 
 type Machine<T> = Connection<PolledIo<T>, Bytes>;
@@ -187,9 +192,10 @@ where
         machine.poll_closed(context).map(|done| done.err().map(Err))
     }
 
-    fn begin_request(&self, request: Request<RecvStream>, response: SendResponse<Bytes>) {
+    fn begin_request(&mut self, request: Request<RecvStream>, response: SendResponse<Bytes>) {
         let head = head_of(&request, &self.service.config.head_limits);
         let running = self.requests.begin();
+        self.trimmed = false;
         let stream = RequestStream::new(response, request.into_body(), running);
         let io = IoParts::new(stream, Incoming::default());
         (self.start)(Detached::new(io, self.info.clone()), head);
@@ -232,7 +238,14 @@ where
         if self.shared.is_spent() {
             yield_now();
         }
-        match self.shared.wait(&self.driver.woken, deadline) {
+        let trims = !running && !self.trimmed;
+        if trims && now >= self.idle_since + PATIENCE {
+            self.trimmed = true;
+            trim(); // what has been served was deeper than this wait, which may be long
+        }
+        let pause = (trims && !self.trimmed).then(|| self.idle_since + PATIENCE);
+        let next = deadline.into_iter().chain(pause).min();
+        match self.shared.wait(&self.driver.woken, next) {
             Ok(true) => None,
             Ok(false) | Err(_) => Some(End::Cut),
         }

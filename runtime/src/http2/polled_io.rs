@@ -115,25 +115,29 @@ impl<T: Transport> AsyncRead for PolledIo<T> {
             return Poll::Pending;
         }
         let mut first = all.first.borrow_mut();
-        let n = if first.is_empty() {
-            let into = buf.initialize_unfilled();
-            let mut rest = |more: &[u8]| first.extend_from_slice(more);
-            match all.stream.receive_now(into, &mut rest) {
+        let start = buf.filled().len();
+        if first.is_empty() {
+            // Not read into `buf` itself, which would have to be filled with zeros before: of the
+            // memory of an idle connection, that is a part.
+            let read = all.stream.receive_now(&mut |bytes| {
+                let (fits, more) = bytes.split_at(bytes.len().min(buf.remaining()));
+                buf.put_slice(fits);
+                first.extend_from_slice(more);
+            });
+            match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                result => result?,
+                result => drop(result?),
             }
         } else {
             let n = first.len().min(buf.remaining());
-            buf.initialize_unfilled()[..n].copy_from_slice(&first.split_to(n));
+            buf.put_slice(&first.split_to(n));
             if first.is_empty() {
                 *first = BytesMut::new();
             }
-            n
-        };
-        let start = buf.filled().len();
-        buf.advance(n);
-        all.watch.borrow_mut().came(&buf.filled()[start..]);
-        all.budget.set(all.budget.get().saturating_sub(n));
+        }
+        let came = &buf.filled()[start..];
+        all.watch.borrow_mut().came(came);
+        all.budget.set(all.budget.get().saturating_sub(came.len()));
         Poll::Ready(Ok(()))
     }
 }

@@ -90,44 +90,29 @@ impl TlsSocket {
         }
     }
 
-    /// Reads into `buf` what is there, without waiting; what has no room is shown to `rest`. Gives
-    /// how much is in `buf`.
+    /// Shows what is there to `take`, without waiting. 0 when the peer has said that nothing more
+    /// comes.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there; as [`read_unless`](Self::read_unless) otherwise.
     #[cfg(feature = "http2")]
-    pub(crate) fn receive_now(
-        &self,
-        buf: &mut [u8],
-        rest: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<usize> {
+    pub(crate) fn receive_now(&self, take: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         loop {
             if let Some(early) = self.session().before_reading() {
-                let (first, more) = early.split_at(early.len().min(buf.len()));
-                buf[..first.len()].copy_from_slice(first);
-                show(more, rest);
-                return Ok(first.len());
+                return Ok(show(&early, take));
             }
-            let (mut filled, mut shown) = (0, Ok(0));
+            let mut shown = Ok(0);
             let read = self.stream.read_if_any(&mut |bytes| {
-                if bytes.is_empty() {
-                    return;
+                if !bytes.is_empty() {
+                    shown = self.receive(bytes, take);
                 }
-                shown = self.receive(bytes, &mut |data| {
-                    let part = data.len().min(buf.len() - filled);
-                    buf[filled..filled + part].copy_from_slice(&data[..part]);
-                    filled += part;
-                    if part < data.len() {
-                        rest(&data[part..]);
-                    }
-                });
             })?;
             if read == 0 {
                 return Err(truncated());
             }
-            shown.map_err(aborted)?;
-            if filled > 0 {
-                return Ok(filled);
+            let shown = shown.map_err(aborted)?;
+            if shown > 0 {
+                return Ok(shown);
             }
         }
     }

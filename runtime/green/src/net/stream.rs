@@ -193,24 +193,6 @@ impl Stream {
         })
     }
 
-    /// Reads into `buf` without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` when nothing is there; whatever the socket reports.
-    pub fn receive_now(&self, buf: &mut [u8]) -> io::Result<usize> {
-        // As in `read_unless`: an empty socket tells its worker when something comes.
-        if self.drained.get() && self.is_green() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = retry(|| sys::receive(self.std(), buf));
-        let empty = match &result {
-            Ok(n) => *n < buf.len() && !self.ended.get(),
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        };
-        self.drained.set(empty && self.is_green());
-        result
-    }
-
     /// As [`read_now`](Self::read_now), without asking a socket that is known to be empty.
     ///
     /// # Errors
