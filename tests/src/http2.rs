@@ -424,7 +424,7 @@ impl RawHttp2 {
     /// # Panics
     /// When nothing comes.
     #[track_caller]
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.read(&mut head)?;
         let [a, b, c, kind, flags, stream @ ..] = head;
@@ -455,7 +455,7 @@ impl RawHttp2 {
     #[track_caller]
     pub fn until(&mut self, kind: u8) -> Option<Frame> {
         loop {
-            let frame = self.next()?;
+            let frame = self.next_frame()?;
             if frame.kind == kind {
                 return Some(frame);
             }

@@ -230,7 +230,7 @@ fn a_bomb_of_fields_is_refused(engine: Engine) {
     block.extend(std::iter::repeat_n(0x80 | 62, 10_000));
     client.frame(kind::HEADERS, END_HEADERS | END_STREAM, 1, &block);
     let answer = loop {
-        let frame = client.next().expect("an answer");
+        let frame = client.next_frame().expect("an answer");
         if matches!(frame.kind, kind::HEADERS | kind::RST_STREAM | kind::GOAWAY) {
             break frame;
         }

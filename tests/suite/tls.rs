@@ -752,6 +752,11 @@ fn http_leads_to_https() {
     let location = format!("https://localhost:{}/a?b", https.port());
     assert_eq!(reply.head.field("location"), Some(location.as_str()));
     client.end();
+    // Whatever is sent to it is sent to the other place once more.
+    let mut client = Client::connect(http);
+    let upload = "POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\nabc";
+    assert_eq!(client.send(upload).reply().head.status, 308);
+    drop(client);
     running.stop();
     assert!(std::net::TcpStream::connect(http).is_err());
 }

@@ -47,6 +47,7 @@ macro_rules! originals {
             /// That function's.
             #[inline]
             #[allow(dead_code, reason = "some are there for `get_original` alone")]
+            #[allow(clippy::too_many_arguments, reason = "they are C's")]
             pub(crate) unsafe fn $name($($arg: $Arg),*) $(-> $Return)? {
                 type Function = unsafe extern "C-unwind" fn($($Arg),*) $(-> $Return)?;
                 // SAFETY: the address is that of the function of this name, whose type is that

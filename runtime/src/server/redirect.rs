@@ -30,7 +30,7 @@ pub(super) fn start(config: &Config, https: Option<SocketAddr>) -> io::Result<Op
     ours.clocks = config.clocks;
     ours.clocks.keep_alive = std::time::Duration::ZERO; // it goes on elsewhere
     ours.connections = Some(CONNECTIONS);
-    ours.body_limit = 0;
+    ours.body_limit = u64::MAX; // nobody reads any of it
     ours.green = config.green;
     server.start().map(Some)
 }
@@ -61,12 +61,12 @@ fn location(request: &Request, listens: Option<u16>, https: u16) -> Option<Strin
         HTTPS => String::new(),
         port => format!(":{port}"),
     };
-    let mut location = format!("https://{name}{port}{}", request.full_path());
-    if !request.query_string().is_empty() {
-        location.push('?');
-        location.push_str(request.query_string());
-    }
-    Some(location)
+    // `OPTIONS *` is about the server, which has no other place.
+    let path = match request.path() {
+        "*" => "/".to_owned(),
+        _ => request.full_path(),
+    };
+    Some(format!("https://{name}{port}{path}"))
 }
 
 /// `host[:port]`, with characters that a host may have and nothing else.
@@ -130,6 +130,13 @@ mod tests {
             // Clients know this address as port 80: it is mapped, and so is that of https.
             ("1.2.3.4:8080", 8443, "a.example", "/", "https://a.example/"),
             ("[::1]:80", 443, "[::1]", "/", "https://[::1]/"),
+            (
+                "1.2.3.4:80",
+                443,
+                "a.example",
+                "/x?",
+                "https://a.example/x?",
+            ),
         ] {
             assert_eq!(
                 leads(listens, https, host, target).as_deref(),

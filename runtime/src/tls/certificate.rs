@@ -18,6 +18,8 @@ pub(super) struct Certificate {
     pub(super) serial: String,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
+    /// It says for whom it is where clients look for that; a common name alone counts no more.
+    pub(super) has_alternative_names: bool,
     pub(super) dns_names: Vec<String>,
     pub(super) emails: Vec<String>,
 }
@@ -127,9 +129,10 @@ impl Certificate {
         let subject = Name::read(tbs.take(SEQUENCE)?)?;
         tbs.take(SEQUENCE)?; // the key
         let (mut dns_names, mut emails) = (Vec::new(), Vec::new());
+        let mut has_alternative_names = false;
         while let Some((tag, content)) = tbs.next() {
             if tag == EXTENSIONS {
-                alternative_names(content, &mut dns_names, &mut emails);
+                has_alternative_names = alternative_names(content, &mut dns_names, &mut emails);
             }
         }
         Some(Self {
@@ -139,16 +142,22 @@ impl Certificate {
             serial,
             not_before,
             not_after,
+            has_alternative_names,
             dns_names,
             emails,
         })
     }
 }
 
-/// The names in the extensions.
-fn alternative_names(extensions: &[u8], dns_names: &mut Vec<String>, emails: &mut Vec<String>) {
+/// The names in the extensions. Whether there were any, of whatever kind.
+fn alternative_names(
+    extensions: &[u8],
+    dns_names: &mut Vec<String>,
+    emails: &mut Vec<String>,
+) -> bool {
+    let mut any = false;
     let Some(list) = Der(extensions).take(SEQUENCE) else {
-        return;
+        return any;
     };
     let mut list = Der(list);
     while let Some(extension) = list.take(SEQUENCE) {
@@ -162,6 +171,7 @@ fn alternative_names(extensions: &[u8], dns_names: &mut Vec<String>, emails: &mu
             .and_then(|content| Der(content).take(SEQUENCE));
         let mut names = Der(names.unwrap_or_default());
         while let Some((tag, content)) = names.next() {
+            any = true;
             let Ok(text) = std::str::from_utf8(content) else {
                 continue;
             };
@@ -172,6 +182,7 @@ fn alternative_names(extensions: &[u8], dns_names: &mut Vec<String>, emails: &mu
             }
         }
     }
+    any
 }
 
 /// A distinguished name.

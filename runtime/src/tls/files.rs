@@ -53,9 +53,18 @@ pub(super) fn read_pair(pair: &Pair, provider: &CryptoProvider) -> io::Result<Id
             key,
             format_args!("the key does not belong to the certificate in {shown}"),
         ),
-        rustls::Error::General(why) => wrong(key, format_args!("the key cannot be used: {why}")),
+        rustls::Error::General(_) => wrong(
+            key,
+            "the key cannot be used: RSA takes 2048 to 8192 bits, ECDSA the curve P-256, P-384 or \
+             P-521, and Ed25519 works as well",
+        ),
         other => wrong(certificate, other),
     })?;
+    if !leaf.has_alternative_names {
+        log::warn!(
+            "the certificate in {shown} names no host in a subjectAltName: clients will refuse it"
+        );
+    }
     let names = leaf.dns_names;
     Ok(Identity { key, names })
 }
@@ -156,7 +165,15 @@ fn not_pem(path: &Path, text: &[u8], what: &str) -> io::Error {
 }
 
 fn malformed(path: &Path, error: &pem::Error) -> io::Error {
-    wrong(path, format_args!("this is malformed PEM: {error:?}"))
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "its last -----BEGIN ...----- has no -----END ...-----: it was cut off"
+        }
+        pem::Error::IllegalSectionStart { .. } => "a line that begins with ----- is malformed",
+        pem::Error::Base64Decode(_) => "what is between two ----- lines is no base64",
+        _ => "it cannot be read",
+    };
+    wrong(path, format_args!("this is malformed PEM: {why}"))
 }
 
 fn wrong(path: &Path, why: impl std::fmt::Display) -> io::Error {

@@ -210,9 +210,28 @@ impl fmt::Display for HandshakeError {
             Self::Silent => f.write_str("no TLS handshake has come"),
             Self::TimedOut => f.write_str("the TLS handshake took too long"),
             Self::PlainHttp => f.write_str("HTTP without TLS has come"),
-            Self::Failed(error) => write!(f, "the TLS handshake has failed: {error}"),
+            Self::Failed(error) => {
+                write!(f, "the TLS handshake has failed: {error}{}", hint(error))
+            }
             Self::Lost(error) => write!(f, "the connection was lost within the handshake: {error}"),
         }
+    }
+}
+
+/// What is behind errors that say it in the words of a library.
+fn hint(error: &rustls::Error) -> &'static str {
+    if !matches!(error, rustls::Error::InvalidCertificate(_)) {
+        return "";
+    }
+    let text = error.to_string();
+    if text.contains("UnsupportedCertVersion") {
+        " (the peer's certificate is of version 1, without extensions: make it anew as version 3, \
+         for example with `openssl x509 -extfile`)"
+    } else if text.contains("CaUsedAsEndEntity") {
+        " (the peer shows an authority's certificate as its own, as one that has signed itself often \
+         is)"
+    } else {
+        ""
     }
 }
 

@@ -14,6 +14,7 @@ use super::program::Program;
 use super::serving::HELD_UP;
 use super::sums::Sums;
 use super::watch::Watch;
+use crate::Engine;
 use crate::green::embed::{Count, unblock_signals};
 use crate::server::{MetricsServer, Notify, StopKind, reap_orphans, set_surroundings_right};
 use crate::service::settings::Settings;
@@ -225,9 +226,10 @@ impl<'a> Master<'a> {
         self.announced = true;
         let config = &self.start.settings.server;
         let processes = team::in_words(self.team.serving());
-        let threads = match config.engine {
-            crate::service::config::Engine::Threads => Count(config.threads, "thread"),
-            _ => Count(config.green.workers, "worker"),
+        let threads = if config.engine == Engine::Threads {
+            Count(config.threads, "thread")
+        } else {
+            Count(config.green.workers, "worker")
         };
         let metrics = self.metrics_addr.map_or(String::new(), |addr| {
             format!(", metrics on http://{addr}/metrics")
