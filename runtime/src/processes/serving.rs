@@ -128,16 +128,16 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let to_master = ToMaster(Mutex::new(ours));
         let mut told = 0_usize;
-        while to_master.try_tell(&Report::Full(told % 2 == 0)) {
+        while to_master.try_tell(&Report::Full(told.is_multiple_of(2))) {
             told += 1;
         }
         // What it was told is whole.
         theirs.set_nonblocking(true).unwrap();
-        let (mut frames, mut buffer, mut read) = (Frames::default(), [0; 4096], 0);
+        let (mut frames, mut buffer, mut read) = (Frames::default(), [0; 4096], 0_usize);
         while let Ok(n @ 1..) = theirs.read(&mut buffer) {
             frames.push(&buffer[..n]);
             while let Some(report) = frames.report().unwrap() {
-                assert_eq!(report, Report::Full(read % 2 == 0));
+                assert_eq!(report, Report::Full(read.is_multiple_of(2)));
                 read += 1;
             }
         }
