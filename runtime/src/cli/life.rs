@@ -168,7 +168,7 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
             life.fail("no room for the thread that takes orders", &error);
         });
         let master = orders.clone();
-        let neighbours = Neighbours::new(move |full| master.tell(&Report::Full(full)));
+        let neighbours = Neighbours::new(move |full| master.try_tell(&Report::Full(full)));
         let neighbours = life.neighbours.get_or_init(|| Arc::new(neighbours));
         config.neighbours = Some(neighbours.clone());
         orders

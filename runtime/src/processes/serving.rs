@@ -5,9 +5,10 @@ use crate::green::embed::lock;
 use crate::server::{Pages, Running, ServerPages};
 use crate::service::ServiceThread;
 use http::StatusCode;
+use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 
 /// What a process that serves says to its master.
 #[derive(Debug)]
@@ -60,6 +61,21 @@ impl ToMaster {
     pub(crate) fn tell(&self, report: &Report) {
         let _it_has_ended = lock(&self.0).write_all(&report.to_bytes());
     }
+
+    /// Tells the master something short, if that needs no waiting: a master that is stopped, or reads
+    /// a long page, must not hold up whoever accepts clients. False if it was not told.
+    pub(crate) fn try_tell(&self, report: &Report) -> bool {
+        let control = match self.0.try_lock() {
+            Ok(control) => control,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let bytes = report.to_bytes();
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let sent = SockRef::from(&*control).send_with_flags(&bytes, flags);
+        // The kernel takes so few bytes as a whole, or not at all.
+        sent.is_ok_and(|n| n == bytes.len())
+    }
 }
 
 /// Waits for an order; `None` if the master has ended.
@@ -100,5 +116,33 @@ fn answer(pages: Option<&ServerPages>, question: u32, path: &str) -> Report {
         question,
         status,
         body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_that_does_not_read_holds_nobody_up() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let to_master = ToMaster(Mutex::new(ours));
+        let mut told = 0_usize;
+        while to_master.try_tell(&Report::Full(told.is_multiple_of(2))) {
+            told += 1;
+        }
+        // What it was told is whole.
+        theirs.set_nonblocking(true).unwrap();
+        let (mut frames, mut buffer, mut read) = (Frames::default(), [0; 4096], 0_usize);
+        while let Ok(n @ 1..) = theirs.read(&mut buffer) {
+            frames.push(&buffer[..n]);
+            while let Some(report) = frames.report().unwrap() {
+                assert_eq!(report, Report::Full(read.is_multiple_of(2)));
+                read += 1;
+            }
+        }
+        assert_eq!(read, told);
+        // And it hears of what comes next.
+        assert!(to_master.try_tell(&Report::Full(true)));
     }
 }

@@ -211,15 +211,16 @@ pub(super) fn bind_tcp(
 }
 
 /// When a peer that says nothing is asked whether it is there, how long each question waits for an
-/// answer, and after how many of them the connection ends.
+/// answer, and after how many of them the connection ends. The kernel rounds such times, so the
+/// questions of thousands of connections are sent at once, and some of them are lost in its queues.
 const FIRST_QUESTION: Duration = Duration::from_secs(60);
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
-const QUESTIONS: u32 = 4;
+const QUESTIONS: u32 = 6;
 /// The least time for which the kernel tries to reach a peer that does not answer: a bit less than
 /// all questions take. Where it is set, Linux does not count questions any more, but ends the
 /// connection at the first unanswered one after this time. Were it shorter, a single lost question
 /// would end one that is merely idle; were it longer, further ones would be asked.
-const LEAST_USER_TIMEOUT: Duration = Duration::from_secs(95);
+const LEAST_USER_TIMEOUT: Duration = Duration::from_secs(115);
 
 /// Sets what accepted connections inherit.
 ///
@@ -398,7 +399,7 @@ mod tests {
 
     #[test]
     fn connections_inherit_what_was_set_for_them() {
-        for (write, user) in [(1, 95), (30, 95), (120, 125)] {
+        for (write, user) in [(1, 115), (30, 115), (120, 125)] {
             let [write, user] = [write, user].map(Duration::from_secs);
             let address = "127.0.0.1:0".parse().unwrap();
             assert_prepared(&bind_tcp(address, Family::Both, 8, write).unwrap(), user);

@@ -13,12 +13,13 @@ pub(crate) struct Neighbours {
     full: AtomicBool,
     /// There is no room anywhere.
     all_full: AtomicBool,
-    tell: Box<dyn Fn(bool) + Send + Sync>,
+    tell: Box<dyn Fn(bool) -> bool + Send + Sync>,
 }
 
 impl Neighbours {
-    /// `tell` says whether there is no room here any more.
-    pub(crate) fn new(tell: impl Fn(bool) + Send + Sync + 'static) -> Self {
+    /// `tell` says whether there is no room here any more. It waits for nobody, since clients do; if it
+    /// cannot say so now, it gives false, and is called again for the next client.
+    pub(crate) fn new(tell: impl Fn(bool) -> bool + Send + Sync + 'static) -> Self {
         Self {
             full: AtomicBool::new(false),
             all_full: AtomicBool::new(false),
@@ -28,8 +29,9 @@ impl Neighbours {
 
     /// Whether to leave the next client to the others; `full` is whether there is no room here.
     pub(crate) fn leaves_the_next(&self, full: bool) -> bool {
-        if self.full.load(SeqCst) != full && self.full.swap(full, SeqCst) != full {
-            (self.tell)(full);
+        let has_changed = self.full.load(SeqCst) != full && self.full.swap(full, SeqCst) != full;
+        if has_changed && !(self.tell)(full) {
+            self.full.store(!full, SeqCst);
         }
         full && !self.all_full.load(SeqCst)
     }

@@ -10,7 +10,6 @@
 //! | `POST /publish` | wakes all who wait, with the body as message; answers how many |
 //! | `GET /listing` | the same in lines: `START`, the next message, `END` |
 //! | `GET /events` | server-sent events: `START`, then messages; may be ended at once at a stop |
-//! | `GET /sleep/<n>` | answers after `n` seconds |
 //! | `GET /hello` | answers at once |
 //! | `POST /echo` | sends back what comes, as it comes |
 //! | `GET /large` | 16 MiB, more than the kernel keeps for a client that does not read |
@@ -138,11 +137,6 @@ fn shell(line: &str) -> Result<Vec<u8>, HttpError> {
 /// The routes on which nobody waits.
 fn plain(app: &mut App) {
     app.get("/hello", |_: Request| "Hello\n");
-    app.get("/sleep/<n:int>", |request: Request| {
-        let seconds = u64::try_from(request.int("n")).unwrap_or_default();
-        sleep(Duration::from_secs(seconds));
-        "slept\n"
-    });
     app.post("/echo", |mut request: Request| {
         let mut input = request.take_input();
         Body::stream(move |out| {
