@@ -10,6 +10,7 @@ on_green_and_threads!(
     term_ends_an_idle_server,
     int_ends_an_idle_server,
     quit_ends_an_idle_server,
+    a_signal_for_masters_does_not_stop_a_process_without_one,
     handlers_that_do_not_wait_cannot_put_off_a_stop,
     a_second_signal_waits_for_no_handler,
     term_lets_requests_finish,
@@ -62,6 +63,17 @@ fn int_ends_an_idle_server(engine: Engine) {
 
 fn quit_ends_an_idle_server(engine: Engine) {
     assert_ends_idle(start(engine, &[]), Signal::QUIT);
+}
+
+/// TTIN and TTOU stop a process by default: it would be there, and answer nobody.
+fn a_signal_for_masters_does_not_stop_a_process_without_one(engine: Engine) {
+    let program = start(engine, &[]);
+    let mut client = program.connect();
+    for signal in [Signal::TTIN, Signal::TTOU] {
+        program.signal(signal);
+        program.wait_for_line("sent to a master");
+        assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
+    }
 }
 
 /// Sixteen workers, each with a handler that never gives way, or as many threads of the pool. The

@@ -59,6 +59,10 @@ impl Life {
             // A warning, since whoever asks wants to see it.
             SignalAction::Show => log::warn!("what everyone does: {}", green::run_info()),
             SignalAction::Reopen => self.reopen_logs(),
+            SignalAction::Resize => log::warn!(
+                "TTIN and TTOU change the number of processes where they are sent to a master, which \
+                 --workers or --master start: nothing changes here"
+            ),
             SignalAction::Reload => {
                 self.notify.reloading();
                 self.reopen_logs();

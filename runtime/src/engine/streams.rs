@@ -69,10 +69,8 @@ impl<H: HandlerThreads> Host<H> {
         let host = self.clone();
         let worker = current_worker().unwrap_or_else(least_loaded);
         let go_on = move |stream: Option<Box<Detached<RequestStream>>>| {
-            let has_more = |stream: &Box<Detached<RequestStream>>| {
-                stream.has_output() || stream.io.stream.has_rest()
-            };
-            let Some(stream) = stream.filter(has_more) else {
+            let has_more = stream.filter(|it| it.has_output() || it.io.stream.has_rest());
+            let Some(stream) = has_more else {
                 return;
             };
             spawn_on(worker, move || {

@@ -1,13 +1,17 @@
-//! TERM, INT and QUIT stop, USR1 and HUP open the logs anew (HUP reads certificates anew, too), USR2 logs what all green threads do.
+//! TERM, INT and QUIT stop, USR1 and HUP open the logs anew (HUP reads certificates anew, too), USR2
+//! logs what all green threads do. TTIN and TTOU are for a master; whoever sends them to a process
+//! without one is told so, and does not stop it, as they would by default.
 
 use crate::green::embed::unblock_signals;
 use crate::service::ServiceThread;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
 
 /// What is acted on.
-const SIGNALS: [i32; 6] = [SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP];
+const SIGNALS: [i32; 8] = [
+    SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP, SIGTTIN, SIGTTOU,
+];
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(crate) enum SignalAction {
     Reload,
     /// USR2.
     Show,
+    /// TTIN or TTOU.
+    Resize,
 }
 
 /// Acts on signals on a thread of its own, until the value is dropped.
@@ -66,6 +72,7 @@ impl OnSignal {
                     SIGUSR1 => act(SignalAction::Reopen),
                     SIGHUP => act(SignalAction::Reload),
                     SIGUSR2 => act(SignalAction::Show),
+                    SIGTTIN | SIGTTOU => act(SignalAction::Resize),
                     _ => {
                         stops += 1;
                         act(SignalAction::Stop(stops));

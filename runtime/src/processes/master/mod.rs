@@ -316,7 +316,7 @@ impl<'a> Master<'a> {
         self.team.want(self.workers);
         self.team.replace(kind);
         log::info!(
-            "all processes are replaced by {}",
+            "all processes are to be replaced by {}",
             self.program.path().display()
         );
     }
