@@ -392,7 +392,7 @@ fn a_client_is_refused(engine: Engine) {
     let at = |path: &str| websocket::connect(&format!("ws://{}{path}", server.addr()));
     assert!(matches!(at("/elsewhere"), Err(ConnectError::Refused(status)) if status == 404));
     assert!(matches!(
-        websocket::connect("ftp://localhost/"),
+        websocket::connect("https://localhost/"),
         Err(ConnectError::Url(_))
     ));
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
