@@ -203,5 +203,6 @@ fn a_client_that_leaves_in_a_patched_call_is_logged_as_that() {
         };
         until("the request is in the log", || line().is_some());
         assert_eq!(line().as_deref(), Some(&*format!("{path} 499")));
-    }    std::fs::remove_file(&log).unwrap();
+    }
+    std::fs::remove_file(&log).unwrap();
 }
