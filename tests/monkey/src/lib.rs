@@ -19,6 +19,11 @@ use std::time::{Duration, Instant};
 /// A thousand clients and a server for them in one process take more descriptors than most processes
 /// have at first.
 pub fn begin() {
+    begin_with(Config::default());
+}
+
+/// As [`begin`], with more settings than the number of workers.
+pub fn begin_with(config: Config) {
     let limit = getrlimit(Resource::Nofile);
     let all = Rlimit {
         current: limit.maximum,
@@ -27,10 +32,7 @@ pub fn begin() {
     setrlimit(Resource::Nofile, all).expect("up to the maximum it may be raised");
     let workers = std::env::var("GREENWAY_TEST_WORKERS");
     let workers = workers.map_or(2, |text| text.parse().expect("a number of workers"));
-    let config = Config {
-        workers,
-        ..Config::default()
-    };
+    let config = Config { workers, ..config };
     green::start(config);
     monkey::patch_all();
 }

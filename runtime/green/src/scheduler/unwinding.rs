@@ -20,6 +20,7 @@
 //! So the function that begins it and the one that catches it are kept apart: nothing that a
 //! compiler knows of the first thread's count may be in a register when the second thread goes on.
 
+use super::no_wait::NoWait;
 use super::worker;
 use generator::{Generator, Gn};
 use std::cell::RefCell;
@@ -47,20 +48,34 @@ pub(crate) fn apart<R>(block: impl FnOnce() -> R) -> Option<R> {
     if worker::current().is_none() {
         return Some(block());
     }
+    let finished = put_aside();
+    let result = (!thread::panicking()).then(|| catch_unwind(AssertUnwindSafe(block)));
+    put_back(finished);
+    // A panic in here is one in a destructor, of which std says what it always says.
+    result.map(|result| result.unwrap_or_else(|payload| resume_unwind(payload)))
+}
+
+/// Finishes as many suspended panics as it takes for the caller not to unwind; those.
+fn put_aside() -> Vec<Suspended> {
+    // Memory and an OS thread's end are waited for in here, below a wait.
+    let _no_wait = NoWait::begin();
     let mut finished = Vec::new();
     while thread::panicking() && finished.len() < MOST {
         let Some(mut suspended) = spare() else { break };
         suspended.resume();
         finished.push(suspended);
     }
-    let result = (!thread::panicking()).then(|| catch_unwind(AssertUnwindSafe(block)));
+    finished
+}
+
+/// Begins them anew.
+fn put_back(finished: Vec<Suspended>) {
+    let _no_wait = NoWait::begin();
     for mut again in finished {
         again.init_code(unwind_half_way);
         again.resume();
         SPARE.with_borrow_mut(|spare| spare.push(again));
     }
-    // A panic in here is one in a destructor, of which std says what it always says.
-    result.map(|result| result.unwrap_or_else(|payload| resume_unwind(payload)))
 }
 
 /// One that is finished where it is resumed.
