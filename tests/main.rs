@@ -82,6 +82,8 @@ mod tls_streams;
 // What is sent to many, and for long.
 #[path = "suite/broadcast.rs"]
 mod broadcast;
+#[path = "suite/bus.rs"]
+mod bus;
 #[path = "suite/sse.rs"]
 mod sse;
 #[path = "suite/websocket.rs"]

@@ -26,6 +26,7 @@
 //! (`delivery`). Those threads exist while there is something to deliver.
 
 mod builder;
+mod bus;
 mod cursor;
 mod delivery;
 mod history;
@@ -40,6 +41,9 @@ mod socket_queue;
 mod tests;
 
 pub use builder::RoomBuilder;
+#[cfg(feature = "redis")]
+pub use bus::redis::Redis;
+pub use bus::{Append, Bus, BusError, Entry, Extent, Hub, HubStats, Seen};
 pub use cursor::{BadCursor, Cursor, Since};
 pub use history::News;
 pub use member::Member;
@@ -49,6 +53,7 @@ pub use queue::Slow;
 pub use socket::SocketMember;
 
 use self::builder::Hook;
+use self::bus::Link;
 use self::delivery::Delivery;
 use self::history::History;
 use self::members::Members;
@@ -58,9 +63,10 @@ use crate::green::embed::{
 };
 use crate::green::{TimedOut, sleep, spawn, take_turn};
 use crate::websocket::Sender;
+use greenway_app::HttpError;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -97,6 +103,8 @@ struct RoomInner {
     delivery: Delivery,
     members: Members,
     on_change: Option<Hook>,
+    /// What connects it with rooms of its name elsewhere.
+    link: Option<Box<Link>>,
 }
 
 /// The order of all messages: the history, and the threads that wait for the next one.
@@ -138,9 +146,45 @@ impl Room {
     ///
     /// Never waits for a member. A green thread that publishes in a loop gives way to others now
     /// and then, and waits when messages come faster than they can be put into queues at all.
+    ///
+    /// In a room with a [bus](RoomBuilder::bus), it waits until the post is in the log, and the
+    /// members get it when it comes back, here as elsewhere.
+    ///
+    /// # Panics
+    /// When the bus fails for longer than the [patience](Hub::patience) of its hub: the handler ends
+    /// with a 503, as by [`abort`](crate::abort). [`try_publish`](Self::try_publish) gives an error.
     pub fn publish(&self, post: impl Into<Post>) -> Cursor {
         let post = post.into();
         take_turn();
+        if let Some(link) = &self.shared.link {
+            return or_abort(self.publish_by(link, &post));
+        }
+        self.publish_here(post)
+    }
+
+    /// As [`publish`](Self::publish), with an error where that ends the handler. Without a bus,
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the bus fails for longer than the [patience](Hub::patience) of its hub. The post may
+    /// be in the log all the same, if its answer was lost.
+    pub fn try_publish(&self, post: impl Into<Post>) -> Result<Cursor, BusError> {
+        let post = post.into();
+        take_turn();
+        match &self.shared.link {
+            Some(link) => self.publish_by(link, &post),
+            None => Ok(self.publish_here(post)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn publish_by(&self, link: &Link, post: &Post) -> Result<Cursor, BusError> {
+        link.ready(self);
+        link.publish(self, post)
+    }
+
+    fn publish_here(&self, post: Post) -> Cursor {
         self.shared.delivery.wait_for_capacity();
         let mut feed = self.feed();
         let Feed { history, order, .. } = &mut *feed;
@@ -229,15 +273,24 @@ impl Room {
         }
     }
 
-    /// The place of the last message.
+    /// If it has a bus, what its log holds has been read, as far as that can be.
+    fn ready(&self) {
+        if let Some(link) = &self.shared.link {
+            link.ready(self);
+        }
+    }
+
+    /// The place of the last message. In a room with a bus, of the last one that has come.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
+        self.ready();
         lock(&self.shared.feed).history.last()
     }
 
     /// What there is since then, without waiting.
     #[must_use]
     pub fn since(&self, since: Since) -> News {
+        self.ready();
         lock(&self.shared.feed).history.since(since)
     }
 
@@ -247,6 +300,7 @@ impl Room {
     /// This is [`poll`](Self::poll) for those who are not to be seen.
     #[must_use]
     pub fn wait_since(&self, since: Since, patience: Duration) -> News {
+        self.ready();
         let since = match since {
             Since::Now => Since::Cursor(self.cursor()),
             other => other,
@@ -396,6 +450,18 @@ impl fmt::Debug for Room {
         f.debug_struct("Room")
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+/// The place, or the end of the handler.
+fn or_abort(result: Result<Cursor, BusError>) -> Cursor {
+    match result {
+        Ok(cursor) => cursor,
+        Err(error) => {
+            log::warn!("{error}");
+            let answer = HttpError::new(503, "the room cannot be reached");
+            resume_unwind(Box::new(answer.with_header("retry-after", "2")))
+        }
     }
 }
 
