@@ -84,6 +84,8 @@ mod tls_streams;
 mod broadcast;
 #[path = "suite/bus.rs"]
 mod bus;
+#[path = "suite/bus_faults.rs"]
+mod bus_faults;
 #[path = "suite/sse.rs"]
 mod sse;
 #[path = "suite/websocket.rs"]

@@ -2,7 +2,8 @@
 //!
 //! A node here is a server with a room and a hub of its own; they share nothing but Redis.
 
-use greenway::room::{Hub, News, Redis, Room, Since};
+use greenway::redis::Redis;
+use greenway::room::{Hub, News, Room, Since};
 use greenway::websocket::Upgrade;
 use greenway::{App, Engine, HttpError, Request, abort, sse};
 use greenway_tests::request::{self, post};
@@ -80,7 +81,7 @@ impl Node {
     /// Says something, and gives its place.
     pub(crate) fn say(&self, text: &str) -> String {
         let reply = self.server.ask(post("/say", text));
-        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.status(), 200, "{}", reply.text());
         reply.text()
     }
 }

@@ -135,6 +135,10 @@ impl RoomBuilder {
 
     /// What the room is called in the log of its [bus](Self::bus); `room` by default. Rooms of
     /// one name are one room.
+    ///
+    /// A room with a name and without a bus has that of `--room-bus`, if the flag is given or the
+    /// variable `GREENWAY_ROOM_BUS` is set. A server's flag is known when the server starts, so such
+    /// a room should not be used before.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -163,25 +167,22 @@ impl RoomBuilder {
     /// The room.
     #[must_use]
     pub fn build(self) -> Room {
-        let link = self.bus.map(|hub| {
+        let link = (self.bus.is_some() || self.name.is_some()).then(|| {
             let name = self.name.unwrap_or_else(|| "room".into());
             // With what it has to remember, those that pass are in the log.
             let keep = self.history.saturating_mul(2).max(1024);
-            Box::new(Link::new(hub, name, keep, self.gap))
+            Box::new(Link::new(self.bus, name, keep, self.gap))
         });
-        let history = match &link {
-            Some(_) => History::shared(self.history, self.history_bytes),
-            None => History::new(self.history, self.history_bytes),
-        };
+        let node = link.as_ref().map_or(0, |link| link.node);
         Room {
             shared: Arc::new(RoomInner {
                 feed: Mutex::new(Feed {
                     order: Order::default(),
-                    history,
+                    history: History::new(self.history, self.history_bytes),
                     waiting: HashMap::new(),
                 }),
                 delivery: Delivery::new(self.bounds),
-                members: Members::new(self.capacity, self.linger),
+                members: Members::new(self.capacity, self.linger, node),
                 on_change: self.on_change,
                 link,
             }),

@@ -46,13 +46,10 @@ impl History {
         }
     }
 
-    /// One whose messages come from a bus.
-    pub(super) fn shared(messages: usize, bytes: usize) -> Self {
-        Self {
-            last: Cursor::UNREAD,
-            shared: true,
-            ..Self::new(messages, bytes)
-        }
+    /// From now on, messages and their places come from a bus. Called before there are any.
+    pub(super) fn share(&mut self) {
+        self.last = Cursor::UNREAD;
+        self.shared = true;
     }
 
     /// Goes on from another place, and forgets all before it: something is missing in between.

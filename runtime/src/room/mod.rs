@@ -41,9 +41,7 @@ mod socket_queue;
 mod tests;
 
 pub use builder::RoomBuilder;
-#[cfg(feature = "redis")]
-pub use bus::redis::Redis;
-pub use bus::{Append, Bus, BusError, Entry, Extent, Hub, HubStats, Seen};
+pub use bus::{Append, Bus, BusError, Entry, Extent, Hub, HubStats, Lists, Report, Seen};
 pub use cursor::{BadCursor, Cursor, Since};
 pub use history::News;
 pub use member::Member;
@@ -120,7 +118,7 @@ struct Feed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoomStats {
-    /// Members that are present now.
+    /// Members that are present now, in this process.
     pub members: usize,
     /// Messages that were published.
     pub published: u64,
@@ -156,7 +154,7 @@ impl Room {
     pub fn publish(&self, post: impl Into<Post>) -> Cursor {
         let post = post.into();
         take_turn();
-        if let Some(link) = &self.shared.link {
+        if let Some(link) = self.link() {
             return or_abort(self.publish_by(link, &post));
         }
         self.publish_here(post)
@@ -171,7 +169,7 @@ impl Room {
     pub fn try_publish(&self, post: impl Into<Post>) -> Result<Cursor, BusError> {
         let post = post.into();
         take_turn();
-        match &self.shared.link {
+        match self.link() {
             Some(link) => self.publish_by(link, &post),
             None => Ok(self.publish_here(post)),
         }
@@ -209,10 +207,19 @@ impl Room {
     /// `make` may wait, and may use the room. What others publish meanwhile comes behind its message,
     /// and reaches nobody before it; when there are 256 such messages, publishing waits.
     ///
+    /// In a room with a [bus](RoomBuilder::bus), all processes wait with what they publish until the
+    /// message is there, for 5 seconds at most: then its place is lost, and this fails. `make` must
+    /// not publish in the same room there, as that would wait for itself.
+    ///
     /// # Panics
-    /// When `make` panics; nothing is published then, and its place may be left out.
+    /// When `make` panics; nothing is published then, and its place may be left out. With a bus, also
+    /// as [`publish`](Self::publish).
     pub fn publish_with<P: Into<Post>>(&self, make: impl FnOnce(Cursor) -> P) -> Cursor {
         take_turn();
+        if let Some(link) = self.link() {
+            link.ready(self);
+            return or_abort(link.publish_with(self, make));
+        }
         self.shared.delivery.wait_for_capacity();
         let promised = {
             let mut feed = self.feed();
@@ -275,9 +282,14 @@ impl Room {
 
     /// If it has a bus, what its log holds has been read, as far as that can be.
     fn ready(&self) {
-        if let Some(link) = &self.shared.link {
+        if let Some(link) = self.link() {
             link.ready(self);
         }
+    }
+
+    /// What connects it with others, if it has a bus.
+    fn link(&self) -> Option<&Link> {
+        self.shared.link.as_deref().filter(|link| link.is_on())
     }
 
     /// The place of the last message. In a room with a bus, of the last one that has come.
@@ -387,15 +399,24 @@ impl Room {
     }
 
     /// The members, in the order in which they have joined.
+    ///
+    /// In a room with a [bus](RoomBuilder::bus), those of this process come first, and then those of
+    /// others, as they were about a second ago. The members of a process that has died are gone
+    /// after five. Of each process, 10,000 are named.
     #[must_use]
     pub fn members(&self) -> Vec<Presence> {
-        self.shared.members.list()
+        let mut members = self.shared.members.list();
+        if let Some(link) = self.link() {
+            members.extend(link.elsewhere());
+        }
+        members
     }
 
-    /// The number of members.
+    /// The number of members, those of other processes included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.members.len()
+        let elsewhere = self.link().map_or(0, Link::count_elsewhere);
+        self.shared.members.len() + elsewhere
     }
 
     /// Whether there are no members.
@@ -409,7 +430,7 @@ impl Room {
     pub fn stats(&self) -> RoomStats {
         let counts = self.shared.delivery.counts();
         RoomStats {
-            members: self.len(),
+            members: self.shared.members.len(),
             published: self.cursor().number(),
             dropped: counts.dropped.load(Ordering::Relaxed),
             evicted: counts.evicted.load(Ordering::Relaxed),

@@ -34,7 +34,7 @@ impl SocketMember {
             let news = {
                 let feed = lock(&room.shared.feed);
                 let news = feed.history.since(since);
-                if news.messages.is_empty() && !(news.gap && room.shared.link.is_some()) {
+                if news.messages.is_empty() && !(news.gap && room.link().is_some()) {
                     let queue = Arc::new(SocketQueue::new(sender, news.cursor.plus(1)));
                     let target = Target::Socket(queue.clone());
                     // Under the lock, so that nothing is published in between.
@@ -48,7 +48,7 @@ impl SocketMember {
                 news
             };
             if news.gap
-                && let Some(link) = &room.shared.link
+                && let Some(link) = room.link()
             {
                 let gap = Message::new(news.cursor, link.gap.clone());
                 let _ended = send(&sender, &gap);

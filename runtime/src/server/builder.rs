@@ -13,7 +13,7 @@ use crate::service::config::{
     MOST_STREAMS, MOST_WINDOW, ProxyProtocol, TlsVersion,
 };
 use crate::service::settings::Settings;
-use crate::service::{AccessLog, Service, panics};
+use crate::service::{AccessLog, Service, buses, panics};
 use crate::{engine, green};
 use greenway_app::Application;
 use greenway_proto::websocket::CloseCode;
@@ -132,6 +132,13 @@ impl Server {
     /// are answered with 503. Default: half of the threads, but at least one.
     pub fn websocket_threads(self, count: usize) -> Self {
         self.set(|config| config.websocket_threads = Some(count))
+    }
+
+    /// The Redis over which [rooms](crate::room) that have a [name](crate::room::RoomBuilder::name),
+    /// and no bus of their own, are one room in all processes; takes the feature `redis`. The first
+    /// room that is used, or server that says so, decides for the process. Default: none.
+    pub fn room_bus(self, url: impl Into<String>) -> Self {
+        self.set(|config| config.room_bus = Some(url.into()))
     }
 
     /// The close code that WebSockets are sent when the server stops: 1001 (going away), or 1012
@@ -380,6 +387,7 @@ impl Server {
         let mut config = settings.server;
         config.bind = wanted_addresses(&config.bind);
         check_tls(&config)?;
+        choose_room_bus(&config)?;
         #[cfg(feature = "tls")]
         let tls = certificates::read(&config)?;
         panics::install_hook();
@@ -450,6 +458,28 @@ pub(crate) fn check_certificates(config: &Config) -> io::Result<()> {
     #[cfg(feature = "tls")]
     certificates::read(config)?;
     Ok(())
+}
+
+/// Tells the rooms of their bus, if there is a setting for it.
+fn choose_room_bus(config: &Config) -> io::Result<()> {
+    let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let Some(url) = config.room_bus.as_deref() else {
+        return Ok(());
+    };
+    #[cfg(feature = "redis")]
+    if let Err(error) = crate::redis::Redis::connect(url) {
+        return wrong(format!("--room-bus: {error}"));
+    }
+    if cfg!(not(feature = "redis")) {
+        return wrong("--room-bus takes a build with greenway's feature redis".to_owned());
+    }
+    match buses::choose(url) {
+        Ok(()) => Ok(()),
+        Err(_settled) => wrong(
+            "--room-bus comes too late: a room with a name was used before, with another bus or none"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Whether this build can do what is wanted of TLS.
@@ -534,7 +564,7 @@ mod tests {
 
     /// Each method, with a value that is not its default, and that value as its flag takes it.
     #[allow(clippy::type_complexity)]
-    const METHODS: [(&str, &str, fn(Server) -> Server); 55] = [
+    const METHODS: [(&str, &str, fn(Server) -> Server); 56] = [
         ("engine", "threads", |s| s.engine(Engine::Threads)),
         ("bind", "a:1", |s| s.bind("a:1")),
         ("cores", "77", |s| s.cores(77)),
@@ -545,6 +575,7 @@ mod tests {
         }),
         ("worker_connections", "9", |s| s.worker_connections(9)),
         ("limit_handlers", "10", |s| s.limit_handlers(10)),
+        ("room_bus", "redis://a", |s| s.room_bus("redis://a")),
         ("backlog", "11", |s| s.backlog(11)),
         ("workers", "3", |s| s.workers(3)),
         ("master", "true", |s| s.master(true)),

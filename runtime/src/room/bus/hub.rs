@@ -8,17 +8,19 @@
 //! - Nobody who publishes waits longer than the hub's patience.
 
 use super::link::Position;
+use super::presence::PAUSE;
 use super::{Append, Bus, BusError, Seen};
 use crate::green::embed::{lock, panic_message};
 use crate::green::{sleep, spawn};
 use crate::room::cursor::Cursor;
 use crate::room::{Room, RoomInner};
+use crate::service::buses::{self, BusCounts};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// How long the reader waits for news in one call.
@@ -54,7 +56,7 @@ pub struct Hub {
 struct Shared {
     bus: Box<dyn Bus>,
     rooms: Mutex<Rooms>,
-    counts: Counts,
+    counts: Arc<BusCounts>,
 }
 
 #[derive(Default)]
@@ -64,23 +66,14 @@ struct Rooms {
     attached: HashMap<u64, Attached>,
     /// A green thread reads.
     reading: bool,
+    /// A green thread sees to who is there.
+    attending: bool,
 }
 
 #[derive(Clone)]
 struct Attached {
     name: Arc<str>,
     room: Weak<RoomInner>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) connected: AtomicBool,
-    pub(super) posts: AtomicU64,
-    pub(super) received: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) reconnects: AtomicU64,
-    pub(super) gaps: AtomicU64,
-    pub(super) lag_us: AtomicU64,
 }
 
 /// What a [`Hub`] has seen so far.
@@ -109,14 +102,38 @@ impl<B: Bus> From<B> for Hub {
     }
 }
 
+#[cfg(feature = "redis")]
+impl From<crate::redis::Redis> for Hub {
+    fn from(redis: crate::redis::Redis) -> Self {
+        Self::new(super::streams::RedisStreams::new(redis))
+    }
+}
+
 impl Hub {
+    /// The one that the settings name (`--room-bus`), for all rooms of this process that have a name
+    /// and no bus of their own.
+    pub(in crate::room) fn of_settings() -> Option<Self> {
+        static HUB: OnceLock<Option<Hub>> = OnceLock::new();
+        HUB.get_or_init(|| Self::at(buses::chosen()?)).clone()
+    }
+
+    /// The server checks the address when it starts; a room that is used before has to say itself.
+    fn at(url: &str) -> Option<Self> {
+        #[cfg(feature = "redis")]
+        let result = crate::redis::Redis::connect(url).map(Self::from);
+        #[cfg(not(feature = "redis"))]
+        let result = Err::<Self, _>(format_args!("{url}: without the feature `redis`"));
+        let complain = |error: &dyn fmt::Display| log::error!("the rooms have no bus: {error}");
+        result.inspect_err(|error| complain(error)).ok()
+    }
+
     /// The end of this bus, with a patience of 10 seconds.
     pub fn new(bus: impl Bus) -> Self {
         Self {
             shared: Arc::new(Shared {
                 bus: Box::new(bus),
                 rooms: Mutex::default(),
-                counts: Counts::default(),
+                counts: BusCounts::new(),
             }),
             patience: Duration::from_secs(10),
         }
@@ -146,7 +163,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn counts(&self) -> &Counts {
+    pub(super) fn counts(&self) -> &BusCounts {
         &self.shared.counts
     }
 
@@ -156,12 +173,13 @@ impl Hub {
 
     /// From now on, the room is read.
     pub(super) fn attach(&self, name: &Arc<str>, room: Weak<RoomInner>) {
-        let was_reading = {
+        let (was_reading, was_attending) = {
             let mut rooms = lock(&self.shared.rooms);
             rooms.last += 1;
             let (number, name) = (rooms.last, name.clone());
             rooms.attached.insert(number, Attached { name, room });
-            std::mem::replace(&mut rooms.reading, true)
+            let was_reading = std::mem::replace(&mut rooms.reading, true);
+            (was_reading, std::mem::replace(&mut rooms.attending, true))
         };
         if was_reading {
             // If this fails, the reader has failed as well, and looks when it begins anew.
@@ -169,6 +187,10 @@ impl Hub {
         } else {
             let shared = self.shared.clone();
             spawn(move || shared.read());
+        }
+        if !was_attending {
+            let shared = Arc::downgrade(&self.shared);
+            spawn(move || attend(&shared));
         }
     }
 
@@ -185,12 +207,27 @@ impl Hub {
         result
     }
 
+    /// Keeps the next place for a post, trying again as [`append`](Self::append) does.
+    pub(super) fn reserve(&self, room: &str, tag: u64, life: Duration) -> Result<Cursor, BusError> {
+        self.retrying(|| self.shared.bus.reserve(room, tag, life))
+    }
+
+    pub(super) fn release(&self, room: &str, tag: u64) -> Result<(), BusError> {
+        self.shared.bus.release(room, tag)
+    }
+
     fn retrying<T>(&self, mut call: impl FnMut() -> Result<T, BusError>) -> Result<T, BusError> {
         let start = Instant::now();
-        for failures in 1.. {
+        let mut failures = 0;
+        loop {
             match call() {
                 Err(error) if error.is_temporary() => {
-                    let pause = pause_after(failures);
+                    failures += u32::from(!error.is_busy());
+                    let pause = if error.is_busy() {
+                        pause_after(1) / 16 // others take their turns in between
+                    } else {
+                        pause_after(failures)
+                    };
                     if start.elapsed() + pause >= self.patience {
                         return Err(error);
                     }
@@ -199,7 +236,6 @@ impl Hub {
                 other => return other,
             }
         }
-        unreachable!("the loop has no end")
     }
 }
 
@@ -222,6 +258,28 @@ fn pause_after(failures: u32) -> Duration {
     half + half.mul_f64(random as f64 / 65536.0)
 }
 
+/// Tells the bus who is in the rooms, and the rooms who is there elsewhere, while there are rooms.
+fn attend(hub: &Weak<Shared>) {
+    // What each room has told: a count of its members' changes.
+    let mut told = HashMap::new();
+    while let Some(shared) = hub.upgrade()
+        && let Some(rooms) = shared.rooms(|rooms| &mut rooms.attending)
+    {
+        told.retain(|number, _| rooms.iter().any(|(other, _)| other == number));
+        for (number, Attached { name, room }) in rooms {
+            let Some(room) = room.upgrade().map(|shared| Room { shared }) else {
+                continue;
+            };
+            let told = told.entry(number).or_insert(None);
+            if room.attend(&*shared.bus, &name, told).is_err() {
+                break; // that is the reader's to report
+            }
+        }
+        drop(shared); // not held while we sleep
+        sleep(PAUSE);
+    }
+}
+
 /// Another thread may read when this one has ended, however it ends.
 struct Reading<'a>(&'a Shared);
 
@@ -237,7 +295,7 @@ impl Shared {
         let reading = Reading(self);
         let mut positions = HashMap::new();
         let mut failures = 0;
-        while let Some(rooms) = self.rooms() {
+        while let Some(rooms) = self.rooms(|rooms| &mut rooms.reading) {
             positions.retain(|number, _| rooms.iter().any(|(other, _)| other == number));
             // Unwind safety: a position is put back when its room has what it says.
             let result = catch_unwind(AssertUnwindSafe(|| self.round(&rooms, &mut positions)));
@@ -270,14 +328,15 @@ impl Shared {
         std::mem::forget(reading); // `rooms` has seen to it, under its lock
     }
 
-    /// The rooms that there are; if there are none, this thread is not the reader any more.
-    fn rooms(&self) -> Option<Vec<(u64, Attached)>> {
+    /// The rooms that there are. If there are none, the thread that asks is not what `role` says any
+    /// more, and ends.
+    fn rooms(&self, role: fn(&mut Rooms) -> &mut bool) -> Option<Vec<(u64, Attached)>> {
         let mut rooms = lock(&self.rooms);
         rooms
             .attached
             .retain(|_, attached| attached.room.strong_count() > 0);
         if rooms.attached.is_empty() {
-            rooms.reading = false;
+            *role(&mut rooms) = false;
             return None;
         }
         let attached = rooms.attached.iter();

@@ -17,8 +17,11 @@
 mod hub;
 mod link;
 mod packet;
+mod presence;
 #[cfg(feature = "redis")]
-pub(super) mod redis;
+mod scripts;
+#[cfg(feature = "redis")]
+mod streams;
 
 pub use hub::{Hub, HubStats};
 pub(super) use link::Link;
@@ -56,6 +59,19 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// post is in it, and the same call may be made again, which makes no second one.
     fn append(&self, room: &str, post: &Append<'_>) -> Result<Cursor, BusError>;
 
+    /// Keeps the place behind the last post for the post of this tag, for at most so long, and gives
+    /// it. Meanwhile no other post gets a place: [`append`](Self::append) is [busy](BusError::busy).
+    ///
+    /// # Errors
+    /// When the log cannot be reached; busy, when it is kept for another one.
+    fn reserve(&self, room: &str, tag: u64, life: Duration) -> Result<Cursor, BusError>;
+
+    /// Gives the place up that was kept for this tag, if it still is.
+    ///
+    /// # Errors
+    /// When the log cannot be reached; then it is given up when its time is over.
+    fn release(&self, room: &str, tag: u64) -> Result<(), BusError>;
+
     /// What has come since those places, in order for each room; waits at most `patience` if there is
     /// nothing. The numbers in the answer are indices of `rooms`.
     ///
@@ -80,6 +96,12 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the log cannot be reached.
     fn trim(&self, room: &str, keep: usize) -> Result<(), BusError>;
+
+    /// Tells who of this process is in the room, and learns who is there in others.
+    ///
+    /// # Errors
+    /// When the bus cannot be reached.
+    fn present(&self, room: &str, report: &Report<'_>) -> Result<Lists, BusError>;
 }
 
 /// The last entry that a process has had of a room.
@@ -109,6 +131,33 @@ pub struct Append<'a> {
     pub bytes: &'a [u8],
     /// Posts that the log has to keep at least.
     pub keep: usize,
+    /// The place was kept for it by [`Bus::reserve`]; if it is not any more, that is an error.
+    pub is_reserved: bool,
+}
+
+/// What a process tells of a room's members.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The process, by a random number.
+    pub node: u64,
+    /// How long it holds.
+    pub life: Duration,
+    /// Its members; `None` if they are the same as before.
+    pub members: Option<&'a [u8]>,
+    /// Of the lists that it has.
+    pub version: u64,
+}
+
+/// What a process learns of a room's members.
+#[derive(Debug, Clone)]
+pub struct Lists {
+    /// Another one after each change of any list.
+    pub version: u64,
+    /// The bus has a list of the process that asks. If not, it is to be told anew.
+    pub is_known: bool,
+    /// The lists of all processes whose reports hold, by their numbers; `None` if the process has
+    /// them.
+    pub changed: Option<Vec<(u64, Bytes)>>,
 }
 
 /// A post as it comes out of the log.
@@ -128,30 +177,47 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct BusError {
     what: String,
-    temporary: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Temporary,
+    Busy,
+    Lasting,
 }
 
 impl BusError {
     /// It may go well later: a connection that has ended, a server that is being started.
     pub fn temporary(what: impl fmt::Display) -> Self {
-        Self {
-            what: what.to_string(),
-            temporary: true,
-        }
+        let (what, kind) = (what.to_string(), Kind::Temporary);
+        Self { what, kind }
+    }
+
+    /// It may go well in a moment: the next place is kept for another post.
+    #[must_use]
+    pub fn busy() -> Self {
+        let what = "the next place is kept for another post".to_owned();
+        let kind = Kind::Busy;
+        Self { what, kind }
     }
 
     /// The same call will fail again: a wrong password, a post that is too large.
     pub fn lasting(what: impl fmt::Display) -> Self {
-        Self {
-            what: what.to_string(),
-            temporary: false,
-        }
+        let (what, kind) = (what.to_string(), Kind::Lasting);
+        Self { what, kind }
     }
 
     /// Whether the same call may go well later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        self.temporary
+        self.kind != Kind::Lasting
+    }
+
+    /// Whether the same call may go well in a moment.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.kind == Kind::Busy
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Redis`]: a bus whose logs are streams of Redis.
+//! Streams of Redis as the logs of a bus.
 //!
 //! A room is one stream. The id of an entry is the cursor, `EPOCH-NUMBER`: Redis wants ids that
 //! grow, and does not mind that they are no times. An epoch begins with an entry of the number 0,
@@ -8,30 +8,22 @@
 //! What must stay true:
 //! - One connection reads for all rooms, and waits in Redis; it is woken by an entry in a stream of
 //!   the process's own, which cannot be missed.
-//! - All other calls take a connection out of a pool, for one answer, with a deadline.
-//! - A connection whose answer was not waited for is never used again.
+//! - All other calls take a connection out of the pool, for one answer.
+//! - All keys of a room have its name in braces, which puts them on one node of a cluster.
 
-mod connection;
-mod scripts;
-
-use self::connection::{Address, Connection};
-use super::{Append, Bus, BusError, Entry, Extent, Seen};
+use super::scripts::Scripts;
+use super::{Append, Bus, BusError, Entry, Extent, Lists, Report, Seen};
+use crate::green::PooledConnection;
 use crate::green::embed::lock;
-use crate::green::{ConnectionPool, PooledConnection};
+use crate::redis::{CALL, Connection, Redis, lasts};
 use crate::room::cursor::Cursor;
 use ::redis::{Cmd, FromRedisValue, RedisError, Value, cmd};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
-
-/// A call other than the reader's takes at most so long.
-const CALL: Duration = Duration::from_secs(3);
-
-/// Connections for calls; with one for the reader.
-const CONNECTIONS: usize = 8;
 
 /// How long a tag is known: longer than anybody tries to append the same post.
 const TAG_LIFE: Duration = Duration::from_secs(120);
@@ -39,67 +31,41 @@ const TAG_LIFE: Duration = Duration::from_secs(120);
 /// Entries of one room in one answer.
 const MOST_AT_ONCE: usize = 256;
 
-/// What the keys begin with.
-const PREFIX: &str = "greenway:room:";
+/// What the keys of a room begin with; its name and a brace follow.
+const PREFIX: &str = "greenway:room:{";
 
-/// Redis streams as the [`Bus`] of rooms, from version 5 of Redis on, or Valkey.
-///
-/// ```no_run
-/// use greenway::room::{Redis, Room};
-///
-/// let room = Room::builder()
-///     .name("lobby")
-///     .bus(Redis::connect("redis://:password@127.0.0.1:6379/0")?)
-///     .build();
-/// room.publish("hello, whichever machine you are on");
-/// # Ok::<(), greenway::room::BusError>(())
-/// ```
-#[derive(Clone)]
-pub struct Redis {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    address: Address,
-    pool: ConnectionPool<Connection>,
+/// A bus over a Redis; see [`Redis`].
+pub(super) struct RedisStreams {
+    redis: Redis,
     /// Of the reader, between two calls.
     reader: Mutex<Option<Connection>>,
     /// The stream that wakes the reader, and the last entry of it that was read.
     bell: String,
     heard: Mutex<String>,
-    scripts: scripts::Scripts,
+    scripts: Scripts,
 }
 
-impl Redis {
-    /// The Redis at this address: `redis://[user][:password@]host[:port][/database]`, `rediss://...`
-    /// with TLS (the feature `tls`), `unix:///path/to/socket`. Connects when it is first used, so a
-    /// Redis that is away for the moment is no error.
-    ///
-    /// # Errors
-    /// When this is no such address.
-    pub fn connect(url: &str) -> Result<Self, BusError> {
-        let address = Address::parse(url)?;
-        let to = address.clone();
-        let pool = ConnectionPool::builder(move || Connection::open(&to, CALL))
-            .max_size(CONNECTIONS)
-            .wait_timeout(CALL)
-            .broken(|connection| !connection.is_whole())
-            .build();
+impl RedisStreams {
+    pub(super) fn new(redis: Redis) -> Self {
         let node = RandomState::new().hash_one(()); // the hasher's keys are random
-        Ok(Self {
-            shared: Arc::new(Shared {
-                address,
-                pool,
-                reader: Mutex::new(None),
-                bell: format!("greenway:bell:{node:016x}"),
-                heard: Mutex::new("0-0".to_owned()),
-                scripts: scripts::Scripts::new(),
-            }),
-        })
+        Self {
+            redis,
+            reader: Mutex::new(None),
+            bell: format!("greenway:bell:{node:016x}"),
+            heard: Mutex::new("0-0".to_owned()),
+            scripts: Scripts::new(),
+        }
     }
 
     fn connection(&self) -> Result<PooledConnection<Connection>, BusError> {
-        self.shared.pool.get().map_err(BusError::temporary)
+        self.redis.get().map_err(|error| {
+            let source = std::error::Error::source(&error);
+            match source.and_then(|source| source.downcast_ref::<RedisError>()) {
+                Some(reason) if lasts(reason) => BusError::lasting(reason),
+                Some(reason) => BusError::temporary(reason),
+                None => BusError::temporary(error),
+            }
+        })
     }
 
     fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BusError> {
@@ -107,13 +73,13 @@ impl Redis {
     }
 }
 
-impl Bus for Redis {
+impl Bus for RedisStreams {
     fn open(&self, room: &str, seen: Option<Seen>) -> Result<Extent, BusError> {
         let (id, tag) = match seen {
             Some(Seen { cursor, tag }) => (id_of(cursor), tag.to_string()),
             None => (String::new(), String::new()),
         };
-        let script = &self.shared.scripts.open;
+        let script = &self.scripts.open;
         let (first, last): (String, String) = script
             .key(key_of(room))
             .arg(id)
@@ -127,17 +93,43 @@ impl Bus for Redis {
 
     fn append(&self, room: &str, post: &Append<'_>) -> Result<Cursor, BusError> {
         let key = key_of(room);
-        let script = &self.shared.scripts.append;
-        let id: String = script
+        let script = &self.scripts.append;
+        let (state, id): (String, String) = script
             .key(&key)
             .key(format!("{key}:tag:{:016x}", post.tag))
+            .key(format!("{key}:reserved"))
             .arg(post.tag.to_string())
             .arg(post.bytes)
             .arg(post.keep.max(1))
             .arg(TAG_LIFE.as_millis().to_string())
+            .arg(post.is_reserved.to_string())
             .invoke(&mut *self.connection()?)
             .map_err(failed)?;
-        cursor_of(&id)
+        settled(&state, &id)
+    }
+
+    fn reserve(&self, room: &str, tag: u64, life: Duration) -> Result<Cursor, BusError> {
+        let key = key_of(room);
+        let script = &self.scripts.reserve;
+        let (state, id): (String, String) = script
+            .key(&key)
+            .key(format!("{key}:reserved"))
+            .arg(tag.to_string())
+            .arg(life.as_millis().to_string())
+            .invoke(&mut *self.connection()?)
+            .map_err(failed)?;
+        settled(&state, &id)
+    }
+
+    fn release(&self, room: &str, tag: u64) -> Result<(), BusError> {
+        let key = key_of(room);
+        let script = &self.scripts.release;
+        let _removed: i64 = script
+            .key(format!("{key}:reserved"))
+            .arg(tag.to_string())
+            .invoke(&mut *self.connection()?)
+            .map_err(failed)?;
+        Ok(())
     }
 
     fn read(
@@ -145,7 +137,6 @@ impl Bus for Redis {
         rooms: &[(&str, Cursor)],
         patience: Duration,
     ) -> Result<Vec<(usize, Entry)>, BusError> {
-        let shared = &*self.shared;
         // Each stream once: rooms of one name get the same entries, and skip what they have.
         let mut streams = BTreeMap::new();
         for (room, cursor) in rooms {
@@ -158,30 +149,26 @@ impl Bus for Redis {
         command
             .arg("BLOCK")
             .arg(patience.as_millis().max(1).to_string());
-        command.arg("STREAMS").arg(&shared.bell);
+        command.arg("STREAMS").arg(&self.bell);
         for room in streams.keys() {
             command.arg(key_of(room));
         }
-        let heard = lock(&shared.heard).clone();
-        command.arg(heard);
+        command.arg(&*lock(&self.heard));
         for cursor in streams.values() {
             command.arg(id_of(*cursor));
         }
-        let kept = lock(&shared.reader).take();
+        let kept = lock(&self.reader).take();
         let mut connection = match kept {
             Some(connection) => connection,
-            None => Connection::open(&shared.address, CALL).map_err(failed)?,
+            None => self.redis.connection(patience + CALL).map_err(failed)?,
         };
-        connection
-            .set_patience(patience + CALL)
-            .map_err(BusError::temporary)?;
         let answer: Value = command.query(&mut connection).map_err(failed)?;
-        *lock(&shared.reader) = Some(connection);
+        *lock(&self.reader) = Some(connection);
         let mut entries = Vec::new();
         for (name, stream) in streams_of(answer)? {
-            let Some(room) = name.strip_prefix(PREFIX.as_bytes()) else {
+            let Some(room) = room_of(&name) else {
                 if let Some((id, _)) = stream.into_iter().next_back() {
-                    *lock(&shared.heard) = id;
+                    *lock(&self.heard) = id;
                 }
                 continue;
             };
@@ -198,11 +185,10 @@ impl Bus for Redis {
     }
 
     fn wake(&self) -> Result<(), BusError> {
-        let bell = &self.shared.bell;
         let mut ring = cmd("XADD");
-        ring.arg(bell).arg("MAXLEN").arg(1).arg("*").arg("").arg("");
-        let _id: String = self.call(&ring)?;
-        let _set: i64 = self.call(cmd("EXPIRE").arg(bell).arg(60))?;
+        ring.arg(&self.bell).arg("MAXLEN").arg(1).arg("*");
+        let _id: String = self.call(ring.arg("rooms").arg("more"))?;
+        let _set: i64 = self.call(cmd("EXPIRE").arg(&self.bell).arg(60))?;
         Ok(())
     }
 
@@ -212,38 +198,67 @@ impl Bus for Redis {
         let _trimmed: u64 = self.call(&trim)?;
         Ok(())
     }
+
+    fn present(&self, room: &str, report: &Report<'_>) -> Result<Lists, BusError> {
+        let key = key_of(room);
+        let script = &self.scripts.present;
+        let answer: (u64, bool, Vec<Value>) = script
+            .key(format!("{key}:nodes"))
+            .key(format!("{key}:members"))
+            .key(format!("{key}:version"))
+            .arg(format!("{:016x}", report.node))
+            .arg(report.life.as_millis().to_string())
+            .arg(report.members.unwrap_or_default())
+            .arg(report.version.to_string())
+            .invoke(&mut *self.connection()?)
+            .map_err(failed)?;
+        let (version, is_known, flat) = answer;
+        let mut lists = Vec::new();
+        let mut flat = flat.into_iter();
+        while let (Some(node), Some(list)) = (flat.next(), flat.next()) {
+            let node = bytes_of(node)?;
+            let node = std::str::from_utf8(&node).ok();
+            let node = node.and_then(|node| u64::from_str_radix(node, 16).ok());
+            lists.push((node.ok_or_else(unexpected)?, bytes_of(list)?.into()));
+        }
+        Ok(Lists {
+            version,
+            is_known,
+            changed: (version != report.version).then_some(lists),
+        })
+    }
 }
 
-impl fmt::Debug for Redis {
+impl fmt::Debug for RedisStreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis")
-            .field("address", &self.shared.address)
-            .field("connections", &self.shared.pool.stats())
-            .finish_non_exhaustive()
+        self.redis.fmt(f)
     }
 }
 
 /// What an error of Redis, or of the way there, means for those who publish.
 fn failed(error: RedisError) -> BusError {
-    use ::redis::{ErrorKind, ServerErrorKind};
-    let lasts = match error.kind() {
-        ErrorKind::AuthenticationFailed
-        | ErrorKind::InvalidClientConfig
-        | ErrorKind::UnexpectedReturnType => true,
-        ErrorKind::Server(kind) => {
-            matches!(kind, ServerErrorKind::NoPerm) || error.code() == Some("WRONGTYPE")
-        }
-        _ => false,
-    };
-    if lasts {
+    if lasts(&error) {
         BusError::lasting(error)
     } else {
         BusError::temporary(error)
     }
 }
 
+/// What a script says of a place.
+fn settled(state: &str, id: &str) -> Result<Cursor, BusError> {
+    match state {
+        "ok" => cursor_of(id),
+        "busy" => Err(BusError::busy()),
+        _ => Err(BusError::lasting("its place was reserved for too long")),
+    }
+}
+
 fn key_of(room: &str) -> String {
-    format!("{PREFIX}{room}")
+    format!("{PREFIX}{room}}}")
+}
+
+fn room_of(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(PREFIX.as_bytes())?.strip_suffix(b"}")
 }
 
 fn id_of(cursor: Cursor) -> String {
@@ -255,14 +270,12 @@ fn cursor_of(id: &str) -> Result<Cursor, BusError> {
     let parse = |(epoch, number): (&str, &str)| {
         Some(Cursor::new(epoch.parse().ok()?, number.parse().ok()?))
     };
-    let cursor = parts.and_then(parse);
-    cursor.ok_or_else(|| BusError::lasting(format_args!("{id:?} is no id of a stream")))
+    parts.and_then(parse).ok_or_else(unexpected)
 }
 
 fn entry_of(id: &str, fields: Vec<Value>) -> Result<Entry, BusError> {
-    let cursor = cursor_of(id)?;
     let mut entry = Entry {
-        cursor,
+        cursor: cursor_of(id)?,
         tag: 0,
         bytes: Bytes::new(),
     };
@@ -271,10 +284,8 @@ fn entry_of(id: &str, fields: Vec<Value>) -> Result<Entry, BusError> {
         let value = bytes_of(value)?;
         match &*bytes_of(name)? {
             b"t" => {
-                let tag = std::str::from_utf8(&value)
-                    .ok()
-                    .and_then(|it| it.parse().ok());
-                entry.tag = tag.unwrap_or(0);
+                let tag = std::str::from_utf8(&value).ok();
+                entry.tag = tag.and_then(|tag| tag.parse().ok()).unwrap_or(0);
             }
             b"d" => entry.bytes = value.into(),
             _ => {} // of a later version
@@ -283,13 +294,11 @@ fn entry_of(id: &str, fields: Vec<Value>) -> Result<Entry, BusError> {
     Ok(entry)
 }
 
+/// A stream's key, and its entries: ids and fields.
 type Stream = (Vec<u8>, Vec<(String, Vec<Value>)>);
 
 /// The answer to XREAD.
 fn streams_of(value: Value) -> Result<Vec<Stream>, BusError> {
-    if value == Value::Nil {
-        return Ok(Vec::new());
-    }
     let mut streams = Vec::new();
     for stream in list_of(value)? {
         let [name, entries] = pair_of(stream)?;
@@ -307,7 +316,7 @@ fn streams_of(value: Value) -> Result<Vec<Stream>, BusError> {
 fn list_of(value: Value) -> Result<Vec<Value>, BusError> {
     match value {
         Value::Array(list) => Ok(list),
-        Value::Nil => Ok(Vec::new()), // an entry that was deleted
+        Value::Nil => Ok(Vec::new()), // nothing has come
         _ => Err(unexpected()),
     }
 }

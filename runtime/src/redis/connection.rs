@@ -3,7 +3,7 @@
 //! What must stay true: each read and each write has a deadline; a connection to which an answer is
 //! owed is not whole, and nobody asks it anything more.
 
-use super::super::BusError;
+use super::BadAddress;
 use crate::green::net::{TcpStream, UnixStream};
 #[cfg(feature = "tls")]
 use crate::tls::{Connector, TlsStream};
@@ -31,20 +31,22 @@ enum Place {
 }
 
 impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, BusError> {
+    pub(super) fn parse(url: &str) -> Result<Self, BadAddress> {
         // The crate knows this word only together with a TLS of its own.
         let (url, encrypted) = match url.strip_prefix("rediss://") {
             Some(rest) => (format!("redis://{rest}"), true),
             None => (url.to_owned(), false),
         };
         if encrypted && cfg!(not(feature = "tls")) {
-            return Err(BusError::lasting("rediss:// needs the feature `tls`"));
+            return Err(BadAddress("rediss:// needs the feature `tls`".into()));
         }
-        let info: ConnectionInfo = (&*url).into_connection_info().map_err(BusError::lasting)?;
+        let info: ConnectionInfo = (&*url)
+            .into_connection_info()
+            .map_err(|error| BadAddress(error.to_string()))?;
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) => Place::Tcp(host.clone(), *port),
             ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
-            _ => return Err(BusError::lasting("this address is not supported")),
+            _ => return Err(BadAddress("neither redis:, rediss: nor unix:".into())),
         };
         Ok(Self {
             place,
@@ -52,6 +54,13 @@ impl Address {
             #[cfg(feature = "tls")]
             connector: encrypted.then(Connector::new),
         })
+    }
+
+    /// With this connector instead of the usual one, where there is TLS.
+    #[cfg(feature = "tls")]
+    pub(super) fn by(mut self, connector: Connector) -> Self {
+        self.connector = self.connector.map(|_usual| connector);
+        self
     }
 }
 
@@ -137,8 +146,10 @@ impl Write for Socket {
     }
 }
 
-/// A connection on which one has logged in.
-pub(super) struct Connection {
+/// A connection to Redis that waits as green threads do, for the commands of the crate `redis`.
+///
+/// An answer that takes longer than 3 seconds is an error, after which the pool drops it.
+pub struct Connection {
     socket: Socket,
     parser: Parser,
     /// Time for one call.
@@ -179,6 +190,15 @@ impl Connection {
     /// No answer is owed to anybody.
     pub(super) fn is_whole(&self) -> bool {
         !self.owed
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("database", &self.database)
+            .field("is_whole", &self.is_whole())
+            .finish_non_exhaustive()
     }
 }
 
