@@ -86,6 +86,8 @@ mod broadcast;
 mod bus;
 #[path = "suite/bus_faults.rs"]
 mod bus_faults;
+#[path = "suite/bus_state.rs"]
+mod bus_state;
 #[path = "suite/sse.rs"]
 mod sse;
 #[path = "suite/websocket.rs"]

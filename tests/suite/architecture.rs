@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// The arrows that may be between the rooms of `greenway`, which are the folders and files beside
 /// its `lib.rs`. What is not here must not be in the sources.
-const ARROWS: [(&str, &str, &str); 34] = [
+const ARROWS: [(&str, &str, &str); 38] = [
     (
         "cli",
         "server",
@@ -123,6 +123,14 @@ const ARROWS: [(&str, &str, &str); 34] = [
     ("room", "websocket", "members that are WebSockets"),
     ("room", "sse", "members that are streams of events"),
     ("room", "lock", "queues and histories"),
+    ("room", "redis", "a bus between processes"),
+    (
+        "room",
+        "service",
+        "the bus that the settings name, and what is counted of it",
+    ),
+    ("redis", "tls", "rediss: addresses"),
+    ("server", "redis", "whether the setting is an address"),
 ];
 
 /// How many files of a crate may reach each other in a circle.

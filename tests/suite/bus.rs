@@ -27,7 +27,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn start(engine: Engine, redis: &services::Redis) -> Self {
         let url = format!("unix://{}", redis.socket().display());
-        let hub = Hub::new(Redis::connect(&url).unwrap());
+        let hub = Hub::from(Redis::connect(&url).unwrap());
         let room = Room::builder()
             .name("lobby")
             .history(10_000)

@@ -13,7 +13,9 @@ use ::redis::{
 };
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Where Redis is, and as whom to go there.
 #[derive(Clone)]
@@ -156,10 +158,27 @@ pub struct Connection {
     limit: Duration,
     database: i64,
     owed: bool,
+    used: Instant,
+    failures: Failures,
+    /// Failures before it was made.
+    before: u64,
 }
 
+/// How often a connection of a pool has failed. Where one does, the others that are kept have most
+/// likely ended with it, and nobody should have to find that out one by one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failures(Arc<AtomicU64>);
+
+/// A connection that has rested for so long is asked whether it is there, before it is used.
+const REST: Duration = Duration::from_millis(500);
+
 impl Connection {
-    pub(super) fn open(address: &Address, limit: Duration) -> RedisResult<Self> {
+    pub(super) fn open(
+        address: &Address,
+        limit: Duration,
+        failures: &Failures,
+    ) -> RedisResult<Self> {
+        let before = failures.0.load(Ordering::Relaxed);
         let socket = Socket::connect(address, limit)?;
         socket.set_limits(limit, limit)?;
         let mut this = Self {
@@ -168,6 +187,9 @@ impl Connection {
             limit,
             database: address.login.db(),
             owed: false,
+            used: Instant::now(),
+            failures: failures.clone(),
+            before,
         };
         if let Some(password) = address.login.password() {
             let mut auth = cmd("AUTH");
@@ -182,9 +204,31 @@ impl Connection {
         Ok(this)
     }
 
+    fn exchange(
+        &mut self,
+        commands: &[u8],
+        offset: usize,
+        count: usize,
+    ) -> RedisResult<Vec<Value>> {
+        self.socket.write_all(commands)?;
+        self.socket.flush()?;
+        for _ in 0..offset {
+            self.parser.parse_value(&mut self.socket)?;
+        }
+        (0..count)
+            .map(|_| self.parser.parse_value(&mut self.socket))
+            .collect()
+    }
+
     /// From now on, an answer may take so long.
     pub(super) fn set_patience(&self, patience: Duration) -> io::Result<()> {
         self.socket.set_limits(patience, self.limit)
+    }
+
+    /// Whether it is likely to answer.
+    pub(super) fn is_well(&mut self) -> bool {
+        self.before == self.failures.0.load(Ordering::Relaxed)
+            && (self.used.elapsed() < REST || self.check_connection())
     }
 
     /// No answer is owed to anybody.
@@ -215,16 +259,15 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisResult<Vec<Value>> {
         self.owed = true; // until all have come
-        self.socket.write_all(commands)?;
-        self.socket.flush()?;
-        for _ in 0..offset {
-            self.parser.parse_value(&mut self.socket)?;
+        let result = self.exchange(commands, offset, count);
+        self.used = Instant::now();
+        match &result {
+            Ok(_) => self.owed = false,
+            Err(_) => {
+                self.failures.0.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        let replies = (0..count)
-            .map(|_| self.parser.parse_value(&mut self.socket))
-            .collect::<RedisResult<_>>()?;
-        self.owed = false;
-        Ok(replies)
+        result
     }
 
     fn get_db(&self) -> i64 {

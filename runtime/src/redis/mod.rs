@@ -15,7 +15,7 @@ mod sessions;
 
 pub use connection::Connection;
 
-use self::connection::Address;
+use self::connection::{Address, Failures};
 use crate::green::{ConnectionPool, ConnectionPoolStats, NoConnection, PooledConnection};
 use ::redis::{ErrorKind, RedisError, Script};
 use std::fmt;
@@ -98,10 +98,12 @@ impl Redis {
     }
 
     fn at(address: Address) -> Self {
-        let to = address.clone();
-        let pool = ConnectionPool::builder(move || Connection::open(&to, CALL))
+        let (to, failures) = (address.clone(), Failures::default());
+        let pool = ConnectionPool::builder(move || Connection::open(&to, CALL, &failures))
             .max_size(CONNECTIONS)
             .wait_timeout(CALL)
+            .check_after(Duration::ZERO) // it looks itself how long that was
+            .check(Connection::is_well)
             .broken(|connection| !connection.is_whole())
             .build();
         let rates = Script::new(rates::TAKE);
@@ -126,7 +128,7 @@ impl Redis {
 
     /// Makes a connection beside the pool, whose answers may take so long.
     pub(crate) fn connection(&self, patience: Duration) -> Result<Connection, RedisError> {
-        let connection = Connection::open(&self.shared.address, CALL)?;
+        let connection = Connection::open(&self.shared.address, CALL, &Failures::default())?;
         connection.set_patience(patience)?;
         Ok(connection)
     }

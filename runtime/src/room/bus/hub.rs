@@ -35,10 +35,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// ```
 /// # #[cfg(feature = "redis")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use greenway::room::{Hub, Redis, Room};
+/// use greenway::redis::Redis;
+/// use greenway::room::{Hub, Room};
 /// use std::time::Duration;
 ///
-/// let hub = Hub::new(Redis::connect("redis://127.0.0.1/")?).patience(Duration::from_secs(3));
+/// let hub = Hub::from(Redis::connect("redis://127.0.0.1/")?).patience(Duration::from_secs(3));
 /// let lobby = Room::builder().name("lobby").bus(hub.clone()).build();
 /// let news = Room::builder().name("news").bus(hub).build();
 /// # let _ = (lobby, news);

@@ -37,8 +37,8 @@ use std::time::Duration;
 /// A log of posts for each room, which several processes share.
 ///
 /// Its calls block as green threads do, and each has a deadline of its own. They are called from
-/// many threads at once. Most programs use one that is there (`Redis`, with the feature of that
-/// name) and hand it to [`RoomBuilder::bus`](super::RoomBuilder::bus).
+/// many threads at once. Most programs use one that is there (`greenway::redis`, with the feature
+/// of that name) and hand it to [`RoomBuilder::bus`](super::RoomBuilder::bus).
 pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// Makes sure that there is a log for the room, with an epoch, and tells where it begins and
     /// ends.
