@@ -18,7 +18,12 @@ on_green_and_threads!(
     sessions_are_those_of_all_nodes,
     a_rate_is_that_of_all_nodes,
     without_redis_there_are_errors_and_no_waits,
+    a_step_in_the_numbers_is_a_gap,
+    a_stream_that_has_gone_back_is_a_gap,
 );
+
+/// The stream of the nodes' room.
+const STREAM: &str = "greenway:room:{lobby}";
 
 fn connect(redis: &services::Redis) -> Redis {
     Redis::connect(&format!("unix://{}", redis.socket().display())).unwrap()
@@ -97,9 +102,9 @@ fn a_post_shows_its_place_wherever_it_is_made(engine: Engine) {
     assert_eq!(nodes[1].room.publish("after it").number(), 81);
 }
 
-/// A server with sessions and a limit in Redis.
-fn desk(engine: Engine, redis: &services::Redis) -> TestServer {
-    let redis = connect(redis);
+// ANCHOR: desk
+/// An application with sessions and a limit in Redis.
+fn desk(redis: Redis) -> App {
     let mut app = App::new();
     app.install(Sessions::new(redis.clone()));
     app.get("/visit", |request: Request| {
@@ -114,7 +119,12 @@ fn desk(engine: Engine, redis: &services::Redis) -> TestServer {
     });
     let limit = RateLimit::new(3, Duration::from_secs(60)).store(redis);
     app.get("/rare", |_: Request| "served").apply(limit);
-    TestServer::start(linted(app).engine(engine))
+    app
+}
+// ANCHOR_END: desk
+
+fn start(engine: Engine, redis: &services::Redis) -> TestServer {
+    TestServer::start(linted(desk(connect(redis))).engine(engine))
 }
 
 fn ask(server: &TestServer, path: &str, cookie: &str) -> Reply {
@@ -123,13 +133,13 @@ fn ask(server: &TestServer, path: &str, cookie: &str) -> Reply {
 }
 
 fn cookie_of(reply: &Reply) -> String {
-    let cookie = reply.field("set-cookie").expect("there is a session");
+    let cookie = reply.head.field("set-cookie").expect("there is a session");
     cookie.split(';').next().unwrap_or(cookie).to_owned()
 }
 
 fn sessions_are_those_of_all_nodes(engine: Engine) {
     let redis = services::Redis::start();
-    let servers = [(); 2].map(|()| desk(engine, &redis));
+    let servers = [(); 2].map(|()| start(engine, &redis));
     let first = ask(&servers[0], "/visit", "a=b");
     let cookie = cookie_of(&first);
     for visit in 2..6 {
@@ -148,18 +158,18 @@ fn sessions_are_those_of_all_nodes(engine: Engine) {
     drop(redis);
     let reply = ask(&servers[0], "/visit", &cookie);
     assert_eq!(reply.status(), 503);
-    assert_eq!(reply.field("retry-after"), Some("2"));
+    assert_eq!(reply.head.field("retry-after"), Some("2"));
 }
 
 fn a_rate_is_that_of_all_nodes(engine: Engine) {
     let redis = services::Redis::start();
-    let servers = [(); 2].map(|()| desk(engine, &redis));
+    let servers = [(); 2].map(|()| start(engine, &redis));
     let codes: Vec<_> = (0..5)
         .map(|n| servers[n % 2].get("/rare").status())
         .collect();
     assert_eq!(codes, [200, 200, 200, 429, 429]);
     let after = servers[1].get("/rare");
-    let wait: u64 = after.field("retry-after").unwrap().parse().unwrap();
+    let wait: u64 = after.head.field("retry-after").unwrap().parse().unwrap();
     assert!((1..=20).contains(&wait), "a third of the period: {wait}");
     drop(redis);
     assert_eq!(
@@ -199,7 +209,7 @@ fn without_redis_there_are_errors_and_no_waits(engine: Engine) {
     for path in ["/say", "/tell"] {
         let reply = server.get(path);
         assert_eq!(reply.status(), 503);
-        assert_eq!(reply.field("retry-after"), Some("2"));
+        assert_eq!(reply.head.field("retry-after"), Some("2"));
     }
     let error = room.try_publish("hello").unwrap_err();
     assert!(error.is_temporary(), "{error}");
@@ -207,4 +217,77 @@ fn without_redis_there_are_errors_and_no_waits(engine: Engine) {
     assert!(hub.stats().failed >= 2);
     assert!(server.metric("greenway_bus_failed_posts_total") >= 2.0);
     assert!(server.metric("greenway_buses{state=\"failing\"}") >= 1.0);
+}
+
+/// The id of a stream for a cursor's text.
+fn id_of(cursor: &str) -> String {
+    let (epoch, number) = cursor.split_once('-').unwrap();
+    format!("{}-{number}", u64::from_str_radix(epoch, 16).unwrap())
+}
+
+fn a_step_in_the_numbers_is_a_gap(engine: Engine) {
+    let server = services::Redis::start();
+    let node = Node::start(engine, &server);
+    let first = node.say("one");
+    let mut stream = node.events(Some(&first));
+    let (epoch, _) = first.split_once('-').unwrap();
+    let id = id_of(&format!("{epoch}-7"));
+    let _id: String = redis::cmd("XADD")
+        .arg(STREAM)
+        .arg(id)
+        .arg(&["t", "1", "d", "\x10\0\0\0\0seven"])
+        .query(&mut *connect(&server).get().unwrap())
+        .unwrap();
+    let gap = stream.chunk();
+    assert_eq!(gap, format!("id: {epoch}-6\nevent: gap\ndata: \n\n"));
+    assert_eq!(stream.chunk(), format!("id: {epoch}-7\ndata: seven\n\n"));
+    assert_eq!(node.poll(&first).text(), format!("{epoch}-7 true seven"));
+    assert_eq!(
+        node.say("eight"),
+        format!("{epoch}-8"),
+        "and it goes on behind it"
+    );
+    assert_eq!(stream.chunk(), format!("id: {epoch}-8\ndata: eight\n\n"));
+}
+
+fn a_stream_that_has_gone_back_is_a_gap(engine: Engine) {
+    let server = services::Redis::start();
+    let nodes = [(); 2].map(|()| Node::start(engine, &server));
+    let redis = connect(&server);
+    let one = nodes[0].say("one");
+    let old: Vec<u8> = redis::cmd("DUMP")
+        .arg(STREAM)
+        .query(&mut *redis.get().unwrap())
+        .unwrap();
+    let two = nodes[0].say("two");
+    let mut streams = nodes.each_ref().map(|node| node.events(Some(&one)));
+    for stream in &mut streams {
+        assert_eq!(stream.chunk(), format!("id: {two}\ndata: two\n\n"));
+    }
+    // As a replica does that had not got the last one when it became the primary.
+    let _ok: String = redis::cmd("RESTORE")
+        .arg(STREAM)
+        .arg(0)
+        .arg(old)
+        .arg("REPLACE")
+        .query(&mut *redis.get().unwrap())
+        .unwrap();
+    server.cut_connections();
+    for (stream, node) in streams.iter_mut().zip(&nodes) {
+        let gap = stream.chunk();
+        assert!(gap.ends_with("-0\nevent: gap\ndata: \n\n"), "{gap}");
+        let text = node.poll(&two).text();
+        assert!(text.contains(" true "), "{text}");
+    }
+    let other = nodes[1].say("another two");
+    assert_ne!(
+        other.split_once('-').unwrap().0,
+        two.split_once('-').unwrap().0
+    );
+    for stream in &mut streams {
+        assert_eq!(
+            stream.chunk(),
+            format!("id: {other}\ndata: another two\n\n")
+        );
+    }
 }

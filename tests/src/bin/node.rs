@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+// ANCHOR: program
 use greenway::room::{News, Room, Since};
 use greenway::websocket::Upgrade;
 use greenway::{App, HttpError, Request, abort, sse};
@@ -50,3 +51,4 @@ fn listed(news: &News) -> String {
     let texts: Vec<_> = news.messages.iter().filter_map(|m| m.text()).collect();
     format!("{}\n{}\n{}", news.cursor, news.gap, texts.join("\n"))
 }
+// ANCHOR_END: program

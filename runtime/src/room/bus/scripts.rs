@@ -41,7 +41,9 @@ if not last then
     first = begin(key)
     return {first, first}
 end
-if seen ~= '' then
+local epoch, number = parts(seen)
+-- Where another epoch has begun since, its reader will see that.
+if epoch and tonumber(epoch) >= tonumber((parts(last))) then
     local found = redis.call('XRANGE', key, seen, seen)
     local whole = false
     if found[1] then
@@ -51,10 +53,8 @@ if seen ~= '' then
         end
     else
         -- What is older than the first was trimmed, which its reader sees by the numbers.
-        local epoch, number = parts(seen)
         local least, lowest = parts(first)
-        epoch, least = tonumber(epoch), tonumber(least)
-        whole = epoch < least or (epoch == least and number < lowest)
+        whole = tonumber(epoch) == tonumber(least) and number < lowest
     end
     if not whole then
         last = begin(key, last)
