@@ -2,13 +2,21 @@
 //! and rates; and what becomes of it without Redis.
 
 use crate::bus::Node;
+use greenway::green::net::{TcpListener, UnixStream};
+use greenway::green::spawn;
 use greenway::middleware::RateLimit;
 use greenway::redis::Redis;
 use greenway::room::{Hub, Post, Room, Since};
 use greenway::sessions::Sessions;
-use greenway::{App, Engine, HttpError, Request};
-use greenway_tests::request::with;
+use greenway::tls::{Acceptor, Connector};
+use greenway::{App, Engine, HttpError, Request, Server};
+use greenway_tests::request::{self, with};
+use greenway_tests::tls::Certificates;
 use greenway_tests::{Reply, TestServer, linted, on_green_and_threads, services, until};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +26,7 @@ on_green_and_threads!(
     sessions_are_those_of_all_nodes,
     a_rate_is_that_of_all_nodes,
     without_redis_there_are_errors_and_no_waits,
+    a_stop_ends_the_waits_for_redis,
     a_step_in_the_numbers_is_a_gap,
     a_stream_that_has_gone_back_is_a_gap,
 );
@@ -219,6 +228,78 @@ fn without_redis_there_are_errors_and_no_waits(engine: Engine) {
     assert!(server.metric("greenway_buses{state=\"failing\"}") >= 1.0);
 }
 
+/// Tells when a handler has begun, and when it has ended, however that was.
+struct Handler(Arc<AtomicUsize>);
+
+impl Handler {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+fn patient(engine: Engine, redis: &services::Redis) -> (TestServer, Room, Arc<AtomicUsize>) {
+    let hub = Hub::from(connect(redis)).patience(Duration::from_secs(600));
+    let room = Room::builder().bus(hub).build();
+    room.publish("there is a room");
+    let (says, running) = (room.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = running.clone();
+    let mut app = App::new();
+    app.get("/say", move |_: Request| {
+        let _handler = Handler::begin(&count);
+        says.publish("hello").to_string()
+    });
+    let server = TestServer::start(linted(app).engine(engine));
+    (server, room, running)
+}
+
+fn a_stop_ends_the_waits_for_redis(engine: Engine) {
+    let redis = services::Redis::start_durable();
+    let (server, room, running) = patient(engine, &redis);
+    redis.pause();
+    let mut client = server.connect();
+    client.send(request::get("/say"));
+    until("the handler waits", || running.load(SeqCst) == 1);
+    server.stop();
+    if engine == Engine::Green {
+        assert_eq!(running.load(SeqCst), 0);
+    }
+    redis.resume();
+    assert!(room.publish("it goes on").number() > 1);
+}
+
+/// On the threads engine a handler learns it from its next wait for the client.
+#[test]
+fn who_leaves_waits_for_redis_no_more() {
+    let redis = services::Redis::start_durable();
+    let (server, _room, running) = patient(Engine::Green, &redis);
+    redis.pause();
+    let mut client = server.connect();
+    client.send(request::get("/say"));
+    until("the handler waits", || running.load(SeqCst) == 1);
+    drop(client);
+    until("the handler has ended", || running.load(SeqCst) == 0);
+    redis.resume();
+}
+
+#[test]
+fn a_server_does_not_start_with_a_bus_that_is_no_address() {
+    for url in ["", "redis:", "http://127.0.0.1/", "redis://127.0.0.1/x"] {
+        let started = Server::new(|_: Request| "hello")
+            .bind("127.0.0.1:0")
+            .room_bus(url)
+            .start();
+        let error = started.expect_err(url);
+        assert!(error.to_string().contains("--room-bus"), "{error}");
+    }
+}
+
 /// The id of a stream for a cursor's text.
 fn id_of(cursor: &str) -> String {
     let (epoch, number) = cursor.split_once('-').unwrap();
@@ -290,4 +371,69 @@ fn a_stream_that_has_gone_back_is_a_gap(engine: Engine) {
             format!("id: {other}\ndata: another two\n\n")
         );
     }
+}
+
+/// Listens with TLS in front of a Redis, one question and its answer after the other.
+fn encrypt(server: &services::Redis, certificates: &Certificates) -> SocketAddr {
+    let files = certificates.make("redis", &["localhost"]);
+    let acceptor = Acceptor::new(files.cert, files.key).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (addr, socket) = (listener.local_addr().unwrap(), server.socket());
+    spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let Ok(mut outside) = acceptor.accept(stream) else {
+                continue;
+            };
+            let mut inside = UnixStream::connect(&socket).unwrap();
+            spawn(move || {
+                let mut buffer = vec![0; 64 * 1024];
+                loop {
+                    let length = outside.read(&mut buffer)?;
+                    if length == 0 {
+                        return Ok::<_, std::io::Error>(());
+                    }
+                    inside.write_all(&buffer[..length])?;
+                    let length = inside.read(&mut buffer)?;
+                    outside.write_all(&buffer[..length])?;
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_room_goes_over_tls_with_a_password() {
+    let server = services::Redis::start();
+    let _ok: String = redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "secret"])
+        .query(&mut *connect(&server).get().unwrap())
+        .unwrap();
+    let certificates = Certificates::new();
+    let port = encrypt(&server, &certificates).port();
+    let room = |password: &str, trusted: bool| {
+        let url = format!("rediss://:{password}@localhost:{port}/3");
+        let redis = if trusted {
+            let root = certificates.path("root.pem");
+            Redis::connect_tls(&url, Connector::trusting(root).unwrap())
+        } else {
+            Redis::connect(&url)
+        };
+        let redis = redis.unwrap();
+        assert!(!format!("{redis:?}").contains(password), "it is secret");
+        let hub = Hub::from(redis).patience(Duration::from_secs(1));
+        Room::builder().bus(hub).build()
+    };
+    let [first, second] = [(); 2].map(|()| room("secret", true));
+    let member = second.join("Ada", Since::Now).unwrap();
+    let cursor = first.publish("hello");
+    let message = member
+        .next_timeout(Duration::from_secs(30))
+        .unwrap()
+        .unwrap();
+    assert_eq!((message.text(), message.cursor()), (Some("hello"), cursor));
+    let wrong = room("wrong", true).try_publish("hello").unwrap_err();
+    assert!(!wrong.is_temporary(), "{wrong}");
+    let stranger = room("secret", false).try_publish("hello").unwrap_err();
+    assert!(stranger.to_string().contains("certificate"), "{stranger}");
 }

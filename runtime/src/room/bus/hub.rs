@@ -5,7 +5,7 @@
 //!   last of them.
 //! - When the bus fails, it tries again after a pause that grows and differs from process to
 //!   process, and asks each room's log whether what it had is still in it.
-//! - Nobody who publishes waits longer than the hub's patience.
+//! - Nobody who publishes begins another attempt after the hub's patience, and an attempt has an end.
 
 use super::link::Position;
 use super::presence::PAUSE;
@@ -123,7 +123,10 @@ impl Hub {
         #[cfg(feature = "redis")]
         let result = crate::redis::Redis::connect(url).map(Self::from);
         #[cfg(not(feature = "redis"))]
-        let result = Err::<Self, _>(format_args!("{url}: without the feature `redis`"));
+        let result = {
+            let _: &str = url; // not shown: there may be a password in it
+            Err::<Self, _>("this program was built without the feature `redis`")
+        };
         let complain = |error: &dyn fmt::Display| log::error!("the rooms have no bus: {error}");
         result.inspect_err(|error| complain(error)).ok()
     }
@@ -141,8 +144,8 @@ impl Hub {
     }
 
     /// How long those who publish wait while the bus fails, before they get an error; 10 seconds by
-    /// default. With zero they get it at once. It holds for the rooms that are built with this
-    /// value.
+    /// default; the attempt under way then may take some seconds more. With zero there is one attempt.
+    /// It holds for the rooms that are built with this value.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

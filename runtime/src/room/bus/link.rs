@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// How long the first who uses a room waits for what the log holds.
 const LOADING: Duration = Duration::from_secs(5);
 
+/// No tag has to be known for longer than two of these.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long a place is kept for a post that is being made.
 const RESERVED: Duration = Duration::from_secs(5);
 
@@ -181,13 +184,16 @@ impl Link {
     }
 
     fn append(&self, tag: u64, bytes: &[u8], is_reserved: bool) -> Result<Cursor, BusError> {
+        let hub = self.hub()?;
         let post = Append {
             tag,
             bytes,
             keep: self.keep,
+            // A server that was paused may take the first attempt as late as the last.
+            known_for: hub.longest_wait().min(DAY) * 2 + Duration::from_secs(60),
             is_reserved,
         };
-        self.hub()?.append(&self.name, &post)
+        hub.append(&self.name, &post)
     }
 
     /// Has another thread publish it. If that fails, nobody is left to be told but the log.

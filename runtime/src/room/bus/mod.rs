@@ -131,6 +131,8 @@ pub struct Append<'a> {
     pub bytes: &'a [u8],
     /// Posts that the log has to keep at least.
     pub keep: usize,
+    /// How long the same call may be made again without making a second post.
+    pub known_for: Duration,
     /// The place was kept for it by [`Bus::reserve`]; if it is not any more, that is an error.
     pub is_reserved: bool,
 }

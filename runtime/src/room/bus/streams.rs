@@ -25,9 +25,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How long a tag is known: longer than anybody tries to append the same post.
-const TAG_LIFE: Duration = Duration::from_secs(120);
-
 /// Entries of one room in one answer.
 const MOST_AT_ONCE: usize = 256;
 
@@ -101,7 +98,7 @@ impl Bus for RedisStreams {
             .arg(post.tag.to_string())
             .arg(post.bytes)
             .arg(post.keep.max(1))
-            .arg(TAG_LIFE.as_millis().to_string())
+            .arg(post.known_for.as_millis().to_string())
             .arg(post.is_reserved.to_string())
             .invoke(&mut *self.connection()?)
             .map_err(failed)?;
