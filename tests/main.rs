@@ -53,8 +53,12 @@ mod deploys_tls;
 mod http2;
 #[path = "suite/http2_clients.rs"]
 mod http2_clients;
+#[path = "suite/http2_ends.rs"]
+mod http2_ends;
 #[path = "suite/http2_hostile.rs"]
 mod http2_hostile;
+#[path = "suite/http2_websockets.rs"]
+mod http2_websockets;
 #[path = "suite/keepalive.rs"]
 mod keepalive;
 #[path = "suite/leaked_inputs.rs"]
@@ -67,6 +71,10 @@ mod pool;
 mod processes;
 #[path = "suite/processes_killed.rs"]
 mod processes_killed;
+#[path = "suite/processes_notify.rs"]
+mod processes_notify;
+#[path = "suite/processes_replaced.rs"]
+mod processes_replaced;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/stop.rs"]
@@ -77,6 +85,12 @@ mod stop_signals;
 mod tls;
 #[path = "suite/tls_clients.rs"]
 mod tls_clients;
+#[path = "suite/tls_ends.rs"]
+mod tls_ends;
+#[path = "suite/tls_files.rs"]
+mod tls_files;
+#[path = "suite/tls_handshakes.rs"]
+mod tls_handshakes;
 #[path = "suite/tls_streams.rs"]
 mod tls_streams;
 // What is sent to many, and for long.
