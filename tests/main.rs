@@ -162,6 +162,8 @@ mod databases_sqlite;
 mod request_values;
 #[path = "suite/seeing.rs"]
 mod seeing;
+#[path = "suite/seeing_protocols.rs"]
+mod seeing_protocols;
 #[path = "suite/signals.rs"]
 mod signals;
 // The workspace: what people see of it, and how it is built.
