@@ -47,6 +47,8 @@ mod closes;
 mod departure;
 #[path = "suite/deploys.rs"]
 mod deploys;
+#[path = "suite/deploys_http2.rs"]
+mod deploys_http2;
 #[path = "suite/deploys_tls.rs"]
 mod deploys_tls;
 #[path = "suite/http2.rs"]

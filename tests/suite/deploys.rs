@@ -18,7 +18,7 @@ on_green_and_threads!(
     an_idle_connection_has_one_more_request,
 );
 
-const DEPLOYS: usize = 10;
+pub(super) const DEPLOYS: usize = 10;
 
 /// A program that is deployed again and again.
 pub(super) struct Deployed {
