@@ -77,6 +77,8 @@ mod processes_killed;
 mod processes_notify;
 #[path = "suite/processes_replaced.rs"]
 mod processes_replaced;
+#[path = "suite/processes_steps.rs"]
+mod processes_steps;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/stop.rs"]
