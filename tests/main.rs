@@ -95,6 +95,8 @@ mod tls_ends;
 mod tls_files;
 #[path = "suite/tls_handshakes.rs"]
 mod tls_handshakes;
+#[path = "suite/tls_hostile.rs"]
+mod tls_hostile;
 #[path = "suite/tls_streams.rs"]
 mod tls_streams;
 // What is sent to many, and for long.
