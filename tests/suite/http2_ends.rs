@@ -15,6 +15,7 @@ on_green_and_threads!(
     a_reset_ends_a_stream,
     a_lost_connection_ends_its_handlers,
     a_handler_can_ask_for_its_client,
+    every_handler_that_asks_is_told,
     a_panic_is_500_or_a_reset,
     a_handler_that_takes_too_long_is_504_or_a_reset,
     an_upload_that_pauses_is_408,
@@ -132,6 +133,33 @@ fn a_handler_can_ask_for_its_client(engine: Engine) {
     sent.body.send_reset(Reason::CANCEL);
     client.turn();
     left.pass();
+}
+
+/// Whether the reset comes before the handler waits, or while it begins to: it is told of it, and
+/// not ended by it.
+fn every_handler_that_asks_is_told(engine: Engine) {
+    let (entered, told) = (Gate::new(), Gate::new());
+    let (arrived, gone) = (entered.clone(), told.clone());
+    let server = start(engine, move |app| {
+        app.get("/", move |request: Request| {
+            arrived.open();
+            if request.wait_disconnected(LONG) {
+                gone.open();
+            }
+            "nobody reads this"
+        });
+    });
+    for _ in 0..10 {
+        // A connection may have so many requests that are given up at once.
+        let mut client = Http2::connect(server.addr());
+        for _ in 0..100 {
+            let mut sent = client.send_get("/");
+            entered.pass();
+            sent.body.send_reset(Reason::CANCEL);
+            client.turn();
+            told.pass();
+        }
+    }
 }
 
 fn a_panic_is_500_or_a_reset(engine: Engine) {

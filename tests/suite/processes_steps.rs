@@ -31,6 +31,7 @@ struct Restart {
     addr: SocketAddr,
     old: u32,
     gate: PathBuf,
+    pid_file: PathBuf,
     _folder: Folder,
 }
 
@@ -39,7 +40,9 @@ impl Restart {
         let folder = Folder::new("steps");
         let (path, gate) = (folder.path("app"), folder.path("gate"));
         put(PROGRAM, &path);
-        let program = start_program(&path, engine, &["--master"]);
+        let pid_file = folder.path("app.pid");
+        let name = pid_file.to_str().expect("the name is ours");
+        let program = start_program(&path, engine, &["--master", "--pid", name]);
         let addr = program.wait_for_addr();
         let old = ask_pid(addr);
         mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -53,6 +56,7 @@ impl Restart {
             addr,
             old,
             gate,
+            pid_file,
             _folder: folder,
         }
     }
@@ -240,6 +244,10 @@ fn while_a_new_master_starts(engine: Engine) {
     restart.let_go();
     let serves: u32 = waits.reply().text().parse().expect("a number");
     assert_eq!(children(next), BTreeSet::from([serves]));
+    until("the file to be its own", || {
+        fs::read_to_string(&restart.pid_file).is_ok_and(|text| text.trim() == next.to_string())
+    });
     signal(next, Signal::TERM);
     restart.is_over(&[next, serves]);
+    assert!(!restart.pid_file.exists());
 }
