@@ -94,9 +94,9 @@ impl Restart {
         self.program.signal(Signal::KILL);
     }
 
-    /// Only these are left, and serve.
+    /// Only this one is left, and serves.
     #[track_caller]
-    fn is_served_by(self, one: u32) {
+    fn serves_in_the_end(self, one: u32) {
         let one = BTreeSet::from([one]);
         until_children(self.program.id(), &one);
         assert_eq!(pids(self.addr, 1, &BTreeSet::new()), one);
@@ -127,7 +127,7 @@ fn while_the_new_one_starts(engine: Engine) {
     signal(new, Signal::KILL);
     restart.program.wait_for_line("nothing is replaced");
     let old = restart.old;
-    restart.is_served_by(old);
+    restart.serves_in_the_end(old);
     // The old one: clients wait in the queue until the new one serves.
     let restart = Restart::new(engine);
     let new = restart.begin();
@@ -137,7 +137,7 @@ fn while_the_new_one_starts(engine: Engine) {
     waits.send(get_close("/pid"));
     restart.let_go();
     assert_eq!(waits.reply().text(), new.to_string());
-    restart.is_served_by(new);
+    restart.serves_in_the_end(new);
     // The master: the old one ends at once, and the new one when it begins.
     let restart = Restart::new(engine);
     let new = restart.begin();
@@ -166,12 +166,12 @@ fn when_the_new_one_serves_and_the_old_one_was_not_told(engine: Engine) {
     assert_eq!(ask_pid(restart.addr), restart.old);
     restart.let_go();
     until_gone(&BTreeSet::from([restart.old]));
-    restart.is_served_by(another);
+    restart.serves_in_the_end(another);
     // The old one: there is one that serves, as there is to be.
     let (restart, new) = both_serve();
     signal(restart.old, Signal::KILL);
     restart.program.signal(Signal::CONT);
-    restart.is_served_by(new);
+    restart.serves_in_the_end(new);
     // The master: both notice.
     let (restart, new) = both_serve();
     restart.kill_master();
@@ -207,12 +207,12 @@ fn while_the_old_one_finishes(engine: Engine) {
     let another = restart.next_child(&[restart.old, new]);
     finish(upload);
     restart.let_go();
-    restart.is_served_by(another);
+    restart.serves_in_the_end(another);
     // The old one: what it had is lost, and nothing else.
     let (restart, new, mut upload) = finishing();
     signal(restart.old, Signal::KILL);
     upload.is_cut_short();
-    restart.is_served_by(new);
+    restart.serves_in_the_end(new);
     // The master: what is under way is finished.
     let (restart, new, upload) = finishing();
     restart.kill_master();
@@ -231,7 +231,7 @@ fn while_a_new_master_starts(engine: Engine) {
         .program
         .wait_for_line("the new master was ended by signal 9");
     let old = restart.old;
-    restart.is_served_by(old);
+    restart.serves_in_the_end(old);
     // The old one: the new one is the master.
     let restart = Restart::new(engine);
     restart.program.signal(Signal::USR2);

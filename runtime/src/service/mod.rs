@@ -27,7 +27,9 @@ pub(crate) mod websockets;
 
 pub(crate) use access_log::{AccessLog, Entry, LogWants};
 pub(crate) use config::{Config, Engine, ProxyProtocol};
-pub(crate) use context::{ConnContext, ConnState, Spoken};
+#[cfg(any(feature = "tls", feature = "http2"))]
+pub(crate) use context::Spoken;
+pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::LogFile;
