@@ -29,6 +29,9 @@ struct Life {
     pid_file: Arc<Mutex<Option<PidFile>>>,
     has_master: bool,
     neighbours: Arc<OnceLock<Arc<Neighbours>>>,
+    /// Where there is a master that has told its keys.
+    #[cfg(feature = "tls")]
+    tickets: Arc<OnceLock<Arc<crate::tls::TicketRing>>>,
 }
 
 impl Life {
@@ -66,6 +69,9 @@ impl Life {
             SignalAction::Reload => {
                 self.notify.reloading();
                 self.reopen_logs();
+                if !self.has_master {
+                    log::info!("the program is not replaced: that takes --master or --workers");
+                }
                 if let Some(server) = self.server.get() {
                     server.reload_certificates();
                 }
@@ -100,6 +106,16 @@ impl Life {
                 }
             }
             FromMaster::Order(Order::Page { .. }) => {} // it was answered
+            #[cfg(feature = "tls")]
+            FromMaster::Order(Order::TicketKeys(keys)) => match self.tickets.get() {
+                Some(tickets) => tickets.take_on(keys),
+                None => {
+                    let of_master = || Arc::new(crate::tls::TicketRing::of_master(keys));
+                    self.tickets.get_or_init(of_master);
+                }
+            },
+            #[cfg(not(feature = "tls"))]
+            FromMaster::Order(Order::TicketKeys(_)) => {}
             FromMaster::Gone => {
                 if self.server.get().is_none() {
                     exit(1);
@@ -147,6 +163,8 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         pid_file: Arc::default(),
         has_master: inherited.is_some(),
         neighbours: Arc::default(),
+        #[cfg(feature = "tls")]
+        tickets: Arc::default(),
         operator,
     };
     let operator = &life.operator;
@@ -171,6 +189,10 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         let orders = orders.unwrap_or_else(|error| {
             life.fail("no room for the thread that takes orders", &error);
         });
+        #[cfg(feature = "tls")]
+        {
+            config.tickets = life.tickets.get().cloned();
+        }
         let master = orders.clone();
         let neighbours = Neighbours::new(move |full| master.try_tell(&Report::Full(full)));
         let neighbours = life.neighbours.get_or_init(|| Arc::new(neighbours));

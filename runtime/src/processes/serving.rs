@@ -25,7 +25,8 @@ pub(crate) enum FromMaster {
 
 impl ToMaster {
     /// Begins to take orders: `act` is called for each, on a thread of its own. Pages are shown
-    /// without its help, once there is a server.
+    /// without its help, once there is a server. What the master has said before it has started
+    /// this process, such as the keys of TLS tickets, is acted on before the call returns.
     ///
     /// # Errors
     /// When the process can have no more threads or descriptors.
@@ -38,6 +39,10 @@ impl ToMaster {
         let this = Arc::new(Self(Mutex::new(control)));
         let answers = this.clone();
         let mut frames = Frames::default();
+        take_what_is_there(&mut incoming, &mut frames)?;
+        while let Ok(Some(order)) = frames.order() {
+            act(FromMaster::Order(order));
+        }
         // It ends with the process.
         let _detached = ServiceThread::start("greenway-control", move || {
             loop {
@@ -78,6 +83,17 @@ impl ToMaster {
     }
 }
 
+/// Takes what has come so far. Does not wait.
+fn take_what_is_there(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<()> {
+    // Nobody else reads or writes here yet.
+    incoming.set_nonblocking(true)?;
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = incoming.read(&mut buffer) {
+        frames.take(&mut buffer[..n]);
+    }
+    incoming.set_nonblocking(false)
+}
+
 /// Waits for an order; `None` if the master has ended.
 fn next_order(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<Option<Order>> {
     loop {
@@ -87,7 +103,7 @@ fn next_order(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<Opti
         let mut buffer = [0; 4096];
         match incoming.read(&mut buffer) {
             Ok(0) => return Ok(None),
-            Ok(n) => frames.push(&buffer[..n]),
+            Ok(n) => frames.take(&mut buffer[..n]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
