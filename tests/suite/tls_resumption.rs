@@ -177,7 +177,7 @@ fn s_client(addr: SocketAddr, version: &str, from: Option<&str>, to: &str) -> St
 /// Turns a session of OpenSSL's from one form into another.
 fn convert(from: &str, from_form: &str, to: &str, to_form: &str) {
     let mut command = Command::new("openssl");
-    command.args(["sess_id", "-noout", "-in", from, "-inform", from_form]);
+    command.args(["sess_id", "-in", from, "-inform", from_form]);
     let status = command.args(["-out", to, "-outform", to_form]).status();
     assert!(status.expect("openssl is there").success());
 }

@@ -29,9 +29,6 @@ struct Life {
     pid_file: Arc<Mutex<Option<PidFile>>>,
     has_master: bool,
     neighbours: Arc<OnceLock<Arc<Neighbours>>>,
-    /// Where there is a master that has told its keys.
-    #[cfg(feature = "tls")]
-    tickets: Arc<OnceLock<Arc<crate::tls::TicketRing>>>,
 }
 
 impl Life {
@@ -105,17 +102,8 @@ impl Life {
                     neighbours.note_all_full(full);
                 }
             }
-            FromMaster::Order(Order::Page { .. }) => {} // it was answered
-            #[cfg(feature = "tls")]
-            FromMaster::Order(Order::TicketKeys(keys)) => match self.tickets.get() {
-                Some(tickets) => tickets.take_on(keys),
-                None => {
-                    let of_master = || Arc::new(crate::tls::TicketRing::of_master(keys));
-                    self.tickets.get_or_init(of_master);
-                }
-            },
-            #[cfg(not(feature = "tls"))]
-            FromMaster::Order(Order::TicketKeys(_)) => {}
+            // These were obeyed.
+            FromMaster::Order(Order::Page { .. } | Order::TicketKeys(_)) => {}
             FromMaster::Gone => {
                 if self.server.get().is_none() {
                     exit(1);
@@ -163,8 +151,6 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         pid_file: Arc::default(),
         has_master: inherited.is_some(),
         neighbours: Arc::default(),
-        #[cfg(feature = "tls")]
-        tickets: Arc::default(),
         operator,
     };
     let operator = &life.operator;
@@ -191,7 +177,7 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         });
         #[cfg(feature = "tls")]
         {
-            config.tickets = life.tickets.get().cloned();
+            config.tickets = orders.tickets();
         }
         let master = orders.clone();
         let neighbours = Neighbours::new(move |full| master.try_tell(&Report::Full(full)));
@@ -239,12 +225,12 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
     }
     let stopped = running.stop_as(kind, grace);
     green::run_at_exit();
-    if let Some(master) = &to_master
-        && let Some(page) = running
-            .pages()
-            .and_then(|pages| pages.page("/metrics", None))
-    {
-        master.tell(&Report::Last(page.body));
+    if let Some(master) = &to_master {
+        // Also without numbers: the master knows then that we have not failed.
+        let pages = running.pages();
+        let page = pages.and_then(|pages| pages.page("/metrics", None));
+        let numbers = page.map_or_else(String::new, |page| page.body);
+        master.tell(&Report::Last(numbers));
     }
     drop(lock(&life.pid_file).take());
     operator.stopped(stopped.cut)

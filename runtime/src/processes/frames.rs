@@ -6,8 +6,8 @@
 //! What must stay true: neither side waits for the other's answer, and what is kept of the other's
 //! words is bounded.
 
-use super::ticket_keys::TicketKeys;
 use crate::server::StopKind;
+use crate::ticket_keys::TicketKeys;
 use http::StatusCode;
 use std::io;
 use zeroize::{Zeroize, Zeroizing};

@@ -26,7 +26,6 @@ mod pid_file;
 mod program;
 mod serving;
 mod sums;
-mod ticket_keys;
 mod watch;
 
 pub(crate) use frames::{Order, Report};
@@ -35,6 +34,3 @@ pub(crate) use inheritance::{Inherited, Role, VARIABLE, inherited};
 pub(crate) use master::{Start, run};
 pub(crate) use pid_file::PidFile;
 pub(crate) use serving::{FromMaster, ToMaster};
-pub(crate) use ticket_keys::TicketKeys;
-#[cfg(feature = "tls")]
-pub(crate) use ticket_keys::{NAME, PERIOD, TicketKey};

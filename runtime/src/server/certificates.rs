@@ -4,7 +4,7 @@ use crate::green;
 use crate::green::unblock;
 use crate::service::Service;
 use crate::service::config::{CertReqs, Config, TlsVersion};
-use crate::tls::{ClientCertificates, Oldest, Pair, Reloaded, ServerTls, TicketRing, Wanted};
+use crate::tls::{ClientCertificates, Oldest, Pair, Reloaded, ServerTls, Wanted};
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -43,10 +43,7 @@ pub(super) fn read(config: &Config) -> io::Result<Option<ServerTls>> {
         },
         protocols: config.http_protocols.alpn(),
         handshakes: tls.handshakes,
-        tickets: match &config.tickets {
-            Some(shared) => shared.clone(),
-            None => Arc::new(TicketRing::new()?),
-        },
+        tickets: config.tickets.clone(),
     };
     ServerTls::new(wanted).map(Some)
 }

@@ -267,7 +267,7 @@ pub(crate) struct Config {
     pub(crate) neighbours: Option<Arc<Neighbours>>,
     /// The keys of TLS tickets that a master has handed over.
     #[cfg(feature = "tls")]
-    pub(crate) tickets: Option<Arc<crate::tls::TicketRing>>,
+    pub(crate) tickets: Option<Arc<crate::ticket_keys::TicketRing>>,
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.

@@ -2,7 +2,7 @@
 
 use super::server::{ClientCertificates, Oldest, ServerTls, Wanted};
 use super::stream::TlsStream;
-use super::{Pair, Reloaded, TicketRing};
+use super::{Pair, Reloaded};
 use crate::green::net::TcpStream;
 use std::io;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl Acceptor {
             oldest: Oldest::Tls12,
             protocols: Vec::new(),
             handshakes: usize::MAX,
-            tickets: Arc::new(TicketRing::new()?),
+            tickets: None,
         };
         Ok(Self(Arc::new(ServerTls::new(wanted)?)))
     }

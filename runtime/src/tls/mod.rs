@@ -40,4 +40,3 @@ pub(crate) use handshake::{HandshakeError, accept, connect};
 pub(crate) use info::info_of;
 pub(crate) use server::{ClientCertificates, Oldest, Reloaded, ServerTls, Wanted};
 pub(crate) use socket::{TlsHandle, TlsSocket};
-pub(crate) use tickets::TicketRing;

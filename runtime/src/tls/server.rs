@@ -8,8 +8,9 @@
 use super::files::{Identity, Pair, read_pair, read_roots};
 use super::line::Line;
 use super::reload::Seen;
-use super::tickets::{TicketRing, Tickets};
+use super::tickets::Tickets;
 use crate::green::embed::lock;
+use crate::ticket_keys::TicketRing;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{
     ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
@@ -39,8 +40,8 @@ pub(crate) struct Wanted {
     pub(crate) protocols: Vec<Vec<u8>>,
     /// Handshakes at once.
     pub(crate) handshakes: usize,
-    /// What tickets are sealed with.
-    pub(crate) tickets: Arc<TicketRing>,
+    /// What tickets are sealed with. `None` for keys of its own.
+    pub(crate) tickets: Option<Arc<TicketRing>>,
 }
 
 /// Whether clients show certificates. The numbers are in tickets, which must not be mistaken for those
@@ -63,6 +64,7 @@ pub(crate) enum Oldest {
 #[derive(Debug)]
 pub(crate) struct ServerTls {
     wanted: Wanted,
+    tickets: Arc<TicketRing>,
     pub(crate) line: Line,
     current: Mutex<Current>,
 }
@@ -90,8 +92,13 @@ impl ServerTls {
     /// Says which file is wrong, and why.
     pub(crate) fn new(wanted: Wanted) -> io::Result<Self> {
         let seen = Seen::of(&wanted);
-        let config = build(&wanted, None)?;
+        let tickets = match &wanted.tickets {
+            Some(shared) => shared.clone(),
+            None => Arc::new(TicketRing::new()?),
+        };
+        let config = build(&wanted, &tickets, None)?;
         Ok(Self {
+            tickets,
             line: Line::new(wanted.handshakes),
             wanted,
             current: Mutex::new(Current { config, seen }),
@@ -115,7 +122,7 @@ impl ServerTls {
             current.seen = seen;
             current.config.clone()
         };
-        match build(&self.wanted, Some(&former)) {
+        match build(&self.wanted, &self.tickets, Some(&former)) {
             Ok(config) => {
                 lock(&self.current).config = config;
                 Reloaded::Changed
@@ -135,7 +142,11 @@ const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 const NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
 /// Makes a configuration of the files, which goes on with the sessions of the `former` one.
-fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<ServerConfig>> {
+fn build(
+    wanted: &Wanted,
+    tickets: &Arc<TicketRing>,
+    former: Option<&ServerConfig>,
+) -> io::Result<Arc<ServerConfig>> {
     let provider = provider();
     let identities: io::Result<Vec<_>> = wanted
         .pairs
@@ -180,8 +191,8 @@ fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<Serve
         Some(former) => former.session_storage.clone(),
         None => ServerSessionMemoryCache::new(REMEMBERED),
     };
-    let (shared, how) = (wanted.tickets.clone(), wanted.clients as u8);
-    config.ticketer = Arc::new(Tickets::new(shared, how, believed.as_deref()));
+    let how = wanted.clients as u8;
+    config.ticketer = Arc::new(Tickets::new(tickets.clone(), how, believed.as_deref()));
     Ok(Arc::new(config))
 }
 

@@ -12,15 +12,13 @@
 //!   authorities are believed: a session that is resumed shows no certificate again.
 //! - No lock is held while something is sealed or opened.
 
-use crate::green::embed::lock;
-use crate::processes::{NAME, PERIOD, TicketKey, TicketKeys};
+use crate::ticket_keys::{NAME, PERIOD, TicketKey, TicketKeys, TicketRing};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{Context, SHA256};
 use rustls::RootCertStore;
 use rustls::server::ProducesTickets;
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// No ticket is longer, which bounds what is deciphered for nothing. One holds a few hundred bytes,
@@ -28,61 +26,6 @@ use std::time::Instant;
 const LONGEST: usize = 16 * 1024;
 /// Bytes of what says for whom a ticket is.
 const AUDIENCE: usize = 32;
-
-/// The keys that hold, for all connections of a server.
-#[derive(Debug)]
-pub(crate) struct TicketRing(Mutex<Held>);
-
-#[derive(Debug)]
-struct Held {
-    keys: Arc<TicketKeys>,
-    /// When to make new ones, if none have come by then.
-    until: Instant,
-}
-
-impl TicketRing {
-    /// With keys of its own, which it changes itself.
-    ///
-    /// # Errors
-    /// When the kernel has no random numbers.
-    pub(crate) fn new() -> io::Result<Self> {
-        let keys = Arc::new(TicketKeys::new()?);
-        let until = Instant::now() + PERIOD;
-        Ok(Self(Mutex::new(Held { keys, until })))
-    }
-
-    /// With the keys of a master, which will send others when it is time.
-    pub(crate) fn of_master(keys: TicketKeys) -> Self {
-        Self(Mutex::new(Held::of_master(keys)))
-    }
-
-    /// Has these keys from now on, of the same master.
-    pub(crate) fn take_on(&self, keys: TicketKeys) {
-        *lock(&self.0) = Held::of_master(keys);
-    }
-
-    fn keys(&self, now: Instant) -> Arc<TicketKeys> {
-        let mut held = lock(&self.0);
-        // Without random numbers, the next one who asks tries again.
-        if now >= held.until
-            && let Ok(keys) = held.keys.next()
-        {
-            held.keys = Arc::new(keys);
-            held.until = now + PERIOD;
-        }
-        held.keys.clone()
-    }
-}
-
-impl Held {
-    fn of_master(keys: TicketKeys) -> Self {
-        Self {
-            keys: Arc::new(keys),
-            // A master that is stopped sends none, and these must not be used for ever.
-            until: Instant::now() + 2 * PERIOD,
-        }
-    }
-}
 
 /// Makes the tickets of a configuration, and opens them.
 pub(super) struct Tickets {

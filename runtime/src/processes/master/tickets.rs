@@ -1,7 +1,7 @@
 //! The master's part in TLS session tickets: it has the keys, and changes them.
 
 use crate::processes::frames::{Frames, Order};
-use crate::processes::ticket_keys::{PERIOD, TicketKeys};
+use crate::ticket_keys::{PERIOD, TicketKeys};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;

@@ -9,9 +9,11 @@
 //!   twice that. Whoever gets at the memory of a process can read no more than that of what was
 //!   recorded of TLS 1.2.
 
+use crate::green::embed::lock;
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// How long a key seals. rustls and Go have the same order of magnitude.
@@ -81,7 +83,7 @@ impl TicketKeys {
     }
 
     /// As they are handed to another process.
-    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         // With room for all, since a vector that grows leaves copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(2 * (NAME + SECRET)));
         for key in [&self.present].into_iter().chain(&self.former) {
@@ -92,7 +94,7 @@ impl TicketKeys {
     }
 
     /// What [`to_bytes`](Self::to_bytes) has made; `None` for anything else.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (present, rest) = TicketKey::read(bytes)?;
         let former = match rest {
             [] => None,
@@ -102,6 +104,62 @@ impl TicketKeys {
             },
         };
         Some(Self { present, former })
+    }
+}
+
+/// The keys that hold, for all connections of a server.
+#[derive(Debug)]
+pub(crate) struct TicketRing(Mutex<Held>);
+
+#[derive(Debug)]
+struct Held {
+    keys: Arc<TicketKeys>,
+    /// When to make new ones, if none have come by then.
+    until: Instant,
+}
+
+impl TicketRing {
+    /// With keys of its own, which it changes itself.
+    ///
+    /// # Errors
+    /// When the kernel has no random numbers.
+    pub(crate) fn new() -> io::Result<Self> {
+        let keys = Arc::new(TicketKeys::new()?);
+        let until = Instant::now() + PERIOD;
+        Ok(Self(Mutex::new(Held { keys, until })))
+    }
+
+    /// With the keys of a master, which will send others when it is time.
+    pub(crate) fn of_master(keys: TicketKeys) -> Self {
+        Self(Mutex::new(Held::of_master(keys)))
+    }
+
+    /// Has these keys from now on, of the same master.
+    pub(crate) fn take_on(&self, keys: TicketKeys) {
+        *lock(&self.0) = Held::of_master(keys);
+    }
+
+    /// Those that hold now. New ones, if it is time.
+    pub(crate) fn keys(&self, now: Instant) -> Arc<TicketKeys> {
+        let mut held = lock(&self.0);
+        // Without random numbers, the next one who asks tries again.
+        if now >= held.until
+            && let Ok(keys) = held.keys.next()
+        {
+            held.keys = Arc::new(keys);
+            held.until = now + PERIOD;
+        }
+        held.keys.clone()
+    }
+}
+
+impl Held {
+    fn of_master(keys: TicketKeys) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            // A master that is stopped sends none, and these must not be used for ever.
+            until: Instant::now() + 2 * PERIOD,
+        }
     }
 }
 
