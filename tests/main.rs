@@ -97,6 +97,10 @@ mod tls_files;
 mod tls_handshakes;
 #[path = "suite/tls_hostile.rs"]
 mod tls_hostile;
+#[path = "suite/tls_recipe.rs"]
+mod tls_recipe;
+#[path = "suite/tls_resumption.rs"]
+mod tls_resumption;
 #[path = "suite/tls_streams.rs"]
 mod tls_streams;
 // What is sent to many, and for long.
@@ -128,8 +132,12 @@ mod rfc_target;
 mod command_line;
 #[path = "suite/config.rs"]
 mod config;
+#[path = "suite/masters_words.rs"]
+mod masters_words;
 #[path = "suite/minihttp.rs"]
 mod minihttp;
+#[path = "suite/settings_checked.rs"]
+mod settings_checked;
 // Green threads.
 #[path = "suite/blocking.rs"]
 mod blocking;
@@ -179,6 +187,8 @@ mod architecture;
 mod around;
 #[path = "suite/behind_nginx.rs"]
 mod behind_nginx;
+#[path = "suite/behind_nginx_unix.rs"]
+mod behind_nginx_unix;
 #[path = "suite/behind_proxies.rs"]
 mod behind_proxies;
 #[path = "suite/bottle.rs"]
