@@ -30,7 +30,7 @@ unsafe extern "C" {
     fn commands(seconds: *const c_char) -> c_int;
     fn counter(fd: c_int, rounds: c_int) -> c_int;
     fn count_up(fd: c_int, rounds: c_int) -> c_int;
-    fn event_loop(event: c_int) -> c_int;
+    fn event_loop(event: c_int, past: *const c_int) -> c_int;
     fn ask_name_server(port: c_int) -> c_int;
     fn old_names() -> c_int;
     fn send_files(near: c_int, path: *const c_char, n: c_long) -> c_int;
@@ -164,9 +164,11 @@ fn terminals_commands_counters_and_event_loops() {
     crowd(10, |_| {
         // SAFETY: takes numbers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        // SAFETY: takes numbers.
-        let other = spawn(move || unsafe { event_loop(fd) });
-        green::sleep(Duration::from_millis(20));
+        let past = Arc::new(AtomicI32::new(0));
+        let its = past.clone();
+        // SAFETY: a descriptor, and a number that lives over the call.
+        let other = spawn(move || unsafe { event_loop(fd, its.as_ptr()) });
+        until("no time is waited for", || past.load(Ordering::SeqCst) == 1);
         // SAFETY: takes numbers.
         assert_eq!(unsafe { count_up(fd, 1) }, 0);
         assert_eq!(other.join().unwrap(), 0);
@@ -374,6 +376,36 @@ fn commands_that_take_long_leave_the_threads_of_unblock_alone() {
         assert_eq!(thread.join().unwrap(), 0);
     }
     assert_eq!(job.expect("it did not wait for the commands").unwrap(), 7);
+}
+
+/// What an OS thread gets, in a patched program as in any other.
+#[test]
+fn an_os_thread_that_accepts_has_its_own_time_limit() {
+    begin();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (send, ended) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let limit = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 50_000,
+        };
+        // SAFETY: the option is a time, which lives over the call.
+        let set = unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVTIMEO,
+                (&raw const limit).cast(),
+                size_of::<libc::timeval>() as libc::socklen_t,
+            )
+        };
+        assert_eq!(set, 0);
+        let accepted = listener.accept().map(drop);
+        send.send(accepted.map_err(|error| error.raw_os_error()))
+            .unwrap();
+    });
+    let end = ended.recv_timeout(Duration::from_secs(20));
+    assert_eq!(end.expect("its time is over"), Err(Some(libc::EAGAIN)));
 }
 
 #[test]
