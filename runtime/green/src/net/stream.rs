@@ -6,8 +6,8 @@
 //! is [`TcpStream`](super::TcpStream), which may be anywhere.
 
 use crate::net::handle::{Handle, Opened};
-use crate::platform::NoWaitCell;
 use crate::runtime;
+use crate::scheduler::no_wait::NoWaitCell;
 use crate::scheduler::registered::Registered;
 use crate::scheduler::thread::{Awaited, Io, wait_for};
 use crate::scheduler::timed_out::TimedOut;
