@@ -49,6 +49,8 @@ mod departure;
 mod deploys;
 #[path = "suite/deploys_tls.rs"]
 mod deploys_tls;
+#[path = "suite/gathering.rs"]
+mod gathering;
 #[path = "suite/http2.rs"]
 mod http2;
 #[path = "suite/http2_clients.rs"]
