@@ -3,6 +3,7 @@
 
 use greenway::green::{sleep, yield_now};
 use greenway::{App, Body, Engine, Request};
+use greenway_tests::http2::Http2;
 use greenway_tests::request::{get, get_close};
 use greenway_tests::tls::Certificates;
 use greenway_tests::{
@@ -21,6 +22,7 @@ on_green_and_threads!(
     a_chunk_arrives_while_the_only_one_that_could_send_it_computes,
     a_chunk_arrives_with_tls_while_its_body_computes,
     a_flush_is_on_the_wire,
+    http2_sends_before_a_body_computes,
     a_burst_takes_few_writes,
     whatever_a_body_does_its_bytes_come_in_order,
     a_client_that_leaves_is_noticed_without_a_wait,
@@ -80,6 +82,14 @@ fn compute_until(flag: &AtomicBool) {
     }
 }
 
+fn verdict(seen: &AtomicBool) -> &'static str {
+    if seen.load(Ordering::SeqCst) {
+        "seen"
+    } else {
+        "late"
+    }
+}
+
 /// Sends chunks and computes until they have come.
 fn chunks_and_computing(seen: &Arc<AtomicBool>) -> App {
     let mut app = App::new();
@@ -91,11 +101,16 @@ fn chunks_and_computing(seen: &Arc<AtomicBool>) -> App {
                 out.send(chunk)?;
             }
             compute_until(&flag);
-            out.send(if flag.load(Ordering::SeqCst) {
-                "seen"
-            } else {
-                "late"
-            })
+            out.send(verdict(&flag))
+        })
+    });
+    let flag = seen.clone();
+    app.get("/one", move |_: Request| {
+        let flag = flag.clone();
+        Body::stream(move |out| {
+            out.send("one")?;
+            compute_until(&flag);
+            out.send(verdict(&flag))
         })
     });
     let flag = seen.clone();
@@ -107,11 +122,7 @@ fn chunks_and_computing(seen: &Arc<AtomicBool>) -> App {
                 out.flush()?;
             }
             compute_until(&flag);
-            out.send(if flag.load(Ordering::SeqCst) {
-                "seen"
-            } else {
-                "late"
-            })
+            out.send(verdict(&flag))
         })
     });
     app
@@ -148,6 +159,24 @@ fn a_flush_is_on_the_wire(engine: Engine) {
     let mut client = server.connect();
     client.send(get("/flushed"));
     see(&mut client, &seen);
+}
+
+/// Its connection has a thread of the same worker, which is let run.
+fn http2_sends_before_a_body_computes(engine: Engine) {
+    for (path, wanted) in [("/one", "one"), ("/flushed", "onetwothree")] {
+        let seen = Arc::new(AtomicBool::new(false));
+        let server = TestServer::start(linted(chunks_and_computing(&seen)).engine(engine));
+        let mut client = Http2::connect(server.addr());
+        let mut sent = client.send_get(path);
+        let mut body = client.head(&mut sent).unwrap().into_body();
+        let mut come = Vec::new();
+        while come.len() < wanted.len() {
+            come.extend_from_slice(&client.data(&mut body).unwrap().unwrap());
+        }
+        assert_eq!(come, wanted.as_bytes());
+        seen.store(true, Ordering::SeqCst);
+        assert_eq!(&*client.data(&mut body).unwrap().unwrap(), b"seen");
+    }
 }
 
 /// Hands bytes to and fro between a client and a server, and counts the records of TLS that come

@@ -12,7 +12,7 @@ use super::gathering::Gathered;
 use crate::green::embed::lock;
 use crate::service::ServiceThread;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
@@ -24,6 +24,7 @@ const TICK: Duration = Duration::from_millis(1);
 const EMPTY_LOOKS: u32 = 50;
 
 struct Flusher {
+    looks: AtomicU64,
     listed: Mutex<Vec<Arc<Gathered>>>,
     /// It sleeps until it is woken, or is about to.
     asleep: AtomicBool,
@@ -32,6 +33,7 @@ struct Flusher {
 }
 
 static FLUSHER: Flusher = Flusher {
+    looks: AtomicU64::new(0),
     listed: Mutex::new(Vec::new()),
     asleep: AtomicBool::new(false),
     thread: OnceLock::new(),
@@ -52,6 +54,12 @@ pub(super) fn start() -> io::Result<()> {
     Ok(())
 }
 
+/// How often the flusher has looked: it does so each millisecond while anything is listed.
+#[inline]
+pub(super) fn looks() -> u64 {
+    FLUSHER.looks.load(Ordering::Relaxed)
+}
+
 /// Has the flusher look at a connection until that has nothing gathered.
 pub(super) fn list(gathered: Arc<Gathered>) {
     lock(&FLUSHER.listed).push(gathered);
@@ -70,6 +78,7 @@ impl Flusher {
         let mut seen = Vec::new();
         let mut empty_looks = 0;
         loop {
+            self.looks.fetch_add(1, Ordering::Relaxed);
             std::mem::swap(&mut seen, &mut *lock(&self.listed));
             empty_looks = if seen.is_empty() { empty_looks + 1 } else { 0 };
             // Not under the list's lock, for which producers would wait meanwhile.

@@ -40,6 +40,8 @@ pub(super) struct Gatherer {
     holds: Cell<bool>,
     /// The last write of a chunk, unless the producer has waited since.
     burst: Cell<Option<Instant>>,
+    /// When the clock was read for a chunk, and how often the flusher had looked by then.
+    read: Cell<Option<(Instant, u64)>>,
 }
 
 /// What a connection has gathered, for its producer and the flusher.
@@ -76,6 +78,21 @@ impl Gatherer {
     #[inline]
     pub(super) fn holds(&self) -> bool {
         self.holds.get()
+    }
+
+    /// The time, for a chunk. While something is gathered the flusher looks each millisecond; until
+    /// it has, the clock is not read again: that takes longer than all else that a small chunk needs.
+    #[inline]
+    pub(super) fn now(&self) -> Instant {
+        let looks = flusher::looks();
+        match self.read.get() {
+            Some((now, then)) if then == looks && self.holds() => now,
+            _ => {
+                let now = Instant::now();
+                self.read.set(Some((now, looks)));
+                now
+            }
+        }
     }
 
     /// The producer waits: what comes next comes after a pause.

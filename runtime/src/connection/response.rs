@@ -282,8 +282,11 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
 
     /// So many bytes of the body are on their way: the handler's clock starts anew.
     fn moved(&mut self, bytes: u64, now: Instant) {
-        self.progress.at = now;
         self.progress.body_bytes += bytes;
+        if self.progress.at == now {
+            return; // as is that of a chunk that was gathered
+        }
+        self.progress.at = now;
         if let Some(end) = now.checked_add(self.io().handlers_time()) {
             self.limit.set(end);
         }
@@ -369,10 +372,9 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Writes the head, unless it is written already. It leaves with what follows it.
     fn start(&mut self) {
         let io = self.writer.io();
-        let leaving = self.writer.connection.io.service.lifecycle.is_leaving();
         let progress = &mut *self.writer.progress;
         if progress.plan.is_none() {
-            progress.asked.keep_alive &= !leaving;
+            progress.asked.keep_alive &= !io.service.lifecycle.is_leaving();
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.asked, status, self.headers, self.length);
@@ -483,8 +485,8 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
         // An endless body that never waits must end, too, when the server stops.
-        let now = Instant::now();
         let io = self.writer.io();
+        let now = io.gatherer.now();
         if io.context.thread.here().is_over_at(now) {
             checkpoint();
         }
