@@ -51,6 +51,8 @@ mod deploys;
 mod deploys_http2;
 #[path = "suite/deploys_tls.rs"]
 mod deploys_tls;
+#[path = "suite/gathering.rs"]
+mod gathering;
 #[path = "suite/http2.rs"]
 mod http2;
 #[path = "suite/http2_clients.rs"]

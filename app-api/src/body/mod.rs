@@ -1,8 +1,8 @@
 //! The response body: PEP 3333's iterable, and how it is handled.
 //!
-//! A server takes each chunk, puts it on the wire at once, and closes the
-//! iterable when it is exhausted, when it fails, when the client leaves, or when
-//! the server stops. Iteration is *internal* here: the server hands the body a
+//! A server takes each chunk, sees to it that it is on the wire before the body
+//! waits (and soon, if it does not), and closes the iterable when it is
+//! exhausted, when it fails, when the client leaves, or when the server stops. Iteration is *internal* here: the server hands the body a
 //! [`Sink`] and the body pushes into it. So a generator-style closure needs no
 //! second stack: it runs on the thread of the connection, green or not, and may
 //! block between its chunks. (Python needs a generator object for that; a Rust
