@@ -108,6 +108,12 @@ mod tls_streams;
 // What is sent to many, and for long.
 #[path = "suite/broadcast.rs"]
 mod broadcast;
+#[path = "suite/bus.rs"]
+mod bus;
+#[path = "suite/bus_faults.rs"]
+mod bus_faults;
+#[path = "suite/bus_state.rs"]
+mod bus_state;
 #[path = "suite/sse.rs"]
 mod sse;
 #[path = "suite/websocket.rs"]

@@ -4,6 +4,7 @@
 //! builds, starts and stops a server is in `server`, above them.
 
 pub(crate) mod access_log;
+pub(crate) mod buses;
 pub(crate) mod config;
 mod context;
 mod date;

@@ -125,6 +125,13 @@ impl Server {
         self.set(|config| config.websocket_threads = Some(count))
     }
 
+    /// The Redis over which [rooms](crate::room) that have a [name](crate::room::RoomBuilder::name),
+    /// and no bus of their own, are one room in all processes; takes the feature `redis`. The first
+    /// room that is used, or server that says so, decides for the process. Default: none.
+    pub fn room_bus(self, url: impl Into<String>) -> Self {
+        self.set(|config| config.room_bus = Some(url.into()))
+    }
+
     /// The close code that WebSockets are sent when the server stops: 1001 (going away), or 1012
     /// (restart) for clients that know it. Default: 1001.
     ///

@@ -10,7 +10,8 @@ use crate::server::listen::{listen_for_metrics, listen_on_all, wanted_addresses}
 use crate::server::metrics::{MetricsServer, ServerPages};
 use crate::server::running::Running;
 use crate::server::{preflight, redirect, surroundings};
-use crate::service::{AccessLog, Service, panics};
+use crate::service::config::Config;
+use crate::service::{AccessLog, Service, buses, panics};
 use crate::{engine, green};
 use std::io;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ impl Server {
         let mut config = settings.server;
         config.bind = wanted_addresses(&config.bind);
         check_tls(&config)?;
+        choose_room_bus(&config)?;
         #[cfg(feature = "tls")]
         let tls = certificates::read(&config)?;
         panics::install_hook();
@@ -93,6 +95,28 @@ impl Server {
         let budget = budget.to_string();
         let running = Running::new(service, engine, names, addrs, budget, metrics, pages);
         Ok(running.with_redirect(redirect))
+    }
+}
+
+/// Tells the rooms of their bus, if there is a setting for it.
+fn choose_room_bus(config: &Config) -> io::Result<()> {
+    let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let Some(url) = config.room_bus.as_deref() else {
+        return Ok(());
+    };
+    #[cfg(feature = "redis")]
+    if let Err(error) = crate::redis::Redis::connect(url) {
+        return wrong(format!("--room-bus: {error}"));
+    }
+    if cfg!(not(feature = "redis")) {
+        return wrong("--room-bus takes a build with greenway's feature redis".to_owned());
+    }
+    match buses::choose(url) {
+        Ok(()) => Ok(()),
+        Err(_settled) => wrong(
+            "--room-bus comes too late: a room with a name was used before, with another bus or none"
+                .to_owned(),
+        ),
     }
 }
 

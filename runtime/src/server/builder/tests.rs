@@ -6,7 +6,7 @@ use crate::service::settings::{self, Setting};
 
 /// Each method, with a value that is not its default, and that value as its flag takes it.
 #[allow(clippy::type_complexity)]
-const METHODS: [(&str, &str, fn(Server) -> Server); 55] = [
+const METHODS: [(&str, &str, fn(Server) -> Server); 56] = [
     ("engine", "threads", |s| s.engine(Engine::Threads)),
     ("bind", "a:1", |s| s.bind("a:1")),
     ("cores", "77", |s| s.cores(77)),

@@ -3,6 +3,7 @@
 use super::protocols::{handshakes, http2};
 use super::{Health, LagProbes};
 use crate::green::embed::Worker;
+use crate::service::buses::BusCounts;
 use crate::service::config::Engine;
 use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Protocol, Refused};
 use crate::service::websockets::Closed;
@@ -32,6 +33,7 @@ pub(super) fn render(health: &Health<'_>) -> String {
     handlers(service, &mut out);
     requests(metrics, &mut out);
     websockets(service, &mut out);
+    buses(&mut out);
     workers(lag, &mut out);
     held_up(&mut out);
     out.one(
@@ -116,6 +118,53 @@ fn connections(service: &Service, out: &mut Text) {
         "counter",
         "Connections that were let in.",
         service.metrics.sum(|shard| shard.accepted.load(Relaxed)),
+    );
+}
+
+/// Of the process, whatever server it is: rooms belong to none.
+fn buses(out: &mut Text) {
+    let sum = BusCounts::sum();
+    if sum.buses == 0 {
+        return;
+    }
+    let (name, help) = ("greenway_buses", "Buses of rooms, by their state.");
+    out.family(name, "gauge", help);
+    out.sample(name, "state=\"connected\"", sum.connected);
+    out.sample(name, "state=\"failing\"", sum.buses - sum.connected);
+    for (name, help, count) in [
+        (
+            "greenway_bus_posts_total",
+            "Posts of this process that are in the log of a bus.",
+            sum.posts,
+        ),
+        (
+            "greenway_bus_failed_posts_total",
+            "Posts that were given up, with an error for those who published them.",
+            sum.failed,
+        ),
+        (
+            "greenway_bus_received_total",
+            "Posts that have come over a bus, those of this process included.",
+            sum.received,
+        ),
+        (
+            "greenway_bus_reconnects_total",
+            "How often reading a bus began anew after a failure.",
+            sum.reconnects,
+        ),
+        (
+            "greenway_bus_gaps_total",
+            "How often posts were missing, and the members of a room were told so.",
+            sum.gaps,
+        ),
+    ] {
+        out.one(name, "counter", help, count);
+    }
+    out.one(
+        "greenway_bus_lag_seconds",
+        "gauge",
+        "The time that the last post of this process took to a bus and back.",
+        seconds(sum.lag_us),
     );
 }
 
