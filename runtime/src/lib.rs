@@ -98,6 +98,9 @@ mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+// Masters have keys in every build, since the next program may be one with TLS.
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod ticket_keys;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod websocket;

@@ -112,6 +112,18 @@ const ARROWS: [(&str, &str, &str); 38] = [
     ("connection", "tls", "sockets whose bytes are encrypted"),
     ("websocket", "tls", "wss: addresses"),
     ("tls", "lock", "sessions, and what is read anew"),
+    ("tls", "ticket_keys", "tickets are sealed with them"),
+    (
+        "processes",
+        "ticket_keys",
+        "a master hands them to its processes",
+    ),
+    (
+        "service",
+        "ticket_keys",
+        "whose keys a server's connections have",
+    ),
+    ("ticket_keys", "lock", "keys change"),
     (
         "testing",
         "connection",

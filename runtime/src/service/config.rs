@@ -267,6 +267,9 @@ pub(crate) struct Config {
     pub(crate) pages: bool,
     /// Other processes that accept from the same sockets.
     pub(crate) neighbours: Option<Arc<Neighbours>>,
+    /// The keys of TLS tickets that a master has handed over.
+    #[cfg(feature = "tls")]
+    pub(crate) tickets: Option<Arc<crate::ticket_keys::TicketRing>>,
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
@@ -450,6 +453,8 @@ impl Default for Config {
             metrics_bind: None,
             pages: false,
             neighbours: None,
+            #[cfg(feature = "tls")]
+            tickets: None,
             forwarded_allow: Trust::default(),
             proxy_protocol: ProxyProtocol::Off,
             proxy_allow: Trust::default(),
