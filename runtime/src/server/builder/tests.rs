@@ -17,6 +17,7 @@ const METHODS: [(&str, &str, fn(Server) -> Server); 56] = [
     }),
     ("worker_connections", "9", |s| s.worker_connections(9)),
     ("limit_handlers", "10", |s| s.limit_handlers(10)),
+    ("room_bus", "redis://a", |s| s.room_bus("redis://a")),
     ("backlog", "11", |s| s.backlog(11)),
     ("workers", "3", |s| s.workers(3)),
     ("master", "true", |s| s.master(true)),
