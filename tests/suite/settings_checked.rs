@@ -1,9 +1,9 @@
 //! What is found out before a server is started: by `--check-config`, and from flags that are almost
 //! right.
 
-use super::processes::{Folder, PROGRAM};
+use super::processes::PROGRAM;
 use greenway_tests::tls::Certificates;
-use greenway_tests::{Ended, Program};
+use greenway_tests::{Ended, Folder, Program};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
