@@ -221,6 +221,11 @@ impl<M: Deref<Target = Thread>> Current<M> {
         self.own().raised.get()
     }
 
+    /// Whether [`raise_if_over`](Self::raise_if_over) would unwind, for one who has looked at the clock.
+    pub fn is_over_at(&self, now: Instant) -> bool {
+        self.over_at(|| now).is_some()
+    }
+
     /// What ought to end the thread.
     pub(crate) fn over(&self) -> Option<Unwind> {
         self.over_at(Instant::now)
