@@ -487,10 +487,10 @@ fn a_kill_leaves_pclose_to_its_child() {
     assert_eq!(ends.0.load(Ordering::SeqCst), 0);
     let child = std::fs::read_to_string(&file).unwrap();
     assert!(!PathBuf::from(format!("/proc/{}", child.trim())).exists());
-    let pipe = format!("pipe:[{}]", ends.1.load(Ordering::SeqCst));
+    let pipe = PathBuf::from(format!("pipe:[{}]", ends.1.load(Ordering::SeqCst)));
     let all = std::fs::read_dir("/proc/self/fd").unwrap();
     let links = all.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
-    assert_eq!(links.filter(|to| *to == PathBuf::from(&pipe)).count(), 0);
+    assert_eq!(links.filter(|to| *to == pipe).count(), 0);
     std::fs::remove_file(file).unwrap();
 }
 
