@@ -487,10 +487,10 @@ fn a_kill_leaves_pclose_to_its_child() {
     assert_eq!(ends.0.load(Ordering::SeqCst), 0);
     let child = std::fs::read_to_string(&file).unwrap();
     assert!(!PathBuf::from(format!("/proc/{}", child.trim())).exists());
-    let pipe = format!("pipe:[{}]", ends.1.load(Ordering::SeqCst));
+    let pipe = PathBuf::from(format!("pipe:[{}]", ends.1.load(Ordering::SeqCst)));
     let all = std::fs::read_dir("/proc/self/fd").unwrap();
     let links = all.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
-    assert_eq!(links.filter(|to| *to == PathBuf::from(&pipe)).count(), 0);
+    assert_eq!(links.filter(|to| *to == pipe).count(), 0);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -505,10 +505,13 @@ fn a_wait_for_a_process_whose_descriptor_does_not_block() {
 fn a_kill_ends_each_of_these_waits() {
     begin();
     let silent = c_int::from(name_server());
-    let (file, name) = path("ended");
-    let _ = std::fs::remove_file(&file);
-    // SAFETY: a string of C's, which lives over the call.
-    assert_eq!(unsafe { make_fifo(name.as_ptr()) }, 0);
+    // One for each end: what was open here for a while may be open in a child of another test for longer.
+    let fifos = ["ended-reader", "ended-writer"].map(path);
+    for (file, name) in &fifos {
+        let _ = std::fs::remove_file(file);
+        // SAFETY: a string of C's, which lives over the call.
+        assert_eq!(unsafe { make_fifo(name.as_ptr()) }, 0);
+    }
     // SAFETY: takes numbers.
     let fds = unsafe {
         let counter = libc::eventfd(0, libc::EFD_CLOEXEC);
@@ -546,7 +549,7 @@ fn a_kill_ends_each_of_these_waits() {
         "semop",
     ];
     for (call, (fd, text)) in fds.into_iter().zip(texts).enumerate() {
-        let name = name.clone();
+        let name = fifos[usize::from(call == 5)].1.clone();
         let ended = Arc::new(AtomicI32::new(-1));
         let its = ended.clone();
         let waiter = spawn(move || {
@@ -572,7 +575,9 @@ fn a_kill_ends_each_of_these_waits() {
         };
         assert_eq!(ended.load(Ordering::SeqCst), expected, "{text}");
     }
-    std::fs::remove_file(file).unwrap();
+    for (file, _) in fifos {
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <resolv.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -380,8 +381,8 @@ int wait_in(int call, int fd, const char *path) {
     case 1: result = msgrcv(fd, &letter, sizeof letter.text, 0, 0); break;
     case 2: result = sigwaitinfo(&set, NULL); break;
     case 3: sigfillset(&set); result = sigsuspend(&set); break;
-    case 4: result = open(path, O_RDONLY); break;
-    case 5: result = open(path, O_WRONLY); break;
+    case 4: result = open(path, O_RDONLY | O_CLOEXEC); break;
+    case 5: result = open(path, O_WRONLY | O_CLOEXEC); break;
     case 6: result = system("sleep 1"); break;
     case 7: {
         struct __res_state state;
@@ -478,12 +479,9 @@ int close_command(FILE *stream) { return pclose(stream); }
 
 // A descriptor of a process may itself say that nobody is to wait.
 int impatient_descriptor(void) {
-    pid_t child = fork();
-    if (child == 0) {
-        pause();
-        _exit(0);
-    }
-    CHECK(child > 0);
+    char *arguments[] = {"sleep", "600", NULL};
+    pid_t child;
+    CHECK(posix_spawnp(&child, "sleep", NULL, NULL, arguments, environ) == 0);
     int fd = syscall(SYS_pidfd_open, child, O_NONBLOCK);
     siginfo_t info;
     errno = 0;
