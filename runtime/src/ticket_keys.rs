@@ -30,7 +30,7 @@ pub(crate) struct TicketKey {
 }
 
 /// The keys of a time.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TicketKeys {
     /// Seals and opens.
     pub(crate) present: TicketKey,
@@ -163,9 +163,9 @@ impl Held {
     }
 }
 
-impl fmt::Debug for TicketKeys {
+impl fmt::Debug for TicketKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TicketKeys")
+        f.write_str("TicketKey")
     }
 }
 
@@ -192,6 +192,7 @@ mod tests {
             let more = [&bytes[..], b"?"].concat();
             assert_eq!(TicketKeys::read(&more), None);
         }
-        assert_eq!(format!("{first:?}"), "TicketKeys");
+        let shown = "TicketKeys { present: TicketKey, former: None }";
+        assert_eq!(format!("{first:?}"), shown);
     }
 }
