@@ -13,7 +13,7 @@
 //!     format!("Hello {}!", request.param("name"))
 //! }
 //!
-//! // Each chunk is on the wire before the next is made. A real one sleeps in
+//! // Each chunk is on the wire before its body waits. A real one sleeps in
 //! // between, and the client sees START before END is there.
 //! fn stream(_: Request) -> Body {
 //!     Body::stream(|out| {
@@ -55,8 +55,10 @@
 //! that the handler names ([`Request::body`]).
 //!
 //! **The response body is taken chunk by chunk.** PEP 3333, "Handling the
-//! iterable": the server puts each chunk on the wire before it asks for the next
-//! and buffers none. Iteration is internal: the body is driven by
+//! iterable": the server puts each chunk on the wire at once, or sees to it that
+//! transmission continues while the body produces the next: small chunks that
+//! come without a pause gather until the body waits, a millisecond at most
+//! ([`Out::flush`] is for those who insist). Iteration is internal: the body is driven by
 //! [`Body::send_to`] on the connection's own thread, so a closure that sends and
 //! sleeps is a generator without a second stack. Empty chunks mean "nothing yet"
 //! and are never written.

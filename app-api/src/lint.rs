@@ -137,6 +137,10 @@ impl Sink for Counted<'_, '_, '_> {
         self.out.start()
     }
 
+    fn flush(&mut self) -> Result<(), BodyError> {
+        self.out.flush()
+    }
+
     fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {
         let left = self.length.map_or(length, |all| all - self.sent);
         let sent = self.out.send_file(file, length.min(left))?;

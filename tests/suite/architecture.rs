@@ -135,6 +135,14 @@ const ARROWS: [(&str, &str, &str); 38] = [
     ("room", "websocket", "members that are WebSockets"),
     ("room", "sse", "members that are streams of events"),
     ("room", "lock", "queues and histories"),
+    ("room", "redis", "a bus between processes"),
+    (
+        "room",
+        "service",
+        "the bus that the settings name, and what is counted of it",
+    ),
+    ("redis", "tls", "rediss: addresses"),
+    ("server", "redis", "whether the setting is an address"),
 ];
 
 /// How many files of a crate may reach each other in a circle.

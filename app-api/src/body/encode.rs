@@ -140,6 +140,10 @@ impl<E: BodyEncoder> Sink for Encoded<'_, '_, '_, E> {
         self.out.start()
     }
 
+    fn flush(&mut self) -> Result<(), BodyError> {
+        self.out.flush()
+    }
+
     fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {
         self.out.read_file(file, buf)
     }

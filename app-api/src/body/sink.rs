@@ -15,8 +15,10 @@ use super::error::{BodyError, Gone};
 
 /// Where a server receives the chunks of a body.
 pub trait Sink {
-    /// Puts one chunk on the wire and returns when it is there. Never called
-    /// with an empty chunk, nor after an error.
+    /// Sends one chunk. A server transmits it now, or sees to it that it is
+    /// transmitted while the body goes on (PEP 3333): at the latest when the
+    /// body waits or ends, and soon if it does neither. Never called with an
+    /// empty chunk, nor after an error.
     ///
     /// # Errors
     ///
@@ -43,6 +45,16 @@ pub trait Sink {
     ///
     /// As [`send`](Sink::send).
     fn start(&mut self) -> Result<(), BodyError>;
+
+    /// Puts what was sent on the wire now, for a body that insists. A server
+    /// that holds nothing back leaves this as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sink::send).
+    fn flush(&mut self) -> Result<(), BodyError> {
+        Ok(())
+    }
 
     /// Puts bytes of a file on the wire, from its position on, which is moved
     /// behind them: as many of `length` as need no waiting. Gives how many that
@@ -106,9 +118,14 @@ impl<'a> Out<'a> {
         Self { sink, failed: None }
     }
 
-    /// Sends a chunk and returns when it is on the wire. An empty one means
-    /// "nothing yet" (PEP 3333 lets applications yield those): nothing is sent,
-    /// and others of the worker have their turn.
+    /// Sends a chunk. An empty one means "nothing yet" (PEP 3333 lets
+    /// applications yield those): nothing is sent, and others of the worker have
+    /// their turn.
+    ///
+    /// The first chunk after a pause is on the wire when this returns. Chunks
+    /// that follow it without a pause gather, and leave together: when the body
+    /// waits for anything, when there is enough of them, when the body ends, and
+    /// in any case after about a millisecond, also while the body computes.
     ///
     /// # Errors
     ///
@@ -123,6 +140,18 @@ impl<'a> Out<'a> {
         } else {
             self.sink.send(chunk)
         };
+        self.note(result)
+    }
+
+    /// Returns when all that was sent is on the wire, instead of leaving that to
+    /// the server: for a body that is about to do what must not come first.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Out::send).
+    pub fn flush(&mut self) -> Result<(), BodyError> {
+        self.verdict()?;
+        let result = self.sink.flush();
         self.note(result)
     }
 
@@ -202,7 +231,7 @@ impl<'a> Out<'a> {
     }
 }
 
-/// `write` sends a copy as one chunk, `flush` has nothing to do.
+/// `write` sends a copy as one chunk, `flush` is [`Out::flush`].
 impl io::Write for Out<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send(Bytes::copy_from_slice(bytes))
@@ -211,7 +240,7 @@ impl io::Write for Out<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        Out::flush(self).map_err(BodyError::into_io)
     }
 }
 
@@ -253,6 +282,10 @@ impl<F: FnMut(Bytes) -> Bytes> Sink for Mapped<'_, '_, F> {
 
     fn start(&mut self) -> Result<(), BodyError> {
         self.out.start()
+    }
+
+    fn flush(&mut self) -> Result<(), BodyError> {
+        self.out.flush()
     }
 
     fn read_file(&mut self, file: &File, buf: &mut [u8]) -> io::Result<usize> {

@@ -5,6 +5,7 @@
 //! `Lease` (in `client`), which the end of the request takes back.
 
 use super::departure::Client;
+use super::gathering::Gatherer;
 use super::linger::linger;
 use super::pace::{Patience, WritePace};
 use super::protocol::Upgraded;
@@ -33,6 +34,8 @@ const DRAIN_BYTES: usize = 64 * 1024;
 
 /// See the module's documentation.
 pub(crate) struct BufferedIo<T> {
+    /// Before the stream: nobody writes to a stream that is being closed.
+    pub(super) gatherer: Gatherer,
     pub(super) stream: T,
     pub(super) service: Arc<Service>,
     pub(super) context: Arc<ConnContext>,
@@ -144,6 +147,7 @@ impl<T: Transport> BufferedIo<T> {
     ) -> Self {
         let write = service.config.clocks.write;
         Self {
+            gatherer: Gatherer::default(),
             stream: parts.stream,
             service,
             context,
@@ -167,12 +171,13 @@ impl<T: Transport> BufferedIo<T> {
     /// For another thread that goes on with the connection.
     #[inline]
     pub(super) fn into_parts(self) -> (IoParts<T>, Client) {
+        let outgoing = self.take_outgoing();
         let parts = IoParts {
             stream: self.stream,
             incoming: self.incoming.into_inner(),
-            outgoing: self.outgoing.into_inner(),
             // A write that has not come to its end cannot be gone on with.
-            broken: self.output.get() != Output::Open,
+            broken: self.output.get() != Output::Open || outgoing.is_err(),
+            outgoing: outgoing.unwrap_or_default(),
             write_pace: Some(self.write_pace.get()),
             exchange: self.exchange.get(),
         };
@@ -237,6 +242,7 @@ impl<T: Transport> BufferedIo<T> {
         let pause = self.service.config.clocks.body;
         self.incoming.borrow_mut().begin(request, pause);
         self.client.begin();
+        self.gatherer.pause();
     }
 
     /// The application has done its part of the request: whoever still has an `Input` of it is sent
@@ -363,6 +369,9 @@ impl<T: Transport> BufferedIo<T> {
     /// Ends the connection by a reset when it is dropped, so that the client sees that something
     /// is missing where the end of the connection would mean the end of the response.
     pub(super) fn cut(&self) {
+        if self.gatherer.holds() {
+            let _known_by_broken = self.flush_now(); // as if it had left at once
+        }
         self.stream.reset();
         self.output.set(Output::Broken);
     }

@@ -10,7 +10,8 @@
 //!   is read. Whatever it does (return, abort, panic, wait too long) ends as one response or as
 //!   a closed connection, never as anything that others notice.
 //! - A body is dropped before the next request of the connection is looked at.
-//! - A finished response that is held back for company leaves before anything waits.
+//! - A finished response that is held back for company leaves before anything waits; chunks that
+//!   are held back leave then, too, and after about a millisecond in any case ([`gathering`]).
 //! - After its last response a connection is closed so that the client gets all of it.
 //!
 //! # Stack
@@ -24,7 +25,9 @@ mod call;
 mod client;
 mod departure;
 mod error_page;
+mod flusher;
 mod framed;
+mod gathering;
 mod handler_end;
 mod io;
 mod linger;

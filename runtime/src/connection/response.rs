@@ -5,7 +5,8 @@ use super::framed::FramedHead;
 use super::io::BufferedIo;
 use super::transport::Transport;
 use crate::green::embed::{
-    Interrupt, LimitGuard, LimitNumber, Thread, Unwind, current, prepare_file, read_file,
+    Interrupt, LimitGuard, LimitNumber, Thread, Unwind, checkpoint, current, prepare_file,
+    read_file,
 };
 use crate::green::{take_turn, yield_now};
 use crate::service::date;
@@ -230,18 +231,19 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         let piece = length.min(most).min(PIECE_BYTES) as usize;
         let sent = self.io().send_file(file, piece)? as u64;
         if sent > 0 {
-            self.moved(sent);
+            self.moved(sent, Instant::now());
         }
         Ok(sent)
     }
 
-    /// Sends a chunk of a stream, at once and with whatever goes before it.
-    fn send_chunk(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
-        match self.plan().framing {
+    /// Sends a chunk of a stream, with whatever goes before it: at once, or with those that follow.
+    /// Whether it was sent.
+    fn send_chunk(&mut self, chunk: &Bytes, now: Instant) -> Result<bool, BodyError> {
+        let sent = match self.plan().framing {
             Framing::Chunked => {
                 let size = http1::chunk_head(chunk.len());
-                self.io()
-                    .send(&[size.as_bytes(), chunk, http1::CHUNK_END])?;
+                let parts = [size.as_bytes(), chunk, http1::CHUNK_END];
+                self.io().send_or_gather(&parts, now)?
             }
             Framing::Length(length) => {
                 let left = length - self.progress.body_bytes;
@@ -249,35 +251,42 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                     // What the head has promised is the end of the response for the client; more
                     // would be taken for the next one.
                     let fitting = usize::try_from(left).unwrap_or(chunk.len());
-                    self.send_plain(&chunk.slice(..fitting))?;
+                    self.send_plain(&chunk.slice(..fitting), now)?;
                     self.progress.body_bytes += left;
                     return Err(std::io::Error::other(format!(
                         "the body is longer than its Content-Length of {length}"
                     ))
                     .into());
                 }
-                self.send_plain(chunk)?;
+                self.send_plain(chunk, now)?
             }
-            Framing::Close => self.send_plain(chunk)?,
-            Framing::None => {}
-        }
-        self.moved(chunk.len() as u64);
-        Ok(())
+            Framing::Close => self.send_plain(chunk, now)?,
+            Framing::None => false,
+        };
+        // A chunk that was sent may have waited for its client.
+        let now = if sent { Instant::now() } else { now };
+        self.moved(chunk.len() as u64, now);
+        Ok(sent)
     }
 
-    /// Sends bytes of the body that have nothing around them.
-    fn send_plain(&self, bytes: &Bytes) -> io::Result<()> {
+    /// Sends bytes of the body that have nothing around them, as [`send_chunk`](Self::send_chunk).
+    fn send_plain(&self, bytes: &Bytes, now: Instant) -> io::Result<bool> {
         match self.io().stream.framed() {
-            Some(framed) => self.io().send_bytes(framed, bytes.clone(), false),
-            None => self.io().send(&[bytes]),
+            Some(framed) => {
+                let sent = self.io().send_bytes(framed, bytes.clone(), false);
+                sent.map(|()| true)
+            }
+            None => self.io().send_or_gather(&[bytes], now),
         }
     }
 
     /// So many bytes of the body are on their way: the handler's clock starts anew.
-    fn moved(&mut self, bytes: u64) {
-        let now = Instant::now();
-        self.progress.at = now;
+    fn moved(&mut self, bytes: u64, now: Instant) {
         self.progress.body_bytes += bytes;
+        if self.progress.at == now {
+            return; // as is that of a chunk that was gathered
+        }
+        self.progress.at = now;
         if let Some(end) = now.checked_add(self.io().handlers_time()) {
             self.limit.set(end);
         }
@@ -300,7 +309,11 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
                 ))
                 .into());
             }
-            Framing::Chunked | Framing::Length(_) | Framing::Close | Framing::None => {}
+            Framing::Chunked | Framing::Length(_) | Framing::Close | Framing::None => {
+                if self.io().gatherer.holds() {
+                    self.io().send_end(&[])?;
+                }
+            }
         }
         if let Some(framed) = self.io().stream.framed() {
             framed.end_message()?;
@@ -359,10 +372,9 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     /// Writes the head, unless it is written already. It leaves with what follows it.
     fn start(&mut self) {
         let io = self.writer.io();
-        let leaving = self.writer.connection.io.service.lifecycle.is_leaving();
         let progress = &mut *self.writer.progress;
         if progress.plan.is_none() {
-            progress.asked.keep_alive &= !leaving;
+            progress.asked.keep_alive &= !io.service.lifecycle.is_leaving();
             progress.at = Instant::now();
             let (status, date) = (progress.status, date(progress.at));
             let mut plan = http1::plan(&progress.asked, status, self.headers, self.length);
@@ -406,6 +418,17 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 }
 
 impl<T: Transport> Streaming<'_, '_, '_, T> {
+    /// What was given to a framed stream is written by the thread of its connection, which may live
+    /// on this worker: it has its turn now, unless the chunk follows another without a pause.
+    #[inline(never)] // not to be part of the frame of those that are not framed
+    fn let_framed_leave(&self, now: Instant) {
+        let io = self.writer.io();
+        if io.stream.is_green() && !io.gatherer.is_in_burst(now) {
+            yield_now();
+            io.gatherer.has_sent(); // the turn was no pause of the body's
+        }
+    }
+
     /// Sends the chunks of a body; if the stop ends it as it has allowed, its final_chunk as well.
     fn drive(&mut self, body: Body) -> Result<(), BodyError> {
         // Unwind safety: the writer is ours, and knows whether the output was left in order.
@@ -440,7 +463,8 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             return Ok(());
         }
         self.start();
-        self.writer.send_chunk(&final_chunk)
+        self.writer.send_chunk(&final_chunk, Instant::now())?;
+        Ok(())
     }
 
     /// Does something that must not be left half done, though the body may be ended at once.
@@ -461,11 +485,28 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
         // An endless body that never waits must end, too, when the server stops.
-        take_turn();
+        let io = self.writer.io();
+        let now = io.gatherer.now();
+        if io.context.thread.here().is_over_at(now) {
+            checkpoint();
+        }
+        let spent = io.gatherer.has_gone_on(now);
+        let mut sent = false;
         self.undisturbed(|stream| {
             stream.start();
-            stream.writer.send_chunk(&chunk)
-        })
+            sent = stream.writer.send_chunk(&chunk, now)?;
+            Ok(())
+        })?;
+        // Others have their turn when this body has computed for long, or has sent much.
+        if io.stream.framed().is_some() {
+            self.let_framed_leave(now);
+        } else if spent && io.stream.is_green() {
+            yield_now();
+        }
+        if sent {
+            take_turn();
+        }
+        Ok(())
     }
 
     fn nothing_yet(&mut self) -> Result<(), BodyError> {
@@ -484,6 +525,15 @@ impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
             Streaming::start(stream);
             Ok(stream.writer.io().flush()?)
         })
+    }
+
+    fn flush(&mut self) -> Result<(), BodyError> {
+        self.undisturbed(|stream| Ok(stream.writer.io().flush()?))?;
+        let io = self.writer.io();
+        if io.stream.framed().is_some() && io.stream.is_green() {
+            yield_now(); // see `let_framed_leave`
+        }
+        Ok(())
     }
 
     fn send_file(&mut self, file: &File, length: u64) -> Result<u64, BodyError> {

@@ -27,7 +27,8 @@ impl<T: Transport> BufferedIo<T> {
 
     /// As [`flush`](Self::flush), where nobody can be told of an error; it stays known.
     pub(super) fn flush_before_block(&self) {
-        if !self.is_writing() && !self.outgoing.borrow().is_empty() {
+        self.gatherer.pause();
+        if !self.is_writing() && (!self.outgoing.borrow().is_empty() || self.gatherer.holds()) {
             let _known_by_broken = self.flush();
         }
     }
@@ -55,7 +56,10 @@ impl<T: Transport> BufferedIo<T> {
         if self.output.get() != Output::Open {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, Gone));
         }
-        let queued = std::mem::take(&mut *self.outgoing.borrow_mut());
+        let queued = match self.take_outgoing() {
+            Ok(queued) => queued,
+            Err(error) => return self.written(Err(error)),
+        };
         let mut parts = [&[] as &[u8]; 4];
         let count = 1 + more.len();
         parts[0] = &queued;
@@ -65,6 +69,46 @@ impl<T: Transport> BufferedIo<T> {
         let result = self.written(result);
         buffers::give(queued);
         result
+    }
+
+    /// Takes all that is to go: chunks that were gathered, and what was added behind them.
+    pub(super) fn take_outgoing(&self) -> io::Result<Vec<u8>> {
+        let outgoing = self.outgoing.take();
+        if self.gatherer.holds() {
+            return self.take_gathered(outgoing);
+        }
+        Ok(outgoing)
+    }
+
+    #[inline(never)] // not to be part of the frame of those who have gathered nothing
+    fn take_gathered(&self, outgoing: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut gathered = self.gatherer.take();
+        self.write_pace
+            .set(self.write_pace.get().gave(gathered.given));
+        if let Some(error) = gathered.failed {
+            return Err(error);
+        }
+        gathered.bytes.extend_from_slice(&outgoing);
+        buffers::give(outgoing);
+        Ok(gathered.bytes)
+    }
+
+    /// Sends the parts of a chunk, or keeps them for company: see [`gathering`](super::gathering).
+    /// Whether it has sent them, and all that was kept.
+    pub(super) fn send_or_gather(&self, parts: &[&[u8]], now: Instant) -> io::Result<bool> {
+        if self.output.get() == Output::Open
+            && self.gatherer.is_in_burst(now)
+            && self.outgoing.borrow().is_empty()
+        {
+            match self.gatherer.add(parts, || self.stream.shared()) {
+                Ok(true) => return Ok(false),
+                Ok(false) => {}
+                Err(error) => return self.written(Err(error)).map(|()| true),
+            }
+        }
+        self.send(parts)?;
+        self.gatherer.has_sent();
+        Ok(true)
     }
 
     /// A write is over.
@@ -130,6 +174,7 @@ impl<T: Transport> BufferedIo<T> {
             // A head is to leave in the packet of the file's first bytes.
             let mut outgoing = self.outgoing.borrow_mut();
             if !outgoing.is_empty()
+                && !self.gatherer.holds()
                 && n > 0
                 && let Ok(taken) = self.stream.write_with_more(&outgoing)
             {
@@ -228,24 +273,25 @@ pub(super) fn of_client(error: io::Error) -> io::Error {
 
 /// Buffers for what is to go, kept by each OS thread for the next response. Taken and given
 /// back within a call each, so that no thread-local lives across a wait.
-mod buffers {
-    use std::cell::RefCell;
+pub(super) mod buffers {
+    use crate::green::embed::NoWaitCell;
 
     const KEEP: usize = 8;
     const KEEP_CAPACITY: usize = 128 * 1024;
 
-    thread_local!(static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
+    thread_local!(static BUFFERS: NoWaitCell<Vec<Vec<u8>>> = const { NoWaitCell::new(Vec::new()) });
 
-    pub(super) fn take() -> Vec<u8> {
+    pub(in super::super) fn take() -> Vec<u8> {
         BUFFERS
-            .with_borrow_mut(Vec::pop)
+            .with(|kept| kept.borrow_mut().pop())
             .unwrap_or_else(|| Vec::with_capacity(4096))
     }
 
-    pub(super) fn give(mut buffer: Vec<u8>) {
+    pub(in super::super) fn give(mut buffer: Vec<u8>) {
         if (1..=KEEP_CAPACITY).contains(&buffer.capacity()) {
             buffer.clear();
-            BUFFERS.with_borrow_mut(|kept| {
+            BUFFERS.with(|kept| {
+                let mut kept = kept.borrow_mut();
                 if kept.len() < KEEP {
                     kept.push(buffer);
                 }

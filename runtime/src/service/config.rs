@@ -248,6 +248,8 @@ pub(crate) struct Config {
     pub(crate) connections: Option<usize>,
     /// Handlers that may run at once.
     pub(crate) handlers: Option<usize>,
+    /// The address of the bus of rooms that have a name and none of their own.
+    pub(crate) room_bus: Option<String>,
     pub(crate) head_limits: HeadLimits,
     /// Bytes of a request's body.
     pub(crate) body_limit: u64,
@@ -421,6 +423,7 @@ impl Default for Config {
             websocket_stop_code: CloseCode::GOING_AWAY,
             connections: None,
             handlers: None,
+            room_bus: None,
             head_limits: HeadLimits::default(),
             body_limit: 16 * 1024 * 1024,
             clocks: Clocks {
