@@ -2,11 +2,11 @@
 //! cannot change, when logs are moved away, and when processes are ended by hand.
 
 use super::processes::{
-    Folder, PROGRAM, ask_pid, children, pids, signal, start, start_program, stop, until_gone,
+    PROGRAM, ask_pid, children, pids, signal, start, start_program, stop, until_gone,
 };
 use greenway::Engine;
 use greenway_tests::request::get_close;
-use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
+use greenway_tests::{Client, Folder, Program, Signal, on_green_and_threads, until};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

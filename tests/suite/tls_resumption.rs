@@ -1,13 +1,15 @@
 //! TLS sessions that are resumed by a process that did not make them: by any of several, after a
 //! deploy, and by the processes of another master. And tickets that nobody of ours has sealed.
 
-use super::processes::{Folder, PROGRAM, children, put, signal, start_program, until_gone};
+use super::processes::{PROGRAM, children, put, signal, start_program, until_gone};
 use greenway::{Engine, Request};
 use greenway_tests::request::get_close;
 use greenway_tests::tls::rustls::version::{TLS12, TLS13};
 use greenway_tests::tls::rustls::{ClientConfig, HandshakeKind};
 use greenway_tests::tls::{Certificates, PairFiles};
-use greenway_tests::{Client, Program, Signal, TestServer, linted, on_green_and_threads, until};
+use greenway_tests::{
+    Client, Folder, Program, Signal, TestServer, linted, on_green_and_threads, until,
+};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
