@@ -2,7 +2,8 @@
 //! cannot change, when logs are moved away, and when processes are ended by hand.
 
 use super::processes::{
-    PROGRAM, ask_pid, children, pids, signal, start, start_program, stop, until_gone,
+    PROGRAM, ask_pid, children, pids, signal, start, start_program, stop, until_children,
+    until_gone,
 };
 use greenway::Engine;
 use greenway_tests::request::get_close;
@@ -80,7 +81,7 @@ fn a_setting_that_takes_a_stop_is_named() {
     );
     until_gone(&before);
     // The others hold all the same, and clients find the old address.
-    assert_eq!(pids(addr, 2, &before), children(program.id()));
+    until_children(program.id(), &pids(addr, 2, &before));
     program.signal(Signal::USR2);
     program.wait_for_line("bind has changed, and USR2 has no effect on that");
     program.wait_for_line("the new master serves");
