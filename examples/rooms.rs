@@ -64,6 +64,7 @@ pub(crate) fn routes(app: &mut App) {
 /// joins once more before it has left has only moved, to another transport, say.
 fn room() -> Room {
     Room::builder()
+        .name("tour") // with --room-bus, it is one room in all processes
         .history(200)
         .on_change(|room, change| {
             let (what, who) = match change {
@@ -74,7 +75,7 @@ fn room() -> Room {
                 let mut others = room
                     .members()
                     .into_iter()
-                    .filter(|m| m.number != who.number);
+                    .filter(|m| (m.node, m.number) != (who.node, who.number));
                 let moved = others.any(|other| other.name == who.name);
                 let what = if moved { "moved" } else { what };
                 room.publish_with(|id| {

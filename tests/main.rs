@@ -47,6 +47,8 @@ mod closes;
 mod departure;
 #[path = "suite/deploys.rs"]
 mod deploys;
+#[path = "suite/deploys_http2.rs"]
+mod deploys_http2;
 #[path = "suite/deploys_tls.rs"]
 mod deploys_tls;
 #[path = "suite/gathering.rs"]
@@ -55,8 +57,12 @@ mod gathering;
 mod http2;
 #[path = "suite/http2_clients.rs"]
 mod http2_clients;
+#[path = "suite/http2_ends.rs"]
+mod http2_ends;
 #[path = "suite/http2_hostile.rs"]
 mod http2_hostile;
+#[path = "suite/http2_websockets.rs"]
+mod http2_websockets;
 #[path = "suite/keepalive.rs"]
 mod keepalive;
 #[path = "suite/leaked_inputs.rs"]
@@ -69,6 +75,12 @@ mod pool;
 mod processes;
 #[path = "suite/processes_killed.rs"]
 mod processes_killed;
+#[path = "suite/processes_notify.rs"]
+mod processes_notify;
+#[path = "suite/processes_replaced.rs"]
+mod processes_replaced;
+#[path = "suite/processes_steps.rs"]
+mod processes_steps;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/stop.rs"]
@@ -79,11 +91,29 @@ mod stop_signals;
 mod tls;
 #[path = "suite/tls_clients.rs"]
 mod tls_clients;
+#[path = "suite/tls_ends.rs"]
+mod tls_ends;
+#[path = "suite/tls_files.rs"]
+mod tls_files;
+#[path = "suite/tls_handshakes.rs"]
+mod tls_handshakes;
+#[path = "suite/tls_hostile.rs"]
+mod tls_hostile;
+#[path = "suite/tls_recipe.rs"]
+mod tls_recipe;
+#[path = "suite/tls_resumption.rs"]
+mod tls_resumption;
 #[path = "suite/tls_streams.rs"]
 mod tls_streams;
 // What is sent to many, and for long.
 #[path = "suite/broadcast.rs"]
 mod broadcast;
+#[path = "suite/bus.rs"]
+mod bus;
+#[path = "suite/bus_faults.rs"]
+mod bus_faults;
+#[path = "suite/bus_state.rs"]
+mod bus_state;
 #[path = "suite/sse.rs"]
 mod sse;
 #[path = "suite/websocket.rs"]
@@ -110,8 +140,12 @@ mod rfc_target;
 mod command_line;
 #[path = "suite/config.rs"]
 mod config;
+#[path = "suite/masters_words.rs"]
+mod masters_words;
 #[path = "suite/minihttp.rs"]
 mod minihttp;
+#[path = "suite/settings_checked.rs"]
+mod settings_checked;
 // Green threads.
 #[path = "suite/blocking.rs"]
 mod blocking;
@@ -150,6 +184,8 @@ mod databases_sqlite;
 mod request_values;
 #[path = "suite/seeing.rs"]
 mod seeing;
+#[path = "suite/seeing_protocols.rs"]
+mod seeing_protocols;
 #[path = "suite/signals.rs"]
 mod signals;
 // The workspace: what people see of it, and how it is built.
@@ -159,6 +195,8 @@ mod architecture;
 mod around;
 #[path = "suite/behind_nginx.rs"]
 mod behind_nginx;
+#[path = "suite/behind_nginx_unix.rs"]
+mod behind_nginx_unix;
 #[path = "suite/behind_proxies.rs"]
 mod behind_proxies;
 #[path = "suite/bottle.rs"]

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 pub struct TlsInfo {
     /// `"TLSv1.3"` or `"TLSv1.2"`: `SSL_PROTOCOL`.
     pub version: &'static str,
-    /// The cipher suite by its IANA name, such as `"TLS13_AES_256_GCM_SHA384"`: `SSL_CIPHER`.
+    /// The cipher suite by its IANA name, such as `"TLS_AES_256_GCM_SHA384"`: `SSL_CIPHER`.
     pub cipher: &'static str,
     /// The server that the client has asked for (SNI), as it has written it: `SSL_TLS_SNI`.
     pub server_name: Option<Box<str>>,
@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn the_environ_has_mod_ssls_names() {
-        let mut tls = TlsInfo::new("TLSv1.3", "TLS13_AES_256_GCM_SHA384");
+        let mut tls = TlsInfo::new("TLSv1.3", "TLS_AES_256_GCM_SHA384");
         tls.server_name = Some("a.example".into());
         let shown = |tls: &TlsInfo| {
             let info = ConnectionInfo::default().with_scheme("https");
             let client = Client::new(show).with_connection(info.with_tls(tls.clone()));
             client.get("/").send().text()
         };
-        let without = "HTTPS=on\nSSL_CIPHER=TLS13_AES_256_GCM_SHA384\nSSL_CLIENT_VERIFY=NONE\n\
+        let without = "HTTPS=on\nSSL_CIPHER=TLS_AES_256_GCM_SHA384\nSSL_CLIENT_VERIFY=NONE\n\
                        SSL_PROTOCOL=TLSv1.3\nSSL_SESSION_RESUMED=Initial\nSSL_TLS_SNI=a.example\n";
         assert_eq!(shown(&tls), without);
         let mut client =

@@ -55,6 +55,7 @@
 //! - `client` (off): an HTTP client for handlers, `greenway::client`.
 //! - `monkey` (off): unmodified blocking code waits as green threads do, `greenway::monkey`.
 //! - `templates` (off): pages from templates, `greenway::templates`.
+//! - `redis` (off): rooms, sessions and limits that several processes share, over Redis, `greenway::redis`.
 //! - `http2` (off): HTTP/2, over TLS and with prior knowledge.
 //! - `brotli`, `zstd` (off): more codings for `middleware::Compression`, beside gzip.
 //! - `tls` (off): a server that speaks TLS (`--certfile`), and sockets that do.
@@ -90,11 +91,16 @@ mod engine;
 #[cfg(feature = "http2")]
 mod http2;
 mod processes;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod room;
 mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+// Masters have keys in every build, since the next program may be one with TLS.
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod ticket_keys;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod websocket;

@@ -6,7 +6,8 @@
 //! left behind, neither by a test that is killed nor by one server for all tests, in a `static`.
 
 use crate::until;
-use std::io::Write;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{Read, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -188,12 +189,114 @@ impl MariaDb {
     }
 }
 
-/// A Redis server that keeps nothing on the disk.
+/// A Redis server.
 #[derive(Debug)]
 pub struct Redis(Service);
 
+/// What becomes of a server's data when it is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// All that was acknowledged is there again.
+    Kept,
+    /// Nothing is.
+    Lost,
+}
+
+/// Starts Redis again whenever it has ended, and there is no file `down`.
+const REDIS_AGAIN: &str = r#"
+    trap 'kill -s KILL $server; exit' TERM
+    while true; do
+        mkdir -p data
+        redis-server --port 0 --dir "$PWD/data" --save '' --appendonly yes --appendfsync always \
+            --unixsocket "$PWD/socket" &
+        server=$!
+        echo $server > pid
+        wait $server
+        while [ -e down ]; do sleep 0.02; done
+    done
+"#;
+
 impl Redis {
-    /// Starts one.
+    /// Starts one that keeps each command on the disk, and comes back when it was killed.
+    ///
+    /// # Panics
+    /// When it does not start in time.
+    #[track_caller]
+    pub fn start_durable() -> Self {
+        let service = Service::start("redis", "TERM", REDIS_AGAIN);
+        service.wait_for_socket("socket");
+        Self(service)
+    }
+
+    /// Kills one that was [started so](Self::start_durable). It stays away until it is revived.
+    ///
+    /// # Panics
+    /// When that cannot be done.
+    #[track_caller]
+    pub fn kill(&self, data: Data) {
+        let folder = &self.0.folder;
+        fs::write(folder.join("down"), "").expect("the folder is ours");
+        self.signal(Signal::KILL);
+        until("Redis has ended", || {
+            UnixStream::connect(self.socket()).is_err()
+        });
+        if data == Data::Lost {
+            fs::remove_dir_all(folder.join("data")).expect("it was made by the server");
+        }
+    }
+
+    /// Has one that was killed start again.
+    ///
+    /// # Panics
+    /// When it does not start in time.
+    #[track_caller]
+    pub fn revive(&self) {
+        let down = self.0.folder.join("down");
+        fs::remove_file(down).expect("it is there since the server was killed");
+        self.0.wait_for_socket("socket");
+    }
+
+    /// Stops one that was [started so](Self::start_durable) where it is, until it is resumed.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has one that was paused go on.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[track_caller]
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: Signal) {
+        let pid = fs::read_to_string(self.0.folder.join("pid")).expect("the shell has written it");
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a number"), signal).expect("it is there");
+    }
+
+    /// Cuts the connections of all clients.
+    ///
+    /// # Panics
+    /// When Redis does not do it.
+    #[track_caller]
+    pub fn cut_connections(&self) {
+        let mut stream = UnixStream::connect(self.socket()).expect("it listens");
+        stream
+            .write_all(b"CLIENT KILL TYPE normal SKIPME yes\r\n")
+            .expect("it reads");
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).expect("it answers");
+        assert_eq!(answer[0], b':', "it says how many there were");
+    }
+
+    /// Starts one that keeps nothing on the disk.
     ///
     /// # Panics
     /// When it does not start in time.

@@ -12,7 +12,7 @@ use std::process::Command;
 
 /// The arrows that may be between the rooms of `greenway`, which are the folders and files beside
 /// its `lib.rs`. What is not here must not be in the sources.
-const ARROWS: [(&str, &str, &str); 34] = [
+const ARROWS: [(&str, &str, &str); 38] = [
     (
         "cli",
         "server",
@@ -112,6 +112,18 @@ const ARROWS: [(&str, &str, &str); 34] = [
     ("connection", "tls", "sockets whose bytes are encrypted"),
     ("websocket", "tls", "wss: addresses"),
     ("tls", "lock", "sessions, and what is read anew"),
+    ("tls", "ticket_keys", "tickets are sealed with them"),
+    (
+        "processes",
+        "ticket_keys",
+        "a master hands them to its processes",
+    ),
+    (
+        "service",
+        "ticket_keys",
+        "whose keys a server's connections have",
+    ),
+    ("ticket_keys", "lock", "keys change"),
     (
         "testing",
         "connection",
@@ -123,6 +135,14 @@ const ARROWS: [(&str, &str, &str); 34] = [
     ("room", "websocket", "members that are WebSockets"),
     ("room", "sse", "members that are streams of events"),
     ("room", "lock", "queues and histories"),
+    ("room", "redis", "a bus between processes"),
+    (
+        "room",
+        "service",
+        "the bus that the settings name, and what is counted of it",
+    ),
+    ("redis", "tls", "rediss: addresses"),
+    ("server", "redis", "whether the setting is an address"),
 ];
 
 /// How many files of a crate may reach each other in a circle.

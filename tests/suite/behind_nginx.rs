@@ -193,7 +193,7 @@ fn configuration(name: &str, front: SocketAddr, app: SocketAddr, bodies: Bodies)
 }
 
 /// What nginx needs besides the site itself.
-fn around(site: &str) -> String {
+pub(crate) fn around(site: &str) -> String {
     // One process, so that whoever kills it kills all of it.
     format!(
         r#"daemon off;

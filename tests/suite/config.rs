@@ -155,12 +155,21 @@ fn settings_can_be_checked_and_printed_without_serving() {
     let again = File::new("again.toml", &printed.stdout.join("\n"));
     let again = start(&["-c", again.path(), "--print-config"], &[]).wait();
     let values = |printed: &Ended| -> Vec<String> {
-        let lines = printed.stdout.iter().filter(|line| !line.starts_with('#'));
-        let values = lines.map(|line| line.rsplit_once(" # ").unwrap().0);
+        // Defaults are comments.
+        let lines = printed
+            .stdout
+            .iter()
+            .map(|line| line.trim_start_matches("# "));
+        let values = lines.filter_map(|line| Some(line.rsplit_once(" # ")?.0));
+        let values = values.filter(|value| value.contains(" = "));
         values.map(str::to_owned).collect()
     };
     assert_eq!(values(&again), values(&printed));
     assert!(values(&printed).contains(&"keep-alive = 3900".to_owned()));
+    let default = "# keep-alive = 3900 # the default".to_owned();
+    assert!(printed.stdout.contains(&default), "{printed:?}");
+    let given = |line: &String| line.starts_with("threads = 5 ");
+    assert!(printed.stdout.iter().any(given), "{printed:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::process::Command;
 const DOCKERFILE: &str = include_str!("../../examples/deploy/Dockerfile");
 const KUBERNETES: &str = include_str!("../../examples/deploy/kubernetes.yaml");
 const SERVICE: &str = include_str!("../../examples/deploy/app.service");
+const MASTER: &str = include_str!("../../examples/deploy/app-master.service");
 const SOCKET: &str = include_str!("../../examples/deploy/app.socket");
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
@@ -140,7 +141,9 @@ fn the_numbers_of_the_manifests_fit_together() {
     let time = number(KUBERNETES, "terminationGracePeriodSeconds");
     assert!(time >= before + grace + BEYOND, "{before}, {grace}, {time}");
     let default = 30;
-    assert!(number(SERVICE, "TimeoutStopSec") >= default + BEYOND);
+    for unit in [SERVICE, MASTER] {
+        assert!(number(unit, "TimeoutStopSec") >= default + BEYOND);
+    }
     assert!(number(DOCKERFILE, "--stop-timeout ") >= default + BEYOND);
     for path in ["/readyz", "/healthz"] {
         assert!(KUBERNETES.contains(&format!("path: {path}\n")));
@@ -220,23 +223,33 @@ fn probes_see_a_stop() {
 #[test]
 fn systemd_takes_the_units() {
     let folder = Folder::new("units");
-    let service = SERVICE.replace("/usr/local/bin/app", PROGRAM);
-    assert!(service.contains(PROGRAM));
-    for (name, text) in [("app.service", service.as_str()), ("app.socket", SOCKET)] {
-        fs::write(folder.path(name), text).expect("the folder is ours");
-    }
-    let units = [folder.path("app.service"), folder.path("app.socket")];
+    let [service, master] = [SERVICE, MASTER].map(|unit| {
+        let unit = unit.replace("/usr/local/bin/app", PROGRAM);
+        assert!(unit.contains(PROGRAM));
+        unit
+    });
+    let units = [
+        ("app.service", service.as_str()),
+        ("app-master.service", &master),
+        ("app.socket", SOCKET),
+    ];
+    let units = units.map(|(name, text)| {
+        let path = folder.path(name);
+        fs::write(&path, text).expect("the folder is ours");
+        path
+    });
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
         .args(&units)
         .output()
         .expect("./test installs systemd");
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    let ours: Vec<&str> = said.lines().filter(|line| line.contains("app.")).collect();
+    let of_us = |line: &&str| line.contains("app.") || line.contains("app-master.");
+    let ours: Vec<&str> = said.lines().filter(of_us).collect();
     assert!(verified.status.success() && ours.is_empty(), "{said}");
     let exposure = Command::new("systemd-analyze")
         .args(["security", "--offline=yes", "--threshold=20"])
-        .arg(&units[0])
+        .args(&units[..2])
         .output()
         .expect("./test installs systemd");
     let said = String::from_utf8_lossy(&exposure.stdout).into_owned();

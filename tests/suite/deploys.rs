@@ -1,15 +1,16 @@
 //! Ten deploys under load: the file is replaced, HUP comes, and no client notices more than a
 //! connection that says it ends.
 
-use super::processes::{Folder, PROGRAM, children, pids, put, start_program, stop, until_gone};
+use super::processes::{PROGRAM, children, pids, put, start_program, stop, until_gone};
 use greenway::Engine;
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Client, Program, RawSocket, Signal, on_green_and_threads, until};
+use greenway_tests::{
+    Client, Folder, Load, Program, RawSocket, Signal, on_green_and_threads, under_load, until,
+};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::PathBuf;
 use std::thread;
 
 on_green_and_threads!(
@@ -17,22 +18,67 @@ on_green_and_threads!(
     an_idle_connection_has_one_more_request,
 );
 
-const DEPLOYS: usize = 10;
+pub(super) const DEPLOYS: usize = 10;
+
+/// A program that is deployed again and again.
+pub(super) struct Deployed {
+    pub(super) program: Program,
+    path: PathBuf,
+    _folder: Folder,
+}
+
+impl Deployed {
+    pub(super) fn start(engine: Engine, args: &[&str]) -> Self {
+        let folder = Folder::new("deploys");
+        let path = folder.path("app");
+        put(PROGRAM, &path);
+        Self {
+            program: start_program(&path, engine, args),
+            path,
+            _folder: folder,
+        }
+    }
+
+    /// Begins a deploy, and gives those that are to go.
+    pub(super) fn begin(&self) -> BTreeSet<u32> {
+        let before = children(self.program.id());
+        put(PROGRAM, &self.path);
+        self.program.signal(Signal::HUP);
+        before
+    }
+
+    /// Deploys, and waits until `count` new processes serve. Gives those that are to go.
+    fn deploy(&self, addr: SocketAddr, count: usize) -> BTreeSet<u32> {
+        let before = self.begin();
+        pids(addr, count, &before);
+        before
+    }
+
+    /// Stops it, and looks that nothing has gone wrong in any of its processes.
+    #[track_caller]
+    pub(super) fn stop(self) {
+        let ended = stop(self.program);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let bad = |line: &&String| line.contains("ERROR") || line.contains("cut short");
+        let bad: Vec<_> = ended.stderr.iter().filter(bad).collect();
+        assert!(bad.is_empty(), "{bad:?}");
+    }
+}
 
 /// Requests on connections that are kept for as long as the server allows. Whatever else happens
 /// than a whole response fails the test.
-fn keep_asking(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
-    while !over.load(Ordering::SeqCst) {
+fn keep_asking(addr: SocketAddr, load: &Load) {
+    while !load.is_over() {
         let mut client = Client::connect(addr);
         loop {
             let reply = client.send(get("/hello")).reply();
             assert_eq!(reply.text(), "Hello\n");
-            answered.fetch_add(1, Ordering::SeqCst);
+            load.count();
             if reply.head.says_close() {
                 client.end();
                 break;
             }
-            if over.load(Ordering::SeqCst) {
+            if load.is_over() {
                 return;
             }
         }
@@ -40,11 +86,11 @@ fn keep_asking(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
 }
 
 /// Each request on a connection of its own: most of them wait in the queue at some time.
-fn keep_coming(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
-    while !over.load(Ordering::SeqCst) {
+fn keep_coming(addr: SocketAddr, load: &Load) {
+    while !load.is_over() {
         let reply = Client::connect(addr).send(get_close("/hello")).reply();
         assert_eq!(reply.text(), "Hello\n");
-        answered.fetch_add(1, Ordering::SeqCst);
+        load.count();
     }
 }
 
@@ -123,92 +169,54 @@ impl Stayers {
     }
 }
 
-/// Deploys, and waits until `count` new processes serve.
-fn deploy(program: &Program, path: &Path, addr: SocketAddr, count: usize) -> BTreeSet<u32> {
-    let before = children(program.id());
-    put(PROGRAM, path);
-    program.signal(Signal::HUP);
-    pids(addr, count, &before);
-    before
-}
-
 fn ten_deploys_lose_nothing(engine: Engine) {
-    let folder = Folder::new(&format!("deploys-{}", engine.name()));
-    let path = folder.path("app");
-    put(PROGRAM, &path);
     // Longer than the test takes: the clients' own pauses close no connection.
-    let program = start_program(&path, engine, &["-w", "2", "--keep-alive", "600"]);
-    let addr = program.wait_for_addr();
-    let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let ends = EndsLoad(&over);
-        for _ in 0..2 {
-            scope.spawn(|| keep_asking(addr, &over, &answered));
-            scope.spawn(|| keep_coming(addr, &over, &answered));
-        }
+    let deployed = Deployed::start(engine, &["-w", "2", "--keep-alive", "600"]);
+    let addr = deployed.program.wait_for_addr();
+    let asking = |load: &Load| keep_asking(addr, load);
+    let coming = |load: &Load| keep_coming(addr, load);
+    under_load(&[&asking, &coming], |load| {
         for round in 0..DEPLOYS {
             let stayers = Stayers::come(addr, engine);
-            let so_far = answered.load(Ordering::SeqCst);
-            let before = stayers.go_during(|| deploy(&program, &path, addr, 2));
-            until_gone(&before);
-            let after = answered.load(Ordering::SeqCst);
+            let so_far = load.answered();
+            until_gone(&stayers.go_during(|| deployed.deploy(addr, 2)));
             assert!(
-                after > so_far,
+                load.answered() > so_far,
                 "deploy {round}: nobody was served meanwhile"
             );
         }
-        drop(ends);
     });
-    let ended = stop(program);
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    let bad = |line: &&String| line.contains("ERROR") || line.contains("cut short");
-    let bad: Vec<_> = ended.stderr.iter().filter(bad).collect();
-    assert!(bad.is_empty(), "{bad:?}");
-}
-
-/// Ends the load also if the test has failed.
-struct EndsLoad<'a>(&'a AtomicBool);
-
-impl Drop for EndsLoad<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    deployed.stop();
 }
 
 /// A client that has just been answered, and asks again while its process goes.
 fn an_idle_connection_has_one_more_request(engine: Engine) {
-    let folder = Folder::new(&format!("idle-{}", engine.name()));
-    let path = folder.path("app");
-    put(PROGRAM, &path);
     // Longer than the test takes: no clock closes the connection.
-    let program = start_program(&path, engine, &["--master", "--keep-alive", "600"]);
-    let addr = program.wait_for_addr();
+    let deployed = Deployed::start(engine, &["--master", "--keep-alive", "600"]);
+    let addr = deployed.program.wait_for_addr();
     let mut clients: Vec<_> = (0..8).map(|_| Client::connect(addr)).collect();
     for client in &mut clients {
         let reply = client.send(get("/hello")).reply();
         assert!(!reply.head.says_close());
     }
-    let before = deploy(&program, &path, addr, 1);
+    let before = deployed.deploy(addr, 1);
     for client in &mut clients {
         has_one_more(client);
     }
     until_gone(&before);
-    stop(program);
+    deployed.stop();
 }
 
 /// A client that does not ask again does not hold its process up for as long as it may be idle.
 #[test]
 fn idle_connections_do_not_keep_a_process() {
-    let folder = Folder::new("leaves");
-    let path = folder.path("app");
-    put(PROGRAM, &path);
     // Half of the grace period is longer than this test may take.
     let args = ["--master", "--graceful-timeout", "600"];
-    let program = start_program(&path, Engine::Green, &args);
-    let addr = program.wait_for_addr();
+    let deployed = Deployed::start(Engine::Green, &args);
+    let addr = deployed.program.wait_for_addr();
     let mut client = Client::connect(addr);
     assert_eq!(client.send(get("/hello")).reply().text(), "Hello\n");
-    until_gone(&deploy(&program, &path, addr, 1));
+    until_gone(&deployed.deploy(addr, 1));
     client.end();
-    stop(program);
+    deployed.stop();
 }

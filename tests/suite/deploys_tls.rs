@@ -1,123 +1,64 @@
-//! Deploys of several processes that speak TLS and HTTP/2, and lead from http to https: what is lost
-//! nowhere else must not be lost here.
+//! Deploys of several processes that speak TLS, and lead from http to https: what is lost nowhere
+//! else must not be lost here.
 
-use super::processes::{Folder, PROGRAM, children, put, start_program, stop};
+use super::deploys::Deployed;
+use super::processes::children;
 use greenway::Engine;
-use greenway_tests::http2::{Http2, Sent, fields, frame, request};
 use greenway_tests::request::{get, get_close};
 use greenway_tests::tls::rustls::ClientConfig;
 use greenway_tests::tls::{Certificates, PairFiles};
-use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
+use greenway_tests::{Client, Load, on_green_and_threads, under_load, until};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 on_green_and_threads!(
     deploys_over_tls_lose_nothing,
     a_deploy_finishes_what_leads_to_https,
-    deploys_over_http2_lose_no_request,
-    http2_over_tls_finishes_what_it_has,
 );
 
 /// A deploy takes a few seconds, as idle connections are waited for.
 const DEPLOYS: usize = 3;
 
-/// A program that is deployed again and again.
-struct Deployed {
-    program: Program,
-    path: PathBuf,
-    _folder: Folder,
+pub(super) fn start_with_tls(engine: Engine, files: &PairFiles, more: &[&str]) -> Deployed {
+    let usual = ["-w", "2", "--keep-alive", "600"];
+    let tls = ["--certfile", &files.cert, "--keyfile", &files.key];
+    Deployed::start(engine, &[&usual[..], &tls, more].concat())
 }
 
-impl Deployed {
-    fn start(name: &str, engine: Engine, more: &[&str]) -> Self {
-        let folder = Folder::new(&format!("{name}-{}", engine.name()));
-        let path = folder.path("app");
-        put(PROGRAM, &path);
-        let args = [&["-w", "2", "--keep-alive", "600"], more].concat();
-        let program = start_program(&path, engine, &args);
-        Self {
-            program,
-            path,
-            _folder: folder,
-        }
-    }
-
-    fn start_with_tls(name: &str, engine: Engine, files: &PairFiles, more: &[&str]) -> Self {
-        let tls = ["--certfile", &files.cert, "--keyfile", &files.key];
-        Self::start(name, engine, &[&tls, more].concat())
-    }
-
-    /// Where it listens, as it says behind `before`.
-    fn addr(&self, before: &str) -> SocketAddr {
-        let line = self.program.wait_for_line(before);
-        let (_, rest) = line.split_once(before).expect("the line was chosen by it");
-        let addr = rest.split([' ', ')']).next().unwrap_or(rest);
-        addr.parse().expect(rest)
-    }
-
-    fn https(&self) -> SocketAddr {
-        self.addr("listening on https://")
-    }
-
-    /// Begins a deploy, and gives those that are to go.
-    fn deploy(&self) -> BTreeSet<u32> {
-        let before = children(self.program.id());
-        put(PROGRAM, &self.path);
-        self.program.signal(Signal::HUP);
-        before
-    }
-
-    fn until_deployed(&self, before: &BTreeSet<u32>) {
-        until("all to be replaced", || {
-            let now = children(self.program.id());
-            now.len() == 2 && now.is_disjoint(before)
-        });
-    }
-
-    #[track_caller]
-    fn stop(self) {
-        let ended = stop(self.program);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let bad = |line: &&String| line.contains("ERROR") || line.contains("cut short");
-        let bad: Vec<_> = ended.stderr.iter().filter(bad).collect();
-        assert!(bad.is_empty(), "{bad:?}");
-    }
+/// Where it listens, as it says behind `before`.
+fn addr(deployed: &Deployed, before: &str) -> SocketAddr {
+    let line = deployed.program.wait_for_line(before);
+    let (_, rest) = line.split_once(before).expect("the line was chosen by it");
+    let addr = rest.split([' ', ')']).next().unwrap_or(rest);
+    addr.parse().expect(rest)
 }
 
-/// Ends the load also if the test has failed.
-struct EndsLoad<'a>(&'a AtomicBool);
-
-impl Drop for EndsLoad<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+pub(super) fn https(deployed: &Deployed) -> SocketAddr {
+    addr(deployed, "listening on https://")
 }
 
-/// Deploys a few times while `load` runs twice.
-fn deploy_under(deployed: &Deployed, load: impl Fn(&AtomicBool, &AtomicUsize) + Sync) {
-    let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let ends = EndsLoad(&over);
-        for _ in 0..2 {
-            scope.spawn(|| load(&over, &answered));
-        }
-        for round in 0..DEPLOYS {
-            let so_far = answered.load(Ordering::SeqCst);
-            let before = deployed.deploy();
-            deployed.until_deployed(&before);
-            let after = answered.load(Ordering::SeqCst);
-            assert!(after > so_far, "deploy {round}: nobody was served");
-        }
-        drop(ends);
+pub(super) fn until_deployed(deployed: &Deployed, before: &BTreeSet<u32>) {
+    until("all to be replaced", || {
+        let now = children(deployed.program.id());
+        now.len() == 2 && now.is_disjoint(before)
     });
 }
 
-fn connect(addr: SocketAddr, config: &Arc<ClientConfig>) -> Client {
+/// Deploys a few times under this load.
+fn deploy_under(deployed: &Deployed, client: impl Fn(&Load) + Sync) {
+    under_load(&[&client], |load| {
+        for round in 0..DEPLOYS {
+            let so_far = load.answered();
+            until_deployed(deployed, &deployed.begin());
+            let after = load.answered();
+            assert!(after > so_far, "deploy {round}: nobody was served");
+        }
+    });
+}
+
+pub(super) fn connect(addr: SocketAddr, config: &Arc<ClientConfig>) -> Client {
     let client = Client::connect(addr).secure(config, "localhost");
     client.expect("a handshake, resumed or not")
 }
@@ -127,22 +68,22 @@ fn connect(addr: SocketAddr, config: &Arc<ClientConfig>) -> Client {
 fn deploys_over_tls_lose_nothing(engine: Engine) {
     let made = Certificates::new();
     let files = made.make("server", &["localhost"]);
-    let deployed = Deployed::start_with_tls("tls", engine, &files, &[]);
-    let (addr, config) = (deployed.https(), made.client());
-    deploy_under(&deployed, |over, answered| {
-        while !over.load(Ordering::SeqCst) {
+    let deployed = start_with_tls(engine, &files, &[]);
+    let (addr, config) = (https(&deployed), made.client());
+    deploy_under(&deployed, |load| {
+        while !load.is_over() {
             let reply = connect(addr, &config).send(get_close("/hello")).reply();
             assert_eq!(reply.text(), "Hello\n");
             let mut client = connect(addr, &config);
             loop {
                 let reply = client.send(get("/hello")).reply();
                 assert_eq!(reply.text(), "Hello\n");
-                answered.fetch_add(1, Ordering::SeqCst);
+                load.count();
                 if reply.head.says_close() {
                     client.end();
                     break;
                 }
-                if over.load(Ordering::SeqCst) {
+                if load.is_over() {
                     return;
                 }
             }
@@ -167,8 +108,8 @@ fn a_deploy_finishes_what_leads_to_https(engine: Engine) {
     let made = Certificates::new();
     let files = made.make("server", &["localhost"]);
     let more = ["--redirect-bind", "127.0.0.1:0"];
-    let deployed = Deployed::start_with_tls("leads", engine, &files, &more);
-    let http = deployed.addr("(http://");
+    let deployed = start_with_tls(engine, &files, &more);
+    let http = addr(&deployed, "(http://");
     let pids = children(deployed.program.id());
     let before = sockets(&pids);
     let mut clients: Vec<_> = (0..4).map(|_| Client::connect(http)).collect();
@@ -176,7 +117,7 @@ fn a_deploy_finishes_what_leads_to_https(engine: Engine) {
         client.send("GET /a HTTP/1.1\r\nHost: loc");
     }
     until("all to be accepted", || sockets(&pids) >= before + 4);
-    let old = deployed.deploy();
+    let old = deployed.begin();
     // Each of them is told to go when another one serves in its place.
     until("all new ones to serve", || {
         let said = deployed.program.lines_so_far();
@@ -188,103 +129,6 @@ fn a_deploy_finishes_what_leads_to_https(engine: Engine) {
         assert_eq!(reply.status(), 308);
         client.end();
     }
-    deployed.until_deployed(&old);
-    deployed.stop();
-}
-
-/// Sends a request, unless the connection takes no more.
-fn ask(client: &mut Http2, path: &str) -> Option<Sent> {
-    let sent = client.wait("room for a request", |send, context| {
-        let ready = send.poll_ready(context);
-        ready.map_ok(|()| send.send_request(request("GET", path), true))
-    });
-    let (response, body) = sent.ok()?.ok()?;
-    client.turn();
-    Some(Sent { response, body })
-}
-
-/// A connection that goes says so before it does, and answers what was sent until then.
-fn deploys_over_http2_lose_no_request(engine: Engine) {
-    let deployed = Deployed::start("http2", engine, &[]);
-    let addr = deployed.addr("listening on http://");
-    deploy_under(&deployed, |over, answered| {
-        while !over.load(Ordering::SeqCst) {
-            let mut client = Http2::connect(addr);
-            while let Some(sent) = ask(&mut client, "/hello") {
-                let whole = client.whole(sent).expect("what was sent is answered");
-                assert_eq!((whole.status, &*whole.text()), (200, "Hello\n"));
-                answered.fetch_add(1, Ordering::SeqCst);
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-            }
-        }
-    });
-    deployed.stop();
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// Reads frames until one of this kind comes, and answers what has to be answered.
-#[track_caller]
-fn next_of(client: &mut Client, wanted: u8) -> (u8, Vec<u8>) {
-    loop {
-        let head = client.take(9);
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let (kind, flags) = (head[3], head[4]);
-        let payload = client.take(usize::try_from(length).expect("it is small"));
-        match kind {
-            SETTINGS if flags & ACK == 0 => drop(client.send(frame(SETTINGS, ACK, 0, &[]))),
-            PING if flags & ACK == 0 => drop(client.send(frame(PING, ACK, 0, &payload))),
-            _ => {}
-        }
-        if kind == wanted {
-            return (flags, payload);
-        }
-    }
-}
-
-/// A stream that is open at a deploy goes on behind GOAWAY, and is whole.
-fn http2_over_tls_finishes_what_it_has(engine: Engine) {
-    let made = Certificates::new();
-    let files = made.make("server", &["localhost"]);
-    let deployed = Deployed::start_with_tls("alpn", engine, &files, &[]);
-    let mut config = ClientConfig::clone(&made.client());
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let config = Arc::new(config);
-    let addr = deployed.https();
-    let mut clients: Vec<_> = (0..4).map(|_| connect(addr, &config)).collect();
-    for client in &mut clients {
-        assert_eq!(client.tls().alpn_protocol(), Some(&b"h2"[..]));
-        let head = fields(&[
-            (":method", "POST"),
-            (":scheme", "https"),
-            (":path", "/echo"),
-            (":authority", "localhost"),
-        ]);
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        client.send(frame(SETTINGS, 0, 0, &[]));
-        client.send(frame(HEADERS, END_HEADERS, 1, &head));
-        client.send(frame(DATA, 0, 1, b"bef"));
-        assert_eq!(next_of(client, DATA), (0, b"bef".to_vec()));
-    }
-    let old = deployed.deploy();
-    for client in &mut clients {
-        next_of(client, GOAWAY);
-        client.send(frame(DATA, END_STREAM, 1, b"ore"));
-        assert_eq!(next_of(client, DATA).1, b"ore");
-    }
-    deployed.until_deployed(&old);
-    let reply = connect(addr, &made.client())
-        .send(get_close("/hello"))
-        .reply();
-    assert_eq!(reply.text(), "Hello\n");
+    until_deployed(&deployed, &old);
     deployed.stop();
 }

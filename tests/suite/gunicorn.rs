@@ -147,6 +147,18 @@ fn every_flag_of_gunicorns_is_taken_or_told_what_to_use_instead() {
                     };
                     assert!(ended.stdout.iter().any(from_flag), "{flag}: {ended:?}");
                 }
+                None if row.said.starts_with("No effect: ") => {
+                    let (args, more) = (args.clone(), ["x", "--check-config"]);
+                    let ended = match ended.code {
+                        Some(0) => ended,
+                        _ => run(&[&args[..], &more].concat(), &[]), // it takes a value
+                    };
+                    assert_eq!(ended.code, Some(0), "{flag}: {ended:?}");
+                    let told = plain(&ended.stderr.join("\n"));
+                    let why = plain(row.said.trim_start_matches("No effect: "));
+                    assert!(told.contains(" has no effect: "), "{flag}: {told}");
+                    assert!(told.contains(&why), "{flag}: {told}");
+                }
                 None => {
                     assert_eq!(ended.code, Some(2), "{flag}: {ended:?}");
                     assert_eq!(ended.stderr.len(), 1, "{flag}: {ended:?}");
@@ -175,12 +187,14 @@ fn workers_are_known_by_their_names() {
         let line = format!("engine = \"{engine}\" # the command line");
         assert!(ended.stdout.contains(&line), "{name}: {ended:?}");
     }
-    let refused = run(&["-k", "asgi"], &[]);
-    assert_eq!((refused.code, refused.stderr.len()), (Some(2), 1));
-    assert!(
-        refused.stderr[0].contains("green, where ten thousand"),
-        "{refused:?}"
-    );
+    for name in ["asgi", "tornado", "uvicorn.workers.UvicornWorker"] {
+        let refused = run(&["-k", name], &[]);
+        assert_eq!((refused.code, refused.stderr.len()), (Some(2), 1));
+        assert!(
+            refused.stderr[0].contains("green, where ten thousand"),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]
@@ -199,6 +213,9 @@ fn flags_may_stand_in_the_environment() {
         lines.retain(|line| !ended.stdout.contains(line));
         assert!(lines.is_empty(), "{lines:?}: {ended:?}");
     }
+    let ignored = [("GUNICORN_CMD_ARGS", "--worker-tmp-dir /dev/shm -n shop")];
+    let ended = run(&["--check-config"], &ignored);
+    assert_eq!((ended.code, ended.stderr.len()), (Some(0), 3), "{ended:?}");
     let wrong = run(&[], &[("GREENWAY_CMD_ARGS", "--statsd-host x")]);
     assert_eq!((wrong.code, wrong.stderr.len()), (Some(2), 1), "{wrong:?}");
     assert!(wrong.stderr[0].contains("GREENWAY_CMD_ARGS: unexpected argument '--statsd-host'"));

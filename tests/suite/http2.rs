@@ -1,17 +1,13 @@
 //! HTTP/2: the same handlers, untouched.
 
 use bytes::Bytes;
-use greenway::green::sleep;
-use greenway::websocket::Upgrade;
 use greenway::{
-    App, Body, BodyError, Engine, HeaderMap, HeaderValue, HttpError, Out, Request, Response,
-    Server, green,
+    App, Body, Engine, HeaderMap, HeaderValue, HttpError, Out, Request, Response, Server, green,
 };
 use greenway_tests::http2::{Http2, Sent, request};
 use greenway_tests::request::get;
-use greenway_tests::{Drops, Gate, TestServer, as_it_comes, linted, on_green_and_threads, until};
+use greenway_tests::{Folder, Gate, TestServer, as_it_comes, linted, on_green_and_threads, until};
 use h2::Reason;
-use std::path::PathBuf;
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -26,31 +22,16 @@ on_green_and_threads!(
     a_declared_length_is_enforced,
     early_hints_come_first,
     a_client_waits_for_100_continue,
-    a_reset_ends_a_handler_that_waits,
-    a_reset_ends_a_stream,
-    a_lost_connection_ends_its_handlers,
-    a_handler_can_ask_for_its_client,
-    a_panic_is_500_or_a_reset,
-    a_handler_that_takes_too_long_is_504_or_a_reset,
-    an_upload_that_pauses_is_408,
-    a_client_that_takes_nothing_is_cut,
-    a_stop_serves_what_runs,
-    a_stop_ends_willing_streams_with_their_last_chunk,
-    a_stop_cuts_what_does_not_end,
-    an_idle_connection_is_told_goodbye,
     a_refused_head_is_answered,
     twenty_streams_of_events_on_one_connection,
-    websockets_work_over_it,
-    a_websocket_that_is_over_holds_no_window,
     the_log_tells_the_version,
     it_can_be_switched_off,
 );
 
-const SHORT: Duration = Duration::from_millis(200);
 /// Does not run out in a test.
-const LONG: Duration = Duration::from_secs(600);
+pub(super) const LONG: Duration = Duration::from_secs(600);
 
-fn patient(engine: Engine, app: impl greenway::Application) -> Server {
+pub(super) fn patient(engine: Engine, app: impl greenway::Application) -> Server {
     linted(app)
         .engine(engine)
         .threads(64)
@@ -61,13 +42,13 @@ fn patient(engine: Engine, app: impl greenway::Application) -> Server {
         .write_timeout(LONG)
 }
 
-fn start(engine: Engine, routes: impl FnOnce(&mut App)) -> TestServer {
+pub(super) fn start(engine: Engine, routes: impl FnOnce(&mut App)) -> TestServer {
     let mut app = App::new();
     routes(&mut app);
     TestServer::start(patient(engine, app))
 }
 
-fn reason(error: &h2::Error) -> Option<Reason> {
+pub(super) fn reason(error: &h2::Error) -> Option<Reason> {
     error.reason()
 }
 
@@ -356,265 +337,6 @@ fn a_client_waits_for_100_continue(engine: Engine) {
     assert_eq!(client.whole(sent).unwrap().text(), "body");
 }
 
-/// A server whose handlers pass `entered`, then wait for ever, with a witness on their stack.
-struct Waiting {
-    server: TestServer,
-    entered: Gate,
-    ended: Drops,
-}
-
-impl Waiting {
-    fn start(engine: Engine, change: impl FnOnce(Server) -> Server) -> Self {
-        let (entered, ended) = (Gate::new(), Drops::new());
-        let mut app = App::new();
-        let (gate, drops) = (entered.clone(), ended.clone());
-        app.get("/wait", move |_: Request| {
-            let _witness = drops.witness();
-            gate.open();
-            sleep(Duration::MAX);
-            "never"
-        });
-        let (gate, drops) = (entered.clone(), ended.clone());
-        app.get("/stream", move |_: Request| {
-            let (gate, witness) = (gate.clone(), drops.witness());
-            Body::stream(move |out: &mut Out<'_>| {
-                let _witness = witness;
-                out.send("begun")?;
-                gate.open();
-                sleep(Duration::MAX);
-                Ok(())
-            })
-        });
-        app.get("/quick", |_: Request| "quick");
-        Self {
-            server: TestServer::start(change(patient(engine, app))),
-            entered,
-            ended,
-        }
-    }
-}
-
-fn a_reset_ends_a_handler_that_waits(engine: Engine) {
-    let folder = Folder::new(&format!("h2-499-{}", engine.name()));
-    let log = folder.path("access.log");
-    let path = log.to_str().expect("the name is ours").to_owned();
-    let waiting = Waiting::start(engine, |server| {
-        server.access_log(path).access_log_format("%(r)s %(s)s")
-    });
-    let mut client = Http2::connect(waiting.server.addr());
-    let mut sent = client.send_get("/wait");
-    waiting.entered.pass();
-    sent.body.send_reset(Reason::CANCEL);
-    client.turn();
-    waiting.ended.wait();
-    assert_eq!(client.get("/quick").text(), "quick");
-    let read = || std::fs::read_to_string(&log).unwrap_or_default();
-    until("two lines in the log", || read().lines().count() == 2);
-    let lines = read();
-    assert!(lines.contains("GET /wait HTTP/2 499\n"), "{lines}");
-    assert!(lines.contains("GET /quick HTTP/2 200\n"), "{lines}");
-}
-
-fn a_reset_ends_a_stream(engine: Engine) {
-    let waiting = Waiting::start(engine, |server| server);
-    let mut client = Http2::connect(waiting.server.addr());
-    let mut sent = client.send_get("/stream");
-    let mut body = client.head(&mut sent).unwrap().into_body();
-    assert_eq!(client.data(&mut body).unwrap().unwrap(), "begun");
-    waiting.entered.pass();
-    sent.body.send_reset(Reason::CANCEL);
-    client.turn();
-    waiting.ended.wait();
-    assert_eq!(client.get("/quick").text(), "quick");
-}
-
-fn a_lost_connection_ends_its_handlers(engine: Engine) {
-    let waiting = Waiting::start(engine, |server| server);
-    let mut client = Http2::connect(waiting.server.addr());
-    let sent: Vec<_> = (0..10).map(|_| client.send_get("/wait")).collect();
-    waiting.entered.pass_times(10);
-    drop((sent, client));
-    for _ in 0..10 {
-        waiting.ended.wait();
-    }
-    until("the connection is closed", || {
-        waiting.server.connections() == 0
-    });
-}
-
-fn a_handler_can_ask_for_its_client(engine: Engine) {
-    let (entered, left) = (Gate::new(), Gate::new());
-    let (arrived, gone) = (entered.clone(), left.clone());
-    let server = start(engine, move |app| {
-        app.get("/", move |request: Request| {
-            let too_early = request.disconnected();
-            arrived.open();
-            if !too_early && request.wait_disconnected(LONG) {
-                gone.open();
-            }
-            "nobody reads this"
-        });
-    });
-    let mut client = Http2::connect(server.addr());
-    let mut sent = client.send_get("/");
-    entered.pass();
-    sent.body.send_reset(Reason::CANCEL);
-    client.turn();
-    left.pass();
-}
-
-fn a_panic_is_500_or_a_reset(engine: Engine) {
-    let server = start(engine, |app| {
-        app.get("/early", |_: Request| -> &'static str {
-            panic!("as this test wants it")
-        });
-        app.get("/late", |_: Request| {
-            Body::stream(|out: &mut Out<'_>| -> Result<(), BodyError> {
-                out.send("begun")?;
-                panic!("as this test wants it")
-            })
-        });
-    });
-    let mut client = Http2::connect(server.addr());
-    assert_eq!(client.get("/early").status, 500);
-    let sent = client.send_get("/late");
-    let error = client.whole(sent).unwrap_err();
-    assert_eq!(reason(&error), Some(Reason::INTERNAL_ERROR));
-}
-
-fn a_handler_that_takes_too_long_is_504_or_a_reset(engine: Engine) {
-    let waiting = Waiting::start(engine, |server| server.timeout(SHORT));
-    let mut client = Http2::connect(waiting.server.addr());
-    assert_eq!(client.get("/wait").status, 504);
-    let sent = client.send_get("/stream");
-    let error = client.whole(sent).unwrap_err();
-    assert_eq!(reason(&error), Some(Reason::INTERNAL_ERROR));
-}
-
-fn an_upload_that_pauses_is_408(engine: Engine) {
-    let mut app = App::new();
-    app.post("/", |request: Request| request.body(1000));
-    let server = TestServer::start(patient(engine, app).body_timeout(SHORT));
-    let mut client = Http2::connect(server.addr());
-    let mut sent = client.send(request("POST", "/"), false);
-    client
-        .upload_some(&mut sent, &Bytes::from_static(b"half"))
-        .unwrap();
-    assert_eq!(client.whole(sent).unwrap().status, 408);
-}
-
-/// One whose window stays closed, and one whose socket is full.
-fn a_client_that_takes_nothing_is_cut(engine: Engine) {
-    let ended = Drops::new();
-    let drops = ended.clone();
-    let mut app = App::new();
-    app.get("/", move |_: Request| {
-        let witness = drops.witness();
-        Body::stream(move |out: &mut Out<'_>| {
-            let _witness = &witness;
-            loop {
-                out.send(vec![b'x'; 16_384])?;
-            }
-        })
-    });
-    let server = TestServer::start(patient(engine, app).write_timeout(SHORT));
-    let mut client = Http2::connect(server.addr());
-    let mut sent = client.send_get("/");
-    let _body_that_is_not_read = client.head(&mut sent).unwrap().into_body();
-    while ended.pending() == 0 {
-        client.turn();
-        std::thread::yield_now();
-    }
-    let mut deaf = h2::client::Builder::new();
-    deaf.initial_window_size(1 << 30)
-        .initial_connection_window_size(1 << 30);
-    let mut client = Http2::with(server.addr(), &deaf);
-    let _sent = client.send_get("/"); // and never reads again
-    ended.wait();
-    ended.wait();
-}
-
-fn gated(engine: Engine) -> (TestServer, Gate, Gate) {
-    let (entered, gate) = (Gate::new(), Gate::new());
-    let (arrived, there) = (entered.clone(), gate.clone());
-    let server = start(engine, move |app| {
-        app.get("/", move |_: Request| {
-            arrived.open();
-            there.pass();
-            "served"
-        });
-    });
-    (server, entered, gate)
-}
-
-fn a_stop_serves_what_runs(engine: Engine) {
-    let (server, entered, gate) = gated(engine);
-    let mut client = Http2::connect(server.addr());
-    let sent: Vec<_> = (0..5).map(|_| client.send_get("/")).collect();
-    entered.pass_times(5);
-    std::thread::scope(|scope| {
-        let stopping = scope.spawn(|| server.stop_within(LONG));
-        until("the port is closed", || {
-            std::net::TcpStream::connect(server.addr()).is_err()
-        });
-        gate.open_for(5);
-        for sent in sent {
-            assert_eq!(client.whole(sent).unwrap().text(), "served");
-        }
-        assert!(client.end().is_ok());
-        assert_eq!(stopping.join().unwrap().cut, 0);
-    });
-}
-
-fn a_stop_ends_willing_streams_with_their_last_chunk(engine: Engine) {
-    let entered = Gate::new();
-    let arrived = entered.clone();
-    let server = start(engine, move |app| {
-        app.get("/", move |_: Request| {
-            let arrived = arrived.clone();
-            Body::stream(move |out: &mut Out<'_>| {
-                out.end_at_stop("goodbye")?;
-                out.send("begun ")?;
-                arrived.open();
-                sleep(Duration::MAX);
-                Ok(())
-            })
-        });
-    });
-    let mut client = Http2::connect(server.addr());
-    let sent = client.send_get("/");
-    // The client has to answer the ping that a good end begins with.
-    client.turn();
-    entered.pass();
-    std::thread::scope(|scope| {
-        let stopping = scope.spawn(|| server.stop_within(LONG));
-        assert_eq!(client.whole(sent).unwrap().text(), "begun goodbye");
-        assert!(client.end().is_ok());
-        assert_eq!(stopping.join().unwrap().cut, 0);
-    });
-}
-
-fn a_stop_cuts_what_does_not_end(engine: Engine) {
-    let waiting = Waiting::start(engine, |server| server);
-    let mut client = Http2::connect(waiting.server.addr());
-    let sent = client.send_get("/wait");
-    waiting.entered.pass();
-    std::thread::scope(|scope| {
-        let stopping = scope.spawn(|| waiting.server.stop_within(Duration::from_millis(50)));
-        assert_eq!(client.whole(sent).unwrap().status, 503);
-        assert_eq!(stopping.join().unwrap().cut, 1);
-    });
-    waiting.ended.wait();
-}
-
-fn an_idle_connection_is_told_goodbye(engine: Engine) {
-    let server = TestServer::start(patient(engine, |_: Request| "Hello").keep_alive(SHORT));
-    let mut client = Http2::connect(server.addr());
-    assert_eq!(client.get("/").text(), "Hello");
-    assert!(client.end().is_ok(), "in good order");
-    until("it is closed", || server.connections() == 0);
-}
-
 fn a_refused_head_is_answered(engine: Engine) {
     let server = start(engine, |app| {
         app.get("/", |_: Request| "Hello");
@@ -672,99 +394,6 @@ fn twenty_streams_of_events_on_one_connection(engine: Engine) {
     assert_eq!(server.connections(), 1);
 }
 
-/// RFC 8441; frames are masked as any client's.
-fn websockets_work_over_it(engine: Engine) {
-    let server = start(engine, |app| {
-        app.get("/echo", |request: Request| {
-            let Some(ws) = request.websocket() else {
-                greenway::abort(400, "Expected a WebSocket request.");
-            };
-            while let Some(message) = ws.receive()? {
-                ws.send(message)?;
-            }
-            Ok::<_, HttpError>(())
-        });
-    });
-    let mut client = Http2::connect(server.addr());
-    let mut asked = request("CONNECT", "/echo");
-    asked
-        .extensions_mut()
-        .insert(h2::ext::Protocol::from_static("websocket"));
-    let version = HeaderValue::from_static("13");
-    asked.headers_mut().insert("sec-websocket-version", version);
-    client.get("/nowhere"); // the server's settings have come
-    let mut sent = client.send(asked, false);
-    let (head, mut body) = client.head(&mut sent).unwrap().into_parts();
-    assert_eq!(head.status, 200);
-    assert!(!head.headers.contains_key("sec-websocket-accept"));
-    client
-        .upload_some(&mut sent, &Bytes::from_static(b"\x81\x85\0\0\0\0Hello"))
-        .unwrap();
-    assert_eq!(
-        client.data(&mut body).unwrap().unwrap(),
-        &b"\x81\x05Hello"[..]
-    );
-    client
-        .upload_some(&mut sent, &Bytes::from_static(b"\x88\x82\0\0\0\0\x03\xe8"))
-        .unwrap();
-    assert_eq!(
-        client.data(&mut body).unwrap().unwrap(),
-        &b"\x88\x02\x03\xe8"[..]
-    );
-    assert!(client.data(&mut body).is_none(), "a good end");
-}
-
-/// What a client has sent to a WebSocket whose handler has ended counts no more, also while
-/// somebody keeps a way to send to it.
-fn a_websocket_that_is_over_holds_no_window(engine: Engine) {
-    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (keep, left) = (kept.clone(), Drops::new());
-    let drops = left.clone();
-    let server = start(engine, move |app| {
-        app.get("/leaves", move |request: Request| {
-            let _witness = drops.witness();
-            let Some(ws) = request.websocket() else {
-                greenway::abort(400, "Expected a WebSocket request.");
-            };
-            keep.lock().unwrap().push(ws.sender());
-            sleep(Duration::MAX); // reads nothing
-            Ok::<_, HttpError>(())
-        });
-        app.post("/", |request: Request| {
-            let body = request.body(8 << 20)?;
-            Ok::<_, HttpError>(body.len().to_string())
-        });
-    });
-    let mut client = Http2::connect(server.addr());
-    client.get("/nowhere"); // the server's settings have come
-    for _ in 0..16 {
-        let mut asked = request("CONNECT", "/leaves");
-        let protocol = h2::ext::Protocol::from_static("websocket");
-        asked.extensions_mut().insert(protocol);
-        let version = HeaderValue::from_static("13");
-        asked.headers_mut().insert("sec-websocket-version", version);
-        let mut sent = client.send(asked, false);
-        assert_eq!(client.head(&mut sent).unwrap().status(), 200);
-        // The whole window of the stream, a sixteenth of the connection's: a frame that is not whole.
-        let mut rest = vec![0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0];
-        rest.resize(65_535, 0);
-        let mut rest = Bytes::from(rest);
-        while !rest.is_empty() {
-            let n = client.upload_some(&mut sent, &rest).unwrap();
-            rest = rest.slice(n..);
-        }
-        sent.body.send_reset(Reason::CANCEL);
-        client.turn();
-        left.wait();
-    }
-    let mut sent = client.send(request("POST", "/"), false);
-    client
-        .upload(&mut sent, Bytes::from(vec![b'x'; 200_000]))
-        .unwrap();
-    assert_eq!(client.whole(sent).unwrap().text(), "200000");
-    assert_eq!(kept.lock().unwrap().len(), 16);
-}
-
 fn the_log_tells_the_version(engine: Engine) {
     let folder = Folder::new(&format!("h2-log-{}", engine.name()));
     let log = folder.path("access.log");
@@ -810,16 +439,4 @@ fn curl(args: &[&str]) -> Vec<String> {
         .iter()
         .map(|line| line.trim_end_matches('\r').to_owned())
         .collect()
-}
-
-struct Folder(crate::real_clients::Folder);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        Self(crate::real_clients::Folder::new(name))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path(name)
-    }
 }

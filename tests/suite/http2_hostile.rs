@@ -6,7 +6,7 @@ use greenway::{App, Engine, Request, Server};
 use greenway_tests::http2::{
     END_HEADERS, END_STREAM, Frame, Http2, RawHttp2, fields, frame, kind, request_fields,
 };
-use greenway_tests::{Drops, Gate, TestServer, linted, on_green_and_threads, until};
+use greenway_tests::{Drops, Gate, TestServer, on_green_and_threads, until};
 use std::time::Duration;
 
 on_green_and_threads!(
@@ -37,14 +37,7 @@ const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(600);
 
 fn patient(engine: Engine, app: impl greenway::Application) -> Server {
-    linted(app)
-        .engine(engine)
-        .threads(THREADS as usize)
-        .keep_alive(LONG)
-        .timeout(LONG)
-        .header_timeout(LONG)
-        .body_timeout(LONG)
-        .write_timeout(LONG)
+    super::http2::patient(engine, app).threads(THREADS as usize)
 }
 
 /// What a client does, and what it is told at the end.
@@ -180,7 +173,6 @@ fn a_flood_of_resets_ends(engine: Engine) {
     );
 }
 
-/// A reset makes room for another stream, but the handler may not have ended yet.
 /// As a proxy does whose clients leave their streams of events: nobody else is to lose his.
 fn streams_that_are_left_after_a_while_are_no_flood(engine: Engine) {
     const STREAMS: u32 = 600;
@@ -225,6 +217,7 @@ fn streams_that_are_left_after_a_while_are_no_flood(engine: Engine) {
     ask(2 * STREAMS + 3);
 }
 
+/// A reset makes room for another stream, but the handler may not have ended yet.
 fn no_more_handlers_run_than_streams_may_be_open(engine: Engine) {
     let (entered, gate) = (Gate::new(), Gate::new());
     let (arrived, there) = (entered.clone(), gate.clone());

@@ -3,14 +3,15 @@
 
 use greenway::Engine;
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Client, Ended, Program, RawSocket, Signal, on_green_and_threads, until};
+use greenway_tests::{
+    Client, Ended, Folder, Program, RawSocket, Signal, on_green_and_threads, until,
+};
 use rustix::process::{Pid, kill_process};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 on_green_and_threads!(
@@ -23,28 +24,6 @@ on_green_and_threads!(
 );
 
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_longpoll");
-
-/// A folder that is gone after the test.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn new(name: &str) -> Self {
-        let name = format!("greenway-processes-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("the folder for temporary files can be written");
-        Self(path)
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Puts a program into another's place, as a deploy does. By another process: one that is forked
 /// from here meanwhile would hold the file open for writing, and it could not be executed.
@@ -132,7 +111,7 @@ pub(super) fn stop(program: Program) -> Ended {
     ended
 }
 
-fn none() -> BTreeSet<u32> {
+pub(super) fn none() -> BTreeSet<u32> {
     BTreeSet::new()
 }
 
@@ -306,109 +285,6 @@ fn a_websocket_is_told_of_a_restart() {
     stop(program);
 }
 
-/// Nobody replaces what works by what does not.
-#[test]
-fn a_program_that_does_not_start_replaces_nobody() {
-    let folder = Folder::new("broken");
-    let path = folder.path("app");
-    put(PROGRAM, &path);
-    let program = start_program(&path, Engine::Green, &["-w", "2"]);
-    let addr = program.wait_for_addr();
-    let before = pids(addr, 2, &none());
-    let write = |text: &str| {
-        let file = folder.path("broken");
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::metadata(PROGRAM).unwrap().permissions()).unwrap();
-        put(file.to_str().unwrap(), &path);
-    };
-    let replaced = |times: usize| {
-        let said = |line: &String| line.contains("nothing is replaced");
-        until("the failure to be said", || {
-            program
-                .lines_so_far()
-                .iter()
-                .filter(|line| said(line))
-                .count()
-                == times
-        });
-    };
-    for (index, broken) in ["#!/bin/sh\nexit 3\n", "no program at all"]
-        .iter()
-        .enumerate()
-    {
-        write(broken);
-        program.signal(Signal::HUP);
-        replaced(index + 1);
-        until_children(program.id(), &before);
-        assert_eq!(pids(addr, 2, &none()), before);
-    }
-    put(PROGRAM, &path);
-    program.signal(Signal::HUP);
-    pids(addr, 2, &before);
-    until_gone(&before);
-    stop(program);
-}
-
-/// What a second HUP finds to be starting is out of date, and what serves is all that there is.
-#[test]
-fn hup_during_a_replacement_leaves_what_serves() {
-    let folder = Folder::new("again");
-    let path = folder.path("app");
-    put(PROGRAM, &path);
-    let program = start_program(&path, Engine::Green, &["--master"]);
-    let addr = program.wait_for_addr();
-    let first = pids(addr, 1, &none());
-    let script = |text: &str| {
-        let file = folder.path("script");
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::metadata(PROGRAM).unwrap().permissions()).unwrap();
-        put(file.to_str().unwrap(), &path);
-    };
-    script("#!/bin/sh\nexec sleep 1000\n");
-    program.signal(Signal::HUP);
-    let mut known = first.clone();
-    for text in ["#!/bin/sh\nexec sleep 1000\n", "#!/bin/sh\nexit 3\n"] {
-        until("another one to start", || {
-            let now = children(program.id());
-            now.is_superset(&first) && now.len() == 2 && !now.is_subset(&known)
-        });
-        known.extend(children(program.id()));
-        script(text);
-        program.signal(Signal::HUP);
-    }
-    program.wait_for_line("nothing is replaced");
-    until_children(program.id(), &first);
-    assert_eq!(pids(addr, 1, &none()), first);
-    put(PROGRAM, &path);
-    program.signal(Signal::HUP);
-    pids(addr, 1, &first);
-    until_gone(&first);
-    stop(program);
-}
-
-#[test]
-fn a_program_that_never_serves_is_killed_and_said_so() {
-    let folder = Folder::new("never");
-    let path = folder.path("app");
-    put(PROGRAM, &path);
-    let program = start_program(
-        &path,
-        Engine::Green,
-        &["-w", "1", "--master", "--boot-timeout", "0.5"],
-    );
-    let addr = program.wait_for_addr();
-    let before = pids(addr, 1, &none());
-    let never = folder.path("never");
-    fs::write(&never, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    fs::set_permissions(&never, fs::metadata(PROGRAM).unwrap().permissions()).unwrap();
-    put(never.to_str().unwrap(), &path);
-    program.signal(Signal::HUP);
-    program.wait_for_line("nothing is replaced");
-    program.wait_for_line("does not serve");
-    assert_eq!(pids(addr, 1, &none()), before);
-    stop(program);
-}
-
 #[test]
 fn a_start_that_fails_is_one_failure() {
     let args = ["-w", "2", "--access-logfile", "/nowhere/at/all"];
@@ -462,155 +338,6 @@ fn processes_serve_as_another_user() {
     });
     stop(program);
     assert!(!Path::new(socket).exists());
-}
-
-/// What is said to a service manager.
-#[test]
-fn a_service_manager_is_told() {
-    for (args, watchdog) in [(&["-w", "2"][..], "1000000"), (&[], "1000000")] {
-        let folder = Folder::new(&format!("notify-{}", args.len()));
-        let path = folder.path("notify");
-        let manager = UnixDatagram::bind(&path).unwrap();
-        manager
-            .set_read_timeout(Some(greenway_tests::DEADLINE))
-            .unwrap();
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(["--bind", "127.0.0.1:0", "--cores", "1"])
-            .args(args);
-        command
-            .env("NOTIFY_SOCKET", &path)
-            .env("WATCHDOG_USEC", watchdog);
-        let program = Program::start_command(&mut command);
-        let next = |wanted: &str| {
-            let mut buffer = [0; 4096];
-            loop {
-                let n = manager.recv(&mut buffer).expect(wanted);
-                let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-                if text.starts_with(wanted) {
-                    return text;
-                }
-            }
-        };
-        assert!(next("READY=1").contains("STATUS=listening on http://127.0.0.1:"));
-        next("WATCHDOG=1");
-        next("WATCHDOG=1");
-        program.signal(Signal::HUP);
-        assert!(next("RELOADING=1").contains("MONOTONIC_USEC="));
-        next("READY=1");
-        program.signal(Signal::TERM);
-        next("STOPPING=1");
-        assert_eq!(program.wait().code, Some(0));
-    }
-}
-
-/// A manager that takes no messages is none that signals and clients wait for.
-#[test]
-fn a_service_manager_that_does_not_listen_holds_nobody_up() {
-    for args in [&["-w", "2"][..], &[]] {
-        let folder = Folder::new(&format!("deaf-{}", args.len()));
-        let path = folder.path("notify");
-        let _manager = UnixDatagram::bind(&path).unwrap();
-        let fills = UnixDatagram::unbound().unwrap();
-        fills.set_nonblocking(true).unwrap();
-        while fills.send_to(b"STATUS=full", &path).is_ok() {}
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(["--bind", "127.0.0.1:0", "--cores", "1"])
-            .args(args);
-        command.env("NOTIFY_SOCKET", &path);
-        let program = Program::start_command(&mut command);
-        let reply = program.connect().send(get_close("/hello")).reply();
-        assert_eq!(reply.text(), "Hello\n");
-        program.signal(Signal::TERM);
-        assert_eq!(program.wait().code, Some(0));
-    }
-}
-
-/// systemd names the process that it has started as the one to say that all is well. After USR2 it is
-/// another one.
-#[test]
-fn the_watchdog_hears_from_a_new_master() {
-    let folder = Folder::new("watchdog");
-    let path = folder.path("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", PROGRAM])
-        .args(["--bind", "127.0.0.1:0", "--cores", "1", "--master"])
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "1000000");
-    let program = Program::start_command(&mut command);
-    let next = |wanted: &str| {
-        let deadline = Some(greenway_tests::DEADLINE);
-        manager.set_read_timeout(deadline).unwrap();
-        let mut buffer = [0; 4096];
-        loop {
-            let n = manager.recv(&mut buffer).expect(wanted);
-            let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-            if let Some(rest) = text.strip_prefix(wanted) {
-                return rest.to_owned();
-            }
-        }
-    };
-    next("READY=1");
-    next("WATCHDOG=1");
-    program.signal(Signal::USR2);
-    let number: u32 = next("MAINPID=").parse().unwrap();
-    program.signal(Signal::TERM);
-    next("STOPPING=1");
-    assert_eq!(program.wait_code(), Some(0));
-    // What the first one has said is read before.
-    manager.set_nonblocking(true).unwrap();
-    while manager.recv(&mut [0; 4096]).is_ok() {}
-    manager.set_nonblocking(false).unwrap();
-    next("WATCHDOG=1");
-    signal(number, Signal::TERM);
-    until_gone(&BTreeSet::from([number]));
-}
-
-#[test]
-fn a_program_that_changes_is_replaced() {
-    let folder = Folder::new("reload");
-    let path = folder.path("app");
-    put(PROGRAM, &path);
-    let program = start_program(&path, Engine::Green, &["--reload"]);
-    let addr = program.wait_for_addr();
-    let before = pids(addr, 1, &none());
-    put(PROGRAM, &path);
-    pids(addr, 1, &before);
-    until_gone(&before);
-    stop(program);
-}
-
-/// The command makes the program of a source; one that fails leaves it as it is.
-#[test]
-fn a_source_that_changes_is_built() {
-    let folder = Folder::new("build");
-    let path = folder.path("app");
-    put(PROGRAM, &path);
-    let source = folder.path("main.rs");
-    fs::write(&source, "good").unwrap();
-    let build = format!("grep -q good main.rs && cp {PROGRAM} part && mv part app || false");
-    let mut command = Command::new(&path);
-    command.current_dir(folder.path(""));
-    command.args([
-        "--bind",
-        "127.0.0.1:0",
-        "--cores",
-        "1",
-        "--reload-build",
-        &build,
-    ]);
-    let program = Program::start_command(&mut command);
-    let addr = program.wait_for_addr();
-    let before = pids(addr, 1, &none());
-    fs::write(&source, "a mistake").unwrap();
-    program.wait_for_line("has failed: the program stays as it is");
-    assert_eq!(pids(addr, 1, &none()), before);
-    fs::write(&source, "good again").unwrap();
-    pids(addr, 1, &before);
-    stop(program);
 }
 
 /// One process alone is as it always was: no master, and HUP opens the logs anew.

@@ -2,18 +2,18 @@
 //! go on.
 
 use super::processes::{
-    Folder, PROGRAM, ask_pid, children, pids, put, signal, start, start_program, stop,
-    until_children, until_gone,
+    PROGRAM, ask_pid, children, pids, put, signal, start, start_program, stop, until_children,
+    until_gone,
 };
 use greenway::Engine;
 use greenway_tests::request::{get, get_close};
-use greenway_tests::{Client, Program, Signal, on_green_and_threads, until};
+use greenway_tests::{
+    Client, Folder, Load, Program, Signal, on_green_and_threads, under_load, until,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 on_green_and_threads!(
     a_process_that_is_killed_is_replaced,
@@ -167,8 +167,8 @@ fn nobody_outlives_a_master_that_is_killed_within_a_deploy() {
 }
 
 /// Asks until it is told to stop. A request on a process that is killed is lost, and nothing else is.
-fn keep_asking(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
-    while !over.load(Ordering::SeqCst) {
+fn keep_asking(addr: SocketAddr, load: &Load) {
+    while !load.is_over() {
         let Ok(mut stream) = TcpStream::connect(addr) else {
             continue;
         };
@@ -176,17 +176,8 @@ fn keep_asking(addr: SocketAddr, over: &AtomicBool, answered: &AtomicUsize) {
         let asked = stream.write_all(get_close("/hello").as_bytes());
         if asked.is_ok() && stream.read_to_string(&mut reply).is_ok() && !reply.is_empty() {
             assert!(reply.ends_with("Hello\n"), "{reply}");
-            answered.fetch_add(1, Ordering::SeqCst);
+            load.count();
         }
-    }
-}
-
-/// Ends the load also if the test has failed.
-struct EndsLoad<'a>(&'a AtomicBool);
-
-impl Drop for EndsLoad<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -198,18 +189,12 @@ fn at_any_moment_under_load() {
     for _ in 0..3 {
         let program = start(Engine::Green, &["-w", "3"]);
         let addr = program.wait_for_addr();
-        let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let all = thread::scope(|scope| {
-            let ends = EndsLoad(&over);
-            for _ in 0..2 {
-                scope.spawn(|| keep_asking(addr, &over, &answered));
-            }
+        let client = |load: &Load| keep_asking(addr, load);
+        let all = under_load(&[&client], |load| {
             let wait_for_some = |dice: &mut Dice| {
                 let more = usize::try_from(dice.below(200)).unwrap();
-                let wanted = answered.load(Ordering::SeqCst) + more;
-                until("more requests to be answered", || {
-                    answered.load(Ordering::SeqCst) >= wanted
-                });
+                let wanted = load.answered() + more;
+                until("more requests to be answered", || load.answered() >= wanted);
             };
             for step in 0..12 {
                 let sent = match step % 2 {
@@ -229,7 +214,6 @@ fn at_any_moment_under_load() {
             wait_for_some(&mut dice);
             let all = children(program.id());
             program.signal(Signal::KILL);
-            drop(ends);
             all
         });
         until_gone(&all);

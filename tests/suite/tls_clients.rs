@@ -1,33 +1,13 @@
 //! TLS as clients of others see it: curl, and OpenSSL's `s_client` where it asks for what a server
 //! should refuse.
 
-use greenway::{App, Engine, Request};
-use greenway_tests::tls::Certificates;
-use greenway_tests::{Program, TestServer, linted, on_green_and_threads};
+use super::tls::{Served, serve};
+use greenway::Engine;
+use greenway_tests::{Program, on_green_and_threads};
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 on_green_and_threads!(curl_is_served, curl_is_told_about_http);
-
-struct Served {
-    server: TestServer,
-    made: Certificates,
-}
-
-fn serve(engine: Engine) -> Served {
-    let made = Certificates::new();
-    let files = made.make("server", &["localhost"]);
-    let mut app = App::new();
-    app.any("/echo", |request: Request| {
-        let body = request.body(8 << 20)?;
-        Ok::<_, greenway::HttpError>(greenway::Body::full(body))
-    });
-    let server = linted(app).engine(engine).limit_request_body(8 << 20);
-    Served {
-        server: TestServer::start(server.certfile(files.cert).keyfile(files.key)),
-        made,
-    }
-}
 
 fn run(command: &mut Command) -> Output {
     command

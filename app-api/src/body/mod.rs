@@ -77,11 +77,17 @@ enum Kind {
     /// Never empty: that is `Empty`.
     Full(Bytes),
     /// The text of an error, in whose place a page may be sent. Never empty.
-    Error(Bytes, Arc<HttpError>),
+    Error(Box<ErrorText>),
     Stream {
         producer: Producer,
         length: Option<u64>,
     },
+}
+
+/// What an error is where nobody makes a page for it.
+struct ErrorText {
+    text: Bytes,
+    error: Arc<HttpError>,
 }
 
 impl Body {
@@ -104,13 +110,16 @@ impl Body {
 
     /// What an error is by itself: a line of text.
     pub(crate) fn of_error(error: Arc<HttpError>) -> Self {
-        Self(Kind::Error(format!("{error}\n").into(), error))
+        Self(Kind::Error(Box::new(ErrorText {
+            text: format!("{error}\n").into(),
+            error,
+        })))
     }
 
     /// The error whose text this is.
     pub(crate) fn error(&self) -> Option<&HttpError> {
         match &self.0 {
-            Kind::Error(_, error) => Some(error),
+            Kind::Error(text) => Some(&text.error),
             Kind::Empty | Kind::Full(_) | Kind::Stream { .. } => None,
         }
     }
@@ -118,7 +127,7 @@ impl Body {
     /// The same, to be kept.
     pub(crate) fn shared_error(&self) -> Option<Arc<HttpError>> {
         match &self.0 {
-            Kind::Error(_, error) => Some(Arc::clone(error)),
+            Kind::Error(text) => Some(Arc::clone(&text.error)),
             Kind::Empty | Kind::Full(_) | Kind::Stream { .. } => None,
         }
     }
@@ -217,7 +226,8 @@ impl Body {
     pub fn length(&self) -> Option<u64> {
         match &self.0 {
             Kind::Empty => Some(0),
-            Kind::Full(bytes) | Kind::Error(bytes, _) => Some(bytes.len() as u64),
+            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Error(text) => Some(text.text.len() as u64),
             Kind::Stream { length, .. } => *length,
         }
     }
@@ -269,7 +279,8 @@ impl Body {
             first(out)?;
             match self.0 {
                 Kind::Empty => Ok(()),
-                Kind::Full(bytes) | Kind::Error(bytes, _) => out.send(bytes),
+                Kind::Full(bytes) => out.send(bytes),
+                Kind::Error(text) => out.send(text.text),
                 Kind::Stream { producer, .. } => producer(out),
             }
         })
@@ -288,7 +299,8 @@ impl Body {
     pub fn send_to(self, sink: &mut dyn Sink) -> Result<(), BodyError> {
         match self.0 {
             Kind::Empty => Ok(()),
-            Kind::Full(bytes) | Kind::Error(bytes, _) => sink.send(bytes),
+            Kind::Full(bytes) => sink.send(bytes),
+            Kind::Error(text) => sink.send(text.text),
             Kind::Stream { producer, .. } => {
                 let mut out = Out::new(sink);
                 let result = producer(&mut out);
@@ -306,7 +318,8 @@ impl Body {
     pub fn into_full(self) -> Result<Bytes, Body> {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
-            Kind::Full(bytes) | Kind::Error(bytes, _) => Ok(bytes),
+            Kind::Full(bytes) => Ok(bytes),
+            Kind::Error(text) => Ok(text.text),
             Kind::Stream { .. } => Err(self),
         }
     }
@@ -322,7 +335,7 @@ impl Body {
         let (bytes, error) = match self.0 {
             Kind::Empty => (Bytes::new(), None),
             Kind::Full(bytes) => (bytes, None),
-            Kind::Error(bytes, error) => (bytes, Some(error)),
+            Kind::Error(text) => (text.text, Some(text.error)),
             Kind::Stream { .. } => return Err(self),
         };
         Ok(WholeBody { bytes, error })
@@ -333,11 +346,7 @@ impl Body {
     pub fn take_full(&mut self) -> Option<Bytes> {
         match &mut self.0 {
             Kind::Empty => Some(Bytes::new()),
-            Kind::Full(bytes) | Kind::Error(bytes, _) => {
-                let bytes = std::mem::take(bytes);
-                self.0 = Kind::Empty;
-                Some(bytes)
-            }
+            Kind::Full(_) | Kind::Error(_) => std::mem::take(self).into_full().ok(),
             Kind::Stream { .. } => None,
         }
     }
@@ -346,7 +355,10 @@ impl Body {
 impl From<WholeBody> for Body {
     fn from(whole: WholeBody) -> Self {
         match whole.error {
-            Some(error) => Self(Kind::Error(whole.bytes, error)),
+            Some(error) => Self(Kind::Error(Box::new(ErrorText {
+                text: whole.bytes,
+                error,
+            }))),
             None => Self::full(whole.bytes),
         }
     }
@@ -356,9 +368,8 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Empty => f.write_str("Body::Empty"),
-            Kind::Full(bytes) | Kind::Error(bytes, _) => {
-                write!(f, "Body::Full({} bytes)", bytes.len())
-            }
+            Kind::Full(bytes) => write!(f, "Body::Full({} bytes)", bytes.len()),
+            Kind::Error(text) => write!(f, "Body::Full({} bytes)", text.text.len()),
             Kind::Stream {
                 length: Some(length),
                 ..

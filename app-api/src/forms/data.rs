@@ -12,7 +12,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::io::{BufRead, Read};
-#[cfg(feature = "templates")]
 use std::sync::Arc;
 
 /// The fields and files of a form, in the order in which they were sent.
@@ -316,9 +315,10 @@ fn of_fields(error: HttpError, name: &str, limits: &Limits) -> HttpError {
 }
 
 /// The form of a request, once it was read; or why it cannot be. As small as a pointer, as most
-/// requests carry it for nothing.
+/// requests carry it for nothing; shared with nobody, but an `Arc` that is not there is dropped without a
+/// call.
 #[derive(Default)]
-pub(crate) struct FormCell(OnceCell<Box<Outcome>>);
+pub(crate) struct FormCell(OnceCell<Arc<Outcome>>);
 
 type Outcome = Result<FormData, (StatusCode, String)>;
 
@@ -350,7 +350,7 @@ impl FormCell {
                 }
             };
             // Another green thread may have filled it meanwhile, to whom this one is an intruder.
-            let _ = self.0.set(Box::new(outcome));
+            let _ = self.0.set(Arc::new(outcome));
             if let Some(error) = failure {
                 return Err(error);
             }

@@ -173,7 +173,8 @@ impl Head {
         version: Version,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Self {
-        let mut wire = Wire::default();
+        // As much as most heads take.
+        let mut wire = Wire(Vec::with_capacity(target.len() + 256));
         wire.add(method.as_str().as_bytes());
         wire.add(b" ");
         let start = wire.add(target.as_bytes()).start;
@@ -183,16 +184,18 @@ impl Head {
         let target_span = within((0, target.len()));
         let (query, authority) = (parts.query.map(within), parts.authority.map(within));
         let mut path = within(parts.path);
-        wire.add(format!(" {version:?}\r\n").as_bytes());
-        let fields = fields
-            .map(|(name, value)| {
-                let name = wire.add(name.as_bytes());
-                wire.add(b": ");
-                let value = wire.add(value);
-                wire.add(b"\r\n");
-                Field { name, value }
-            })
-            .collect();
+        match version {
+            Version::HTTP_11 => wire.add(b" HTTP/1.1\r\n"),
+            other => wire.add(format!(" {other:?}\r\n").as_bytes()),
+        };
+        let mut list = Fields::default();
+        for (name, value) in fields {
+            let name = wire.add(name.as_bytes());
+            wire.add(b": ");
+            let value = wire.add(value);
+            wire.add(b"\r\n");
+            list.push(Field { name, value });
+        }
         wire.add(b"\r\n");
         if path.is_empty() && method != Method::CONNECT {
             // "http://host" asks for "/" (RFC 9112, 3.2.1), which stands nowhere
@@ -207,13 +210,12 @@ impl Head {
             path,
             query,
             authority,
-            fields,
+            fields: list,
         }
     }
 }
 
 /// Bytes that know where the last addition went.
-#[derive(Default)]
 struct Wire(Vec<u8>);
 
 impl Wire {

@@ -39,6 +39,17 @@ impl Capture {
 }
 
 impl Matched {
+    /// In an application that is mounted nowhere, before the route is known.
+    pub(super) fn new(app: &Arc<AppInfo>) -> Self {
+        Self {
+            app: Arc::clone(app),
+            at: None,
+            captures: Box::default(),
+            script: 0,
+            outer: None,
+        }
+    }
+
     pub(super) fn route(&self) -> Option<&Route> {
         self.app.routes.get(self.at? as usize)
     }

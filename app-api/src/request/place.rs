@@ -288,40 +288,48 @@ impl Request {
         }
     }
 
+    /// What routes are looked up by: the path, decoded but for [encoded slashes](path::ENCODED_SLASH),
+    /// and a slash for nothing, as after the prefix of a mount. `None` for a path that is malformed.
+    pub(crate) fn path_for_match(&self) -> Option<Cow<'_, str>> {
+        match (self.raw_path(), &self.inner.decoded) {
+            ("", _) => Some(Cow::Borrowed("/")),
+            (raw, None) => Some(Cow::Borrowed(raw)),
+            (raw, Some(_)) => path::decode_for_match(raw),
+        }
+    }
+
     /// Where the path stands in the head.
     pub(crate) fn path_span(&self) -> Span {
         self.inner.path
     }
 
     /// Lets the request be in this application, whatever its route will be.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn enter(&mut self, app: &Arc<AppInfo>) {
         let outer = self.inner.matched.take().map(Box::new);
-        self.inner.matched = Some(self.place_in(app, outer));
-    }
-
-    fn place_in(&self, app: &Arc<AppInfo>, outer: Option<Box<Matched>>) -> Matched {
         let script = self.inner.script.as_ref();
-        Matched {
-            app: Arc::clone(app),
-            at: None,
-            captures: Box::default(),
+        self.inner.matched = Some(Matched {
             // It is a part of the path, and offsets in a head have 32 bits.
             script: script.map_or(0, |script| script.len() as u32),
             outer,
-        }
+            ..Matched::new(app)
+        });
     }
 
     /// Notes the route that the request has found in an application.
+    #[inline]
     pub(crate) fn set_route(&mut self, app: &Arc<AppInfo>, at: u32, captures: Box<[Capture]>) {
         let entered = |matched: &Matched| matched.at.is_none() && Arc::ptr_eq(&matched.app, app);
-        let mut matched = match self.inner.matched.take() {
-            None => self.place_in(app, None),
-            Some(matched) if entered(&matched) => matched,
-            Some(outer) => self.place_in(app, Some(Box::new(outer))),
-        };
+        let is_mounted = self.inner.script.is_some();
+        let matched = self.inner.matched.as_ref();
+        if matched.map_or(is_mounted, |matched| !entered(matched)) {
+            self.enter(app);
+        }
+        let matched = self.inner.matched.get_or_insert_with(|| Matched::new(app));
         matched.at = Some(at);
         matched.captures = captures;
-        let Some(route) = self.inner.matched.insert(matched).route() else {
+        let Some(route) = matched.route() else {
             return;
         };
         if let Some(limit) = route.body_limit {

@@ -26,7 +26,7 @@ use self::pages::ErrorPages;
 use self::router::Router;
 pub use self::routes::RouteBuilder;
 use crate::request::params::Capture;
-use crate::request::path::{self, ENCODED_SLASH};
+use crate::request::path::ENCODED_SLASH;
 use crate::route::rule::{Filters, Found, Rule};
 use crate::route::{AppInfo, Route};
 use crate::{Application, HttpError, IntoResponse, Request, Response, Span};
@@ -246,7 +246,7 @@ impl App {
     #[inline(never)] // a handler's green thread keeps what lies below it: this need not be there
     fn matched(&self, request: &mut Request) -> Option<&Endpoint> {
         let mut found = Found::new();
-        let path = path::decode_for_match(routed_path(request))?;
+        let path = request.path_for_match()?;
         let at = self
             .router
             .find(request.method(), &path, &mut found)?
@@ -260,7 +260,7 @@ impl App {
     #[cold]
     #[inline(never)] // as above
     fn refuse_unrouted(&self, request: &Request) -> Response {
-        let Some(path) = path::decode_for_match(routed_path(request)) else {
+        let Some(path) = request.path_for_match() else {
             // `Request::new` has decoded this path without complaint.
             return HttpError::new(400, "the path is malformed").into_response();
         };
@@ -304,14 +304,6 @@ impl Application for App {
 
 fn refuse(rule: &str, problem: &str) -> ! {
     panic!("route \"{rule}\": {problem}")
-}
-
-/// What is looked up: the path as sent, and a slash for nothing, as after the prefix of a mount.
-fn routed_path(request: &Request) -> &str {
-    match request.raw_path() {
-        "" => "/",
-        path => path,
-    }
 }
 
 /// The texts of the wildcards; those of a path without escapes stay in the head.

@@ -1,10 +1,11 @@
 //! The benches: each does its thing so many times.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use greenway::green::{ConnectionPool, Queue, spawn, yield_now};
 use greenway::testing::Client;
-use greenway::{App, Request};
+use greenway::{App, Application as _, ConnectionInfo, Head, Input, Request};
 
 use crate::{protocol, web};
 
@@ -35,11 +36,14 @@ pub const BENCHES: &[Bench] = &[
     bench("chunk-in", 4_000, |n| {
         assert_eq!(protocol::chunks_in(&[b'x'; 32], n), 32 * n);
     }),
+    // What a server has an application do for a request whose head it has read.
+    bench("request-plain", 2_000, |n| requests(&["/"], n)),
+    bench("request-routed", 2_000, |n| requests(&ROUTED, n)),
     // These two hold the request, the call and the response of the test client as well: the
     // routes are what is between them.
     bench("call-plain", 1_000, |n| call(&["/"], n)),
     bench("call-routed", 1_000, |n| {
-        call(&["/r00/7/ada", "/r50/7/ada", "/r99/7/ada", "/r25/7/ada"], n);
+        call(&ROUTED, n);
     }),
     // A thousand routes, and what axum's router takes to find the same paths among the same routes:
     // without the call that the first has around it, which is `call-plain`.
@@ -115,8 +119,40 @@ const BROWSER: &[u8] = b"GET /a/page?of=2 HTTP/1.1\r\nHost: 127.0.0.1\r\n\
     Sec-Ch-Ua-Platform: \"Linux\"\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\
     Upgrade-Insecure-Requests: 1\r\n\r\n";
 
+const ROUTED: [&str; 4] = ["/r00/7/ada", "/r50/7/ada", "/r99/7/ada", "/r25/7/ada"];
+
+/// Has an application answer, as servers do: from a head that stands in memory to a response that is to
+/// be written.
+fn requests(targets: &[&str], n: usize) {
+    let app = application();
+    let connection = Arc::new(ConnectionInfo::new(None, None));
+    let heads: Vec<Head> = targets
+        .iter()
+        .map(|target| {
+            let request = http::Request::get(*target).header("host", "127.0.0.1");
+            let request = request.body(()).expect("it is well-formed");
+            Head::from_http(&request.into_parts().0)
+        })
+        .collect();
+    for turn in 0..n {
+        let head = heads[turn % heads.len()].clone();
+        let request = Request::new(head, Input::empty(), Arc::clone(&connection));
+        let mut response = app.call(request.expect("its path is text"));
+        response.fit_to(&connection);
+        assert_eq!(black_box(response.into_wire()).status, 200);
+    }
+}
+
 /// Calls an application with 100 routes of two wildcards each and a plain one.
 fn call(targets: &[&str], n: usize) {
+    let client = Client::new(application());
+    for turn in 0..n {
+        let reply = client.get(targets[turn % targets.len()]).send();
+        assert_eq!(reply.status(), 200);
+    }
+}
+
+fn application() -> App {
     let mut app = App::new();
     app.get("/", |_: Request| "Hello, World!");
     for index in 0..100 {
@@ -128,11 +164,7 @@ fn call(targets: &[&str], n: usize) {
             },
         );
     }
-    let client = Client::new(app);
-    for turn in 0..n {
-        let reply = client.get(targets[turn % targets.len()]).send();
-        assert_eq!(reply.status(), 200);
-    }
+    app
 }
 
 /// Rules that share their beginnings, as those of large interfaces do.

@@ -6,7 +6,7 @@
 //! | For | there is |
 //! |---|---|
 //! | waiting for something of one's own | [`wait_for`], [`Awaited`], [`Io`], [`Interest`], [`deadline_in`], [`checkpoint`], [`take_turn`] |
-//! | waiting below C, where nothing may unwind | [`wait_quietly`], [`Ended`], [`can_wait`], [`yield_quietly`], [`turn_is_over`], [`lock`], [`Locked`], [`holds_lock`] |
+//! | waiting below C, where nothing may unwind | [`wait_quietly`], [`quietly`], [`Ended`], [`can_wait`], [`yield_quietly`], [`turn_is_over`], [`lock`], [`Locked`], [`holds_lock`], [`NoWaitCell`] |
 //! | threads | [`Thread`], [`current`], [`with_current`], [`Current`], [`Interrupt`], [`Unwind`], [`Note`] |
 //! | what holds for a thread for a while | [`LimitGuard`], [`Standstill`], [`BeforeBlock`], [`end_of_work`] |
 //! | workers | [`Worker`], [`workers`], [`current_worker`], [`least_loaded`], [`spawn_on`], [`at_worker_start`], [`is_running`], [`Held`] |
@@ -32,12 +32,13 @@ pub use crate::scheduler::coroutines::is_starting;
 pub use crate::scheduler::discard::discard;
 pub use crate::scheduler::giving_way::{take_turn, turn_is_over, yield_quietly};
 pub use crate::scheduler::lock::{Locked, holds_lock, lock};
+pub use crate::scheduler::no_wait::{NoWaitBorrow, NoWaitCell};
 pub use crate::scheduler::stack::{Measure, trim};
 pub use crate::scheduler::task_context::{RequestInfo, TaskContext};
 pub use crate::scheduler::thread::{
     Awaited, BeforeBlock, Current, Ended, Interrupt, Io, LimitGuard, LimitNumber, Note, Standstill,
-    Thread, Unwind, Watched, can_wait, checkpoint, current, deadline_in, wait_for, wait_quietly,
-    with_current,
+    Thread, Unwind, Watched, can_wait, checkpoint, current, deadline_in, quietly, wait_for,
+    wait_quietly, with_current,
 };
 pub use crate::scheduler::timed_out::TimedOut;
 pub use crate::scheduler::worker::{Worker, current as current_worker};

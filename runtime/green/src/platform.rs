@@ -4,7 +4,7 @@
 //! name in which each lock, atomic operation, park and wake is a step that the checker chooses.
 //! So these files import nothing that waits, wakes or tells the time from anywhere else.
 
-pub(crate) use crate::scheduler::no_wait::NoWait;
+pub(crate) use crate::scheduler::no_wait::{NoWait, NoWaitCell};
 pub(crate) use crate::scheduler::unwinding::apart as while_not_unwinding;
 pub(crate) use may::coroutine::{
     Coroutine, current as current_coroutine, is_coroutine, park as park_coroutine,

@@ -48,6 +48,8 @@
 //!   lets nobody run, unless somebody waits for that descriptor.
 //! - A hook unwinds never, and leaves `errno` as the call that it stands for would.
 //! - No hook waits while a lock of this crate, or of the scheduler, is held.
+//! - No hook waits below another one of its green thread: an allocator, or std, may make calls of its own while
+//!   one takes memory or wakes somebody, and these would make them once more.
 //! - Calls of other OS threads do what they did, but for one thing: those that wake others (a futex's
 //!   wake, an unlock, a signalled condition) also look for green threads among those who wait.
 

@@ -1,8 +1,10 @@
 //! Which calls are patched, and whether the caller is one for whom that counts.
 
 use crate::{locks, original, waiting, waits};
-use greenway_green::embed::{at_worker_start, can_wait, current, describe_waits, is_running};
-use std::cell::{Cell, RefCell};
+use greenway_green::embed::{
+    NoWaitCell, at_worker_start, can_wait, current, describe_waits, is_running,
+};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
@@ -185,7 +187,7 @@ pub fn get_original(name: &str) -> Option<*const c_void> {
 
 thread_local! {
     /// Green threads of this OS thread that are in `unpatched`, by number; some of them more than once.
-    static UNPATCHED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static UNPATCHED: NoWaitCell<Vec<u64>> = const { NoWaitCell::new(Vec::new()) };
     static HOW_MANY: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -199,7 +201,8 @@ pub fn unpatched<R>(body: impl FnOnce() -> R) -> R {
     struct Scope(u64);
     impl Drop for Scope {
         fn drop(&mut self) {
-            UNPATCHED.with_borrow_mut(|threads| {
+            UNPATCHED.with(|threads| {
+                let mut threads = threads.borrow_mut();
                 if let Some(place) = threads.iter().rposition(|thread| *thread == self.0) {
                     threads.remove(place);
                 }
@@ -208,7 +211,8 @@ pub fn unpatched<R>(body: impl FnOnce() -> R) -> R {
         }
     }
     let me = current().id();
-    UNPATCHED.with_borrow_mut(|threads| {
+    UNPATCHED.with(|threads| {
+        let mut threads = threads.borrow_mut();
         threads.push(me);
         HOW_MANY.set(threads.len());
     });
@@ -231,5 +235,5 @@ pub(crate) fn is_unpatched() -> bool {
 #[cold]
 fn in_scope() -> bool {
     let me = current().id();
-    UNPATCHED.with_borrow(|threads| threads.contains(&me))
+    UNPATCHED.with(|threads| threads.borrow().contains(&me))
 }

@@ -49,6 +49,25 @@ impl Patience {
     }
 }
 
+/// As [`until_done`], for an object of System V's. The kernel tells one that waits in another way that it was
+/// removed than one that comes later.
+pub(crate) fn until_done_or_removed(
+    what: &'static str,
+    not_yet: &[c_int],
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut() -> ssize_t,
+) -> ssize_t {
+    let mut again = false;
+    until_done(what, not_yet, deadline, || {
+        let result = attempt();
+        let waited = std::mem::replace(&mut again, true);
+        if result < 0 && waited && errno::get() == libc::EINVAL {
+            return errno::fail(libc::EIDRM);
+        }
+        result
+    })
+}
+
 /// Makes `attempt`, which does not wait, until it does not fail with one of `not_yet`, or until the deadline,
 /// when it fails so; `ECANCELED` tells of one who is to end. Where it succeeds, `errno` is what it was.
 pub(crate) fn until_done(

@@ -1,9 +1,10 @@
 //! The command line: a flag for each setting, and those about the settings themselves.
 
+use super::file::distance;
 use super::gunicorn;
 use crate::service::settings::{self, Setting, Settings};
 use clap::builder::{PossibleValue, TypedValueParser};
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use std::ffi::OsStr;
@@ -29,6 +30,7 @@ pub(super) fn command(defaults: &Settings) -> Command {
         .max_term_width(100)
         .after_help(SOURCES)
         .args(of_settings)
+        .args(gunicorn::ignored_flags())
         .args([
             Arg::new(CONFIG)
                 .long(CONFIG)
@@ -43,7 +45,7 @@ pub(super) fn command(defaults: &Settings) -> Command {
             Arg::new(PRINT)
                 .long(PRINT)
                 .action(ArgAction::SetTrue)
-                .help("Print all settings as a file for --config, without serving. Default: off"),
+                .help("Print all settings as a file for --config (defaults as comments), without serving. Default: off"),
         ]);
     #[cfg(feature = "generate")]
     let command = command.arg(
@@ -135,13 +137,52 @@ pub(super) fn wrong(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.trim_start_matches("error: ");
-    let unknown = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(flag)) => gunicorn::instead_of_flag(flag),
+    let instead = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => {
+            instead_of(flag)
+        }
         _ => None,
     };
-    match unknown {
+    match instead {
         Some(instead) => format!("{line}: {instead}"),
         None => format!("{line} (--help lists the flags)"),
+    }
+}
+
+/// What may have been meant by a flag that there is none of.
+fn instead_of(flag: &str) -> Option<String> {
+    if let Some(instead) = gunicorn::instead_of_flag(flag) {
+        return Some(instead.to_owned());
+    }
+    if flag == "-v" {
+        return Some("-V and --version show the version".to_owned());
+    }
+    let name = flag.strip_prefix("--")?;
+    let meant = |name: &str| Some(format!("is --{name} meant?"));
+    let plain = name.replace('_', "-");
+    // gunicorn's names in its file are not always those of its flags.
+    let in_file = gunicorn::renamed(&plain.replace('-', "_"));
+    if let Some(ours) = in_file {
+        return meant(ours);
+    }
+    let settings = settings::all().flat_map(|one| [Some(one.flag), one.alias]);
+    let ours = settings.flatten().chain([CONFIG, CHECK, PRINT]);
+    let nearest = ours.map(|known| (distance(&plain, known), known)).min();
+    if let Some((letters, known)) = nearest
+        && letters <= 2
+        && plain.len() > 3
+        && (letters < 2 || gunicorn::almost(flag).is_none())
+    {
+        return meant(known);
+    }
+    if let Some((known, instead)) = gunicorn::almost(flag) {
+        return Some(format!("gunicorn's {known} has no counterpart: {instead}"));
+    }
+    // Python's flags may be cut short.
+    let mut longer = settings::all().filter(|one| one.flag.starts_with(&plain));
+    match (longer.next(), longer.next()) {
+        (Some(one), None) if plain.len() > 3 => meant(one.flag),
+        _ => None,
     }
 }
 

@@ -5,6 +5,10 @@
 //! "unexpected argument" would leave them to search. The chapter `docs/src/gunicorn.md` has all of
 //! gunicorn's settings; a test holds it against what is said here.
 
+use super::file::distance;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches};
+
 /// A setting of gunicorn's that there is none for.
 struct Refused {
     /// Its name in gunicorn's file.
@@ -77,16 +81,6 @@ const REFUSED: &[Refused] = &[
         "each process runs the program's main; what they are to share belongs into a database",
     ),
     refused(
-        "sendfile",
-        &["--no-sendfile"],
-        "`sendfile` is used where the kernel can do it, and otherwise not",
-    ),
-    refused(
-        "reuse_port",
-        &["--reuse-port"],
-        "all processes share one socket, so that a restart loses no connection",
-    ),
-    refused(
         "chdir",
         &["--chdir"],
         "the program's main has run already; change the folder before it is started (cd, or \
@@ -102,11 +96,6 @@ const REFUSED: &[Refused] = &[
         "raw_env",
         &["-e", "--env"],
         "set variables where the program is started (env NAME=VALUE, or Environment= of systemd)",
-    ),
-    refused(
-        "worker_tmp_dir",
-        &["--worker-tmp-dir"],
-        "processes tell by a pipe that they live, not by a file",
     ),
     refused(
         "initgroups",
@@ -129,11 +118,6 @@ const REFUSED: &[Refused] = &[
         &["--disable-redirect-access-to-syslog"],
         SYSLOG,
     ),
-    refused(
-        "capture_output",
-        &["--capture-output"],
-        "the shell redirects what the program prints (>>file 2>&1)",
-    ),
     refused("logger_class", &["--logger-class"], RUST_LOG),
     refused("logconfig", &["--log-config"], RUST_LOG),
     refused("logconfig_dict", &[], RUST_LOG),
@@ -142,11 +126,6 @@ const REFUSED: &[Refused] = &[
     refused("syslog", &["--log-syslog"], SYSLOG),
     refused("syslog_prefix", &["--log-syslog-prefix"], SYSLOG),
     refused("syslog_facility", &["--log-syslog-facility"], SYSLOG),
-    refused(
-        "enable_stdio_inheritance",
-        &["-R", "--enable-stdio-inheritance"],
-        "processes have the standard streams of the one that was started",
-    ),
     refused("statsd_host", &["--statsd-host"], METRICS),
     refused("dogstatsd_tags", &["--dogstatsd-tags"], METRICS),
     refused("statsd_prefix", &["--statsd-prefix"], METRICS),
@@ -154,11 +133,6 @@ const REFUSED: &[Refused] = &[
         "enable_backlog_metric",
         &["--enable-backlog-metric"],
         METRICS,
-    ),
-    refused(
-        "proc_name",
-        &["-n", "--name"],
-        "a process has the name of its program's file",
     ),
     refused(
         "default_proc_name",
@@ -282,6 +256,73 @@ const REFUSED: &[Refused] = &[
     refused("control_socket_disable", &["--no-control-socket"], CONTROL),
 ];
 
+/// A flag of gunicorn's that is taken, since nothing is lost where it has no effect.
+struct Ignored {
+    long: &'static str,
+    short: Option<char>,
+    takes_value: bool,
+    /// Why it has no effect.
+    why: &'static str,
+}
+
+const IGNORED: [Ignored; 6] = [
+    Ignored {
+        long: "worker-tmp-dir",
+        short: None,
+        takes_value: true,
+        why: "processes tell by a pipe that they live, not by a file",
+    },
+    Ignored {
+        long: "name",
+        short: Some('n'),
+        takes_value: true,
+        why: "a process has the name of its program's file",
+    },
+    Ignored {
+        long: "reuse-port",
+        short: None,
+        takes_value: false,
+        why: "all processes share one socket, so that a restart loses no connection",
+    },
+    Ignored {
+        long: "no-sendfile",
+        short: None,
+        takes_value: false,
+        why: "`sendfile` is used where the kernel can do it, and otherwise not",
+    },
+    Ignored {
+        long: "capture-output",
+        short: None,
+        takes_value: false,
+        why: "what the program prints goes where the shell has it go (>>file 2>&1)",
+    },
+    Ignored {
+        long: "enable-stdio-inheritance",
+        short: Some('R'),
+        takes_value: false,
+        why: "processes have the standard streams of the one that was started",
+    },
+];
+
+/// The flags that are taken and have no effect. No help shows them.
+pub(super) fn ignored_flags() -> impl Iterator<Item = Arg> {
+    IGNORED.iter().map(|one| {
+        let action = match one.takes_value {
+            true => ArgAction::Set,
+            false => ArgAction::SetTrue,
+        };
+        let arg = Arg::new(one.long).long(one.long).short(one.short);
+        arg.action(action).hide(true)
+    })
+}
+
+/// What is to be said of those that were given.
+pub(super) fn ignored_among(matches: &ArgMatches) -> impl Iterator<Item = String> {
+    let given = |one: &&Ignored| matches.value_source(one.long) == Some(ValueSource::CommandLine);
+    let given = IGNORED.iter().filter(given);
+    given.map(|one| format!("--{} has no effect: {}", one.long, one.why))
+}
+
 /// Names in gunicorn's file that its flags, and ours, do not have.
 const RENAMED: [(&str, &str); 8] = [
     ("worker_class", "engine"),
@@ -300,6 +341,16 @@ pub(super) fn instead_of_flag(flag: &str) -> Option<&'static str> {
     refused.map(|one| one.instead)
 }
 
+/// The flag of gunicorn's that this may have been meant to be, and that there is none for.
+pub(super) fn almost(flag: &str) -> Option<(&'static str, &'static str)> {
+    let all = REFUSED
+        .iter()
+        .flat_map(|one| one.flags.iter().map(|flag| (*flag, one.instead)));
+    let long = all.filter(|(known, _)| known.starts_with("--"));
+    let mut nearest = long.filter(|(known, _)| distance(flag, known) == 1);
+    nearest.next()
+}
+
 /// What to use instead of a setting of gunicorn's, by its name in a file.
 pub(super) fn instead_of_name(name: &str) -> Option<&'static str> {
     let plain = name.replace('-', "_").to_lowercase();
@@ -307,7 +358,18 @@ pub(super) fn instead_of_name(name: &str) -> Option<&'static str> {
         let flag = |flag: &&str| flag.trim_start_matches('-').replace('-', "_") == plain;
         one.name == plain || one.flags.iter().any(flag)
     });
-    refused.map(|one| one.instead)
+    let ignored = || {
+        let name = match plain.as_str() {
+            "proc_name" => "name",
+            "sendfile" => "no_sendfile",
+            other => other,
+        };
+        IGNORED
+            .iter()
+            .find(|one| one.long.replace('-', "_") == name)
+    };
+    let refused = refused.map(|one| one.instead);
+    refused.or_else(|| ignored().map(|one| one.why))
 }
 
 /// How a setting is called that gunicorn's file calls by another name.
@@ -341,12 +403,16 @@ mod tests {
         assert!(instead_of_flag("--max-requests").is_some());
         assert!(instead_of_flag("-D").is_some());
         assert!(instead_of_flag("--threads").is_none());
+        let (flag, _) = almost("--max-request").expect("one letter is missing");
+        assert_eq!(flag, "--max-requests");
         for name in [
             "max_requests",
             "max-requests",
             "no_sendfile",
             "preload",
             "statsd_host",
+            "proc_name",
+            "worker_tmp_dir",
         ] {
             assert!(instead_of_name(name).is_some(), "{name}");
         }

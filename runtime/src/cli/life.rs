@@ -66,6 +66,9 @@ impl Life {
             SignalAction::Reload => {
                 self.notify.reloading();
                 self.reopen_logs();
+                if !self.has_master {
+                    log::info!("the program is not replaced: that takes --master or --workers");
+                }
                 if let Some(server) = self.server.get() {
                     server.reload_certificates();
                 }
@@ -99,7 +102,8 @@ impl Life {
                     neighbours.note_all_full(full);
                 }
             }
-            FromMaster::Order(Order::Page { .. }) => {} // it was answered
+            // These were obeyed.
+            FromMaster::Order(Order::Page { .. } | Order::TicketKeys(_)) => {}
             FromMaster::Gone => {
                 if self.server.get().is_none() {
                     exit(1);
@@ -171,6 +175,10 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
         let orders = orders.unwrap_or_else(|error| {
             life.fail("no room for the thread that takes orders", &error);
         });
+        #[cfg(feature = "tls")]
+        {
+            config.tickets = orders.tickets();
+        }
         let master = orders.clone();
         let neighbours = Neighbours::new(move |full| master.try_tell(&Report::Full(full)));
         let neighbours = life.neighbours.get_or_init(|| Arc::new(neighbours));
@@ -217,12 +225,12 @@ pub(super) fn serve(mut server: Server, operator: Operator, inherited: Option<In
     }
     let stopped = running.stop_as(kind, grace);
     green::run_at_exit();
-    if let Some(master) = &to_master
-        && let Some(page) = running
-            .pages()
-            .and_then(|pages| pages.page("/metrics", None))
-    {
-        master.tell(&Report::Last(page.body));
+    if let Some(master) = &to_master {
+        // Also without numbers: the master knows then that we have not failed.
+        let pages = running.pages();
+        let page = pages.and_then(|pages| pages.page("/metrics", None));
+        let numbers = page.map_or_else(String::new, |page| page.body);
+        master.tell(&Report::Last(numbers));
     }
     drop(lock(&life.pid_file).take());
     operator.stopped(stopped.cut)

@@ -2,6 +2,7 @@
 //! gunicorn's flags.
 
 mod arguments;
+mod check;
 mod file;
 mod flags;
 #[cfg(feature = "generate")]
@@ -16,7 +17,7 @@ mod sources;
 use self::operator::Operator;
 use self::sources::Resolved;
 use crate::processes::{Role, inherited};
-use crate::server::{Server, check_addresses, check_certificates};
+use crate::server::Server;
 use crate::service::log_writer::Troubles;
 use crate::service::settings::Settings;
 use crate::service::{LogFile, LogWriter, logger};
@@ -96,15 +97,18 @@ impl Server {
         }
         let defaults = self.settings.clone();
         let matches = flags(&operator, &defaults);
-        self.settings = settings(&operator, defaults.clone(), &matches);
+        let resolved = settings(&operator, defaults.clone(), &matches);
+        let in_vain = match role {
+            None => check::in_vain(&resolved),
+            Some(_) => Vec::new(), // the master has said it
+        };
+        self.settings = resolved.settings;
         if let Some(umask) = self.settings.processes.umask {
             umask.set();
         }
         open_error_log(&mut operator, &self.settings);
-        if role.is_none() {
-            for name in sources::unknown_variables() {
-                log::warn!("{name} has no effect: no setting has that name");
-            }
+        for what in in_vain {
+            log::warn!("{what}");
         }
         let leads = match role {
             Some(Role::Serve(_)) => false,
@@ -147,7 +151,7 @@ fn flags(operator: &Operator, defaults: &Settings) -> ArgMatches {
 }
 
 /// The settings that hold. Ends the process if they are wrong, or were all that was asked for.
-fn settings(operator: &Operator, defaults: Settings, matches: &ArgMatches) -> Settings {
+fn settings(operator: &Operator, defaults: Settings, matches: &ArgMatches) -> Resolved {
     let resolved = sources::resolve(defaults, matches, &|name| std::env::var_os(name));
     let (check, print) = (
         matches.get_flag(flags::CHECK),
@@ -157,7 +161,7 @@ fn settings(operator: &Operator, defaults: Settings, matches: &ArgMatches) -> Se
         show_settings(operator, resolved, print);
     }
     match resolved {
-        Ok(resolved) => resolved.settings,
+        Ok(resolved) => resolved,
         Err(why) => {
             operator.say(format_args!("{why}"));
             operator.exit(2)
@@ -168,11 +172,10 @@ fn settings(operator: &Operator, defaults: Settings, matches: &ArgMatches) -> Se
 /// Prints what would be used, and ends the process.
 fn show_settings(operator: &Operator, resolved: Result<Resolved, String>, all: bool) -> ! {
     let checked = resolved.and_then(|resolved| {
-        let config = &resolved.settings.server;
-        let metrics = config.metrics_bind.iter().chain(&config.tls.redirect_bind);
-        let checked = check_addresses(config.bind.iter().chain(metrics));
-        checked.map_err(|error| error.to_string())?;
-        check_certificates(config).map_err(|error| error.to_string())?;
+        check::check(&resolved.settings)?;
+        for what in check::in_vain(&resolved) {
+            operator.say(format_args!("{what}"));
+        }
         Ok(show::as_file(&resolved, !all))
     });
     let shown = checked.and_then(|shown| {

@@ -4,8 +4,8 @@ use super::sources::{Resolved, Source};
 use crate::service::settings::{self, Setting};
 use std::fmt::Write;
 
-/// All settings that hold, as a file for `--config` would have them. With `changes_only` without
-/// those that are ours.
+/// All settings that hold, as a file for `--config` would have them. Those that are ours, which depend
+/// on the machine and the build, are comments; with `changes_only` they are left out.
 pub(super) fn as_file(resolved: &Resolved, changes_only: bool) -> String {
     let mut file = String::new();
     for (setting, source) in settings::all().zip(&resolved.sources) {
@@ -20,6 +20,7 @@ pub(super) fn as_file(resolved: &Resolved, changes_only: bool) -> String {
         let is_unset = values.iter().all(String::is_empty) && !setting.is_comma_list();
         let line = match is_unset {
             true => format!("# {} is not set", setting.flag),
+            false if *source == Source::Ours => format!("# {}", line(setting, &values)),
             false => line(setting, &values),
         };
         let written = writeln!(file, "{line} # {source}");

@@ -3,6 +3,7 @@
 use super::arguments;
 use super::file::File;
 use super::flags;
+use super::gunicorn;
 use crate::processes::VARIABLE;
 use crate::server::inherited_sockets;
 use crate::service::settings::{self, Setting, Settings, VARIABLES};
@@ -46,6 +47,8 @@ pub(super) struct Resolved {
     pub(super) settings: Settings,
     /// Of each setting, in the order of the table.
     pub(super) sources: Vec<Source>,
+    /// What is to be said of flags that have no effect.
+    pub(super) ignored: Vec<String>,
 }
 
 /// The environment, or what a test takes for it.
@@ -105,7 +108,16 @@ pub(super) fn resolve(
         let cores = settings.server.green.workers;
         settings.server.green.workers = cores.div_ceil(settings.processes.workers).max(1);
     }
-    Ok(Resolved { settings, sources })
+    let all = [
+        Some(matches),
+        arguments.as_ref().map(|(_, matches)| matches),
+    ];
+    let ignored = all.into_iter().flatten().flat_map(gunicorn::ignored_among);
+    Ok(Resolved {
+        settings,
+        sources,
+        ignored: ignored.collect(),
+    })
 }
 
 /// What the environment gives for a setting, and by which name. An empty variable gives nothing,

@@ -18,6 +18,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::BorrowedFd;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The use of a connection's I/O for one request. It may outlive the request, in a body or in
@@ -84,6 +85,10 @@ impl<T: Transport> BufferedIo<T> {
         self.flush_before_block();
         if self.exchange.get().is_serving() && !self.client.is_receiving() && self.news_of_peer() {
             let me = current();
+            if self.client.tell_awaiting() {
+                me.wake(); // its wait is the one that a departure does not end the handler in
+                return;
+            }
             me.interrupt(Interrupt::Departed);
             me.raise_if_over();
         }
@@ -161,18 +166,44 @@ impl<T: Transport> BufferedIo<T> {
     }
 }
 
+/// The thread that serves a request waits for the client to leave, until this is dropped.
+struct Awaiting<'a, T: Transport>(&'a Weak<BufferedIo<T>>);
+
+impl<'a, T: Transport> Awaiting<'a, T> {
+    /// `None` for another thread than the one that serves the request, which departures do not end.
+    fn begin(io: &'a Weak<BufferedIo<T>>) -> Option<Self> {
+        let shared = io.upgrade()?;
+        if !Arc::ptr_eq(&shared.context.thread, &current().handle()) {
+            return None;
+        }
+        shared.client.set_awaited(true);
+        Some(Self(io))
+    }
+}
+
+impl<T: Transport> Drop for Awaiting<'_, T> {
+    fn drop(&mut self) {
+        if let Some(io) = self.0.upgrade() {
+            io.client.set_awaited(false);
+        }
+    }
+}
+
 impl<T: Transport> Peer for ClientHandle<T> {
     fn has_left(&self) -> bool {
         self.0.upgrade().is_none_or(|io| io.peer_has_left())
     }
 
     fn wait_until_left(&self, timeout: Duration) -> bool {
-        // About to block, the thread begins to watch the client if it does not yet.
+        // About to block, the thread begins to watch the client if it does not yet, and looks
+        // whether it has left meanwhile.
+        let _awaiting = Awaiting::begin(&self.0);
+        let seen = || (self.0.upgrade()).is_some_and(|io| io.client.was_seen_to_leave());
         let result = wait_for(
             Awaited::Other("client to leave"),
             deadline_in(timeout),
             Io::None,
-            |_, _| self.has_left().then_some(()),
+            |_, _| (seen() || self.has_left()).then_some(()),
         );
         !matches!(result, Err(TimedOut))
     }

@@ -189,6 +189,8 @@ pub(super) struct Client {
     receiving: Cell<bool>,
     /// News of the client may go to the thread that serves it.
     pub(super) told: Cell<bool>,
+    /// The handler waits for the client to leave: whether it was seen to, as the wait began.
+    awaited: Cell<Option<bool>>,
 }
 
 impl Client {
@@ -212,6 +214,25 @@ impl Client {
     /// Whether the protocol that has taken over waits for input.
     pub(super) fn is_receiving(&self) -> bool {
         self.receiving.get()
+    }
+
+    /// The thread that serves the request begins to wait for the client to leave, or has waited.
+    pub(super) fn set_awaited(&self, awaited: bool) {
+        self.awaited.set(awaited.then_some(false));
+    }
+
+    /// Has whoever waits for the client to leave see that it has. False if nobody waits for that.
+    pub(super) fn tell_awaiting(&self) -> bool {
+        let awaited = self.awaited.get().is_some();
+        if awaited {
+            self.awaited.set(Some(true));
+        }
+        awaited
+    }
+
+    /// Whether the client was seen to leave as somebody began to wait for that.
+    pub(super) fn was_seen_to_leave(&self) -> bool {
+        self.awaited.get() == Some(true)
     }
 
     pub(super) fn set_receiving(&self, receiving: bool) {

@@ -256,6 +256,8 @@ fn open(
 ) -> Option<Opened> {
     let context = ConnContext::new(ConnState::Busy);
     admission.attach(context.clone());
+    // For those who ask who takes so long, before there is a request.
+    context.set_client(Some(info.clone()));
     let stream = Stream::new(stream)
         .inspect_err(|error| lost(service, error))
         .ok()?;

@@ -7,7 +7,8 @@
 use super::host::wait_for_first;
 use crate::connection::{Incoming, Socket, WritePace, linger};
 use crate::green::embed::{Stream, deadline_in};
-use crate::service::{ConnContext, ConnState, Handshake, Service, date};
+use crate::service::metrics::{Handshake, HandshakeFailure};
+use crate::service::{ConnContext, ConnState, Service, Spoken, date};
 use crate::tls::{HandshakeError, ServerTls, TlsSocket, accept, info_of};
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1;
@@ -44,6 +45,7 @@ impl Accepted<'_> {
         } = self;
         let deadline = deadline_in(service.config.clocks.handshake);
         let slow = &service.metrics.handshakes[Handshake::Slow as usize];
+        context.speak(Spoken::Handshake);
         let place = tls.line.enter(deadline, slow)?;
         let mut first = std::mem::take(&mut incoming.buf);
         // The state is set before the stop is looked at: see "Stopping" in the module `lifecycle`.
@@ -61,6 +63,7 @@ impl Accepted<'_> {
         };
         let shaken = accept(&stream, tls.config(), &mut first, deadline, &before_wait);
         context.set(ConnState::Busy);
+        context.speak(Spoken::Http1);
         if !place.leave() {
             return None; // it took too long while others waited
         }
@@ -68,10 +71,7 @@ impl Accepted<'_> {
             Ok(shaken) => {
                 incoming.buf.extend_from_slice(&shaken.early);
                 let agreed = info_of(shaken.session.state(), shaken.asked);
-                service.metrics.handshake(match agreed.resumed {
-                    true => Handshake::Resumed,
-                    false => Handshake::Full,
-                });
+                service.metrics.secured(agreed.version, agreed.resumed);
                 let mut info = ConnectionInfo::clone(&info);
                 info.scheme = "https";
                 info.tls = Some(Arc::new(agreed));
@@ -95,14 +95,18 @@ fn refuse(
     stream: Stream,
     error: &HandshakeError,
 ) {
-    let (level, result) = match error {
+    let metrics = &service.metrics;
+    match error {
         HandshakeError::Silent => return,
-        HandshakeError::Lost(_) => (Level::Debug, Handshake::Failed),
-        HandshakeError::TimedOut => (Level::Info, Handshake::Slow),
-        HandshakeError::Failed(_) => (Level::Info, Handshake::Failed),
-        HandshakeError::PlainHttp => (Level::Info, Handshake::Plain),
+        HandshakeError::Lost(_) => metrics.handshake_failure(HandshakeFailure::Lost),
+        HandshakeError::TimedOut => metrics.handshake(Handshake::Slow),
+        HandshakeError::Failed(why) => metrics.handshake_failure(failure(why)),
+        HandshakeError::PlainHttp => metrics.handshake(Handshake::Plain),
+    }
+    let level = match error {
+        HandshakeError::Lost(_) => Level::Debug,
+        _ => Level::Info,
     };
-    service.metrics.handshake(result);
     let peer = info
         .peer
         .map_or("a unix socket".to_owned(), |peer| peer.to_string());
@@ -127,4 +131,30 @@ fn refuse(
     context.set(ConnState::Closing);
     let pace = WritePace::new(service.config.clocks.write);
     linger(&Socket::from(stream), service, pace, true);
+}
+
+/// Why a handshake has failed, in the words of the metrics.
+fn failure(error: &rustls::Error) -> HandshakeFailure {
+    use rustls::{Error, PeerIncompatible};
+    match error {
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::Tls13RequiredForQuic
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => HandshakeFailure::Version,
+        Error::PeerIncompatible(_) => HandshakeFailure::Cipher,
+        Error::NoApplicationProtocol => HandshakeFailure::Protocol,
+        Error::InvalidCertificate(_)
+        | Error::NoCertificatesPresented
+        | Error::UnsupportedNameType => HandshakeFailure::Certificate,
+        Error::AlertReceived(_) => HandshakeFailure::Alert,
+        Error::InvalidMessage(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. }
+        | Error::PeerMisbehaved(_)
+        | Error::PeerSentOversizedRecord
+        | Error::DecryptError => HandshakeFailure::Malformed,
+        _ => HandshakeFailure::Other,
+    }
 }

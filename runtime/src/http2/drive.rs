@@ -12,7 +12,8 @@ use super::waiters::Driver;
 use crate::connection::{Detached, Incoming, IoParts, Transport, linger};
 use crate::green::embed::{Awaited, Io, TimedOut, current, take_turn, trim, wait_for};
 use crate::green::yield_now;
-use crate::service::{ConnContext, ConnState, Service};
+use crate::service::metrics::Http2Event;
+use crate::service::{ConnContext, ConnState, Service, Spoken};
 use bytes::Bytes;
 use greenway_app::ConnectionInfo;
 use greenway_proto::http1::{Reject, RequestHead};
@@ -43,7 +44,7 @@ const LAST: Duration = Duration::from_millis(200);
 /// each request, or why it cannot be served, and is to start a thread for it.
 pub(crate) fn serve<T: Transport>(
     detached: Box<Detached<T>>,
-    service: &Service,
+    service: &Arc<Service>,
     context: &ConnContext,
     start: impl Fn(Box<Detached<RequestStream>>, Result<RequestHead, Reject>),
 ) {
@@ -55,7 +56,7 @@ pub(crate) fn serve<T: Transport>(
         service,
         context,
         info,
-        requests: Requests::new(driver.clone()),
+        requests: Requests::new(driver.clone(), service.clone()),
         driver,
         start,
         idle_since: since,
@@ -66,6 +67,8 @@ pub(crate) fn serve<T: Transport>(
         misused: false,
         trimmed: false,
     };
+    context.speak(Spoken::Http2);
+    service.metrics.http2(Http2Event::Connection);
     let end = drive.run();
     match if drive.misused { End::Short } else { end } {
         End::Gentle => linger(&shared.stream, service, shared.pace.get(), true),
@@ -203,7 +206,9 @@ where
 
     /// Waits for whatever comes next. How the connection ends, if its time is over.
     fn wait(&mut self, machine: &mut Machine<T>) -> Option<End> {
-        let running = self.requests.running() > 0;
+        let running = self.requests.running();
+        self.context.set_requests(running);
+        let running = running > 0;
         // The state is set before the stop is looked at: see "Stopping" in `lifecycle`.
         self.context
             .set(match running || self.leaving_since.is_some() {
@@ -310,6 +315,7 @@ where
         self.service.error_log.log(Level::Warn, kind, what);
         machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         self.misused = true;
+        self.service.metrics.http2(Http2Event::Flood);
         self.leaving_since = Some(Instant::now());
     }
 
@@ -322,6 +328,9 @@ where
         self.service
             .access_bad(&self.info, http::StatusCode::BAD_REQUEST);
         if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            if !self.misused {
+                self.service.metrics.http2(Http2Event::Flood);
+            }
             return End::Short;
         }
         End::Gentle
@@ -332,7 +341,9 @@ where
         self.context.set(ConnState::Closing);
         let done = |_: &_, _| {
             self.driver.woken.store(false, SeqCst); // or the last one would wake nobody
-            (self.requests.running() == 0).then_some(())
+            let running = self.requests.running();
+            self.context.set_requests(running);
+            (running == 0).then_some(())
         };
         let awaited = Awaited::Other("handlers to end");
         let (Ok(()) | Err(TimedOut)) = wait_for(awaited, None, Io::None, done);

@@ -1,6 +1,8 @@
 //! The requests of a connection that have a handler, or wait for one.
 
 use super::waiters::Driver;
+use crate::service::Service;
+use crate::service::metrics::Http2Event;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::Wake;
@@ -18,6 +20,7 @@ pub(super) struct Requests {
     given_up: AtomicU64,
     /// Who drives the connection, and is told when one ends.
     driver: Arc<Driver>,
+    service: Arc<Service>,
 }
 
 /// One of them, until it is dropped.
@@ -28,18 +31,20 @@ pub(crate) struct Running {
 }
 
 impl Requests {
-    pub(super) fn new(driver: Arc<Driver>) -> Arc<Self> {
+    pub(super) fn new(driver: Arc<Driver>, service: Arc<Service>) -> Arc<Self> {
         Arc::new(Self {
             running: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             driver,
+            service,
         })
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, SeqCst);
         self.begun.fetch_add(1, SeqCst);
+        self.service.metrics.http2(Http2Event::Stream);
         Running {
             all: self.clone(),
             since: Instant::now(),
@@ -62,9 +67,16 @@ impl Requests {
 impl Running {
     /// The client has reset it before it was answered.
     pub(super) fn given_up(&self) {
+        self.count(Http2Event::ResetByClient);
         if self.since.elapsed() < EARLY {
             self.all.given_up.fetch_add(1, SeqCst);
         }
+    }
+}
+
+impl Running {
+    pub(super) fn count(&self, event: Http2Event) {
+        self.all.service.metrics.http2(event);
     }
 }
 

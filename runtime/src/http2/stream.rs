@@ -11,6 +11,7 @@ use crate::connection::shared_socket::{SharedSocket, Writer};
 use crate::connection::{Framed, FramedHead, Transport};
 use crate::green;
 use crate::green::embed::{Awaited, Io, Thread, TimedOut, current, lock, take_turn, wait_for};
+use crate::service::metrics::Http2Event;
 use bytes::{Bytes, BytesMut};
 use greenway_proto::http1::Framing;
 use greenway_proto::http2::{interim_fields, response_fields};
@@ -52,6 +53,8 @@ struct Sending {
     ended: bool,
     /// Another protocol has the stream.
     switched: bool,
+    /// It was reset here.
+    reset: bool,
 }
 
 enum Half {
@@ -180,6 +183,7 @@ impl RequestStream {
                 left: None,
                 ended: false,
                 switched: false,
+                reset: false,
             }),
             receiving: Mutex::new(Some(request)),
             waker: waiters.clone().into(),
@@ -293,7 +297,10 @@ impl Shared {
     }
 
     fn reset(&self, reason: Reason) {
-        lock(&self.sending).half.send_reset(reason);
+        let mut sending = lock(&self.sending);
+        sending.half.send_reset(reason);
+        sending.reset = true;
+        drop(sending);
         self.waiters.wake_by_ref(); // whoever reads
     }
 
@@ -466,6 +473,8 @@ impl Drop for RequestStream {
         let mut sending = lock(&self.shared.sending);
         if sending.ended {
             // Nothing is left to be said.
+        } else if sending.reset {
+            self.running.count(Http2Event::ResetByServer);
         } else if sending.half.poll_reset(&mut context).is_ready() {
             self.running.given_up();
         } else if sending.switched {

@@ -7,8 +7,10 @@
 //! words is bounded.
 
 use crate::server::StopKind;
+use crate::ticket_keys::TicketKeys;
 use http::StatusCode;
 use std::io;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The longest message: a page that shows all green threads.
 const LONGEST: usize = 64 << 20;
@@ -28,6 +30,8 @@ pub(crate) enum Order {
     AllFull(bool),
     /// Show what is under a path, which may have a query.
     Page { question: u32, path: String },
+    /// Seal TLS tickets with these keys.
+    TicketKeys(TicketKeys),
 }
 
 /// What a process tells the master.
@@ -48,7 +52,7 @@ pub(crate) enum Report {
 }
 
 impl Order {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Stop(kind) => {
                 let letter = match kind {
@@ -65,6 +69,7 @@ impl Order {
                 let parts = [&question.to_be_bytes(), path.as_bytes()];
                 frame(b'P', &parts.concat())
             }
+            Self::TicketKeys(keys) => frame(b'K', &keys.to_bytes()),
         }
     }
 
@@ -83,13 +88,14 @@ impl Order {
                     path: text(path),
                 }
             }
+            (b'K', bytes) => Self::TicketKeys(TicketKeys::read(bytes)?),
             _ => return None,
         })
     }
 }
 
 impl Report {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Serving(what) => frame(b'Y', what.as_bytes()),
             Self::Page {
@@ -128,11 +134,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What is too long is cut: whoever reads it gets to know the beginning.
-fn frame(kind: u8, bytes: &[u8]) -> Vec<u8> {
+/// What is too long is cut: whoever reads it gets to know the beginning. What it says may be keys, so
+/// it is overwritten when it is dropped.
+fn frame(kind: u8, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let length = u32::try_from(bytes.len()).expect("LONGEST fits");
-    [&[kind], &length.to_be_bytes()[..], bytes].concat()
+    Zeroizing::new([&[kind], &length.to_be_bytes()[..], bytes].concat())
 }
 
 /// Messages, as they come in pieces.
@@ -142,6 +149,12 @@ pub(super) struct Frames(Vec<u8>);
 impl Frames {
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    /// As [`push`](Self::push), for what may hold keys: leaves nothing behind in `bytes`.
+    pub(super) fn take(&mut self, bytes: &mut [u8]) {
+        self.push(bytes);
+        bytes.zeroize();
     }
 
     /// The next order that is whole.
@@ -171,6 +184,7 @@ impl Frames {
                 return Ok(None);
             };
             let found = read(kind, bytes);
+            self.0[..HEAD + length].zeroize();
             self.0.drain(..HEAD + length);
             if found.is_some() {
                 return Ok(found);
@@ -196,6 +210,7 @@ mod tests {
                 question: 7,
                 path: "/threads?all".to_owned(),
             },
+            Order::TicketKeys(TicketKeys::new().unwrap()),
         ];
         let reports = [
             Report::Serving("it".to_owned()),
@@ -208,17 +223,20 @@ mod tests {
             Report::Full(false),
             Report::Last("a 1\n".to_owned()),
         ];
-        let mut bytes: Vec<u8> = orders.iter().flat_map(Order::to_bytes).collect();
-        bytes.extend(frame(b'?', b"of a later version"));
-        bytes.extend(Order::End.to_bytes());
+        let mut bytes: Vec<u8> = orders
+            .iter()
+            .flat_map(|order| order.to_bytes().to_vec())
+            .collect();
+        bytes.extend_from_slice(&frame(b'?', b"of a later version"));
+        bytes.extend_from_slice(&Order::End.to_bytes());
         let mut frames = Frames::default();
         let mut read = Vec::new();
         for byte in bytes {
             frames.push(&[byte]);
             read.extend(frames.order().unwrap());
         }
-        assert_eq!(read[..7], orders);
-        assert_eq!(read[7..], [Order::End]);
+        assert_eq!(read[..8], orders);
+        assert_eq!(read[8..], [Order::End]);
         for report in &reports {
             frames.push(&report.to_bytes());
         }

@@ -4,16 +4,23 @@
 //! anew. What serves clients has no such rights from its first instruction on: it changes before
 //! the program is executed.
 
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::os::unix::process::CommandExt;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
 
+/// What Linux calls the rights to change one's group and user (capabilities(7)).
+const CAP_SETGID: u64 = 1 << 6;
+const CAP_SETUID: u64 = 1 << 7;
+
 /// Numbers of a user and a group; `None` where they stay as they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     user: Option<u32>,
     group: Option<u32>,
 }
@@ -23,7 +30,7 @@ impl Identity {
     ///
     /// # Errors
     /// When a name is not known.
-    pub(super) fn of(user: Option<&str>, group: Option<&str>) -> io::Result<Self> {
+    pub(crate) fn of(user: Option<&str>, group: Option<&str>) -> io::Result<Self> {
         let users = || fs::read_to_string("/etc/passwd").unwrap_or_default();
         let groups = || fs::read_to_string("/etc/group").unwrap_or_default();
         Self::look_up(user, group, users, groups)
@@ -71,7 +78,64 @@ impl Identity {
         }
     }
 
-    /// Gives it a log that the process is to write to.
+    /// Why processes cannot be started with it; `None` if they can.
+    pub(crate) fn is_out_of_reach(self) -> Option<String> {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        self.is_out_of_reach_of(&status)
+    }
+
+    /// `status` is that of this process, as /proc shows it; empty if nobody knows.
+    fn is_out_of_reach_of(self, status: &str) -> Option<String> {
+        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let may = line("CapEff:").and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())?;
+        let is_own = |wanted: Option<u32>, name: &str| {
+            let own = line(name).and_then(|ids| ids.split_whitespace().nth(1));
+            wanted.is_none_or(|wanted| own.is_some_and(|own| own == wanted.to_string()))
+        };
+        let missing = [
+            (self.user, "Uid:", CAP_SETUID, "--user"),
+            (self.group, "Gid:", CAP_SETGID, "--group"),
+        ];
+        let mut missing = missing.into_iter();
+        let (_, _, _, flag) = missing.find(|(wanted, name, capability, _)| {
+            may & capability == 0 && !is_own(*wanted, name)
+        })?;
+        Some(format!(
+            "{flag} cannot be had: the master has to be started by root for that"
+        ))
+    }
+
+    /// Has `work` done by somebody who has it, on a thread that ends afterwards: to see what such
+    /// processes will be able to do. Where it is out of reach, by whom we are.
+    pub(crate) fn act_as<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
+        if self == Self::default() || self.is_out_of_reach().is_some() {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _as_far_as_it_goes = self.change_thread();
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// As `Command` does for a process.
+    fn change_thread(self) -> rustix::io::Result<()> {
+        if let Some(group) = self.group {
+            set_thread_gid(Gid::from_raw(group))?;
+        }
+        if let Some(user) = self.user {
+            if geteuid().is_root() {
+                set_thread_groups(&[])?;
+            }
+            set_thread_uid(Uid::from_raw(user))?;
+        }
+        Ok(())
+    }
+
+    /// Gives it a log that the process is to write to, and creates that first where it is missing.
+    /// So logs may lie in a folder that is root's.
     ///
     /// # Errors
     /// When that cannot be opened, or given away.
@@ -79,10 +143,20 @@ impl Identity {
         if self == Self::default() || path == "-" {
             return Ok(());
         }
+        // In a folder of its own, whoever serves could put a link to any file of root's in the place
+        // of the log, and would be given that.
+        let trusted = is_safe(Path::new(path));
+        let more = if trusted { 0 } else { libc::O_NOFOLLOW };
         let mut options = fs::OpenOptions::new();
         // Does not wait where it is a FIFO.
         let nonblocking = options.read(true).append(true).create(true);
-        let file = nonblocking.custom_flags(libc::O_NONBLOCK).open(path)?;
+        let file = nonblocking.custom_flags(libc::O_NONBLOCK | more);
+        let file = file.open(path)?;
+        let found = file.metadata()?;
+        if !trusted && found.nlink() > 1 {
+            let why = "the file has another name as well, and the folder is not root's";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
         fchown(file, self.user, self.group)
     }
 
@@ -96,6 +170,15 @@ impl Identity {
         }
         std::os::unix::fs::chown(path, self.user, self.group)
     }
+}
+
+/// Whether only root can put files into a path's folder.
+fn is_safe(path: &Path) -> bool {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    fs::metadata(folder).is_ok_and(|folder| folder.uid() == 0 && folder.mode() & 0o022 == 0)
 }
 
 /// The numbers in the line of a name or a number: `name:password:number:number:...`.
@@ -118,6 +201,40 @@ fn line_of(lines: &str, name: &str) -> Option<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identity_is_had_by_those_who_may_change_or_have_it() {
+        let status = |user: u32, mask: &str| {
+            format!(
+                "Name:\tapp\nUid:\t{user}\t{user}\t{user}\t{user}\nGid:\t5\t5\t5\t5\nCapEff:\t{mask}\n"
+            )
+        };
+        let (all, none) = ("000001ffffffffff", "0000000000000000");
+        let of = |user, group| Identity { user, group };
+        for (identity, status, missing) in [
+            (of(Some(7), Some(7)), status(0, all), None),
+            (of(Some(7), None), status(0, "0000000000000080"), None),
+            (
+                of(Some(7), None),
+                status(0, "0000000000000040"),
+                Some("--user"),
+            ),
+            (
+                of(Some(7), Some(7)),
+                status(0, "0000000000000080"),
+                Some("--group"),
+            ),
+            (of(Some(7), Some(5)), status(7, none), None),
+            (of(None, Some(6)), status(7, none), Some("--group")),
+            (of(Some(0), None), status(7, none), Some("--user")),
+            (of(None, None), status(7, none), None),
+            (of(Some(0), None), String::new(), None),
+        ] {
+            let why = identity.is_out_of_reach_of(&status);
+            let flag = why.as_deref().and_then(|why| why.split(' ').next());
+            assert_eq!(flag, missing, "{identity:?} {status}");
+        }
+    }
 
     #[test]
     fn names_and_numbers_are_looked_up() {

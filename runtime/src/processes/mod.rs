@@ -29,6 +29,7 @@ mod sums;
 mod watch;
 
 pub(crate) use frames::{Order, Report};
+pub(crate) use identity::Identity;
 pub(crate) use inheritance::{Inherited, Role, VARIABLE, inherited};
 pub(crate) use master::{Start, run};
 pub(crate) use pid_file::PidFile;

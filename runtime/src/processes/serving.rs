@@ -4,6 +4,7 @@ use super::frames::{Frames, Order, Report};
 use crate::green::embed::lock;
 use crate::server::{Pages, Running, ServerPages};
 use crate::service::ServiceThread;
+use crate::ticket_keys::{TicketKeys, TicketRing};
 use http::StatusCode;
 use socket2::SockRef;
 use std::io::{self, Read, Write};
@@ -12,7 +13,11 @@ use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 
 /// What a process that serves says to its master.
 #[derive(Debug)]
-pub(crate) struct ToMaster(Mutex<UnixStream>);
+pub(crate) struct ToMaster {
+    control: Mutex<UnixStream>,
+    /// The keys of TLS tickets, once it has told them.
+    tickets: OnceLock<Arc<TicketRing>>,
+}
 
 /// What the master wants, or its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +30,8 @@ pub(crate) enum FromMaster {
 
 impl ToMaster {
     /// Begins to take orders: `act` is called for each, on a thread of its own. Pages are shown
-    /// without its help, once there is a server.
+    /// without its help, once there is a server. What the master has said before it has started
+    /// this process, such as the keys of TLS tickets, is acted on before the call returns.
     ///
     /// # Errors
     /// When the process can have no more threads or descriptors.
@@ -35,9 +41,16 @@ impl ToMaster {
         mut act: impl FnMut(FromMaster) + Send + 'static,
     ) -> io::Result<Arc<Self>> {
         let mut incoming = control.try_clone()?;
-        let this = Arc::new(Self(Mutex::new(control)));
+        let this = Arc::new(Self::new(control));
         let answers = this.clone();
         let mut frames = Frames::default();
+        take_what_is_there(&mut incoming, &mut frames)?;
+        while let Ok(Some(order)) = frames.order() {
+            match order {
+                Order::TicketKeys(keys) => this.take_on(keys),
+                other => act(FromMaster::Order(other)),
+            }
+        }
         // It ends with the process.
         let _detached = ServiceThread::start("greenway-control", move || {
             loop {
@@ -50,6 +63,7 @@ impl ToMaster {
                         let pages = server.get().and_then(|server| server.pages());
                         answers.tell(&answer(pages, question, &path));
                     }
+                    Order::TicketKeys(keys) => answers.take_on(keys),
                     other => act(FromMaster::Order(other)),
                 }
             }
@@ -57,15 +71,39 @@ impl ToMaster {
         Ok(this)
     }
 
+    fn new(control: UnixStream) -> Self {
+        Self {
+            control: Mutex::new(control),
+            tickets: OnceLock::new(),
+        }
+    }
+
+    fn take_on(&self, keys: TicketKeys) {
+        match self.tickets.get() {
+            Some(tickets) => tickets.take_on(keys),
+            None => {
+                let of_master = || Arc::new(TicketRing::of_master(keys));
+                self.tickets.get_or_init(of_master);
+            }
+        }
+    }
+
+    /// The keys of TLS tickets, which all processes have; `None` where the master is an older one
+    /// that has none.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tickets(&self) -> Option<Arc<TicketRing>> {
+        self.tickets.get().cloned()
+    }
+
     /// Tells the master something. Waits if the master is stopped; one that has ended hears nothing.
     pub(crate) fn tell(&self, report: &Report) {
-        let _it_has_ended = lock(&self.0).write_all(&report.to_bytes());
+        let _it_has_ended = lock(&self.control).write_all(&report.to_bytes());
     }
 
     /// Tells the master something short, if that needs no waiting: a master that is stopped, or reads
     /// a long page, must not hold up whoever accepts clients. False if it was not told.
     pub(crate) fn try_tell(&self, report: &Report) -> bool {
-        let control = match self.0.try_lock() {
+        let control = match self.control.try_lock() {
             Ok(control) => control,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
@@ -78,6 +116,17 @@ impl ToMaster {
     }
 }
 
+/// Takes what has come so far. Does not wait.
+fn take_what_is_there(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<()> {
+    // Nobody else reads or writes here yet.
+    incoming.set_nonblocking(true)?;
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = incoming.read(&mut buffer) {
+        frames.take(&mut buffer[..n]);
+    }
+    incoming.set_nonblocking(false)
+}
+
 /// Waits for an order; `None` if the master has ended.
 fn next_order(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<Option<Order>> {
     loop {
@@ -87,7 +136,7 @@ fn next_order(incoming: &mut UnixStream, frames: &mut Frames) -> io::Result<Opti
         let mut buffer = [0; 4096];
         match incoming.read(&mut buffer) {
             Ok(0) => return Ok(None),
-            Ok(n) => frames.push(&buffer[..n]),
+            Ok(n) => frames.take(&mut buffer[..n]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -126,7 +175,7 @@ mod tests {
     #[test]
     fn a_master_that_does_not_read_holds_nobody_up() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let to_master = ToMaster(Mutex::new(ours));
+        let to_master = ToMaster::new(ours);
         let mut told = 0_usize;
         while to_master.try_tell(&Report::Full(told.is_multiple_of(2))) {
             told += 1;

@@ -1,9 +1,11 @@
 //! The settings of a room.
 
+use super::bus::{Hub, Link};
 use super::delivery::Delivery;
 use super::history::History;
 use super::members::{Change, Members};
 use super::order::Order;
+use super::post::Post;
 use super::queue::{Bounds, Slow};
 use super::{Feed, Room, RoomInner};
 use std::collections::HashMap;
@@ -36,6 +38,9 @@ pub struct RoomBuilder {
     capacity: usize,
     linger: Duration,
     on_change: Option<Hook>,
+    name: Option<Arc<str>>,
+    bus: Option<Hub>,
+    gap: Post,
 }
 
 /// What is called when somebody comes or goes.
@@ -62,6 +67,9 @@ impl Default for RoomBuilder {
             capacity: 100_000,
             linger: Duration::from_secs(10),
             on_change: None,
+            name: None,
+            bus: None,
+            gap: Post::new("").name("gap"),
         }
     }
 }
@@ -125,9 +133,47 @@ impl RoomBuilder {
         self
     }
 
+    /// What the room is called in the log of its [bus](Self::bus); `room` by default. Rooms of
+    /// one name are one room.
+    ///
+    /// A room with a name and without a bus has that of `--room-bus`, if the flag is given or the
+    /// variable `GREENWAY_ROOM_BUS` is set. A server's flag is known when the server starts, so such
+    /// a room should not be used before.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Connects the room with those of its [name](Self::name) in other processes and on other
+    /// machines: what is published in one reaches the members of all, in one order, and a cursor
+    /// of one is a cursor of all. Takes a [`Bus`](super::Bus), or a [`Hub`] that several rooms share.
+    ///
+    /// Then the log of the bus is the history, of which the room has the last messages by its own
+    /// bounds. The first use of the room waits for them. The [hook](Self::on_change) is called for
+    /// the members of this process.
+    pub fn bus(mut self, bus: impl Into<Hub>) -> Self {
+        self.bus = Some(bus.into());
+        self
+    }
+
+    /// What members get in the place of messages that are lost to them because the bus has lost
+    /// them: by default an empty text by the name of `gap`, which is an event of that name, and an
+    /// empty frame for a WebSocket. A client had better load everything again then.
+    pub fn gap(mut self, post: impl Into<Post>) -> Self {
+        self.gap = post.into();
+        self
+    }
+
     /// The room.
     #[must_use]
     pub fn build(self) -> Room {
+        let link = (self.bus.is_some() || self.name.is_some()).then(|| {
+            let name = self.name.unwrap_or_else(|| "room".into());
+            // With what it has to remember, those that pass are in the log.
+            let keep = self.history.saturating_mul(2).max(1024);
+            Box::new(Link::new(self.bus, name, keep, self.gap))
+        });
+        let node = link.as_ref().map_or(0, |link| link.node);
         Room {
             shared: Arc::new(RoomInner {
                 feed: Mutex::new(Feed {
@@ -136,8 +182,9 @@ impl RoomBuilder {
                     waiting: HashMap::new(),
                 }),
                 delivery: Delivery::new(self.bounds),
-                members: Members::new(self.capacity, self.linger),
+                members: Members::new(self.capacity, self.linger, node),
                 on_change: self.on_change,
+                link,
             }),
         }
     }

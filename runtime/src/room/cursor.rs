@@ -21,13 +21,19 @@ use std::str::FromStr;
 /// ```
 ///
 /// [`Room`]: super::Room
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cursor {
     pub(super) epoch: u64,
     pub(super) number: u64,
 }
 
 impl Cursor {
+    /// Where a room with a bus stands before it has read anything of it; before all of its places.
+    pub(super) const UNREAD: Self = Self {
+        epoch: 1,
+        number: 0,
+    };
+
     /// One that no room knows.
     const FOREIGN: Self = Self {
         epoch: 0,
@@ -42,10 +48,31 @@ impl Cursor {
         }
     }
 
+    /// The place in the log of a bus with this epoch and number. Each epoch of a log is larger than
+    /// those before it, so its cursors have an order; cursors of different rooms have none.
+    #[must_use]
+    pub fn new(epoch: u64, number: u64) -> Self {
+        Self { epoch, number }
+    }
+
+    /// The epoch of its room.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The place before, in the same epoch.
+    pub(super) fn before(self) -> Self {
+        Self {
+            number: self.number.saturating_sub(1),
+            ..self
+        }
+    }
+
     /// The place of so many messages later.
     pub(super) fn plus(self, messages: u64) -> Self {
         Self {
-            number: self.number + messages,
+            number: self.number.saturating_add(messages),
             ..self
         }
     }

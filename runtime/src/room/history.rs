@@ -26,6 +26,8 @@ pub struct News {
 #[derive(Debug)]
 pub(super) struct History {
     last: Cursor,
+    /// Other processes give places as well, and may be ahead of this one.
+    shared: bool,
     kept: Ring,
     passing: Ring,
     /// What had to go, for whoever holds the room's lock to drop when it holds it no more: the bytes
@@ -37,10 +39,24 @@ impl History {
     pub(super) fn new(messages: usize, bytes: usize) -> Self {
         Self {
             last: Cursor::fresh(),
+            shared: false,
             kept: Ring::new(messages, bytes),
             passing: Ring::new(PASSING, bytes),
             dropped: Vec::new(),
         }
+    }
+
+    /// From now on, messages and their places come from a bus. Called before there are any.
+    pub(super) fn share(&mut self) {
+        self.last = Cursor::UNREAD;
+        self.shared = true;
+    }
+
+    /// Goes on from another place, and forgets all before it: something is missing in between.
+    pub(super) fn jump(&mut self, to: Cursor) {
+        self.last = to;
+        self.kept.forget(to.number, &mut self.dropped);
+        self.passing.forget(to.number, &mut self.dropped);
     }
 
     /// The place of the last message.
@@ -80,7 +96,7 @@ impl History {
         match since {
             Since::Start => true,
             Since::Now => false,
-            Since::Cursor(cursor) => cursor != self.last,
+            Since::Cursor(cursor) => cursor != self.last && !self.is_ahead(cursor),
         }
     }
 
@@ -101,16 +117,26 @@ impl History {
             messages.extend(self.passing.after(number).cloned());
             messages.sort_unstable_by_key(|message| message.cursor().number);
         }
+        let cursor = match since {
+            Since::Cursor(cursor) if self.is_ahead(cursor) => cursor,
+            _ => self.last,
+        };
         News {
             messages,
-            cursor: self.last,
+            cursor,
             gap,
         }
     }
 
+    /// A place that another process has given, and whose message has not come here yet.
+    fn is_ahead(&self, cursor: Cursor) -> bool {
+        self.shared && cursor.epoch == self.last.epoch && cursor.number > self.last.number
+    }
+
     /// A cursor with a number that has not been given is not from here, whatever its epoch.
     fn knows(&self, cursor: Cursor) -> bool {
-        cursor.epoch == self.last.epoch && cursor.number <= self.last.number
+        cursor.epoch == self.last.epoch
+            && (cursor.number <= self.last.number || self.is_ahead(cursor))
     }
 }
 
@@ -147,6 +173,12 @@ impl Ring {
             self.forgotten = oldest.cursor().number;
             dropped.push(oldest);
         }
+    }
+
+    fn forget(&mut self, number: u64, dropped: &mut Vec<Message>) {
+        self.bytes = 0;
+        self.forgotten = number;
+        dropped.extend(self.messages.drain(..));
     }
 
     fn after(&self, number: u64) -> impl Iterator<Item = &Message> {

@@ -80,6 +80,7 @@ pub struct Member {
 
 impl Member {
     pub(super) fn join(room: &Room, name: &str, since: Since) -> Result<Self, RoomFull> {
+        room.ready();
         let mut membership = Membership::take(room, name, Via::Queue)?;
         let (queue, news_cursor, gap, subscription) = {
             let feed = lock(&room.shared.feed);
@@ -88,7 +89,7 @@ impl Member {
                 cursor,
                 gap,
             } = feed.history.since(since);
-            let queue = Arc::new(MemberQueue::new(messages, cursor.number + 1));
+            let queue = Arc::new(MemberQueue::new(messages, cursor.plus(1)));
             let target = Target::Queue(queue.clone());
             // Under the lock, so that nothing is published in between.
             let subscription = room.shared.delivery.add(membership.presence.number, target);

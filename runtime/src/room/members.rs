@@ -37,6 +37,9 @@ pub struct Presence {
     pub name: Arc<str>,
     /// How it gets its messages.
     pub via: Via,
+    /// Where it is: a number of its process's own in a room with a bus, where a member is known by
+    /// `node` and `number` together; 0 in a room without one.
+    pub node: u64,
 }
 
 /// Somebody has come or gone.
@@ -74,12 +77,15 @@ impl Error for RoomFull {
 pub(super) struct Members {
     capacity: usize,
     linger: Duration,
+    node: u64,
     roster: Mutex<Roster>,
 }
 
 #[derive(Debug, Default)]
 struct Roster {
     last: u64,
+    /// Grows whenever somebody comes or goes.
+    changes: u64,
     present: BTreeMap<u64, Presence>,
     /// Those who poll, by name: any number of polls of one name are one.
     pollers: HashMap<Arc<str>, Poller>,
@@ -100,20 +106,23 @@ struct Poller {
 }
 
 impl Members {
-    pub(super) fn new(capacity: usize, linger: Duration) -> Self {
+    pub(super) fn new(capacity: usize, linger: Duration, node: u64) -> Self {
         Self {
             capacity,
             linger,
+            node,
             roster: Mutex::default(),
         }
     }
 
     pub(super) fn enter(&self, name: &str, via: Via) -> Result<Presence, RoomFull> {
-        lock(&self.roster).enter(name, via, self.capacity)
+        lock(&self.roster).enter(name, via, self.capacity, self.node)
     }
 
     pub(super) fn leave(&self, number: u64) {
-        lock(&self.roster).present.remove(&number);
+        let mut roster = lock(&self.roster);
+        roster.present.remove(&number);
+        roster.changes += 1;
     }
 
     /// A poll begins. Gives the client's presence, if it was no member before.
@@ -123,7 +132,7 @@ impl Members {
             poller.waiting += 1;
             return Ok(None);
         }
-        let presence = roster.enter(name, Via::Poll, self.capacity)?;
+        let presence = roster.enter(name, Via::Poll, self.capacity, self.node)?;
         let poller = Poller {
             number: presence.number,
             waiting: 1,
@@ -168,6 +177,7 @@ impl Members {
                 roster.lingering.insert((poller.until, name));
             } else {
                 left.extend(roster.present.remove(&poller.number));
+                roster.changes += 1;
                 roster.pollers.remove(&name);
             }
         }
@@ -175,6 +185,11 @@ impl Members {
         let next = next.map(|(due, _)| due.saturating_duration_since(now));
         roster.swept = next.is_some();
         (left, next)
+    }
+
+    /// Another number after somebody has come or gone.
+    pub(super) fn changes(&self) -> u64 {
+        lock(&self.roster).changes
     }
 
     pub(super) fn len(&self) -> usize {
@@ -187,15 +202,23 @@ impl Members {
 }
 
 impl Roster {
-    fn enter(&mut self, name: &str, via: Via, capacity: usize) -> Result<Presence, RoomFull> {
+    fn enter(
+        &mut self,
+        name: &str,
+        via: Via,
+        capacity: usize,
+        node: u64,
+    ) -> Result<Presence, RoomFull> {
         if self.present.len() >= capacity {
             return Err(RoomFull);
         }
         self.last += 1;
+        self.changes += 1;
         let presence = Presence {
             number: self.last,
             name: name.into(),
             via,
+            node,
         };
         self.present.insert(self.last, presence.clone());
         Ok(presence)

@@ -26,6 +26,7 @@
 //! (`delivery`). Those threads exist while there is something to deliver.
 
 mod builder;
+mod bus;
 mod cursor;
 mod delivery;
 mod history;
@@ -40,6 +41,7 @@ mod socket_queue;
 mod tests;
 
 pub use builder::RoomBuilder;
+pub use bus::{Append, Bus, BusError, Entry, Extent, Hub, HubStats, Lists, Report, Seen};
 pub use cursor::{BadCursor, Cursor, Since};
 pub use history::News;
 pub use member::Member;
@@ -49,6 +51,7 @@ pub use queue::Slow;
 pub use socket::SocketMember;
 
 use self::builder::Hook;
+use self::bus::Link;
 use self::delivery::Delivery;
 use self::history::History;
 use self::members::Members;
@@ -58,9 +61,10 @@ use crate::green::embed::{
 };
 use crate::green::{TimedOut, sleep, spawn, take_turn};
 use crate::websocket::Sender;
+use greenway_app::HttpError;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -97,6 +101,8 @@ struct RoomInner {
     delivery: Delivery,
     members: Members,
     on_change: Option<Hook>,
+    /// What connects it with rooms of its name elsewhere.
+    link: Option<Box<Link>>,
 }
 
 /// The order of all messages: the history, and the threads that wait for the next one.
@@ -112,7 +118,7 @@ struct Feed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RoomStats {
-    /// Members that are present now.
+    /// Members that are present now, in this process.
     pub members: usize,
     /// Messages that were published.
     pub published: u64,
@@ -138,9 +144,45 @@ impl Room {
     ///
     /// Never waits for a member. A green thread that publishes in a loop gives way to others now
     /// and then, and waits when messages come faster than they can be put into queues at all.
+    ///
+    /// In a room with a [bus](RoomBuilder::bus), it waits until the post is in the log, and the
+    /// members get it when it comes back, here as elsewhere.
+    ///
+    /// # Panics
+    /// When the bus fails for longer than the [patience](Hub::patience) of its hub: the handler ends
+    /// with a 503, as by [`abort`](crate::abort). [`try_publish`](Self::try_publish) gives an error.
     pub fn publish(&self, post: impl Into<Post>) -> Cursor {
         let post = post.into();
         take_turn();
+        if let Some(link) = self.link() {
+            return or_abort(self.publish_by(link, &post));
+        }
+        self.publish_here(post)
+    }
+
+    /// As [`publish`](Self::publish), with an error where that ends the handler. Without a bus,
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the bus fails for longer than the [patience](Hub::patience) of its hub. The post may
+    /// be in the log all the same, if its answer was lost.
+    pub fn try_publish(&self, post: impl Into<Post>) -> Result<Cursor, BusError> {
+        let post = post.into();
+        take_turn();
+        match self.link() {
+            Some(link) => self.publish_by(link, &post),
+            None => Ok(self.publish_here(post)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn publish_by(&self, link: &Link, post: &Post) -> Result<Cursor, BusError> {
+        link.ready(self);
+        link.publish(self, post)
+    }
+
+    fn publish_here(&self, post: Post) -> Cursor {
         self.shared.delivery.wait_for_capacity();
         let mut feed = self.feed();
         let Feed { history, order, .. } = &mut *feed;
@@ -165,10 +207,19 @@ impl Room {
     /// `make` may wait, and may use the room. What others publish meanwhile comes behind its message,
     /// and reaches nobody before it; when there are 256 such messages, publishing waits.
     ///
+    /// In a room with a [bus](RoomBuilder::bus), all processes wait with what they publish until the
+    /// message is there, for 5 seconds at most: then its place is lost, and this fails. `make` must
+    /// not publish in the same room there, as that would wait for itself.
+    ///
     /// # Panics
-    /// When `make` panics; nothing is published then, and its place may be left out.
+    /// When `make` panics; nothing is published then, and its place may be left out. With a bus, also
+    /// as [`publish`](Self::publish).
     pub fn publish_with<P: Into<Post>>(&self, make: impl FnOnce(Cursor) -> P) -> Cursor {
         take_turn();
+        if let Some(link) = self.link() {
+            link.ready(self);
+            return or_abort(link.publish_with(self, make));
+        }
         self.shared.delivery.wait_for_capacity();
         let promised = {
             let mut feed = self.feed();
@@ -229,15 +280,29 @@ impl Room {
         }
     }
 
-    /// The place of the last message.
+    /// If it has a bus, what its log holds has been read, as far as that can be.
+    fn ready(&self) {
+        if let Some(link) = self.link() {
+            link.ready(self);
+        }
+    }
+
+    /// What connects it with others, if it has a bus.
+    fn link(&self) -> Option<&Link> {
+        self.shared.link.as_deref().filter(|link| link.is_on())
+    }
+
+    /// The place of the last message. In a room with a bus, of the last one that has come.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
+        self.ready();
         lock(&self.shared.feed).history.last()
     }
 
     /// What there is since then, without waiting.
     #[must_use]
     pub fn since(&self, since: Since) -> News {
+        self.ready();
         lock(&self.shared.feed).history.since(since)
     }
 
@@ -247,6 +312,7 @@ impl Room {
     /// This is [`poll`](Self::poll) for those who are not to be seen.
     #[must_use]
     pub fn wait_since(&self, since: Since, patience: Duration) -> News {
+        self.ready();
         let since = match since {
             Since::Now => Since::Cursor(self.cursor()),
             other => other,
@@ -333,15 +399,24 @@ impl Room {
     }
 
     /// The members, in the order in which they have joined.
+    ///
+    /// In a room with a [bus](RoomBuilder::bus), those of this process come first, and then those of
+    /// others, as they were about a second ago. The members of a process that has died are gone
+    /// after five. Of each process, 10,000 are named.
     #[must_use]
     pub fn members(&self) -> Vec<Presence> {
-        self.shared.members.list()
+        let mut members = self.shared.members.list();
+        if let Some(link) = self.link() {
+            members.extend(link.elsewhere());
+        }
+        members
     }
 
-    /// The number of members.
+    /// The number of members, those of other processes included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.members.len()
+        let elsewhere = self.link().map_or(0, Link::count_elsewhere);
+        self.shared.members.len() + elsewhere
     }
 
     /// Whether there are no members.
@@ -355,7 +430,7 @@ impl Room {
     pub fn stats(&self) -> RoomStats {
         let counts = self.shared.delivery.counts();
         RoomStats {
-            members: self.len(),
+            members: self.shared.members.len(),
             published: self.cursor().number(),
             dropped: counts.dropped.load(Ordering::Relaxed),
             evicted: counts.evicted.load(Ordering::Relaxed),
@@ -396,6 +471,18 @@ impl fmt::Debug for Room {
         f.debug_struct("Room")
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+/// The place, or the end of the handler.
+fn or_abort(result: Result<Cursor, BusError>) -> Cursor {
+    match result {
+        Ok(cursor) => cursor,
+        Err(error) => {
+            log::warn!("{error}");
+            let answer = HttpError::new(503, "the room cannot be reached");
+            resume_unwind(Box::new(answer.with_header("retry-after", "2")))
+        }
     }
 }
 

@@ -52,6 +52,18 @@ impl Post {
         self
     }
 
+    /// As [`name`](Self::name), for one that comes from elsewhere; `None` if it is none.
+    pub(super) fn try_name(mut self, name: &str) -> Option<Self> {
+        Event::default().try_name(name).ok()?;
+        self.name = Some(name.to_owned());
+        Some(self)
+    }
+
+    /// The content, the name, and whether it is passing.
+    pub(super) fn parts(&self) -> (&websocket::Message, Option<&str>, bool) {
+        (&self.data, self.name.as_deref(), self.passing)
+    }
+
     /// Of no interest later: it does not take the place of another message in the history, and
     /// who comes new does not get it. For "somebody is typing" and "somebody has come".
     #[must_use]

@@ -3,6 +3,7 @@
 //! What must stay true: a thread that delivers never waits; the bounds hold for what has come since the
 //! member joined, while what it is given of the history is bounded by the history.
 
+use super::cursor::Cursor;
 use super::post::Message;
 use crate::green::TimedOut;
 use crate::green::embed::{Awaited, Io, Thread, lock, wait_for};
@@ -47,7 +48,7 @@ pub(super) enum Put {
 #[derive(Debug)]
 pub(super) struct MemberQueue {
     /// The first message that is wanted: earlier ones were given when the member joined.
-    first: u64,
+    first: Cursor,
     queued: Mutex<Queued>,
 }
 
@@ -62,7 +63,7 @@ struct Queued {
 }
 
 impl MemberQueue {
-    pub(super) fn new(before: Vec<Message>, first: u64) -> Self {
+    pub(super) fn new(before: Vec<Message>, first: Cursor) -> Self {
         Self {
             first,
             queued: Mutex::new(Queued {
@@ -82,7 +83,7 @@ impl MemberQueue {
         bounds: &Bounds,
         dropped: &mut Vec<Message>,
     ) -> Put {
-        if message.cursor().number < self.first {
+        if message.cursor() < self.first {
             return Put::Taken;
         }
         let mut queued = lock(&self.queued);

@@ -28,13 +28,14 @@ impl SocketMember {
         let mut membership = Membership::take(room, name, Via::WebSocket).inspect_err(|full| {
             sender.close(CloseCode::TRY_AGAIN_LATER, &full.to_string());
         })?;
+        room.ready();
         let mut since = since;
         let (queue, subscription) = loop {
             let news = {
                 let feed = lock(&room.shared.feed);
                 let news = feed.history.since(since);
-                if news.messages.is_empty() {
-                    let queue = Arc::new(SocketQueue::new(sender, news.cursor.number() + 1));
+                if news.messages.is_empty() && !(news.gap && room.link().is_some()) {
+                    let queue = Arc::new(SocketQueue::new(sender, news.cursor.plus(1)));
                     let target = Target::Socket(queue.clone());
                     // Under the lock, so that nothing is published in between.
                     break (
@@ -46,6 +47,12 @@ impl SocketMember {
                 }
                 news
             };
+            if news.gap
+                && let Some(link) = room.link()
+            {
+                let gap = Message::new(news.cursor, link.gap.clone());
+                let _ended = send(&sender, &gap);
+            }
             // At the peer's pace. An end of the socket is its handler's business.
             let _ended = news.messages.iter().try_for_each(|m| send(&sender, m));
             since = news.cursor.into();

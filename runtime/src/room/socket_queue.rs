@@ -8,6 +8,7 @@
 //! What must stay true: while somebody feeds, nobody else sends the room's messages, so they stay
 //! in order.
 
+use super::cursor::Cursor;
 use super::post::Message;
 use super::queue::{Bounds, MemberQueue, Put};
 use crate::green::embed::lock;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub(super) struct SocketQueue {
     /// The first message that is wanted.
-    first: u64,
+    first: Cursor,
     sender: Sender,
     queue: MemberQueue,
     mode: Mutex<Mode>,
@@ -36,7 +37,7 @@ enum Mode {
 }
 
 impl SocketQueue {
-    pub(super) fn new(sender: Sender, first: u64) -> Self {
+    pub(super) fn new(sender: Sender, first: Cursor) -> Self {
         Self {
             first,
             sender,
@@ -46,7 +47,7 @@ impl SocketQueue {
     }
 
     pub(super) fn put(self: &Arc<Self>, message: &Message, bounds: &Bounds) -> Put {
-        if message.cursor().number() < self.first {
+        if message.cursor() < self.first {
             return Put::Taken;
         }
         let mut dropped = Vec::new(); // after the lock is given up

@@ -43,6 +43,7 @@ pub(super) fn read(config: &Config) -> io::Result<Option<ServerTls>> {
         },
         protocols: config.http_protocols.alpn(),
         handshakes: tls.handshakes,
+        tickets: config.tickets.clone(),
     };
     ServerTls::new(wanted).map(Some)
 }

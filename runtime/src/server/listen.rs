@@ -155,7 +155,7 @@ pub(crate) fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
             .and_then(|address| bind_tcp(address, Family::Both, METRICS_BACKLOG, Duration::ZERO)),
     };
     listening.map_err(|error| {
-        let why = format!("cannot show metrics on {address}: {error}");
+        let why = format!("cannot show metrics on {address}: {}", plain(&error));
         io::Error::new(error.kind(), why)
     })
 }
@@ -166,6 +166,12 @@ pub(crate) fn listen_for_metrics(address: &str) -> io::Result<TcpListener> {
 /// `InvalidInput` when it is no address, another kind when its name cannot be looked up now.
 pub(super) fn resolve(address: &str) -> io::Result<SocketAddr> {
     let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why);
+    if address.contains(',') {
+        return Err(invalid("the flag is given once for each address"));
+    }
+    if address.contains("://") {
+        return Err(invalid("an address stands there without http://"));
+    }
     let parts = address.rsplit_once(':');
     let (host, port) = parts.ok_or_else(|| invalid("this is not host:port"))?;
     let number = port.parse::<u16>();

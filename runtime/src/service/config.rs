@@ -248,6 +248,8 @@ pub(crate) struct Config {
     pub(crate) connections: Option<usize>,
     /// Handlers that may run at once.
     pub(crate) handlers: Option<usize>,
+    /// The address of the bus of rooms that have a name and none of their own.
+    pub(crate) room_bus: Option<String>,
     pub(crate) head_limits: HeadLimits,
     /// Bytes of a request's body.
     pub(crate) body_limit: u64,
@@ -265,6 +267,9 @@ pub(crate) struct Config {
     pub(crate) pages: bool,
     /// Other processes that accept from the same sockets.
     pub(crate) neighbours: Option<Arc<Neighbours>>,
+    /// The keys of TLS tickets that a master has handed over.
+    #[cfg(feature = "tls")]
+    pub(crate) tickets: Option<Arc<crate::ticket_keys::TicketRing>>,
     /// Whose word about the client is taken.
     pub(crate) forwarded_allow: Trust,
     /// Connections from `proxy_allow` begin with a PROXY header.
@@ -418,6 +423,7 @@ impl Default for Config {
             websocket_stop_code: CloseCode::GOING_AWAY,
             connections: None,
             handlers: None,
+            room_bus: None,
             head_limits: HeadLimits::default(),
             body_limit: 16 * 1024 * 1024,
             clocks: Clocks {
@@ -447,6 +453,8 @@ impl Default for Config {
             metrics_bind: None,
             pages: false,
             neighbours: None,
+            #[cfg(feature = "tls")]
+            tickets: None,
             forwarded_allow: Trust::default(),
             proxy_protocol: ProxyProtocol::Off,
             proxy_allow: Trust::default(),

@@ -13,7 +13,7 @@ use super::{Lifecycle, RequestLine};
 use crate::green::embed::{Interrupt, RequestInfo, TaskContext, Thread, current, lock};
 use greenway_app::ConnectionInfo;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The context of one thread that serves connections: a green thread of one connection, or a
@@ -23,6 +23,10 @@ pub(crate) struct ConnContext {
     pub(crate) thread: Arc<Thread>,
     /// A [`ConnState`].
     state: AtomicU8,
+    /// A [`Spoken`].
+    spoken: AtomicU8,
+    /// Where that is HTTP/2, the requests of the connection.
+    requests: AtomicU32,
     /// Not for the thread's own use: for those who ask what it does.
     request: Mutex<ServedRequest>,
 }
@@ -63,12 +67,26 @@ pub(crate) enum ConnState {
     Closing,
 }
 
+/// What is spoken on the connection that a thread has, for those who ask what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Spoken {
+    /// Nothing that its state and its request would not tell.
+    Http1,
+    /// The handshake of TLS is under way.
+    Handshake,
+    /// HTTP/2: the thread drives the connection, whose requests have threads of their own.
+    Http2,
+}
+
 impl ConnContext {
     /// A context for the thread that calls.
     pub(crate) fn new(state: ConnState) -> Arc<Self> {
         let context = Arc::new(Self {
             thread: current().handle(),
             state: AtomicU8::new(state as u8),
+            spoken: AtomicU8::new(Spoken::Http1 as u8),
+            requests: AtomicU32::new(0),
             request: Mutex::default(),
         });
         let as_context: Arc<dyn TaskContext> = context.clone();
@@ -94,6 +112,49 @@ impl ConnContext {
     /// wait for what a stop should end.
     pub(crate) fn set(&self, state: ConnState) {
         self.state.store(state as u8, Ordering::SeqCst);
+    }
+
+    pub(crate) fn spoken(&self) -> Spoken {
+        match self.spoken.load(Ordering::Relaxed) {
+            0 => Spoken::Http1,
+            1 => Spoken::Handshake,
+            _ => Spoken::Http2,
+        }
+    }
+
+    #[cfg(any(feature = "tls", feature = "http2"))]
+    pub(crate) fn speak(&self, spoken: Spoken) {
+        self.spoken.store(spoken as u8, Ordering::Relaxed);
+    }
+
+    /// The requests of the connection of HTTP/2 that the thread drives.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn set_requests(&self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.requests.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether the thread serves a request that has come over HTTP/2.
+    pub(crate) fn serves_stream(&self) -> bool {
+        lock(&self.request)
+            .line
+            .as_ref()
+            .is_some_and(RequestLine::is_http2)
+    }
+
+    /// What the connection does, in a word or two.
+    fn name(&self) -> &'static str {
+        match (self.spoken(), self.state()) {
+            (Spoken::Http1, state) => state.name(),
+            (Spoken::Handshake, _) => "TLS handshake",
+            (Spoken::Http2, ConnState::Idle) => "HTTP/2, idle",
+            (Spoken::Http2, ConnState::Closing) => "HTTP/2, closing",
+            (Spoken::Http2, _) => "HTTP/2",
+        }
     }
 
     /// Interrupts the thread if it is [`ConnState::Stoppable`]. The interrupt may come when the
@@ -210,11 +271,16 @@ impl TaskContext for ConnContext {
         let peer = peer.and_then(|client| client.peer);
         let request = info.line.as_ref().map(|line| line.text().to_owned());
         let route = info.route.as_deref().map(str::to_owned);
-        RequestInfo::new(self.state().name(), peer, request, route)
+        RequestInfo::new(self.name(), peer, request, route)
     }
 
     fn show(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        out.write_str(self.state().name())?;
+        out.write_str(self.name())?;
+        match self.requests() {
+            0 => {}
+            1 => out.write_str(" with 1 request")?,
+            count => write!(out, " with {count} requests")?,
+        }
         let Ok(info) = self.request.try_lock() else {
             return Ok(());
         };

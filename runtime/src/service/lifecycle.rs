@@ -203,10 +203,10 @@ impl Lifecycle {
         lock(&self.registry).contexts.values().cloned().collect()
     }
 
-    /// Shows the state of each registered thread's connection.
-    pub(crate) fn each_state(&self, mut show: impl FnMut(ConnState)) {
+    /// Shows the context of each registered thread.
+    pub(crate) fn each_context(&self, mut show: impl FnMut(&ConnContext)) {
         for context in lock(&self.registry).contexts.values() {
-            show(context.state());
+            show(context);
         }
     }
 
@@ -214,7 +214,7 @@ impl Lifecycle {
     /// `without_thread` is how many idle ones have no thread.
     pub(crate) fn unfinished(&self, without_thread: usize) -> usize {
         let mut idle = without_thread;
-        self.each_state(|state| idle += usize::from(state == ConnState::Idle));
+        self.each_context(|context| idle += usize::from(context.state() == ConnState::Idle));
         self.connections().saturating_sub(idle)
     }
 

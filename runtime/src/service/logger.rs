@@ -7,7 +7,7 @@ use super::{LogWriter, timestamp};
 use env_logger::fmt::Formatter;
 use env_logger::fmt::style::{AnsiColor, Style};
 use env_logger::{Target, WriteStyle};
-use log::{LevelFilter, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
@@ -35,9 +35,37 @@ pub(crate) fn install(level: LevelFilter, writer: LogWriter, colours: bool) {
     // `may_minihttp` reports every connection that closes as an error.
     #[cfg(feature = "minihttp")]
     logger.filter_module("may_minihttp", LevelFilter::Off);
-    if logger.parse_default_env().try_init().is_ok() {
+    let logger = logger.parse_default_env().build();
+    let most = logger.filter();
+    if log::set_boxed_logger(Box::new(Filtered(logger))).is_ok() {
+        log::set_max_level(most);
         let _there_is_one_logger = WRITER.set(writer);
     }
+}
+
+/// Without what is no news.
+struct Filtered(env_logger::Logger);
+
+impl Log for Filtered {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !is_interrupted_wait(record) {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+/// `may` reports as an error that its wait for descriptors was interrupted, and waits again. That
+/// happens to each worker of a process that was stopped (STOP) and goes on (CONT).
+fn is_interrupted_wait(record: &Record<'_>) -> bool {
+    record.target() == "may::io::event_loop" && record.args().to_string().contains("Interrupted")
 }
 
 /// Whether people want colours on the standard error.
@@ -91,6 +119,20 @@ fn indented(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interrupted_wait_is_no_error() {
+        let is_left_out = |target: &str, error: &io::Error| {
+            // As the crate writes it.
+            let said = format!("select error = {error:?}");
+            let mut record = Record::builder();
+            is_interrupted_wait(&record.target(target).args(format_args!("{said}")).build())
+        };
+        let [interrupted, other] = [libc::EINTR, libc::EBADF].map(io::Error::from_raw_os_error);
+        assert!(is_left_out("may::io::event_loop", &interrupted));
+        assert!(!is_left_out("may::io::event_loop", &other));
+        assert!(!is_left_out("app", &interrupted));
+    }
 
     #[test]
     fn further_lines_are_moved_to_the_right() {

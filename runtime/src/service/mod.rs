@@ -4,6 +4,7 @@
 //! builds, starts and stops a server is in `server`, above them.
 
 pub(crate) mod access_log;
+pub(crate) mod buses;
 pub(crate) mod config;
 mod context;
 mod date;
@@ -27,13 +28,13 @@ pub(crate) mod websockets;
 
 pub(crate) use access_log::{AccessLog, Entry, LogWants};
 pub(crate) use config::{Config, Engine, ProxyProtocol};
+#[cfg(any(feature = "tls", feature = "http2"))]
+pub(crate) use context::Spoken;
 pub(crate) use context::{ConnContext, ConnState};
 pub(crate) use date::date;
 pub(crate) use lifecycle::{Admission, Lifecycle};
 pub(crate) use log_file::LogFile;
 pub(crate) use log_writer::LogWriter;
-#[cfg(feature = "tls")]
-pub(crate) use metrics::Handshake;
 pub(crate) use metrics::{Metrics, Refused};
 pub(crate) use neighbours::Neighbours;
 pub(crate) use os_thread::OsThread;
@@ -105,8 +106,14 @@ impl Service {
 
     /// Notes a request that is over.
     pub(crate) fn access(&self, entry: &Entry<'_>) {
-        self.metrics
-            .request(entry.status, entry.duration, entry.received, entry.sent);
+        let protocol = entry.line.map(RequestLine::protocol);
+        self.metrics.request(
+            entry.status,
+            protocol,
+            entry.duration,
+            entry.received,
+            entry.sent,
+        );
         if let Some(log) = &self.access_log {
             log.write(entry);
         }

@@ -1,5 +1,6 @@
 //! The request line, as logs and dumps show it.
 
+use super::metrics::Protocol;
 use bytes::Bytes;
 use greenway_app::Version;
 use greenway_proto::http1::RequestHead;
@@ -42,6 +43,15 @@ impl RequestLine {
     /// Whether the head came as one of HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         self.head[..self.end].ends_with(b" HTTP/2")
+    }
+
+    /// The version that the head has come with.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self.head[..self.end].last() {
+            Some(b'2') => Protocol::Http2, // as above
+            Some(b'0') => Protocol::Http10,
+            _ => Protocol::Http11,
+        }
     }
 
     /// Bytes of the whole head.
@@ -95,6 +105,18 @@ impl std::fmt::Display for RequestLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_the_end_of_the_line() {
+        for (version, protocol) in [
+            ("HTTP/1.0", Protocol::Http10),
+            ("HTTP/1.1", Protocol::Http11),
+            ("HTTP/2", Protocol::Http2),
+        ] {
+            let line = RequestLine::new(format!("GET /0 {version}\r\n\r\n").into());
+            assert_eq!(line.protocol(), protocol);
+        }
+    }
 
     #[test]
     fn a_line_of_the_log_has_the_id_of_the_request() {

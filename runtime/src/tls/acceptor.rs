@@ -45,6 +45,7 @@ impl Acceptor {
             oldest: Oldest::Tls12,
             protocols: Vec::new(),
             handshakes: usize::MAX,
+            tickets: None,
         };
         Ok(Self(Arc::new(ServerTls::new(wanted)?)))
     }

@@ -186,7 +186,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         io::ErrorKind::NotFound => wrong(path, "there is no such file"),
         io::ErrorKind::PermissionDenied => wrong(
             path,
-            "this server's user may not read it (permission denied)",
+            "this server's user may not read it (permission denied): give it to a group of that \
+             user (chgrp, chmod 640), or pass it on with systemd's LoadCredential=",
         ),
         io::ErrorKind::IsADirectory => wrong(path, "this is a folder"),
         _ => wrong(path, error),

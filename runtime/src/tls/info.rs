@@ -2,7 +2,7 @@
 
 use super::certificate::Certificate;
 use greenway_app::{ClientCertificate, TlsInfo};
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, CommonState, HandshakeKind, ProtocolVersion};
 
 /// Of a session whose handshake is over. `asked` is the name that the client has asked for.
 pub(crate) fn info_of(state: &CommonState, asked: Option<Box<str>>) -> TlsInfo {
@@ -11,9 +11,7 @@ pub(crate) fn info_of(state: &CommonState, asked: Option<Box<str>>) -> TlsInfo {
         _ => "TLSv1.2",
     };
     let cipher = state.negotiated_cipher_suite();
-    let cipher = cipher
-        .and_then(|suite| suite.suite().as_str())
-        .unwrap_or("");
+    let cipher = cipher.map_or("", |suite| name_of(suite.suite()));
     let mut info = TlsInfo::new(version, cipher);
     info.server_name = asked;
     info.resumed = state.handshake_kind() == Some(HandshakeKind::Resumed);
@@ -30,6 +28,17 @@ pub(crate) fn info_of(state: &CommonState, asked: Option<Box<str>>) -> TlsInfo {
         Some(Box::new(certificate))
     });
     info
+}
+
+/// The name that IANA has given it, and that other servers log. Those of TLS 1.3 are called
+/// `TLS13_...` in rustls alone.
+fn name_of(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or(""),
+    }
 }
 
 fn pem(der: &[u8]) -> String {

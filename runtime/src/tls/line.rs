@@ -71,6 +71,12 @@ impl Line {
         }
     }
 
+    /// Handshakes that are under way, and how many wait for a place among them.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.inside.len(), state.waiting.len())
+    }
+
     fn lock(&self) -> Locked<'_, State> {
         lock(&self.state)
     }

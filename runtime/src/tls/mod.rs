@@ -12,7 +12,7 @@
 //!
 //! A server's connections have a session of their own kind below them, which keeps no buffers while
 //! it is idle (`session`, `socket`, `handshake`, `line`); its certificates and what it remembers are
-//! in `server` (`files`, `certificate`, `reload`, `info`).
+//! in `server` (`files`, `certificate`, `tickets`, `reload`, `info`).
 
 mod acceptor;
 mod certificate;
@@ -28,6 +28,7 @@ mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub use acceptor::Acceptor;
 pub use connector::Connector;

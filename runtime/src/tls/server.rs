@@ -8,11 +8,12 @@
 use super::files::{Identity, Pair, read_pair, read_roots};
 use super::line::Line;
 use super::reload::Seen;
+use super::tickets::Tickets;
 use crate::green::embed::lock;
+use crate::ticket_keys::TicketRing;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{
-    ClientHello, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache,
-    StoresServerSessions, WebPkiClientVerifier,
+    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
@@ -39,14 +40,17 @@ pub(crate) struct Wanted {
     pub(crate) protocols: Vec<Vec<u8>>,
     /// Handshakes at once.
     pub(crate) handshakes: usize,
+    /// What tickets are sealed with. `None` for keys of its own.
+    pub(crate) tickets: Option<Arc<TicketRing>>,
 }
 
-/// Whether clients show certificates.
+/// Whether clients show certificates. The numbers are in tickets, which must not be mistaken for those
+/// of servers that ask in another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientCertificates {
-    NotAsked,
-    Optional,
-    Required,
+    NotAsked = 0,
+    Optional = 1,
+    Required = 2,
 }
 
 /// The oldest version that is spoken.
@@ -60,6 +64,7 @@ pub(crate) enum Oldest {
 #[derive(Debug)]
 pub(crate) struct ServerTls {
     wanted: Wanted,
+    tickets: Arc<TicketRing>,
     pub(crate) line: Line,
     current: Mutex<Current>,
 }
@@ -87,8 +92,13 @@ impl ServerTls {
     /// Says which file is wrong, and why.
     pub(crate) fn new(wanted: Wanted) -> io::Result<Self> {
         let seen = Seen::of(&wanted);
-        let config = build(&wanted, None)?;
+        let tickets = match &wanted.tickets {
+            Some(shared) => shared.clone(),
+            None => Arc::new(TicketRing::new()?),
+        };
+        let config = build(&wanted, &tickets, None)?;
         Ok(Self {
+            tickets,
             line: Line::new(wanted.handshakes),
             wanted,
             current: Mutex::new(Current { config, seen }),
@@ -112,7 +122,7 @@ impl ServerTls {
             current.seen = seen;
             current.config.clone()
         };
-        match build(&self.wanted, Some(&former)) {
+        match build(&self.wanted, &self.tickets, Some(&former)) {
             Ok(config) => {
                 lock(&self.current).config = config;
                 Reloaded::Changed
@@ -132,7 +142,11 @@ const BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 const NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
 /// Makes a configuration of the files, which goes on with the sessions of the `former` one.
-fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<ServerConfig>> {
+fn build(
+    wanted: &Wanted,
+    tickets: &Arc<TicketRing>,
+    former: Option<&ServerConfig>,
+) -> io::Result<Arc<ServerConfig>> {
     let provider = provider();
     let identities: io::Result<Vec<_>> = wanted
         .pairs
@@ -147,9 +161,11 @@ fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<Serve
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .map_err(io::Error::other)?;
+    let mut believed = None;
     let builder = match (&wanted.roots, wanted.clients) {
         (Some(roots), clients) if clients != ClientCertificates::NotAsked => {
             let roots = Arc::new(read_roots(roots)?);
+            believed = Some(roots.clone());
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier = match clients {
                 ClientCertificates::Required => verifier,
@@ -169,20 +185,15 @@ fn build(wanted: &Wanted, former: Option<&ServerConfig>) -> io::Result<Arc<Serve
     let mut config = builder.with_cert_resolver(Arc::new(identities));
     config.alpn_protocols = wanted.protocols.clone();
     // A session that is resumed is not asked for a certificate again. So where clients show them, a
-    // new configuration, which may believe others, begins without sessions.
+    // new configuration, which may believe others, remembers none; and tickets say for whom they are.
     let kept = former.filter(|_| wanted.clients == ClientCertificates::NotAsked);
-    let (tickets, sessions) = match kept {
-        Some(former) => (former.ticketer.clone(), former.session_storage.clone()),
-        None => new_sessions()?,
+    config.session_storage = match kept {
+        Some(former) => former.session_storage.clone(),
+        None => ServerSessionMemoryCache::new(REMEMBERED),
     };
-    config.ticketer = tickets;
-    config.session_storage = sessions;
+    let how = wanted.clients as u8;
+    config.ticketer = Arc::new(Tickets::new(tickets.clone(), how, believed.as_deref()));
     Ok(Arc::new(config))
-}
-
-fn new_sessions() -> io::Result<(Arc<dyn ProducesTickets>, Arc<dyn StoresServerSessions>)> {
-    let tickets = ring::Ticketer::new().map_err(io::Error::other)?;
-    Ok((tickets, ServerSessionMemoryCache::new(REMEMBERED)))
 }
 
 /// Certificates by the names that they are for.

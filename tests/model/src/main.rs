@@ -29,7 +29,12 @@ use std::time::Instant;
 /// As in `greenway-green`.
 pub mod embed {
     pub use crate::scheduler::lock::{holds_lock, lock};
-    pub use crate::scheduler::thread::{Ended, Io, Thread, current, wait_quietly};
+    pub use crate::scheduler::thread::{Ended, Io, Thread, current, quietly};
+}
+
+/// As in `greenway-monkey`, where nobody is a child of `vfork`.
+mod waiting {
+    pub use crate::scheduler::thread::wait_quietly;
 }
 
 fn main() {

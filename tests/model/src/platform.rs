@@ -60,6 +60,9 @@ pub fn while_not_unwinding<R>(block: impl FnOnce() -> R) -> Option<R> {
     Some(block())
 }
 
+/// Here a wait while something is borrowed panics as soon as somebody else comes.
+pub use std::cell::RefCell as NoWaitCell;
+
 /// Here a wait under a lock is a deadlock that the checker finds.
 #[derive(Debug)]
 pub struct NoWait;

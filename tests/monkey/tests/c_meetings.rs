@@ -80,7 +80,7 @@ fn a_hundred_thousand_steps_at_a_barrier() {
 #[test]
 fn whoever_leads_destroys_the_barrier_and_makes_another() {
     begin();
-    for (green, os) in [(8, 0), (4, 2)] {
+    for (green, os) in [(8, 0), (4, 2), (4, 4), (1, 1)] {
         let all = (green + os) as c_int;
         // SAFETY: used by so many.
         let relay = Shared(unsafe { relay_new(all) });

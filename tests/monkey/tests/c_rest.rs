@@ -1,8 +1,8 @@
 //! Calls of C that wait and are no sockets and no locks: messages, signals, FIFOs, name servers, and so on.
 
-use greenway::green::{self, spawn};
+use greenway::green::{self, Greenlet, spawn};
 use greenway_monkey_tests::{begin, crowd, until};
-use std::ffi::{CString, c_char, c_int, c_long, c_ulong};
+use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -26,10 +26,11 @@ unsafe extern "C" {
     fn fifo_writes(path: *const c_char, late: c_int) -> c_int;
     fn fifo_reads(path: *const c_char, late: c_int) -> c_int;
     fn terminal() -> c_int;
+    fn command(text: *const c_char) -> c_int;
     fn commands(seconds: *const c_char) -> c_int;
     fn counter(fd: c_int, rounds: c_int) -> c_int;
     fn count_up(fd: c_int, rounds: c_int) -> c_int;
-    fn event_loop(event: c_int) -> c_int;
+    fn event_loop(event: c_int, past: *const c_int) -> c_int;
     fn ask_name_server(port: c_int) -> c_int;
     fn old_names() -> c_int;
     fn send_files(near: c_int, path: *const c_char, n: c_long) -> c_int;
@@ -44,6 +45,17 @@ unsafe extern "C" {
         near: c_int,
     );
     fn wait_in(call: c_int, fd: c_int, path: *const c_char) -> c_int;
+    fn nearly_full_counter() -> c_int;
+    fn adds(fd: c_int, n: c_long) -> c_int;
+    fn counts(fd: c_int, n: c_ulong) -> c_int;
+    fn full_counter() -> c_int;
+    fn semaphores() -> c_int;
+    fn remove_queue(queue: c_int) -> c_int;
+    fn remove_semaphores(set: c_int) -> c_int;
+    fn fills_queue(queue: c_int) -> c_int;
+    fn slow_command(path: *const c_char, pipe: *mut c_ulong) -> *mut c_void;
+    fn close_command(stream: *mut c_void) -> c_int;
+    fn impatient_descriptor() -> c_int;
 }
 
 fn path(name: &str) -> (PathBuf, CString) {
@@ -152,9 +164,11 @@ fn terminals_commands_counters_and_event_loops() {
     crowd(10, |_| {
         // SAFETY: takes numbers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        // SAFETY: takes numbers.
-        let other = spawn(move || unsafe { event_loop(fd) });
-        green::sleep(Duration::from_millis(20));
+        let past = Arc::new(AtomicI32::new(0));
+        let its = past.clone();
+        // SAFETY: a descriptor, and a number that lives over the call.
+        let other = spawn(move || unsafe { event_loop(fd, its.as_ptr()) });
+        until("no time is waited for", || past.load(Ordering::SeqCst) == 1);
         // SAFETY: takes numbers.
         assert_eq!(unsafe { count_up(fd, 1) }, 0);
         assert_eq!(other.join().unwrap(), 0);
@@ -327,6 +341,166 @@ fn whoever_shares_a_descriptor_is_not_disturbed() {
     reader.join().unwrap();
 }
 
+/// Waits until a green thread does, as the dump of all has it.
+fn until_it_waits<T>(waiter: &Greenlet<T>, text: &str) {
+    until(text, || {
+        let tasks = green::green_threads();
+        let its = tasks.iter().find(|task| task.number == waiter.number());
+        its.is_some_and(|task| task.to_string().contains(text))
+    });
+}
+
+#[test]
+fn commands_that_take_long_leave_the_threads_of_unblock_alone() {
+    begin();
+    let (file, name) = path("commands");
+    std::fs::write(&file, "").unwrap();
+    let text = format!(
+        "while test -e {}; do sleep 0.05; done",
+        name.to_str().unwrap()
+    );
+    let text = CString::new(text).unwrap();
+    let running: Vec<_> = (0..20)
+        .map(|_| {
+            let text = text.clone();
+            // SAFETY: a string of C's, which lives over the call.
+            spawn(move || unsafe { command(text.as_ptr()) })
+        })
+        .collect();
+    for thread in &running {
+        until_it_waits(thread, "system");
+    }
+    let job = spawn(|| green::unblock(|| 7)).join_timeout(Duration::from_secs(20));
+    std::fs::remove_file(file).unwrap();
+    for thread in running {
+        assert_eq!(thread.join().unwrap(), 0);
+    }
+    assert_eq!(job.expect("it did not wait for the commands").unwrap(), 7);
+}
+
+/// What an OS thread gets, in a patched program as in any other.
+#[test]
+fn an_os_thread_that_accepts_has_its_own_time_limit() {
+    begin();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (send, ended) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let limit = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 50_000,
+        };
+        // SAFETY: the option is a time, which lives over the call.
+        let set = unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVTIMEO,
+                (&raw const limit).cast(),
+                size_of::<libc::timeval>() as libc::socklen_t,
+            )
+        };
+        assert_eq!(set, 0);
+        let accepted = listener.accept().map(drop);
+        send.send(accepted.map_err(|error| error.raw_os_error()))
+            .unwrap();
+    });
+    let end = ended.recv_timeout(Duration::from_secs(20));
+    assert_eq!(end.expect("its time is over"), Err(Some(libc::EAGAIN)));
+}
+
+#[test]
+fn whoever_adds_to_a_counter_that_has_room_for_less_waits() {
+    begin();
+    // SAFETY: takes nothing.
+    let counter = unsafe { nearly_full_counter() };
+    let both = spawn(move || {
+        // SAFETY: takes numbers.
+        let adder = spawn(move || unsafe { adds(counter, 10) });
+        until_it_waits(&adder, "write");
+        // SAFETY: takes numbers.
+        assert_eq!(unsafe { counts(counter, u64::MAX - 5) }, 0);
+        assert_eq!(adder.join().unwrap(), 0);
+        // SAFETY: takes numbers.
+        assert_eq!(unsafe { counts(counter, 10) }, 0);
+    });
+    let end = both.join_timeout(Duration::from_secs(60));
+    end.expect("it ends in time").unwrap();
+    // SAFETY: nobody uses it any more.
+    unsafe { libc::close(counter) };
+}
+
+#[test]
+fn whoever_waits_for_a_queue_or_a_semaphore_learns_that_it_is_gone() {
+    begin();
+    // SAFETY: takes nothing.
+    let (empty, full, set) = unsafe { (system_v_queue(), system_v_queue(), semaphores()) };
+    // SAFETY: takes numbers, and no path for these calls.
+    let receiver = spawn(move || unsafe { wait_in(1, empty, std::ptr::null()) });
+    // SAFETY: takes a number.
+    let sender = spawn(move || unsafe { fills_queue(full) });
+    // SAFETY: as above.
+    let taker = spawn(move || unsafe { wait_in(13, set, std::ptr::null()) });
+    for (waiter, text) in [
+        (&receiver, "msgrcv"),
+        (&sender, "msgsnd"),
+        (&taker, "semop"),
+    ] {
+        until_it_waits(waiter, text);
+    }
+    // SAFETY: takes numbers.
+    let removed = unsafe {
+        [
+            remove_queue(empty),
+            remove_queue(full),
+            remove_semaphores(set),
+        ]
+    };
+    assert_eq!(removed, [0; 3]);
+    for waiter in [receiver, sender, taker] {
+        assert_eq!(waiter.join().unwrap(), libc::EIDRM);
+    }
+}
+
+/// It has no way to give up a child: it waits for it, and the thread ends at its next wait.
+#[test]
+fn a_kill_leaves_pclose_to_its_child() {
+    begin();
+    let (file, name) = path("command");
+    let ends = Arc::new((AtomicI32::new(-1), AtomicU64::new(0)));
+    let its = ends.clone();
+    let waiter = spawn(move || {
+        // SAFETY: a string of C's and a number, which live over the call, and the stream that it gives.
+        let status = unsafe {
+            let stream = slow_command(name.as_ptr(), its.1.as_ptr());
+            assert!(!stream.is_null());
+            close_command(stream)
+        };
+        its.0.store(status, Ordering::SeqCst);
+        green::sleep(Duration::MAX); // unwinds
+    });
+    until_it_waits(&waiter, "pclose");
+    waiter.kill();
+    let end = waiter
+        .join_timeout(Duration::from_secs(60))
+        .expect("it ends");
+    assert!(matches!(end, Err(green::JoinError::Killed)), "{end:?}");
+    assert_eq!(ends.0.load(Ordering::SeqCst), 0);
+    let child = std::fs::read_to_string(&file).unwrap();
+    assert!(!PathBuf::from(format!("/proc/{}", child.trim())).exists());
+    let pipe = format!("pipe:[{}]", ends.1.load(Ordering::SeqCst));
+    let all = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = all.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    assert_eq!(links.filter(|to| *to == PathBuf::from(&pipe)).count(), 0);
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_wait_for_a_process_whose_descriptor_does_not_block() {
+    begin();
+    // SAFETY: takes nothing.
+    assert_eq!(crowd(1, |_| unsafe { impatient_descriptor() }), [0]);
+}
+
 #[test]
 fn a_kill_ends_each_of_these_waits() {
     begin();
@@ -348,6 +522,11 @@ fn a_kill_ends_each_of_these_waits() {
             -1,
             silent,
             counter,
+            full_counter(),
+            -1,
+            -1,
+            -1,
+            semaphores(),
         ]
     };
     let texts = [
@@ -360,6 +539,11 @@ fn a_kill_ends_each_of_these_waits() {
         "system",
         "res_query",
         "read",
+        "write",
+        "tee",
+        "splice",
+        "splice",
+        "semop",
     ];
     for (call, (fd, text)) in fds.into_iter().zip(texts).enumerate() {
         let name = name.clone();
@@ -371,11 +555,7 @@ fn a_kill_ends_each_of_these_waits() {
             its.store(error, Ordering::SeqCst);
             green::sleep(Duration::MAX); // unwinds
         });
-        until(text, || {
-            let tasks = green::green_threads();
-            let its = tasks.iter().find(|task| task.number == waiter.number());
-            its.is_some_and(|task| task.to_string().contains(text))
-        });
+        until_it_waits(&waiter, text);
         waiter.kill();
         let end = waiter
             .join_timeout(Duration::from_secs(60))

@@ -7,13 +7,14 @@
 
 use crate::net::handle::{Handle, Opened};
 use crate::runtime;
+use crate::scheduler::no_wait::NoWaitCell;
 use crate::scheduler::registered::Registered;
 use crate::scheduler::thread::{Awaited, Io, wait_for};
 use crate::scheduler::timed_out::TimedOut;
 use crate::scheduler::worker;
 use crate::sys;
 use crate::sys::Interest;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::{AsFd, AsRawFd};
@@ -174,9 +175,10 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` when nothing is there; whatever the socket reports.
     pub fn read_now(&self, take: &mut dyn FnMut(&mut [u8])) -> io::Result<usize> {
-        thread_local!(static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_LEN].into()));
+        thread_local!(static SCRATCH: NoWaitCell<Box<[u8]>> = NoWaitCell::new(vec![0; SCRATCH_LEN].into()));
         // Borrowed over one system call and one copy: nothing waits in between.
-        SCRATCH.with_borrow_mut(|scratch| {
+        SCRATCH.with(|scratch| {
+            let scratch = &mut **scratch.borrow_mut();
             let result = retry(|| sys::receive(self.std(), scratch));
             match &result {
                 Ok(n) => {

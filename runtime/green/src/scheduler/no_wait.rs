@@ -6,11 +6,18 @@
 //! and some allocators make such calls. So these stretches are marked, and a hooked call within one
 //! goes to the kernel.
 //!
+//! State that belongs to an OS thread or to a green thread is therefore behind a [`NoWaitCell`], which can
+//! only be borrowed together with such a stretch. Code that need not borrow anything, but must not be
+//! divided either, begins one by itself. The wait itself is such code as well; there the worker's
+//! [turn](super::turn) says so, which is given up before anything else is done.
+//!
 //! What must stay true: a stretch ends on the OS thread, and before the wait, after which others run.
-//! Each wait asserts that.
+//! Each wait asserts that. No code of a user's runs in a stretch: a lock that it waited for would be waited
+//! for by the whole worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 
 thread_local!(static DEPTH: Cell<u32> = const { Cell::new(0) });
 
@@ -40,9 +47,103 @@ impl Drop for NoWait {
     }
 }
 
+/// A `RefCell` whose borrows are stretches in which nobody waits, so that no other green thread of the OS
+/// thread ever finds it borrowed, nor a handler of a signal that makes a patched call.
+#[derive(Debug, Default)]
+pub struct NoWaitCell<T>(RefCell<T>);
+
+impl<T> NoWaitCell<T> {
+    /// A cell with this value.
+    pub const fn new(value: T) -> Self {
+        Self(RefCell::new(value))
+    }
+
+    /// Looks at the value.
+    ///
+    /// # Panics
+    /// While it is borrowed mutably.
+    #[inline]
+    pub fn borrow(&self) -> NoWaitBorrow<Ref<'_, T>> {
+        let no_wait = NoWait::begin();
+        NoWaitBorrow {
+            borrow: self.0.borrow(),
+            _no_wait: no_wait,
+        }
+    }
+
+    /// Changes the value. What is taken out of it is to be dropped afterwards, if it has a destructor of
+    /// somebody else's.
+    ///
+    /// # Panics
+    /// While it is borrowed.
+    #[inline]
+    pub fn borrow_mut(&self) -> NoWaitBorrow<RefMut<'_, T>> {
+        let no_wait = NoWait::begin();
+        NoWaitBorrow {
+            borrow: self.0.borrow_mut(),
+            _no_wait: no_wait,
+        }
+    }
+
+    /// Puts another value there, and gives the present one.
+    ///
+    /// # Panics
+    /// While it is borrowed.
+    pub fn replace(&self, value: T) -> T {
+        std::mem::replace(&mut *self.borrow_mut(), value)
+    }
+
+    /// Takes the value out.
+    ///
+    /// # Panics
+    /// While it is borrowed.
+    pub fn take(&self) -> T
+    where
+        T: Default,
+    {
+        std::mem::take(&mut *self.borrow_mut())
+    }
+}
+
+/// What is borrowed of a [`NoWaitCell`], and with it the promise not to wait.
+#[derive(Debug)]
+pub struct NoWaitBorrow<B> {
+    borrow: B,
+    /// Dropped after the borrow is over.
+    _no_wait: NoWait,
+}
+
+impl<B: Deref> Deref for NoWaitBorrow<B> {
+    type Target = B::Target;
+
+    #[inline]
+    fn deref(&self) -> &B::Target {
+        &self.borrow
+    }
+}
+
+impl<B: DerefMut> DerefMut for NoWaitBorrow<B> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut B::Target {
+        &mut self.borrow
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_borrow_is_a_stretch() {
+        let cell = NoWaitCell::new(vec![1]);
+        let borrow = cell.borrow_mut();
+        assert!(NoWait::is_held());
+        drop(borrow);
+        assert!(!NoWait::is_held());
+        assert_eq!(cell.borrow().len(), 1);
+        assert_eq!(cell.replace(Vec::new()), [1]);
+        assert!(!NoWait::is_held() && cell.take().is_empty());
+    }
 
     #[test]
     fn stretches_nest_and_end() {

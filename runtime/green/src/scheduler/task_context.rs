@@ -19,7 +19,8 @@ pub trait TaskContext: fmt::Debug + Send + Sync {
 #[non_exhaustive]
 pub struct RequestInfo {
     /// The state of the connection: `idle` (it waits for a request), `reading` (for the rest of
-    /// a request's head) or `busy`.
+    /// a request's head), `busy`, `TLS handshake`, or `HTTP/2`, whose requests have green threads
+    /// of their own.
     pub state: &'static str,
     /// The client's address; on a unix socket it has none.
     pub peer: Option<SocketAddr>,

@@ -39,11 +39,6 @@ impl<T> Turn<T> {
         self.running.store(running, Relaxed);
     }
 
-    /// Whether a green thread runs.
-    pub(crate) fn is_taken(&self) -> bool {
-        !self.running.load(Relaxed).is_null()
-    }
-
     /// The number of the turn, and who has it.
     pub(crate) fn look(&self) -> (u64, *const T) {
         // In this order: a turn that begins in between has a number that never matches.

@@ -256,6 +256,7 @@ impl Here {
     /// Starts a green thread here.
     pub(crate) fn start(self, start: Start) {
         if self.take_in(start) == By::MailboxTask {
+            let _no_wait = NoWait::begin(); // `may` takes memory for it, in the middle of its queue
             self.bell.wake();
         }
     }

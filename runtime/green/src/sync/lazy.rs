@@ -7,12 +7,13 @@
 //!
 //! What must stay true: one thread at a time makes a value, and nobody replaces it.
 
+use crate::platform::NoWaitCell;
 use crate::scheduler::line::{Line, wait_in};
 use crate::scheduler::lock::lock;
 use crate::scheduler::thread::{Awaited, current};
 use crate::scheduler::timed_out::TimedOut;
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
@@ -193,7 +194,7 @@ struct Slot<T> {
 }
 
 // The map has an entry for each static that was used here, and is borrowed for a look only.
-thread_local!(static SLOTS: RefCell<BTreeMap<u64, Rc<dyn Any>>> = const { RefCell::new(BTreeMap::new()) });
+thread_local!(static SLOTS: NoWaitCell<BTreeMap<u64, Rc<dyn Any>>> = const { NoWaitCell::new(BTreeMap::new()) });
 
 impl<T: 'static> WorkerLocal<T> {
     /// A value that `make` gives on each worker where it is needed.
@@ -208,14 +209,14 @@ impl<T: 'static> WorkerLocal<T> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = || NEXT.fetch_add(1, Ordering::Relaxed);
         let key = *self.key.get_or_init(number);
-        let slot = SLOTS.with_borrow_mut(|slots| {
+        let slot = SLOTS.with(|slots| {
             let new = || -> Rc<dyn Any> {
                 Rc::new(Slot::<T> {
                     value: OnceCell::new(),
                     making: Making::new(),
                 })
             };
-            slots.entry(key).or_insert_with(new).clone()
+            slots.borrow_mut().entry(key).or_insert_with(new).clone()
         });
         slot.downcast().expect("a key belongs to one static")
     }

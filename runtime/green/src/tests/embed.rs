@@ -2,7 +2,7 @@
 
 use super::{eventually, ms};
 use crate::embed::{Awaited, BeforeBlock, IdlePoller, Io, current, spawn_on, wait_for, workers};
-use crate::{Builder, JoinError, TaskState, green_threads, sleep, spawn};
+use crate::{Builder, Event, JoinError, TaskState, green_threads, sleep, spawn};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -31,6 +31,33 @@ fn a_hook_counts_again_when_a_later_one_is_gone() {
     });
     let (outer, inner) = counts.join().unwrap();
     assert!(outer >= 2 && inner >= 1, "{outer}, {inner}");
+}
+
+/// The wake comes while the hook waits for something else.
+#[test]
+fn a_hook_that_waits_takes_away_no_wake() {
+    let event = Arc::new(Event::new());
+    let waiter = {
+        let event = event.clone();
+        spawn(move || {
+            let first = Cell::new(true);
+            let _hook = BeforeBlock::new(Rc::new(move || {
+                if first.take() {
+                    sleep(ms(30));
+                }
+            }));
+            event.wait_timeout(Duration::from_secs(20)).is_ok()
+        })
+    };
+    sleep(ms(5));
+    event.set();
+    let began = Instant::now();
+    assert!(waiter.join().unwrap());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 /// The last one who holds the control block drops it on another OS thread than the hook's.

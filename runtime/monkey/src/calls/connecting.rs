@@ -17,11 +17,11 @@ use crate::patch::{Patch, is_patched};
 use crate::patience::Patience;
 use crate::{errno, original, waits};
 use greenway_green::embed::{Ended, Interest, deadline_in};
-use libc::{c_int, sockaddr, socklen_t, ssize_t};
+use libc::{c_int, sockaddr, socklen_t, ssize_t, timespec};
 use socket2::{SockRef, Type};
 use std::os::fd::BorrowedFd;
-use std::ptr::null_mut;
-use std::time::Duration;
+use std::ptr::{self, null};
+use std::time::{Duration, Instant};
 
 const CONNECT: For = For::writing("connect");
 const ACCEPT: For = For::reading("accept");
@@ -140,19 +140,31 @@ pub(crate) unsafe extern "C-unwind" fn accept4(
         });
         return accepted as c_int; // a descriptor, or -1
     }
+    let begun = is_patched(Patch::SOCKETS).then(Instant::now);
     loop {
         let accepted = now();
-        let in_between = accepted < 0 && errno::would_block() && is_patched(Patch::SOCKETS);
-        if !in_between || is_nonblocking(fd) {
+        let Some(begun) = begun.filter(|_| accepted < 0 && errno::would_block()) else {
             return accepted;
+        };
+        if is_nonblocking(fd) {
+            return errno::fail(libc::EAGAIN);
         }
+        // It has come in between, or its own time is over.
+        let left = timeout(fd, ACCEPT).map(|all| all.saturating_sub(begun.elapsed()));
+        let left = left.map(|left| timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        let left = left.as_ref().map_or(null(), ptr::from_ref);
         let mut one = libc::pollfd {
             fd,
             events: libc::POLLIN,
             revents: 0,
         };
-        // SAFETY: one entry, which lives over the call, and no mask.
-        unsafe { original::ppoll(&raw mut one, 1, null_mut(), null_mut()) };
+        // SAFETY: one entry and a time, which live over the call, and no mask.
+        if unsafe { original::ppoll(&raw mut one, 1, left, null()) } == 0 {
+            return errno::fail(libc::EAGAIN);
+        }
     }
 }
 

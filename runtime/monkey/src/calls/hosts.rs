@@ -8,9 +8,8 @@ use super::elsewhere::{lent, owned};
 use super::names::{copy, is_address, pointer};
 use crate::patch::{Patch, counts};
 use crate::{errno, original};
-use greenway_green::embed::name_threads;
+use greenway_green::embed::{NoWaitCell, name_threads};
 use libc::{c_char, c_int, c_void, hostent, size_t, socklen_t};
-use std::cell::RefCell;
 use std::ffi::CStr;
 use std::ptr::null_mut;
 
@@ -31,31 +30,88 @@ struct Places {
     error: *mut c_int,
 }
 
-/// Makes a call that fills the caller's memory on one of the threads for names.
-///
-/// # Safety
-/// That of the function that is called.
-unsafe fn fill(places: Places, call: impl Fn() -> c_int) -> c_int {
-    let before = errno::get();
-    let Some((result, error)) = lent(name_threads(), CALL, || (call(), errno::get())) else {
-        // SAFETY: the caller gives a place for both.
+impl Places {
+    /// The C library's `gethostbyname_r`.
+    ///
+    /// # Safety
+    /// That function's.
+    unsafe fn by_name(self, name: *const c_char) -> c_int {
+        let Self {
+            entry,
+            buffer,
+            n,
+            found,
+            error,
+        } = self;
+        // SAFETY: the caller's promise.
+        unsafe { original::gethostbyname_r(name, entry, buffer, n, found, error) }
+    }
+
+    /// The C library's `gethostbyname2_r`.
+    ///
+    /// # Safety
+    /// That function's.
+    unsafe fn by_name_of(self, name: *const c_char, family: c_int) -> c_int {
+        let Self {
+            entry,
+            buffer,
+            n,
+            found,
+            error,
+        } = self;
+        // SAFETY: the caller's promise.
+        unsafe { original::gethostbyname2_r(name, family, entry, buffer, n, found, error) }
+    }
+
+    /// The C library's `gethostbyaddr_r`.
+    ///
+    /// # Safety
+    /// That function's.
+    unsafe fn by_address(self, address: *const c_void, length: socklen_t, family: c_int) -> c_int {
+        let Self {
+            entry,
+            buffer,
+            n,
+            found,
+            error,
+        } = self;
+        // SAFETY: the caller's promise.
         unsafe {
-            places.found.write(null_mut());
-            places.error.write(TRY_AGAIN);
+            original::gethostbyaddr_r(address, length, family, entry, buffer, n, found, error)
         }
-        return libc::EAGAIN;
-    };
-    errno::set(if result == 0 { before } else { error });
-    result
+    }
+
+    /// Makes a call that fills this memory of the caller's: on one of the threads for names, if it is to be made
+    /// elsewhere.
+    ///
+    /// # Safety
+    /// That of the function that is called.
+    unsafe fn fill(self, elsewhere: bool, call: impl Fn(Self) -> c_int) -> c_int {
+        if !elsewhere {
+            return call(self);
+        }
+        let before = errno::get();
+        let made = lent(name_threads(), CALL, || (call(self), errno::get()));
+        let Some((result, error)) = made else {
+            // SAFETY: the caller gives a place for both.
+            unsafe {
+                self.found.write(null_mut());
+                self.error.write(TRY_AGAIN);
+            }
+            return libc::EAGAIN;
+        };
+        errno::set(if result == 0 { before } else { error });
+        result
+    }
 }
 
-/// Whether a name has to be looked up by somebody else.
+/// Whether somebody has to be asked for a name.
 ///
 /// # Safety
 /// It is null or a string of C's.
-unsafe fn is_elsewhere(name: *const c_char) -> bool {
+unsafe fn is_asked_for(name: *const c_char) -> bool {
     // SAFETY: the caller's promise.
-    counts(Patch::DNS) && !name.is_null() && !is_address(unsafe { CStr::from_ptr(name) })
+    !name.is_null() && !is_address(unsafe { CStr::from_ptr(name) })
 }
 
 /// See `gethostbyname_r(3)`.
@@ -71,21 +127,18 @@ pub(crate) unsafe extern "C-unwind" fn gethostbyname_r(
     found: *mut *mut hostent,
     error: *mut c_int,
 ) -> c_int {
-    // SAFETY: the caller's arguments, unchanged.
-    let call = || unsafe { original::gethostbyname_r(name, entry, buffer, n, found, error) };
-    // SAFETY: the caller's name.
-    if !unsafe { is_elsewhere(name) } {
-        return call();
-    }
-    let places = Places {
+    let to = Places {
         entry,
         buffer,
         n,
         found,
         error,
     };
-    // SAFETY: the caller's arguments.
-    unsafe { fill(places, call) }
+    // SAFETY: the caller's arguments, unchanged.
+    unsafe {
+        let elsewhere = counts(Patch::DNS) && is_asked_for(name);
+        to.fill(elsewhere, |to| to.by_name(name))
+    }
 }
 
 /// See `gethostbyname_r(3)`.
@@ -102,22 +155,18 @@ pub(crate) unsafe extern "C-unwind" fn gethostbyname2_r(
     found: *mut *mut hostent,
     error: *mut c_int,
 ) -> c_int {
-    // SAFETY: the caller's arguments, unchanged.
-    let call =
-        || unsafe { original::gethostbyname2_r(name, family, entry, buffer, n, found, error) };
-    // SAFETY: the caller's name.
-    if !unsafe { is_elsewhere(name) } {
-        return call();
-    }
-    let places = Places {
+    let to = Places {
         entry,
         buffer,
         n,
         found,
         error,
     };
-    // SAFETY: the caller's arguments.
-    unsafe { fill(places, call) }
+    // SAFETY: the caller's arguments, unchanged.
+    unsafe {
+        let elsewhere = counts(Patch::DNS) && is_asked_for(name);
+        to.fill(elsewhere, |to| to.by_name_of(name, family))
+    }
 }
 
 /// See `gethostbyname_r(3)`.
@@ -135,22 +184,19 @@ pub(crate) unsafe extern "C-unwind" fn gethostbyaddr_r(
     found: *mut *mut hostent,
     error: *mut c_int,
 ) -> c_int {
-    // SAFETY: the caller's arguments, unchanged.
-    let call = || unsafe {
-        original::gethostbyaddr_r(address, length, family, entry, buffer, n, found, error)
-    };
-    if !counts(Patch::DNS) {
-        return call();
-    }
-    let places = Places {
+    let to = Places {
         entry,
         buffer,
         n,
         found,
         error,
     };
-    // SAFETY: the caller's arguments.
-    unsafe { fill(places, call) }
+    // SAFETY: the caller's arguments, unchanged.
+    unsafe {
+        to.fill(counts(Patch::DNS), |to| {
+            to.by_address(address, length, family)
+        })
+    }
 }
 
 /// A result that is kept for the caller: an entry, and the memory that it points into.
@@ -168,11 +214,12 @@ const MUCH: usize = 1 << 20;
 
 thread_local! {
     /// The last result of this OS thread.
-    static LAST: RefCell<Option<Box<Kept>>> = const { RefCell::new(None) };
+    static LAST: NoWaitCell<Option<Box<Kept>>> = const { NoWaitCell::new(None) };
 }
 
-/// Looks something up with a function whose name ends in `_r`, and keeps the result.
-fn keep(call: impl Fn(Places) -> c_int + Send + 'static) -> *mut hostent {
+/// Looks something up with a function whose name ends in `_r`, on one of the threads for names if somebody has to
+/// be asked, and keeps the result.
+fn keep(asks: bool, call: impl Fn(Places) -> c_int + Send + 'static) -> *mut hostent {
     let ask = move || {
         // SAFETY: all zeros is a valid `hostent`, which is a plain value.
         let entry = unsafe { std::mem::zeroed() };
@@ -202,10 +249,17 @@ fn keep(call: impl Fn(Places) -> c_int + Send + 'static) -> *mut hostent {
         }
     };
     let before = errno::get();
-    let (error, number) = match owned(name_threads(), CALL, ask) {
-        Ok((Some(kept), ..)) => {
+    let found = if asks {
+        owned(name_threads(), CALL, ask)
+    } else {
+        Ok(ask())
+    };
+    let (error, number) = match found {
+        Ok((Some(mut kept), ..)) => {
+            let entry = &raw mut kept.entry; // it stays where it is, in its box
+            drop(LAST.with(|last| last.replace(Some(kept))));
             errno::set(before);
-            return LAST.with_borrow_mut(|last| &raw mut last.insert(kept).entry);
+            return entry;
         }
         Ok((None, error, number)) => (error, number),
         Err(Some(_)) => (INTERNAL, libc::ECANCELED),
@@ -222,17 +276,15 @@ fn keep(call: impl Fn(Places) -> c_int + Send + 'static) -> *mut hostent {
 /// That of the C function.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn gethostbyname(name: *const c_char) -> *mut hostent {
-    // SAFETY: the caller's name.
-    if !unsafe { is_elsewhere(name) } {
+    if name.is_null() || !counts(Patch::DNS) {
         // SAFETY: the caller's argument, unchanged.
         return unsafe { original::gethostbyname(name) };
     }
-    // SAFETY: as above.
-    let name = unsafe { copy(name) };
-    keep(move |to| {
-        let name = pointer(name.as_ref());
-        // SAFETY: a name of our own, and memory that lives over the call.
-        unsafe { original::gethostbyname_r(name, to.entry, to.buffer, to.n, to.found, to.error) }
+    // SAFETY: the caller's name.
+    let (asks, name) = unsafe { (is_asked_for(name), copy(name)) };
+    // SAFETY: a name of our own, and memory that lives over the call.
+    keep(asks, move |to| unsafe {
+        to.by_name(pointer(name.as_ref()))
     })
 }
 
@@ -245,19 +297,15 @@ pub(crate) unsafe extern "C-unwind" fn gethostbyname2(
     name: *const c_char,
     family: c_int,
 ) -> *mut hostent {
-    // SAFETY: the caller's name.
-    if !unsafe { is_elsewhere(name) } {
+    if name.is_null() || !counts(Patch::DNS) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::gethostbyname2(name, family) };
     }
-    // SAFETY: as above.
-    let name = unsafe { copy(name) };
-    keep(move |to| {
-        let name = pointer(name.as_ref());
+    // SAFETY: the caller's name.
+    let (asks, name) = unsafe { (is_asked_for(name), copy(name)) };
+    keep(asks, move |to| {
         // SAFETY: a name of our own, and memory that lives over the call.
-        unsafe {
-            original::gethostbyname2_r(name, family, to.entry, to.buffer, to.n, to.found, to.error)
-        }
+        unsafe { to.by_name_of(pointer(name.as_ref()), family) }
     })
 }
 
@@ -271,26 +319,17 @@ pub(crate) unsafe extern "C-unwind" fn gethostbyaddr(
     length: socklen_t,
     family: c_int,
 ) -> *mut hostent {
-    if address.is_null() || !counts(Patch::DNS) {
+    // A length that no address has is refused, and nothing of that length need be there.
+    let longest = size_of::<libc::in6_addr>();
+    if address.is_null() || length as usize > longest || !counts(Patch::DNS) {
         // SAFETY: the caller's arguments, unchanged.
         return unsafe { original::gethostbyaddr(address, length, family) };
     }
     // SAFETY: the caller gives an address of that length.
     let address = unsafe { std::slice::from_raw_parts(address.cast::<u8>(), length as usize) };
     let address = address.to_vec();
-    keep(move |to| {
+    keep(true, move |to| {
         // SAFETY: an address of our own, and memory that lives over the call.
-        unsafe {
-            original::gethostbyaddr_r(
-                address.as_ptr().cast(),
-                length,
-                family,
-                to.entry,
-                to.buffer,
-                to.n,
-                to.found,
-                to.error,
-            )
-        }
+        unsafe { to.by_address(address.as_ptr().cast(), length, family) }
     })
 }

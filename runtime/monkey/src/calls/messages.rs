@@ -4,7 +4,7 @@ use super::reading::counts_for;
 use super::time::deadline_of;
 use crate::descriptor::{Errno, For, wait};
 use crate::patch::{Patch, counts};
-use crate::patience::until_done;
+use crate::patience::until_done_or_removed;
 use crate::{errno, original};
 use libc::{
     CLOCK_REALTIME, c_char, c_int, c_long, c_uint, c_void, mqd_t, size_t, ssize_t, timespec,
@@ -148,7 +148,7 @@ unsafe extern "C-unwind" fn msgrcv(
     if flags & libc::IPC_NOWAIT != 0 || !counts(Patch::SOCKETS) {
         return call(flags);
     }
-    until_done("msgrcv", &[libc::ENOMSG], None, || {
+    until_done_or_removed("msgrcv", &[libc::ENOMSG], None, || {
         call(flags | libc::IPC_NOWAIT)
     })
 }
@@ -170,5 +170,5 @@ unsafe extern "C-unwind" fn msgsnd(
         return call(flags);
     }
     let now = || call(flags | libc::IPC_NOWAIT) as ssize_t;
-    until_done("msgsnd", &[libc::EAGAIN], None, now) as c_int
+    until_done_or_removed("msgsnd", &[libc::EAGAIN], None, now) as c_int
 }

@@ -1,14 +1,15 @@
 //! Waiting for children: by a descriptor of the process where one is waited for, else by looking again.
 
 use super::elsewhere::{lent, owned};
-use crate::descriptor::{Errno, For, wait as wait_for};
+use crate::descriptor::{Errno, For, is_nonblocking, wait as wait_for};
 use crate::patch::{Patch, counts};
 use crate::patience::Patience;
 use crate::{errno, original};
-use greenway_green::threadpool;
+use greenway_green::ThreadPool;
 use libc::{FILE, c_char, c_int, id_t, idtype_t, pid_t, rusage, siginfo_t};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The longest pause between two looks for one of several children.
@@ -35,6 +36,12 @@ fn until_ended(
         return result;
     }
     let own = pid.and_then(pidfd);
+    // Somebody else may have waited for the child meanwhile, and its number may be another process's by now.
+    if own.is_some()
+        && let Some(result) = look()
+    {
+        return result;
+    }
     let fd = fd.or_else(|| own.as_ref().map(AsRawFd::as_raw_fd));
     loop {
         let ended = match fd {
@@ -126,6 +133,10 @@ pub(crate) unsafe extern "C-unwind" fn waitid(
     if options & libc::WNOHANG != 0 || !counts(Patch::SUBPROCESS) {
         return call(info, options);
     }
+    // Such a descriptor may say itself that nobody is to wait.
+    if kind == libc::P_PIDFD && is_nonblocking(id as c_int) {
+        return call(info, options);
+    }
     let for_the_end = options & (libc::WSTOPPED | libc::WCONTINUED) == 0;
     let pid = (for_the_end && kind == libc::P_PID).then_some(id as pid_t);
     let fd = (for_the_end && kind == libc::P_PIDFD).then_some(id as c_int);
@@ -141,6 +152,13 @@ pub(crate) unsafe extern "C-unwind" fn waitid(
         let nobody = result == 0 && unsafe { (*to).si_pid() } == 0;
         (!nobody).then_some(result)
     })
+}
+
+/// Threads for commands. They may take long, and are none of [`unblock`](greenway_green::unblock)'s business, whose
+/// threads are few.
+fn commands() -> &'static ThreadPool {
+    static COMMANDS: LazyLock<ThreadPool> = LazyLock::new(|| ThreadPool::new(128, 1024));
+    &COMMANDS
 }
 
 /// See `system(3)`. The command runs on when its green thread is to end.
@@ -161,7 +179,7 @@ unsafe extern "C-unwind" fn system(command: *const c_char) -> c_int {
         let result = unsafe { original::system(command.as_ptr()) };
         (result, errno::get())
     };
-    match owned(threadpool(), "system", call) {
+    match owned(commands(), "system", call) {
         Ok((result, error)) => {
             errno::set(if result < 0 { error } else { before });
             result
@@ -183,7 +201,7 @@ unsafe extern "C-unwind" fn pclose(stream: *mut FILE) -> c_int {
         return close();
     }
     let before = errno::get();
-    match lent(threadpool(), "pclose", || (close(), errno::get())) {
+    match lent(commands(), "pclose", || (close(), errno::get())) {
         Some((result, error)) => {
             errno::set(if result < 0 { error } else { before });
             result

@@ -396,5 +396,9 @@ pub(crate) unsafe extern "C-unwind" fn recvmmsg(
 unsafe extern "C-unwind" fn eventfd_read(fd: c_int, value: *mut u64) -> c_int {
     // SAFETY: the caller's number.
     let n = unsafe { read(fd, value.cast(), size_of::<u64>()) };
-    if n < 0 { -1 } else { 0 }
+    if n == size_of::<u64>() as ssize_t {
+        0
+    } else {
+        -1
+    }
 }

@@ -105,8 +105,8 @@ fn send_file(to: c_int, from: c_int, begin: off64_t, n: size_t) -> ssize_t {
     done as ssize_t
 }
 
-/// What a descriptor is, as `stat` has it; 0 if it is none.
-fn kind(fd: c_int) -> libc::mode_t {
+/// What a descriptor is, as `stat` has it; 0 if it is none, or one of the kernel's without a name: an eventfd.
+pub(super) fn kind(fd: c_int) -> libc::mode_t {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     errno::kept(|| {
         // SAFETY: the status lives over the call, which has filled it if it has not failed.
@@ -192,7 +192,7 @@ pub(crate) unsafe extern "C-unwind" fn splice(
 
 thread_local! {
     /// A pipe that is empty whenever somebody else could run: its two ends, reading and writing.
-    static ASIDE: OnceCell<Option<[OwnedFd; 2]>> = const { OnceCell::new() };
+    static ASIDE: OnceCell<[OwnedFd; 2]> = const { OnceCell::new() };
 }
 
 fn pipe() -> Option<[OwnedFd; 2]> {
@@ -208,8 +208,14 @@ fn pipe() -> Option<[OwnedFd; 2]> {
 fn out_of_pipe(from: c_int, to: c_int, n: size_t, flags: c_uint) -> ssize_t {
     let (mut part, n) = (vec![0u8; n.min(PART)], n.min(PART));
     let copied = ASIDE.with(|aside| {
-        let Some([out, into]) = aside.get_or_init(pipe) else {
-            return errno::fail(libc::ENFILE);
+        // One that could not be made is tried again the next time: descriptors come back.
+        if aside.get().is_none()
+            && let Some(made) = pipe()
+        {
+            let _first = aside.set(made);
+        }
+        let Some([out, into]) = aside.get() else {
+            return -1; // with the error of the attempt
         };
         // SAFETY: descriptors that are open, and a buffer that lives over the calls and is as long.
         unsafe {

@@ -1,7 +1,8 @@
 //! Writing: a blocking descriptor takes all that it is given before the call returns, so do these.
 
 use super::reading::{EMPTY, counts_for, rest, total};
-use crate::descriptor::{Call, For, is_ready};
+use super::splicing::kind;
+use crate::descriptor::{Call, For, Made, is_ready};
 use crate::patch::{Patch, counts};
 use crate::{errno, original};
 use greenway_green::embed::Interest;
@@ -35,7 +36,13 @@ pub(super) unsafe fn write_now(fd: c_int, buffer: *const c_void, n: size_t) -> s
             if !is_ready(fd, Interest::Writable) {
                 return errno::fail(libc::EAGAIN);
             }
-            let n = if takes_all(fd) { n } else { n.min(PIPE_BUF) };
+            let kind = kind(fd);
+            let n = if is_file(kind) { n } else { n.min(PIPE_BUF) };
+            // An eventfd that takes one need not take more, and has no other way to be told not to wait.
+            // SAFETY: the caller's buffer, from which as many bytes may be read.
+            let adds =
+                n == size_of::<u64>() && unsafe { buffer.cast::<u64>().read_unaligned() } > 1;
+            let _made = (adds && kind == 0).then(|| Made::nonblocking(fd));
             // SAFETY: the caller's buffer, or the beginning of it.
             unsafe { original::write(fd, buffer, n) }
         }
@@ -43,17 +50,13 @@ pub(super) unsafe fn write_now(fd: c_int, buffer: *const c_void, n: size_t) -> s
     }
 }
 
+fn is_file(kind: libc::mode_t) -> bool {
+    matches!(kind, libc::S_IFREG | libc::S_IFBLK)
+}
+
 /// Whether a write of any length does not block: a file's.
 pub(super) fn takes_all(fd: c_int) -> bool {
-    let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the status lives over the call, which has filled it if it has not failed.
-    unsafe {
-        libc::fstat(fd, status.as_mut_ptr()) == 0
-            && matches!(
-                status.assume_init().st_mode & libc::S_IFMT,
-                libc::S_IFREG | libc::S_IFBLK
-            )
-    }
+    is_file(kind(fd))
 }
 
 /// Writes until all `n` bytes are gone, as a blocking descriptor has it; `write` takes how many are.
@@ -352,5 +355,9 @@ pub(crate) extern "C-unwind" fn fdatasync(fd: c_int) -> c_int {
 extern "C-unwind" fn eventfd_write(fd: c_int, value: u64) -> c_int {
     // SAFETY: a number, which lives over the call.
     let wrote = unsafe { write(fd, (&raw const value).cast(), size_of::<u64>()) };
-    if wrote < 0 { -1 } else { 0 }
+    if wrote == size_of::<u64>() as ssize_t {
+        0
+    } else {
+        -1
+    }
 }

@@ -29,8 +29,8 @@ struct Barrier {
 const _: () = assert!(size_of::<pthread_barrier_t>() >= size_of::<Barrier>());
 const _: () = assert!(align_of::<pthread_barrier_t>() >= align_of::<Barrier>());
 
-/// So many may come before the words are too small, rounded down to whole rounds.
-const MANY: u32 = u32::MAX / 2 + 1;
+/// So many may come before all begin anew, rounded down to whole rounds.
+const MANY: u32 = u32::MAX / 2;
 
 /// That is so in the C library that we run with.
 static KNOWN: AtomicBool = AtomicBool::new(false);
@@ -51,12 +51,13 @@ pub(super) fn learn() {
     let known = unsafe {
         libc::pthread_barrier_init(at, std::ptr::null(), 7);
         let made = is([0, 0, 7, 0]);
-        libc::pthread_barrier_destroy(at);
+        original::pthread_barrier_destroy(at);
         libc::pthread_barrier_init(at, std::ptr::null(), 1);
         let first = original::pthread_barrier_wait(at);
         let used = first == PTHREAD_BARRIER_SERIAL_THREAD && is([1, 1, 1, 1]);
+        // As if all had gone who can be counted.
         original::pthread_barrier_destroy(at);
-        made && used
+        made && used && is([1, 1, 1, MANY])
     };
     KNOWN.store(known, Ordering::Relaxed);
 }

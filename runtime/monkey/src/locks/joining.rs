@@ -24,6 +24,12 @@ pub(crate) unsafe extern "C-unwind" fn pthread_join(
     unsafe { join_until(thread, value, None) }
 }
 
+/// When a look is over.
+const PAST: timespec = timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
 /// # Safety
 /// That of `pthread_join`.
 unsafe fn join_until(
@@ -33,9 +39,11 @@ unsafe fn join_until(
 ) -> c_int {
     let patience = Patience::new(Duration::from_millis(5));
     loop {
+        // A time that is over: unlike `pthread_tryjoin_np` this says of a thread that runs that it is the
+        // caller's, or nobody's to join.
         // SAFETY: the caller's arguments; the thread is not joined before this gives something else.
-        let result = unsafe { original::pthread_tryjoin_np(thread, value) };
-        if result != libc::EBUSY {
+        let result = unsafe { original::pthread_timedjoin_np(thread, value, &PAST) };
+        if result != libc::ETIMEDOUT {
             return result;
         }
         let paused = errno::kept(|| patience.pause("thread's end", deadline));

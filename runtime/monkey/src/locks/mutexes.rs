@@ -211,7 +211,11 @@ pub(crate) unsafe extern "C-unwind" fn pthread_mutex_clocklock(
     unsafe {
         match deadline_of(clock, until) {
             Ok(deadline) => lock_until(mutex, deadline),
-            Err(error) => error,
+            // A mutex that is free is had all the same.
+            Err(error) => match try_lock(mutex) {
+                libc::EBUSY => error,
+                result => result,
+            },
         }
     }
 }

@@ -19,9 +19,9 @@ use super::suspects;
 use crate::errno;
 use crate::waiting::wait_quietly;
 use greenway_green::Awaited;
-use greenway_green::embed::{Ended, Io, Thread, at_worker_start, current};
+use greenway_green::embed::{Ended, Io, NoWaitCell, Thread, at_worker_start, current};
 use libc::c_long;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,9 +46,9 @@ thread_local! {
     /// That address; 0 if it is not known.
     static WORD: Cell<usize> = const { Cell::new(0) };
     /// Green threads of this worker that are parked.
-    static WAITING: RefCell<Vec<Rc<Parked>>> = const { RefCell::new(Vec::new()) };
+    static WAITING: NoWaitCell<Vec<Rc<Parked>>> = const { NoWaitCell::new(Vec::new()) };
     /// Since when those have waited who came back for no reason, and are likely to park again.
-    static CAME_BACK: RefCell<HashMap<u64, Instant>> = RefCell::new(HashMap::new());
+    static CAME_BACK: NoWaitCell<HashMap<u64, Instant>> = NoWaitCell::new(HashMap::new());
 }
 
 /// One that is parked.
@@ -98,16 +98,16 @@ pub(super) fn park(word: &AtomicU32, deadline: Option<Instant>) -> c_long {
         woken: Cell::new(false),
     });
     let number = me.thread.id();
-    let begun = CAME_BACK.with_borrow_mut(|came_back| came_back.remove(&number));
+    let begun = CAME_BACK.with(|came_back| came_back.borrow_mut().remove(&number));
     let begun = begun.unwrap_or_else(Instant::now);
-    WAITING.with_borrow_mut(|waiting| waiting.push(me.clone()));
+    WAITING.with(|waiting| waiting.borrow_mut().push(me.clone()));
     let look = Instant::now().checked_add(pause(begun));
     let until = look.into_iter().chain(deadline).min();
     let notified = || word.load(Ordering::SeqCst) == NOTIFIED;
     let ended = wait_quietly(Awaited::Other("park"), until, Io::None, |_| {
         (me.woken.get() || notified()).then_some(())
     });
-    WAITING.with_borrow_mut(|waiting| waiting.retain(|other| !Rc::ptr_eq(other, &me)));
+    WAITING.with(|waiting| waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &me)));
     if notified() {
         wake_all();
     }
@@ -127,13 +127,13 @@ pub(super) fn park(word: &AtomicU32, deadline: Option<Instant>) -> c_long {
 
 /// How long one looks away who has been parked since `begun`.
 fn pause(begun: Instant) -> Duration {
-    let crowd = 1 + WAITING.with_borrow(Vec::len) / A_FEW;
+    let crowd = 1 + WAITING.with(|waiting| waiting.borrow().len()) / A_FEW;
     (begun.elapsed() / 16).clamp(FIRST, LAST) * u32::try_from(crowd).unwrap_or(u32::MAX)
 }
 
 /// Has all that are parked on this worker come back.
 fn wake_all() {
-    let waiting = WAITING.with_borrow(Clone::clone);
+    let waiting = WAITING.with(|waiting| waiting.borrow().clone());
     for parked in waiting {
         parked.woken.set(true);
         parked.thread.wake();
@@ -142,8 +142,9 @@ fn wake_all() {
 
 /// Notes since when one has waited who comes back for no reason. Some of these do not park again.
 fn remember(number: u64, begun: Instant) {
-    let waiting = WAITING.with_borrow(Vec::len);
-    CAME_BACK.with_borrow_mut(|came_back| {
+    let waiting = WAITING.with(|waiting| waiting.borrow().len());
+    CAME_BACK.with(|came_back| {
+        let mut came_back = came_back.borrow_mut();
         if came_back.len() > 4 * (waiting + A_FEW) {
             came_back.clear();
         }

@@ -3,7 +3,7 @@
 use super::mutexes::{ANY, LONGEST, counts_here, wakes_here};
 use super::table::{self, Outcome};
 use crate::calls::{deadline_after, deadline_of};
-use crate::patience::{Patience, until_done};
+use crate::patience::{Patience, until_done_or_removed};
 use crate::waiting::may_be_handler;
 use crate::{errno, original};
 use libc::{CLOCK_REALTIME, c_int, c_short, clockid_t, sem_t, sembuf, size_t, ssize_t, timespec};
@@ -163,5 +163,5 @@ unsafe extern "C-unwind" fn semtimedop(
     }
     // SAFETY: a list that lives over the call.
     let attempt = || unsafe { original::semop(semaphores, copy.as_mut_ptr(), n) } as ssize_t;
-    until_done("semop", &[libc::EAGAIN], deadline, attempt) as c_int
+    until_done_or_removed("semop", &[libc::EAGAIN], deadline, attempt) as c_int
 }

@@ -11,8 +11,9 @@ use crate::errno;
 use crate::platform::table::{
     Arc, AtomicBool, AtomicUsize, HOW_MANY, Instant, Mutex, Ordering, fence, shared,
 };
+use crate::waiting::wait_quietly;
 use greenway_green::Awaited;
-use greenway_green::embed::{Ended, Io, Thread, current, holds_lock, lock, wait_quietly};
+use greenway_green::embed::{Ended, Io, Thread, current, holds_lock, lock, quietly};
 use std::collections::{BTreeMap, VecDeque};
 
 /// One who waits at an address.
@@ -82,10 +83,13 @@ impl Place {
     /// `None` if `holds`, which is asked when the thread is in the table, says no.
     pub(super) fn take(address: usize, takes: u32, holds: impl FnOnce() -> bool) -> Option<Self> {
         COUNT.fetch_add(1, Ordering::SeqCst);
-        let waiter = Arc::new(Waiter {
-            thread: current().handle(),
-            takes,
-            woken: AtomicBool::new(false),
+        // An allocator may wait for a lock of its own, and come here once more.
+        let waiter = quietly(|| {
+            Arc::new(Waiter {
+                thread: current().handle(),
+                takes,
+                woken: AtomicBool::new(false),
+            })
         });
         let mut shard = lock(shard(address));
         if !holds() {
@@ -101,6 +105,10 @@ impl Place {
 
     /// Waits to be woken.
     pub(super) fn wait(self, what: &'static str, deadline: Option<Instant>) -> Outcome {
+        quietly(move || self.wait_for_wake(what, deadline)) // and gives its memory back
+    }
+
+    fn wait_for_wake(self, what: &'static str, deadline: Option<Instant>) -> Outcome {
         let woken = || self.waiter.woken.load(Ordering::Acquire);
         let ended = wait_quietly(Awaited::Other(what), deadline, Io::None, |_| {
             woken().then_some(())

@@ -2,12 +2,14 @@
 //! to be.
 
 mod child;
+mod fixed;
 mod pages;
 mod questions;
 mod sockets;
 mod team;
+mod tickets;
 
-use super::frames::Report;
+use super::frames::{Order, Report};
 use super::inheritance::{Inherited, Legacy, Role, borrowed};
 use super::pid_file::PidFile;
 use super::program::Program;
@@ -37,6 +39,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use team::Team;
+use tickets::Tickets;
 
 /// What is acted on.
 const SIGNALS: [i32; 10] = [
@@ -68,6 +71,7 @@ struct Master<'a> {
     start: Start<'a>,
     program: Program,
     sockets: Sockets,
+    tickets: Tickets,
     pid_file: Option<PidFile>,
     notify: Notify,
     team: Team,
@@ -149,9 +153,11 @@ impl<'a> Master<'a> {
         if let Some(predecessor) = &predecessor {
             predecessor.set_nonblocking(true)?;
         }
+        let tickets = Tickets::begin(predecessor.as_ref())?;
         Ok(Self {
             program,
             sockets,
+            tickets,
             pid_file,
             team: Team::new(settings),
             metrics,
@@ -197,7 +203,10 @@ impl<'a> Master<'a> {
     }
 
     fn steer(&mut self, now: Instant) {
-        let (program, sockets) = (&self.program, &self.sockets);
+        if let Some(keys) = self.tickets.renew(now) {
+            self.team.tell_all(&keys);
+        }
+        let (program, sockets, tickets) = (&self.program, &self.sockets, &self.tickets);
         let start = |number: usize, boot: Option<Duration>| {
             let mut command = program.to_serve(sockets.identity());
             let legacy = Legacy {
@@ -207,6 +216,7 @@ impl<'a> Master<'a> {
                 redirect: sockets.redirect().map(AsFd::as_fd),
             };
             let control = legacy.hand_to(&mut command)?;
+            tickets.hand_to(&control)?;
             Process::start(command, control, boot)
         };
         self.team.steer(now, start);
@@ -252,7 +262,8 @@ impl<'a> Master<'a> {
     fn wait(&mut self, now: Instant) {
         let deadlines = self.team.deadline(now).into_iter();
         let questions = self.open.iter().map(|open| open.until);
-        let next = deadlines.chain(questions).chain(self.next_alive).min();
+        let own = self.next_alive.into_iter().chain([self.tickets.deadline()]);
+        let next = deadlines.chain(questions).chain(own).min();
         let left = next.map(|at| at.saturating_duration_since(Instant::now()));
         // What is beyond any clock's end is looked at again in a while.
         let left = left.map(|left| left.min(Duration::from_secs(3600)));
@@ -277,8 +288,8 @@ impl<'a> Master<'a> {
             _ if self.stops > 0 => {}
             SIGHUP => self.replace(StopKind::HandOver),
             SIGUSR1 => {
-                (self.start.reopen_log)();
-                self.team.reopen_logs();
+                self.open_logs_anew();
+                self.team.tell_all(&Order::Reopen);
                 log::info!("the logs are opened anew");
             }
             SIGUSR2 => self.upgrade(),
@@ -301,10 +312,20 @@ impl<'a> Master<'a> {
         }
     }
 
+    /// Opens the master's own log anew, and sees to it that processes can open theirs.
+    fn open_logs_anew(&self) {
+        if let Err(error) = self.sockets.give_logs() {
+            log::error!("processes may not be able to write their logs: {error}");
+        }
+        (self.start.reopen_log)();
+    }
+
     /// Replaces all processes by new ones from the file on disk.
     fn replace(&mut self, kind: StopKind) {
         self.notify.reloading();
         if let Some(settings) = (self.start.settings_now)() {
+            fixed::warn("HUP", &fixed::OF_MASTER, self.start.settings, &settings);
+            self.sockets.take_on(&settings);
             let workers = settings.processes.workers;
             self.team.take_on(&settings);
             // What TTIN has changed is kept where the settings have not changed.
@@ -312,7 +333,7 @@ impl<'a> Master<'a> {
                 self.workers = workers;
             }
         }
-        (self.start.reopen_log)();
+        self.open_logs_anew();
         self.team.want(self.workers);
         self.team.replace(kind);
         log::info!(
@@ -326,7 +347,10 @@ impl<'a> Master<'a> {
         if self.stops == 1 {
             let open = team::in_words(self.team.present());
             (self.start.say)(format_args!("stopping ({open})"));
-            self.notify.stopping();
+            // A service whose next master serves does not stop.
+            if !self.successor.as_ref().is_some_and(|next| next.serves) {
+                self.notify.stopping();
+            }
         }
         // Where another master has the sockets, the queue is left to it.
         let shared = self.successor.is_some() || self.predecessor.is_some();
@@ -351,6 +375,9 @@ impl<'a> Master<'a> {
             log::warn!("USR2 has no effect: there are two masters already");
             return;
         }
+        if let Some(settings) = (self.start.settings_now)() {
+            fixed::warn("USR2", &fixed::OF_SOCKETS, self.start.settings, &settings);
+        }
         let mut command = self.program.to_succeed();
         let legacy = Legacy {
             role: Role::Succeed,
@@ -358,9 +385,10 @@ impl<'a> Master<'a> {
             metrics: self.sockets.metrics().map(AsFd::as_fd),
             redirect: self.sockets.redirect().map(AsFd::as_fd),
         };
-        let started = legacy
-            .hand_to(&mut command)
-            .and_then(|control| Process::start(command, control, None));
+        let started = legacy.hand_to(&mut command).and_then(|control| {
+            self.tickets.hand_to(&control)?;
+            Process::start(command, control, None)
+        });
         match started {
             Ok(process) => {
                 log::info!("a new master is started: process {}", process.id());
@@ -384,7 +412,15 @@ impl<'a> Master<'a> {
                 self.notify.main_process(number);
             }
             if let Some(status) = successor.process.try_wait() {
-                log::error!("the new master {}", child::describe(status));
+                let how = child::describe(status);
+                // That is what an operator does whom the new program does not please.
+                match successor.serves && status.success() {
+                    true => log::info!("the new master {how}: this one goes on"),
+                    false => log::error!("the new master {how}"),
+                }
+                if successor.serves {
+                    self.notify.main_process(std::process::id());
+                }
                 self.successor = None;
             }
         }

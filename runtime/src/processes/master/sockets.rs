@@ -21,6 +21,8 @@ pub(super) struct Sockets {
     redirect: Option<Listening>,
     names: String,
     identity: Identity,
+    /// Where processes write to.
+    logs: Vec<String>,
 }
 
 impl Sockets {
@@ -32,6 +34,9 @@ impl Sockets {
         let processes = &settings.processes;
         let (user, group) = (processes.user.as_deref(), processes.group.as_deref());
         let identity = Identity::of(user, group)?;
+        if let Some(why) = identity.is_out_of_reach() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let config = &settings.server;
         let (bind, metrics, redirect) = match inherited {
             Some(inherited) => (
@@ -74,19 +79,39 @@ impl Sockets {
                 identity.give_socket(Path::new(path))?;
             }
         }
-        let logs = [config.access_log.as_deref(), Some(&*settings.error_log)];
-        for path in logs.into_iter().flatten() {
-            identity.give_log(path).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot give {path} away: {error}"))
-            })?;
-        }
-        Ok(Self {
+        let mut sockets = Self {
             listening,
             metrics,
             redirect,
             names,
             identity,
-        })
+            logs: Vec::new(),
+        };
+        sockets.take_on(settings);
+        sockets.give_logs()?;
+        Ok(sockets)
+    }
+
+    /// Knows the logs of these settings from now on.
+    pub(super) fn take_on(&mut self, settings: &Settings) {
+        let access_log = settings.server.access_log.iter();
+        self.logs = access_log.chain([&settings.error_log]).cloned().collect();
+    }
+
+    /// Gives the logs to whom processes serve as, and creates those that are missing: somebody may
+    /// have moved them away, out of a folder where that user can create nothing.
+    ///
+    /// # Errors
+    /// When one cannot be given away. The others were.
+    pub(super) fn give_logs(&self) -> io::Result<()> {
+        let mut given = Ok(());
+        for path in &self.logs {
+            if let Err(error) = self.identity.give_log(path) {
+                let why = format!("cannot give {path} away: {error}");
+                given = Err(io::Error::new(error.kind(), why));
+            }
+        }
+        given
     }
 
     pub(super) fn listening(&self) -> impl Iterator<Item = &TcpListener> {

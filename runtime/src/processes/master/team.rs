@@ -44,6 +44,8 @@ struct Member {
     full: bool,
     /// Its metrics when they were last seen.
     numbers: Option<String>,
+    /// It has said goodbye, as after a signal that stops it in good order.
+    said_goodbye: bool,
 }
 
 /// Who has reported something.
@@ -69,6 +71,7 @@ pub(super) struct Team {
     replacing: StopKind,
     /// There is one of an older generation, or there was at the last look.
     is_replacing: bool,
+    replacing_since: Option<Instant>,
     has_replaced: bool,
     boot: Option<Duration>,
     grace: Duration,
@@ -96,6 +99,7 @@ impl Team {
             generation: 0,
             replacing: StopKind::HandOver,
             is_replacing: false,
+            replacing_since: None,
             has_replaced: false,
             boot: None,
             grace: Duration::ZERO,
@@ -134,7 +138,16 @@ impl Team {
         // Each turn starts or ends one, so this comes to an end.
         while self.let_go() || self.start_one(now, &mut start) {}
         let replacing = self.stale().next().is_some();
-        self.has_replaced |= self.is_replacing && !replacing && self.starting() == 0;
+        if self.is_replacing && !replacing && self.starting() == 0 {
+            let time = self
+                .replacing_since
+                .map_or(0.0, |since| since.elapsed().as_secs_f64());
+            match self.serving() {
+                1 => log::info!("the process is replaced ({time:.1} s)"),
+                count => log::info!("all {count} processes are replaced ({time:.1} s)"),
+            }
+            self.has_replaced = true;
+        }
         self.is_replacing = replacing || (self.is_replacing && self.starting() > 0);
     }
 
@@ -205,6 +218,7 @@ impl Team {
                     process,
                     full: false,
                     numbers: None,
+                    said_goodbye: false,
                 });
                 true
             }
@@ -270,7 +284,7 @@ impl Team {
                         self.proven = true;
                     }
                     Report::Full(full) => member.full = full,
-                    Report::Last(numbers) => member.numbers = Some(numbers),
+                    Report::Last(numbers) => member.say_goodbye(numbers),
                     Report::Page { .. } => {
                         let reporter = Reporter {
                             number: member.number,
@@ -305,7 +319,7 @@ impl Team {
             // What it has said last.
             for report in member.process.reports() {
                 match report {
-                    Report::Last(numbers) => member.numbers = Some(numbers),
+                    Report::Last(numbers) => member.say_goodbye(numbers),
                     Report::Serving(_) => member.process.state = State::Serving,
                     Report::Full(_) | Report::Page { .. } => {}
                 }
@@ -332,6 +346,10 @@ impl Team {
         }
         match process.state {
             State::Leaving { .. } => log::info!("{what}"),
+            // Somebody has sent it TERM: nothing has failed.
+            State::Serving if clean && member.said_goodbye => {
+                log::info!("{what}: another one takes its place");
+            }
             State::Serving => {
                 log::error!("{what}: another one takes its place");
                 self.own.lost += 1;
@@ -414,6 +432,7 @@ impl Team {
         self.generation += 1;
         self.replacing = kind;
         self.is_replacing = true;
+        self.replacing_since = Some(Instant::now());
         self.has_replaced = false;
         self.failures = 0;
         self.pause_until = None;
@@ -470,9 +489,10 @@ impl Team {
         &self.budget
     }
 
-    pub(super) fn reopen_logs(&mut self) {
+    /// Tells all of them something.
+    pub(super) fn tell_all(&mut self, order: &Order) {
         for member in &mut self.members {
-            member.process.tell(&Order::Reopen);
+            member.process.tell(order);
         }
     }
 
@@ -567,6 +587,11 @@ fn least_missed<'a>(mut members: impl Iterator<Item = &'a Member>) -> Option<u32
 }
 
 impl Member {
+    fn say_goodbye(&mut self, numbers: String) {
+        self.numbers = Some(numbers);
+        self.said_goodbye = true;
+    }
+
     fn id(&self) -> u32 {
         self.process.id()
     }

@@ -5,6 +5,7 @@ mod answer;
 mod health;
 mod lag;
 mod pages;
+mod protocols;
 mod responder;
 mod text;
 

@@ -1,9 +1,11 @@
 //! The numbers in Prometheus' text format, version 0.0.4.
 
+use super::protocols::{handshakes, http2};
 use super::{Health, LagProbes};
 use crate::green::embed::Worker;
+use crate::service::buses::BusCounts;
 use crate::service::config::Engine;
-use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Handshake, Metrics, Refused};
+use crate::service::metrics::{BUCKETS, CODES, FIRST_CODE, Metrics, Protocol, Refused};
 use crate::service::websockets::Closed;
 use crate::service::{ConnState, Service, logger};
 use std::fmt::{Display, Write as _};
@@ -27,9 +29,11 @@ pub(super) fn render(health: &Health<'_>) -> String {
     );
     connections(service, &mut out);
     handshakes(service, &mut out);
+    http2(service, &mut out);
     handlers(service, &mut out);
     requests(metrics, &mut out);
     websockets(service, &mut out);
+    buses(&mut out);
     workers(lag, &mut out);
     held_up(&mut out);
     out.one(
@@ -57,28 +61,37 @@ pub(super) fn render(health: &Health<'_>) -> String {
 
 fn connections(service: &Service, out: &mut Text) {
     let without_thread = service.metrics.idle.load(Relaxed);
-    let (mut idle, mut reading, mut serving) = (without_thread, 0, 0);
-    service.lifecycle.each_state(|state| match state {
-        ConnState::Busy | ConnState::Stoppable | ConnState::Stopping | ConnState::Closing => {
-            serving += 1;
-        }
-        ConnState::Idle => idle += 1,
-        ConnState::Reading => reading += 1,
-        // The thread of the pool is counted that has its request.
-        ConnState::Free | ConnState::Pooled => {}
-        // Its requests are counted, each of which has a thread.
-        ConnState::Shared => {}
-    });
+    let (mut idle, mut reading, mut serving) = (without_thread, 0, 0_usize);
+    // Connections of HTTP/2 that have requests, these requests, and those of them that are served.
+    let (mut shared, mut requests, mut streams) = (0, 0_usize, 0_usize);
+    service
+        .lifecycle
+        .each_context(|context| match context.state() {
+            ConnState::Busy | ConnState::Stoppable | ConnState::Stopping | ConnState::Closing => {
+                serving += 1;
+                streams += usize::from(context.serves_stream());
+            }
+            ConnState::Idle => idle += 1,
+            ConnState::Reading => reading += 1,
+            // The thread of the pool is counted that has its request.
+            ConnState::Free | ConnState::Pooled => {}
+            // Its requests are counted, each as a connection of HTTP/1 is.
+            ConnState::Shared => {
+                shared += 1;
+                requests += context.requests() as usize;
+            }
+        });
     // What has no thread and no context: a request that waits for a thread of the pool, or a
     // connection whose green thread has not begun yet.
     let open = service.lifecycle.connections();
-    let queued = open.saturating_sub(idle + reading + serving);
+    let with_thread = idle + reading + serving.saturating_sub(streams) + shared;
+    let queued = open.saturating_sub(with_thread) + requests.saturating_sub(streams);
     let name = "greenway_connections";
     out.family(
         name,
         "gauge",
         "Open connections by what they wait for: idle (a request), reading (the rest of a \
-         request head), queued (a thread), serving (a handler).",
+         request head), queued (a thread), serving (a handler). Of HTTP/2, requests count.",
     );
     for (state, count) in [
         ("idle", idle),
@@ -108,21 +121,51 @@ fn connections(service: &Service, out: &mut Text) {
     );
 }
 
-fn handshakes(service: &Service, out: &mut Text) {
-    if service.config.tls.certificates.is_empty() {
+/// Of the process, whatever server it is: rooms belong to none.
+fn buses(out: &mut Text) {
+    let sum = BusCounts::sum();
+    if sum.buses == 0 {
         return;
     }
-    let name = "greenway_tls_handshakes_total";
-    out.family(
-        name,
-        "counter",
-        "TLS handshakes, by what has become of them: full, resumed, slow (they took too long), \
-         failed, plain (HTTP without TLS has come).",
-    );
-    for (result, label) in Handshake::ALL {
-        let count = service.metrics.handshakes[result as usize].load(Relaxed);
-        out.sample(name, &format!("result=\"{label}\""), count);
+    let (name, help) = ("greenway_buses", "Buses of rooms, by their state.");
+    out.family(name, "gauge", help);
+    out.sample(name, "state=\"connected\"", sum.connected);
+    out.sample(name, "state=\"failing\"", sum.buses - sum.connected);
+    for (name, help, count) in [
+        (
+            "greenway_bus_posts_total",
+            "Posts of this process that are in the log of a bus.",
+            sum.posts,
+        ),
+        (
+            "greenway_bus_failed_posts_total",
+            "Posts that were given up, with an error for those who published them.",
+            sum.failed,
+        ),
+        (
+            "greenway_bus_received_total",
+            "Posts that have come over a bus, those of this process included.",
+            sum.received,
+        ),
+        (
+            "greenway_bus_reconnects_total",
+            "How often reading a bus began anew after a failure.",
+            sum.reconnects,
+        ),
+        (
+            "greenway_bus_gaps_total",
+            "How often posts were missing, and the members of a room were told so.",
+            sum.gaps,
+        ),
+    ] {
+        out.one(name, "counter", help, count);
     }
+    out.one(
+        "greenway_bus_lag_seconds",
+        "gauge",
+        "The time that the last post of this process took to a bus and back.",
+        seconds(sum.lag_us),
+    );
 }
 
 fn handlers(service: &Service, out: &mut Text) {
@@ -176,6 +219,13 @@ fn requests(metrics: &Metrics, out: &mut Text) {
     let others = metrics.sum(|shard| shard.other_codes.load(Relaxed));
     if others > 0 {
         out.sample(name, "code=\"other\",class=\"other\"", others);
+    }
+    let name = "greenway_requests_by_protocol_total";
+    let help = "Requests that are over, by the version of HTTP that they have come with.";
+    out.family(name, "counter", help);
+    for (protocol, label) in Protocol::ALL {
+        let count = metrics.sum(|shard| shard.protocols[protocol as usize].load(Relaxed));
+        out.sample(name, &format!("protocol=\"{label}\""), count);
     }
     out.one(
         "greenway_departed_clients_total",
@@ -301,16 +351,16 @@ fn seconds(us: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
     // Writing to a String cannot fail.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
     /// `labels` is `name="value",...`, or empty. All values are ours: there is nothing to escape.
-    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
         let _ = if labels.is_empty() {
             writeln!(self.0, "{name} {value}")
         } else {
@@ -318,7 +368,7 @@ impl Text {
         };
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+    pub(super) fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, "", value);
     }
@@ -334,15 +384,16 @@ mod tests {
     fn requests_as_prometheus_reads_them() {
         let metrics = Metrics::new(None);
         let count = |code: u16, us| {
-            let duration = Duration::from_micros(us);
-            metrics.request(StatusCode::from_u16(code).unwrap(), Some(duration), 20, 5);
+            let duration = Some(Duration::from_micros(us));
+            let code = StatusCode::from_u16(code).unwrap();
+            metrics.request(code, Some(Protocol::Http10), duration, 20, 5);
         };
         count(200, 499);
         count(200, 500);
         count(404, 501);
         count(499, 30_000_000);
         count(999, 30_000_001);
-        metrics.request(StatusCode::BAD_REQUEST, None, 0, 0);
+        metrics.request(StatusCode::BAD_REQUEST, None, None, 0, 0);
         let mut out = Text(String::new());
         requests(&metrics, &mut out);
         let has = |line: &str| assert!(out.0.lines().any(|l| l == line), "{line}\n{}", out.0);
@@ -351,6 +402,8 @@ mod tests {
         has("greenway_requests_total{code=\"404\",class=\"4xx\"} 1");
         has("greenway_requests_total{code=\"400\",class=\"4xx\"} 1");
         has("greenway_requests_total{code=\"other\",class=\"other\"} 1");
+        has("greenway_requests_by_protocol_total{protocol=\"HTTP/1.0\"} 5");
+        has("greenway_requests_by_protocol_total{protocol=\"HTTP/2\"} 0");
         has("greenway_departed_clients_total 1");
         has("# TYPE greenway_request_duration_seconds histogram");
         has("greenway_request_duration_seconds_bucket{le=\"0.0005\"} 2");

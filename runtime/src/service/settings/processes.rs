@@ -158,7 +158,7 @@ pub(super) static PROCESSES: &[Setting] = &[
         "COMMAND",
         |all| &mut all.processes.reload_build,
         "For development: run this in a shell when a source below the working directory changes, \
-         such as \"cargo build\"; with --reload.",
+         such as \"cargo build\". Includes what --reload does.",
     )
     .default("nothing"),
 ];

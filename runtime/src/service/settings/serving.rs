@@ -75,6 +75,14 @@ pub(super) static SERVING: &[Setting] = &[
     )
     .default("no limit"),
     Setting::new(
+        "room-bus",
+        "URL",
+        |all| &mut all.server.room_bus,
+        "The Redis over which rooms that have a name are one room in all processes, such as \
+         redis://HOST:6379; in a build with greenway's feature redis.",
+    )
+    .default("the rooms of each process are its own"),
+    Setting::new(
         "backlog",
         "N",
         |all| &mut all.server.backlog,

@@ -166,10 +166,13 @@ impl Value for Engine {
         let engine = match text {
             "gevent" | "eventlet" | "gevent_wsgi" | "gevent_pywsgi" => Ok(Self::Green),
             "gthread" | "sync" => Ok(Self::Threads),
-            "asgi" | "tornado" => Err(format!(
-                "green, where ten thousand handlers may wait at once; there are no asynchronous \
+            // uvicorn's worker has a name such as `uvicorn.workers.UvicornWorker`.
+            _ if text == "asgi" || text == "tornado" || text.starts_with("uvicorn") => {
+                Err(format!(
+                    "green, where ten thousand handlers may wait at once; there are no asynchronous \
                  handlers, which {text} is for"
-            )),
+                ))
+            }
             _ => text.parse(),
         };
         put(self, engine)

@@ -13,6 +13,21 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Prints what is logged, which `linkers` looks through.
+struct Printed;
+
+impl log::Log for Printed {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        println!("logged: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 /// Memory of all sizes comes and goes on all workers and on OS threads, also where it was not taken, while all
 /// sleep in between.
 fn use_memory() {
@@ -49,6 +64,8 @@ fn main() {
     let workers = std::env::args()
         .nth(1)
         .map_or(1, |text| text.parse().expect("a number"));
+    log::set_logger(&Printed).expect("nobody else sets one");
+    log::set_max_level(log::LevelFilter::Warn);
     greenway_monkey::patch_all();
     green::start(Config {
         workers,

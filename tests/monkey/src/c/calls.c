@@ -1,5 +1,6 @@
 // What C code does with calls, and what it may expect of errno. Each function gives 0, or the line that failed.
 #define _GNU_SOURCE
+#include "check.h"
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -10,10 +11,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
-
-#define CHECK(so) do { if (!(so)) return __LINE__; } while (0)
 
 static pthread_mutex_t shared = PTHREAD_MUTEX_INITIALIZER;
 

@@ -1,24 +1,13 @@
 // C's locks. Each function gives 0, or the line that failed.
 #define _GNU_SOURCE
+#include "check.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <threads.h>
-#include <time.h>
 #include <unistd.h>
-
-#define CHECK(so) do { if (!(so)) return __LINE__; } while (0)
-
-static struct timespec in_ms(clockid_t clock, long ms) {
-    struct timespec at;
-    clock_gettime(clock, &at);
-    at.tv_nsec += ms * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
-}
 
 // One of everything, shared by all who take part.
 struct room {
@@ -181,8 +170,11 @@ static void initialise(void) {
 int time_limits(void) {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_cond_t never = PTHREAD_COND_INITIALIZER;
-    CHECK(pthread_mutex_lock(&lock) == 0);
-    struct timespec at = in_ms(CLOCK_REALTIME, 3);
+    // A time that is none counts only for who has to wait.
+    struct timespec at = {0, -1};
+    CHECK(pthread_mutex_timedlock(&lock, &at) == 0);
+    CHECK(pthread_mutex_timedlock(&lock, &at) == EINVAL);
+    at = in_ms(CLOCK_REALTIME, 3);
     CHECK(pthread_mutex_timedlock(&lock, &at) == ETIMEDOUT);
     CHECK(pthread_mutex_trylock(&lock) == EBUSY);
     at = in_ms(CLOCK_REALTIME, 3);

@@ -1,24 +1,13 @@
 // Barriers, and locks of C that are rarer than mutexes. Each function gives 0, or the line that failed.
 #define _GNU_SOURCE
+#include "check.h"
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
-#include <time.h>
 #include <unistd.h>
-
-#define CHECK(so) do { if (!(so)) return __LINE__; } while (0)
-
-static struct timespec in_ms(clockid_t clock, long ms) {
-    struct timespec at;
-    clock_gettime(clock, &at);
-    at.tv_nsec += ms * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
-}
 
 struct meeting {
     pthread_barrier_t barrier;
@@ -103,6 +92,15 @@ int rarer_locks(void) {
     CHECK(pthread_clockjoin_np(thread, &value, CLOCK_MONOTONIC, &at) == ETIMEDOUT);
     at = in_ms(CLOCK_MONOTONIC, 20000);
     CHECK(pthread_clockjoin_np(thread, &value, CLOCK_MONOTONIC, &at) == 0 && value == (void *)50);
+    // Those that cannot be joined are not waited for.
+    int result = pthread_join(pthread_self(), NULL);
+    CHECK(result == EDEADLK || result == EINVAL);
+    pthread_attr_t detached;
+    CHECK(pthread_attr_init(&detached) == 0);
+    CHECK(pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED) == 0);
+    CHECK(pthread_create(&thread, &detached, soon, (void *)3000) == 0);
+    CHECK(pthread_join(thread, NULL) == EINVAL);
+    CHECK(pthread_attr_destroy(&detached) == 0);
     int set = semget(IPC_PRIVATE, 2, 0600);
     CHECK(set >= 0);
     struct sembuf take = {0, -1, SEM_UNDO}, both[2] = {{0, 1, 0}, {1, 0, 0}};
@@ -118,7 +116,7 @@ int rarer_locks(void) {
 }
 
 // A lock that is held over a wait, of a kind that waits by turning round and round.
-static pthread_spinlock_t spinlock;
+pthread_spinlock_t spinlock;
 static volatile int spun;
 __attribute__((constructor)) static void begin(void) { pthread_spin_init(&spinlock, 0); }
 

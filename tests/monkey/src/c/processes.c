@@ -1,5 +1,6 @@
 // C code and other processes. Each function gives 0, or the line that failed.
 #define _GNU_SOURCE
+#include "check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -7,8 +8,6 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(so) do { if (!(so)) return __LINE__; } while (0)
 
 static int lock(int fd, int kind, int wait) {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

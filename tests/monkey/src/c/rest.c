@@ -1,5 +1,6 @@
 // Calls that wait and are no sockets and no locks. Each function gives 0, or the line that failed.
 #define _GNU_SOURCE
+#include "check.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,27 +15,18 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/select.h>
+#include <sys/sem.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
-
-#define CHECK(so) do { if (!(so)) return __LINE__; } while (0)
-
-static struct timespec in_ms(clockid_t clock, long ms) {
-    struct timespec at;
-    clock_gettime(clock, &at);
-    at.tv_nsec += ms * 1000000;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
-}
 
 // A queue of POSIX's with place for two messages of eight bytes; -1 if the system has none.
 int posix_queue(int n) {
@@ -198,6 +190,11 @@ int terminal(void) {
     return 0;
 }
 
+int command(const char *text) {
+    CHECK(system(text) == 0);
+    return 0;
+}
+
 int commands(const char *seconds) {
     char command[64];
     snprintf(command, sizeof command, "sleep %s; exit 3", seconds);
@@ -228,14 +225,15 @@ int count_up(int fd, int rounds) {
     return 0;
 }
 
-// `event` becomes readable later.
-int event_loop(int event) {
+// `event` becomes readable when the waits with a time are past.
+int event_loop(int event, volatile int *past) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event one = {.events = EPOLLIN, .data.fd = event}, got;
     CHECK(epoll >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, event, &one) == 0);
     struct timespec little = {0, 2000000};
     CHECK(epoll_pwait2(epoll, &got, 1, &little, NULL) == 0);
     CHECK(epoll_wait(epoll, &got, 1, 2) == 0);
+    *past = 1;
     CHECK(epoll_pwait2(epoll, &got, 1, NULL, NULL) == 1 && got.data.fd == event);
     close(epoll);
     return 0;
@@ -397,12 +395,109 @@ int wait_in(int call, int fd, const char *path) {
         break;
     }
     case 8: result = eventfd_read(fd, (eventfd_t *)buffer); break;
+    case 9: result = eventfd_write(fd, 1); break;
+    case 10:
+    case 11: {
+        // Out of an empty pipe into another one.
+        int from[2], to[2];
+        if (pipe2(from, O_CLOEXEC) || pipe2(to, O_CLOEXEC)) return -1;
+        result = call == 10 ? tee(from[0], to[1], 10, 0) : splice(from[0], NULL, to[1], NULL, 10, 0);
+        int error = errno;
+        for (int n = 0; n < 2; n++)
+            if (close(from[n]) || close(to[n])) return -1;
+        errno = error;
+        break;
+    }
+    case 12: {
+        // Into a socket that is full.
+        int from[2], ends[2];
+        char much[4096] = {0};
+        if (pipe2(from, O_CLOEXEC) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) return -1;
+        while (send(ends[0], much, sizeof much, MSG_DONTWAIT) > 0) {}
+        if (write(from[1], much, sizeof much) != sizeof much) return -1;
+        result = splice(from[0], NULL, ends[0], NULL, sizeof much, 0);
+        int error = errno, left = 0;
+        // What has not gone is still there.
+        if (ioctl(from[0], FIONREAD, &left) || left != sizeof much) return -1;
+        for (int n = 0; n < 2; n++)
+            if (close(from[n]) || close(ends[n])) return -1;
+        errno = error;
+        break;
+    }
+    case 13: result = semop(fd, &(struct sembuf){0, -1, 0}, 1); break;
     }
     return result < 0 ? errno : 0;
 }
 
-static pthread_spinlock_t spinlock;
-__attribute__((constructor)) static void begin(void) { pthread_spin_init(&spinlock, 0); }
+// An eventfd that takes one, and not as many as are to be added: whoever adds them waits.
+int nearly_full_counter(void) {
+    int fd = eventfd(0, EFD_CLOEXEC);
+    return fd >= 0 && eventfd_write(fd, UINT64_MAX - 5) == 0 ? fd : -1;
+}
+
+int adds(int fd, long n) {
+    CHECK(eventfd_write(fd, n) == 0);
+    CHECK((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0);
+    return 0;
+}
+
+int counts(int fd, unsigned long n) {
+    eventfd_t value = 0;
+    CHECK(eventfd_read(fd, &value) == 0 && value == n);
+    return 0;
+}
+
+// An eventfd that takes nothing more.
+int full_counter(void) {
+    int fd = eventfd(0, EFD_CLOEXEC);
+    return fd >= 0 && eventfd_write(fd, UINT64_MAX - 1) == 0 ? fd : -1;
+}
+
+// Those who wait for an object of System V's learn that it is gone.
+int semaphores(void) { return semget(IPC_PRIVATE, 1, 0600); }
+int remove_queue(int queue) { return msgctl(queue, IPC_RMID, NULL); }
+int remove_semaphores(int set) { return semctl(set, 0, IPC_RMID); }
+int fills_queue(int queue) {
+    struct letter letter = {1, "letter"};
+    while (msgsnd(queue, &letter, sizeof letter.text, 0) == 0) {}
+    return errno;
+}
+
+// A command that writes its number into a file, and takes its time. Gives the number of the pipe to it.
+FILE *slow_command(const char *path, unsigned long *pipe) {
+    char command[512];
+    snprintf(command, sizeof command, "echo $$ > %s; exec sleep 0.5", path);
+    FILE *stream = popen(command, "r");
+    struct stat status;
+    if (!stream || fstat(fileno(stream), &status)) return NULL;
+    *pipe = status.st_ino;
+    return stream;
+}
+
+int close_command(FILE *stream) { return pclose(stream); }
+
+// A descriptor of a process may itself say that nobody is to wait.
+int impatient_descriptor(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    CHECK(child > 0);
+    int fd = syscall(SYS_pidfd_open, child, O_NONBLOCK);
+    siginfo_t info;
+    errno = 0;
+    int result = waitid(P_PIDFD, fd, &info, WEXITED), error = errno;
+    CHECK(kill(child, SIGKILL) == 0);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    CHECK(close(fd) == 0);
+    // A kernel of before 5.10 has no such descriptors.
+    CHECK(fd < 0 || (result == -1 && error == EAGAIN));
+    return 0;
+}
+
+extern pthread_spinlock_t spinlock;
 
 // One of many calls, whose end counts as little as that of a thread that is killed in it.
 void any_step(int which, int queue, int counter, const char *path, int port, int near) {

@@ -1,6 +1,7 @@
 // A library of somebody's, which is loaded later and knows nothing of green threads: a pool of threads, a main
 // loop, a constructor and destructors that wait, children, signals. Each function gives 0, or the line that failed.
 #define _GNU_SOURCE
+#include "check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,10 +14,8 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define CHECK(so) do { if (!(so)) return __LINE__; } while (0)
 extern char **environ;
 
 static volatile int constructed;
@@ -175,14 +174,29 @@ int main_loop(void) {
 
 // A child on our memory that writes, reads and sleeps before it becomes a program: no other green thread may
 // run in it.
+static pthread_mutex_t contended = PTHREAD_MUTEX_INITIALIZER;
+static sem_t is_held;
+
+static void *hold_for_a_while(void *nothing) {
+    pthread_mutex_lock(&contended);
+    sem_post(&is_held);
+    usleep(3000);
+    pthread_mutex_unlock(&contended);
+    return nothing;
+}
+
 int child_on_our_memory(const volatile int *ran, int alone) {
     int ends[2];
+    pthread_t holder;
+    CHECK(sem_init(&is_held, 0, 0) == 0);
+    CHECK(pthread_create(&holder, NULL, hold_for_a_while, NULL) == 0 && sem_wait(&is_held) == 0);
     CHECK(pipe2(ends, O_CLOEXEC) == 0);
     volatile int before = 0, after = -1;
     static char *arguments[] = {"true", NULL};
     pid_t child = vfork();
     if (child == 0) {
         before = *ran;
+        if (pthread_mutex_lock(&contended) || pthread_mutex_unlock(&contended)) _exit(1);
         char bytes[100] = {0};
         for (int n = 0; n < 100; n++)
             if (write(ends[1], bytes, sizeof bytes) != sizeof bytes || read(ends[0], bytes, sizeof bytes) != sizeof bytes) _exit(1);
@@ -202,6 +216,7 @@ int child_on_our_memory(const volatile int *ran, int alone) {
     CHECK(!alone || before == after);
     close(ends[0]);
     close(ends[1]);
+    CHECK(pthread_join(holder, NULL) == 0);
     return 0;
 }
 

@@ -22,10 +22,28 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const LOOK_ANYWAY: usize = 1 << 31;
 
 impl Current {
+    /// How often it has blocked so far. Only a difference says something: it wraps around.
+    pub(super) fn times_blocked(&self) -> u32 {
+        self.own().blocks.get()
+    }
+
     /// Blocks until a wake, a readiness of `io`, or `deadline`; may return early.
     /// Returns the epoll flags of a wait for a registered descriptor.
-    pub(super) fn block(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> usize {
+    ///
+    /// `blocks` is [how often it had blocked](Self::times_blocked) when it began to look at its condition. If it
+    /// has blocked since, in that look or in the hook, a wake that was meant for this wait may have ended that
+    /// other one: then it does not block, and the condition is to be looked at again.
+    pub(super) fn block(
+        &self,
+        what: Awaited,
+        io: Io<'_>,
+        deadline: Option<Instant>,
+        blocks: u32,
+    ) -> usize {
         self.run_hook();
+        if self.times_blocked() != blocks {
+            return 0;
+        }
         self.block_within_limits(what, io, deadline)
     }
 
@@ -42,17 +60,23 @@ impl Current {
         if let Some(hook) = hook {
             let in_hook = &self.own().in_hook;
             let _running = Running(in_hook, in_hook.replace(true));
-            hook();
+            self.aloud(&*hook);
         }
     }
 
     /// As [`block`](Self::block), for a call that comes out of C. One that the hook itself makes, at
     /// a lock of std's perhaps, does not run the hook once more: it would come to that call again, for ever.
-    pub(super) fn block_below_c(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) {
-        if self.own().in_hook.get() {
+    pub(super) fn block_below_c(
+        &self,
+        what: Awaited,
+        io: Io<'_>,
+        deadline: Option<Instant>,
+        blocks: u32,
+    ) {
+        if !self.own().in_hook.get() {
+            self.block(what, io, deadline, blocks);
+        } else if self.times_blocked() == blocks {
             self.block_within_limits(what, io, deadline);
-        } else {
-            self.block(what, io, deadline);
         }
     }
 
@@ -70,6 +94,7 @@ impl Current {
 
     /// As [`block`](Self::block), without a look at the thread's own limits and hook.
     pub(super) fn block_plainly(&self, what: Awaited, io: Io<'_>, limit: Option<Instant>) -> usize {
+        self.own().blocks.set(self.times_blocked().wrapping_add(1));
         match &self.kind {
             Kind::Green { home, .. } => self.block_green(at_home(self, home), what, io, limit),
             Kind::Os { .. } => {
@@ -84,11 +109,13 @@ impl Current {
         if self.token.swap(false, Ordering::AcqRel) {
             return 0;
         }
+        // From here on no patched call waits, also none that std makes below this: it would take the wake
+        // that this wait is to end with, and come here once more.
+        let turn = here.turn().leave();
         if let Some(limit) = limit {
             self.wake_at(here, limit);
         }
         self.waiting_for.begin(what);
-        let turn = here.turn().leave();
         let flags = match io {
             Io::Registered(io) => match io.claim() {
                 Some(place) => {
@@ -108,10 +135,10 @@ impl Current {
             Io::PollAny(fds) => self.park_watching(here, fds),
         };
         at_home(self, &here);
-        here.turn().enter(turn);
         self.waiting_for.end();
         *self.own().waiting.borrow_mut() = Waiting::No;
         self.token.store(false, Ordering::Release);
+        here.turn().enter(turn);
         flags
     }
 
@@ -121,14 +148,15 @@ impl Current {
         self.run_hook();
         self.own().ticks.set(0);
         self.forget_ends();
+        self.own().blocks.set(self.times_blocked().wrapping_add(1));
         assert!(!NoWait::is_held(), "a wait under a lock of the scheduler's");
-        self.waiting_for.begin(Awaited::Turn);
         let turn = here.turn().leave();
+        self.waiting_for.begin(Awaited::Turn);
         pass_turn_of_coroutine();
         at_home(self, &here);
-        here.turn().enter(turn);
         self.waiting_for.end();
         self.token.store(false, Ordering::Release);
+        here.turn().enter(turn);
     }
 
     /// Has its timer fire at `limit` or earlier.

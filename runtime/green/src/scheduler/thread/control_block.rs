@@ -30,13 +30,15 @@ use super::awaited::{Awaited, WaitNote};
 use super::interrupt::Interrupt;
 use crate::platform::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use crate::platform::sync::{Arc, Mutex, OnceLock, Weak};
-use crate::platform::{Coroutine, Duration, Instant, NoWait, OwnedFd, WaitIoWaker, thread};
+use crate::platform::{
+    Coroutine, Duration, Instant, NoWait, NoWaitCell, OwnedFd, WaitIoWaker, thread,
+};
 use crate::scheduler::home_cell::HomeCell;
 use crate::scheduler::task_context::TaskContext;
 use crate::scheduler::timer;
 use crate::scheduler::worker::{self, Here, Message, Worker};
 use crate::sys;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -86,13 +88,17 @@ pub(crate) trait Identity: Send + Sync {
 
 /// What only the thread itself and, for a green thread, its home worker touch.
 pub(super) struct Own {
-    pub(super) waiting: RefCell<Waiting>,
+    pub(super) waiting: NoWaitCell<Waiting>,
     pub(super) timer: Cell<Option<timer::Key>>,
     /// Enclosing time limits, outermost first: (when, number).
-    pub(super) limits: RefCell<Vec<(Instant, u64)>>,
-    pub(super) before_block: RefCell<Option<Rc<dyn Fn()>>>,
+    pub(super) limits: NoWaitCell<Vec<(Instant, u64)>>,
+    pub(super) before_block: NoWaitCell<Option<Rc<dyn Fn()>>>,
     /// That hook is running.
     pub(super) in_hook: Cell<bool>,
+    /// It is within a patched call, or a wait of one: those that come below go to the kernel.
+    pub(super) quiet: Cell<bool>,
+    /// How often it has blocked; it wraps around.
+    pub(super) blocks: Cell<u32>,
     /// Pieces of work that the thread has done since it last gave way.
     pub(super) ticks: Cell<u32>,
     /// There may be [`Local`](crate::Local) values of this thread.
@@ -143,11 +149,13 @@ impl Thread {
             identity: OnceLock::new(),
             context: Mutex::new(None),
             own: HomeCell::new(Own {
-                waiting: RefCell::new(Waiting::No),
+                waiting: NoWaitCell::new(Waiting::No),
                 timer: Cell::new(None),
-                limits: RefCell::default(),
-                before_block: RefCell::default(),
+                limits: NoWaitCell::default(),
+                before_block: NoWaitCell::default(),
                 in_hook: Cell::default(),
+                quiet: Cell::new(false),
+                blocks: Cell::new(0),
                 ticks: Cell::new(0),
                 locals: Cell::new(false),
                 ends: Cell::new(0),

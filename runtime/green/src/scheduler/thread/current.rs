@@ -10,11 +10,13 @@ use crate::platform::{
     Duration, Instant, NoWait, coroutine_local, current_coroutine, is_coroutine, late_local,
     thread, while_not_unwinding,
 };
+use crate::scheduler::discard::discard;
 use crate::scheduler::worker;
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Pieces of work that a thread may do before it gives way to the others of its worker.
 const TICKS_PER_TURN: u32 = 64;
@@ -146,7 +148,11 @@ impl Current {
             return;
         }
         if ends == TELL_AT {
-            self.tell_of_ends();
+            // Nothing may unwind out of a wait below C, nor a logger's panic out of any other.
+            let told = catch_unwind(AssertUnwindSafe(|| self.aloud(|| self.tell_of_ends())));
+            if let Err(payload) = told {
+                self.aloud(|| discard(payload));
+            }
         }
         let pause = FIRST_PAUSE * (1 << (ends - 1).min(7));
         let until = Instant::now().checked_add(pause.min(LONGEST_PAUSE));

@@ -41,7 +41,7 @@ pub use interrupt::{Interrupt, Unwind, is_interrupt};
 pub(crate) use io::Claim;
 pub use io::{Io, Watched};
 pub(crate) use os_threads::{OsThreadInfo, serving_os_threads};
-pub use quiet::{Ended, can_wait, wait_quietly};
+pub use quiet::{Ended, can_wait, quietly, wait_quietly};
 
 use crate::platform::sync::Arc;
 use crate::platform::{Duration, Instant, thread};
@@ -71,6 +71,7 @@ pub fn wait_for<T>(
     let mut blocked = false;
     let mut given_way = false;
     loop {
+        let blocks = me.times_blocked();
         if let Some(value) = ready(&me, flags) {
             return Ok(value);
         }
@@ -106,7 +107,7 @@ pub fn wait_for<T>(
         if passed.is_some() {
             return Err(TimedOut);
         }
-        flags = me.block(what, io, deadline);
+        flags = me.block(what, io, deadline, blocks);
         blocked = true;
     }
 }

@@ -1,4 +1,10 @@
 //! Waits that never unwind, for calls that come out of C: nothing may unwind through its frames.
+//!
+//! What a patched call does around its wait makes calls of std's: it takes memory, and an allocator may wait for a
+//! lock of its own. If such a call were to wait as well, it would take memory for that, and so on. So a thread is
+//! *quiet* from the beginning of such a call to its end, and what it calls meanwhile goes to the kernel. What is
+//! called on somebody else's behalf (what is to be done before the thread blocks, a logger) is not part of
+//! that: there it is [aloud](Current::aloud) again.
 
 use super::awaited::Awaited;
 use super::control_block::Thread;
@@ -6,7 +12,9 @@ use super::current::{Current, current};
 use super::io::Io;
 use crate::platform::sync::Arc;
 use crate::platform::{Instant, NoWait, thread};
+use crate::scheduler::discard::discard;
 use crate::scheduler::worker;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How a [quiet wait](wait_quietly) has ended without what it was for.
@@ -18,10 +26,39 @@ pub enum Ended {
     Interrupted,
 }
 
-/// Whether a wait of the caller would let other green threads run: it is a green thread, which runs,
-/// and no lock of the scheduler's is held.
+/// Whether a patched call of the caller may let other green threads run: it is a green thread, which runs, is
+/// not within such a call already, and holds no lock of the scheduler's.
 pub fn can_wait() -> bool {
-    worker::current().is_some_and(|worker| worker.turn().is_taken()) && !NoWait::is_held()
+    let Some(worker) = worker::current() else {
+        return false;
+    };
+    if NoWait::is_held() {
+        return false;
+    }
+    // SAFETY: this is the worker's OS thread, and what has the turn lies below us.
+    let running = unsafe { worker.turn().running() };
+    // SAFETY: as above: it lives here.
+    running.is_some_and(|thread| !unsafe { thread.own() }.quiet.get())
+}
+
+/// Runs `body`, a part of a patched call, which ends in a [quiet wait](wait_quietly): what is called below it,
+/// but for that wait, is not to wait.
+pub fn quietly<R>(body: impl FnOnce() -> R) -> R {
+    let me = current();
+    let _quiet = me.be(true);
+    body()
+}
+
+/// A thread is quiet, or not, until this is dropped.
+struct Until<'a> {
+    quiet: &'a Cell<bool>,
+    before: bool,
+}
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.quiet.set(self.before);
+    }
 }
 
 /// As [`wait_for`](super::wait_for), but what ought to end the thread ends the wait alone. The unwinding is
@@ -40,9 +77,11 @@ pub fn wait_quietly<T>(
     mut ready: impl FnMut(&Arc<Thread>) -> Option<T>,
 ) -> Result<T, Ended> {
     let me = current();
+    let _quiet = me.be(true);
     let mut blocked = false;
     let mut given_way = false;
     loop {
+        let blocks = me.times_blocked();
         if let Some(value) = ready(&me) {
             return Ok(value);
         }
@@ -65,7 +104,7 @@ pub fn wait_quietly<T>(
         if passed.is_some() {
             return Err(Ended::TimedOut);
         }
-        if !me.block_quietly(what, io, deadline) {
+        if !me.block_quietly(what, io, deadline, blocks) {
             return Err(Ended::Interrupted);
         }
         blocked = true;
@@ -73,12 +112,34 @@ pub fn wait_quietly<T>(
 }
 
 impl Current {
+    fn be(&self, quiet: bool) -> Until<'_> {
+        let cell = &self.own().quiet;
+        let before = cell.replace(quiet);
+        Until {
+            quiet: cell,
+            before,
+        }
+    }
+
+    /// Runs what is somebody else's, below a wait: there patched calls may wait.
+    pub(super) fn aloud<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _aloud = self.be(false);
+        body()
+    }
+
     /// As [`block_below_c`](Self::block_below_c). False if what the thread does before it blocks has unwound.
-    fn block_quietly(&self, what: Awaited, io: Io<'_>, deadline: Option<Instant>) -> bool {
-        let block = || self.block_below_c(what, io, deadline);
+    fn block_quietly(
+        &self,
+        what: Awaited,
+        io: Io<'_>,
+        deadline: Option<Instant>,
+        blocks: u32,
+    ) -> bool {
+        let block = || self.block_below_c(what, io, deadline, blocks);
         // The payload of a panic was printed; that of an end comes again with the next wait.
         let unwound = catch_unwind(AssertUnwindSafe(block)).err();
-        unwound.map(crate::scheduler::discard::discard).is_none()
+        let unwound = unwound.map(|payload| self.aloud(|| discard(payload)));
+        unwound.is_none()
     }
 }
 

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+mod hello;
+
+pub use hello::{Answer, Hello, ServerHello, answer};
 pub use rcgen;
 pub use rustls;
 

@@ -7,6 +7,12 @@
 //! What must stay true: nothing here waits, and no number of connections, routes or clients makes
 //! the answer longer. Labels are fixed sets: codes, reasons, workers.
 
+mod labels;
+
+#[cfg(feature = "http2")]
+pub(crate) use labels::Http2Event;
+pub(crate) use labels::{Handshake, HandshakeFailure, Protocol, Refused, TLS_VERSIONS};
+
 use super::websockets::Closed;
 use http::StatusCode;
 use std::cell::Cell;
@@ -25,48 +31,6 @@ pub(crate) const BUCKETS: [u64; 15] = [
     2_500_000, 5_000_000, 10_000_000, 30_000_000,
 ];
 
-/// Why a client was sent away with 503 unheard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// There are as many connections as there may be.
-    Connections,
-    /// As many handlers run as may.
-    Handlers,
-    /// The process, or the machine, is out of descriptors.
-    Descriptors,
-}
-
-impl Refused {
-    pub(crate) const ALL: [(Self, &'static str); 3] = [
-        (Self::Connections, "connections"),
-        (Self::Handlers, "handlers"),
-        (Self::Descriptors, "descriptors"),
-    ];
-}
-
-/// What has become of a TLS handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handshake {
-    Full,
-    /// An earlier session was resumed.
-    Resumed,
-    /// It took too long, by itself or while others waited.
-    Slow,
-    Failed,
-    /// HTTP without TLS has come.
-    Plain,
-}
-
-impl Handshake {
-    pub(crate) const ALL: [(Self, &'static str); 5] = [
-        (Self::Full, "full"),
-        (Self::Resumed, "resumed"),
-        (Self::Slow, "slow"),
-        (Self::Failed, "failed"),
-        (Self::Plain, "plain"),
-    ];
-}
-
 /// A server's numbers.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -78,6 +42,10 @@ pub(crate) struct Metrics {
     pub(crate) refused: [AtomicU64; Refused::ALL.len()],
     /// TLS handshakes, by what has become of them.
     pub(crate) handshakes: [AtomicU64; Handshake::ALL.len()],
+    /// Those among them that have failed, by why.
+    pub(crate) handshake_failures: [AtomicU64; HandshakeFailure::ALL.len()],
+    /// Those that have not, by what was agreed upon.
+    pub(crate) tls_versions: [AtomicU64; TLS_VERSIONS.len()],
     /// Handlers that have panicked.
     pub(crate) panics: AtomicU64,
     /// Handlers may run at once so many.
@@ -97,6 +65,9 @@ const OWN: usize = 64;
 pub(crate) struct Shard {
     pub(crate) codes: [AtomicU64; CODES],
     pub(crate) other_codes: AtomicU64,
+    pub(crate) protocols: [AtomicU64; Protocol::ALL.len()],
+    #[cfg(feature = "http2")]
+    pub(crate) http2: [AtomicU64; Http2Event::COUNT],
     /// By bucket; the last one is for what is beyond all bounds.
     pub(crate) durations: [AtomicU64; BUCKETS.len() + 1],
     pub(crate) duration_us: AtomicU64,
@@ -116,6 +87,9 @@ impl Shard {
         Self {
             codes: [const { AtomicU64::new(0) }; CODES],
             other_codes: AtomicU64::new(0),
+            protocols: [const { AtomicU64::new(0) }; Protocol::ALL.len()],
+            #[cfg(feature = "http2")]
+            http2: [const { AtomicU64::new(0) }; Http2Event::COUNT],
             durations: [const { AtomicU64::new(0) }; BUCKETS.len() + 1],
             duration_us: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -168,6 +142,8 @@ impl Metrics {
             shared: Box::new(Shard::new()),
             refused: [const { AtomicU64::new(0) }; Refused::ALL.len()],
             handshakes: [const { AtomicU64::new(0) }; Handshake::ALL.len()],
+            handshake_failures: [const { AtomicU64::new(0) }; HandshakeFailure::ALL.len()],
+            tls_versions: [const { AtomicU64::new(0) }; TLS_VERSIONS.len()],
             panics: AtomicU64::new(0),
             handlers_limit,
             limited: AtomicUsize::new(0),
@@ -210,6 +186,39 @@ impl Metrics {
         self.handshakes[result as usize].fetch_add(1, Relaxed);
     }
 
+    /// Notes why a TLS handshake has failed.
+    #[cfg(feature = "tls")]
+    pub(crate) fn handshake_failure(&self, why: HandshakeFailure) {
+        self.handshake(Handshake::Failed);
+        self.handshake_failures[why as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Notes a TLS handshake that is over, with this version.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secured(&self, version: &str, resumed: bool) {
+        self.handshake(match resumed {
+            true => Handshake::Resumed,
+            false => Handshake::Full,
+        });
+        let known = TLS_VERSIONS.iter().position(|known| *known == version);
+        if let Some(known) = known {
+            self.tls_versions[known].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Notes what has happened to a connection of HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(crate) fn http2(&self, event: Http2Event) {
+        let tally = self.tally();
+        tally.add(&tally.shard.http2[event as usize], 1);
+    }
+
+    /// How often this has happened.
+    #[cfg(feature = "http2")]
+    pub(crate) fn http2_count(&self, event: Http2Event) -> u64 {
+        self.sum(|shard| shard.http2[event as usize].load(Relaxed))
+    }
+
     /// A handler has panicked.
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Relaxed);
@@ -231,10 +240,11 @@ impl Metrics {
         tally.add(&tally.shard.websockets_closed[how as usize], 1);
     }
 
-    /// A request is over. Sizes in bytes.
+    /// A request is over. Sizes in bytes; no protocol if what came was no request.
     pub(crate) fn request(
         &self,
         status: StatusCode,
+        protocol: Option<Protocol>,
         duration: Option<Duration>,
         received: u64,
         sent: u64,
@@ -243,6 +253,9 @@ impl Metrics {
         let shard = tally.shard;
         let code = usize::from(status.as_u16() - FIRST_CODE); // a StatusCode is 100 to 999
         tally.add(shard.codes.get(code).unwrap_or(&shard.other_codes), 1);
+        if let Some(protocol) = protocol {
+            tally.add(&shard.protocols[protocol as usize], 1);
+        }
         tally.add(&shard.received, received);
         tally.add(&shard.sent, sent);
         if let Some(duration) = duration {
@@ -338,7 +351,9 @@ mod tests {
             for _ in 0..OWN + 10 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        metrics.request(StatusCode::OK, Some(Duration::from_millis(2)), 10, 3);
+                        let duration = Some(Duration::from_millis(2));
+                        let protocol = Some(Protocol::Http11);
+                        metrics.request(StatusCode::OK, protocol, duration, 10, 3);
                     }
                 });
             }
