@@ -8,7 +8,6 @@
 //! What must stay true: the list is bounded by those who produce at the moment, as whoever waits
 //! has sent what it had; and nothing here waits for a client.
 
-use super::gathering::Gathered;
 use crate::green::embed::lock;
 use crate::service::ServiceThread;
 use std::io;
@@ -23,9 +22,16 @@ const TICK: Duration = Duration::from_millis(1);
 /// After so many looks that have found nobody, the flusher sleeps.
 const EMPTY_LOOKS: u32 = 50;
 
+/// What a connection has gathered.
+pub(super) trait Listed: Send + Sync {
+    /// Called each millisecond, and must not wait. False if there is nothing, and it is to be taken
+    /// off the list.
+    fn tick(&self) -> bool;
+}
+
 struct Flusher {
     looks: AtomicU64,
-    listed: Mutex<Vec<Arc<Gathered>>>,
+    listed: Mutex<Vec<Arc<dyn Listed>>>,
     /// It sleeps until it is woken, or is about to.
     asleep: AtomicBool,
     /// Itself.
@@ -61,7 +67,7 @@ pub(super) fn looks() -> u64 {
 }
 
 /// Has the flusher look at a connection until that has nothing gathered.
-pub(super) fn list(gathered: Arc<Gathered>) {
+pub(super) fn list(gathered: Arc<dyn Listed>) {
     lock(&FLUSHER.listed).push(gathered);
     // After the list was changed, as the flusher looks at it after it has said that it sleeps.
     if FLUSHER.asleep.load(Ordering::SeqCst)

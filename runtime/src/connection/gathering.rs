@@ -16,8 +16,8 @@
 //! - With TLS the flusher writes through the session's lock, as all who share a socket do.
 //! - The client's end that the flusher finds is told to the producer, at its next chunk or wait.
 
-use super::flusher;
-use super::sending::buffers;
+use super::buffers;
+use super::flusher::{self, Listed};
 use super::shared_socket::SharedSocket;
 use crate::green::embed::lock;
 use std::cell::{Cell, OnceCell};
@@ -209,10 +209,9 @@ impl Drop for Gatherer {
     }
 }
 
-impl Gathered {
-    /// Writes what has lain since the last call. False if there is nothing, and the connection is
-    /// taken off the flusher's list. Called by the flusher, each millisecond.
-    pub(super) fn tick(&self) -> bool {
+impl Listed for Gathered {
+    /// Writes what has lain since the last call.
+    fn tick(&self) -> bool {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),

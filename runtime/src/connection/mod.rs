@@ -21,6 +21,7 @@
 //! called there before it, fits in one page: what is needed only now and then is kept out of
 //! line. `benches/subject/tests/stack.rs` holds it, in the optimised build.
 
+mod buffers;
 mod call;
 mod client;
 mod departure;

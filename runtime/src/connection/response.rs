@@ -8,7 +8,7 @@ use crate::green::embed::{
     Interrupt, LimitGuard, LimitNumber, Thread, Unwind, checkpoint, current, prepare_file,
     read_file,
 };
-use crate::green::{take_turn, yield_now};
+use crate::green::{shield, take_turn, yield_now};
 use crate::service::date;
 use bytes::Bytes;
 use greenway_app::{Body, BodyError, HttpError, IntoResponse, Response, Sink, WireResponse};
@@ -237,8 +237,7 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
     }
 
     /// Sends a chunk of a stream, with whatever goes before it: at once, or with those that follow.
-    /// Whether it was sent.
-    fn send_chunk(&mut self, chunk: &Bytes, now: Instant) -> Result<bool, BodyError> {
+    fn send_chunk(&mut self, chunk: &Bytes, now: Instant) -> Result<(), BodyError> {
         let sent = match self.plan().framing {
             Framing::Chunked => {
                 let size = http1::chunk_head(chunk.len());
@@ -266,10 +265,11 @@ impl<'a, T: Transport> ResponseWriter<'a, T> {
         // A chunk that was sent may have waited for its client.
         let now = if sent { Instant::now() } else { now };
         self.moved(chunk.len() as u64, now);
-        Ok(sent)
+        Ok(())
     }
 
     /// Sends bytes of the body that have nothing around them, as [`send_chunk`](Self::send_chunk).
+    /// Whether they were sent.
     fn send_plain(&self, bytes: &Bytes, now: Instant) -> io::Result<bool> {
         match self.io().stream.framed() {
             Some(framed) => {
@@ -424,7 +424,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
     fn let_framed_leave(&self, now: Instant) {
         let io = self.writer.io();
         if io.stream.is_green() && !io.gatherer.is_in_burst(now) {
-            yield_now();
+            shield(yield_now); // what ends the body does so before the next chunk
             io.gatherer.has_sent(); // the turn was no pause of the body's
         }
     }
@@ -463,8 +463,7 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
             return Ok(());
         }
         self.start();
-        self.writer.send_chunk(&final_chunk, Instant::now())?;
-        Ok(())
+        self.writer.send_chunk(&final_chunk, Instant::now())
     }
 
     /// Does something that must not be left half done, though the body may be ended at once.
@@ -484,27 +483,25 @@ impl<T: Transport> Streaming<'_, '_, '_, T> {
 
 impl<T: Transport> Sink for Streaming<'_, '_, '_, T> {
     fn send(&mut self, chunk: Bytes) -> Result<(), BodyError> {
-        // An endless body that never waits must end, too, when the server stops.
+        // An endless body that never waits must end, too, when the server stops: before the chunk
+        // and not behind it, since what is said at the end has to fit to what was sent. And others
+        // have their turn when this body has sent much, or computed for long.
         let io = self.writer.io();
         let now = io.gatherer.now();
-        if io.context.thread.here().is_over_at(now) {
+        if !io.gatherer.holds() {
+            take_turn();
+        } else if io.context.thread.here().is_over_at(now) {
             checkpoint();
         }
-        let spent = io.gatherer.has_gone_on(now);
-        let mut sent = false;
-        self.undisturbed(|stream| {
-            stream.start();
-            sent = stream.writer.send_chunk(&chunk, now)?;
-            Ok(())
-        })?;
-        // Others have their turn when this body has computed for long, or has sent much.
-        if io.stream.framed().is_some() {
-            self.let_framed_leave(now);
-        } else if spent && io.stream.is_green() {
+        if io.gatherer.has_gone_on(now) && io.stream.is_green() {
             yield_now();
         }
-        if sent {
-            take_turn();
+        self.undisturbed(|stream| {
+            stream.start();
+            stream.writer.send_chunk(&chunk, now)
+        })?;
+        if io.stream.framed().is_some() {
+            self.let_framed_leave(now);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! How a connection sends: what is to go, with whatever follows it, at the pace of its client.
 
+use super::buffers;
 use super::framed::Framed;
 use super::io::{BufferedIo, FLUSH_AT, Output};
 use super::pace::WritePace;
@@ -268,34 +269,5 @@ pub(super) fn of_client(error: io::Error) -> io::Error {
     match error.kind() {
         kind @ (BrokenPipe | ConnectionReset | ConnectionAborted) => io::Error::new(kind, Gone),
         _ => error,
-    }
-}
-
-/// Buffers for what is to go, kept by each OS thread for the next response. Taken and given
-/// back within a call each, so that no thread-local lives across a wait.
-pub(super) mod buffers {
-    use crate::green::embed::NoWaitCell;
-
-    const KEEP: usize = 8;
-    const KEEP_CAPACITY: usize = 128 * 1024;
-
-    thread_local!(static BUFFERS: NoWaitCell<Vec<Vec<u8>>> = const { NoWaitCell::new(Vec::new()) });
-
-    pub(in super::super) fn take() -> Vec<u8> {
-        BUFFERS
-            .with(|kept| kept.borrow_mut().pop())
-            .unwrap_or_else(|| Vec::with_capacity(4096))
-    }
-
-    pub(in super::super) fn give(mut buffer: Vec<u8>) {
-        if (1..=KEEP_CAPACITY).contains(&buffer.capacity()) {
-            buffer.clear();
-            BUFFERS.with(|kept| {
-                let mut kept = kept.borrow_mut();
-                if kept.len() < KEEP {
-                    kept.push(buffer);
-                }
-            });
-        }
     }
 }
