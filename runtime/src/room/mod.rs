@@ -19,6 +19,9 @@
 //! - Everything is bounded: members, queues, history.
 //! - Works from green threads of any worker and from OS threads; no lock is held over a wait.
 //!
+//! A room lives in one process, unless it has a name and a [bus](RoomBuilder::bus), over which the
+//! rooms of that name in all processes are one.
+//!
 //! # Implementation
 //!
 //! A thread that publishes appends the message to the history, wakes the long polls, and hands the
@@ -209,7 +212,9 @@ impl Room {
     ///
     /// In a room with a [bus](RoomBuilder::bus), all processes wait with what they publish until the
     /// message is there, for 5 seconds at most: then its place is lost, and this fails. `make` must
-    /// not publish in the same room there, as that would wait for itself.
+    /// not publish in the same room there, as that would wait for itself. A thread that is unwinding
+    /// cannot wait for a place: what it shows then is the place behind the last message that has
+    /// come here, and another thread publishes it.
     ///
     /// # Panics
     /// When `make` panics; nothing is published then, and its place may be left out. With a bus, also
