@@ -10,6 +10,7 @@ on_green_and_threads!(
     what_is_no_tls_is_closed,
     slow_handshakes_have_a_clock,
     slow_handshakes_give_way,
+    five_thousand_slow_handshakes_keep_nobody_out,
 );
 
 fn what_is_no_tls_is_closed(engine: Engine) {
@@ -67,10 +68,9 @@ fn slow_handshakes_give_way(engine: Engine) {
 }
 
 /// With the default limits, five thousand of them keep nobody out.
-#[test]
-fn five_thousand_slow_handshakes_keep_nobody_out() {
+fn five_thousand_slow_handshakes_keep_nobody_out(engine: Engine) {
     greenway_tests::raise_descriptor_limit();
-    let served = serve(Engine::Green);
+    let served = serve(engine);
     let slow: Vec<_> = (0..5_000u32)
         .map(|n| {
             let from = std::net::Ipv4Addr::from(0x7f00_0101 + n / 1000);
