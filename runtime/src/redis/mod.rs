@@ -45,8 +45,8 @@ const CONNECTIONS: usize = 16;
 /// let redis = Redis::connect("redis://127.0.0.1:6379")?;
 /// let lobby = Room::builder().name("lobby").bus(redis.clone()).build();
 /// let mut app = App::new();
-/// app.add(Sessions::new(redis.clone()));
-/// app.add(RateLimit::new(100, Duration::from_secs(60)).store(redis));
+/// app.install(Sessions::new(redis.clone()));
+/// app.install(RateLimit::new(100, Duration::from_secs(60)).store(redis));
 /// app.post("/say", move |_: Request| lobby.publish("hello").to_string());
 /// # Ok::<(), greenway::redis::BadAddress>(())
 /// ```
