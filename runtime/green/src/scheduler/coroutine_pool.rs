@@ -5,8 +5,11 @@
 //! that has ended rests, if not too many do, and takes the next one that is started on its
 //! worker: the last to rest first, with its stack still warm.
 //!
-//! A few may rest for ever. More than that may rest while they are used: those that were not needed
-//! for [`PERIOD`](super::coroutines) end, so that a burst costs its memory for seconds, not for ever.
+//! A few may rest for ever. More than that rest only where they would have been used: each that
+//! has to be made, though another one has ended for lack of room, makes room for one more. So what
+//! comes once (many connections that become idle) leaves nothing behind, and what comes again finds
+//! what it needs. Those that were not needed for [`PERIOD`](super::coroutines) end, and their room with
+//! them.
 //!
 //! # How a coroutine is handed its next thread
 //!
@@ -32,8 +35,11 @@ pub(crate) struct CoroutinePool {
     /// How many may rest for as long as they like. Each holds the two or three pages of its stack that
     /// were touched.
     keep: usize,
-    /// How many may rest.
+    /// How many may rest at the moment: at least `keep`, at most `most`.
+    room: usize,
     most: usize,
+    /// How many have ended for lack of room, and have not been missed yet.
+    ended: usize,
     /// The fewest that have rested since [`end_idle`](Self::end_idle) has looked.
     fewest: usize,
     /// Somebody calls `end_idle` now and then.
@@ -64,13 +70,19 @@ impl CoroutinePool {
     pub(super) fn new(workers: usize) -> Self {
         Self {
             resting: VecDeque::new(),
-            keep: (128 / workers).clamp(8, 64),
+            keep: Self::keep(workers),
+            room: Self::keep(workers),
             most: (2048 / workers).max(64),
+            ended: 0,
             fewest: 0,
             watched: false,
             called: 0,
             spare: Vec::new(),
         }
+    }
+
+    fn keep(workers: usize) -> usize {
+        (128 / workers).clamp(8, 64)
     }
 
     /// Lets one that rests run a green thread, as soon as its turn comes.
@@ -88,6 +100,14 @@ impl CoroutinePool {
         Ok(())
     }
 
+    /// One is made. If another has ended for lack of room, that one was missed.
+    pub(super) fn count_made(&mut self) {
+        if self.ended > 0 && self.room < self.most {
+            self.ended -= 1;
+            self.room += 1;
+        }
+    }
+
     /// Whether some are about to begin, which were called before whoever asks.
     pub(super) fn has_called(&self) -> bool {
         self.called > 0
@@ -96,7 +116,8 @@ impl CoroutinePool {
     /// The coroutine that calls rests. Gives the slot where it finds what it is called for; `None`
     /// if enough rest.
     pub(super) fn rest(&mut self) -> Option<Rc<Slot>> {
-        if self.resting.len() >= self.most {
+        if self.resting.len() >= self.room {
+            self.ended = (self.ended + 1).min(self.most);
             return None;
         }
         let slot = self.spare.pop().unwrap_or_default();
@@ -128,6 +149,7 @@ impl CoroutinePool {
             resting.slot.set(Some(Call::End));
             resting.coroutine.unpark();
         }
+        self.room = self.room.saturating_sub(idle).max(self.keep);
         self.fewest = self.resting.len();
         self.spare.truncate(self.resting.len());
         self.watched = self.resting.len() > self.keep;
@@ -138,5 +160,47 @@ impl CoroutinePool {
     pub(super) fn begin(&mut self, slot: Rc<Slot>) {
         self.called -= 1;
         self.spare.push(slot); // no more of them than coroutines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a burst does: those that do not rest are made, and all lie down at the end.
+    fn burst(pool: &mut CoroutinePool, size: usize) -> usize {
+        let mut made = 0;
+        for _ in 0..size {
+            match pool.start(Box::new(|| ())) {
+                Ok(()) => pool.called -= 1, // it has begun
+                Err(_start) => {
+                    pool.count_made();
+                    made += 1;
+                }
+            }
+        }
+        for _ in 0..size {
+            pool.rest();
+        }
+        made
+    }
+
+    #[test]
+    fn room_is_made_by_those_who_come_again() {
+        let in_coroutine = || {
+            let mut pool = CoroutinePool::new(2);
+            assert_eq!(burst(&mut pool, 500), 500);
+            assert_eq!(pool.resting(), 64, "what has come once leaves a few");
+            assert_eq!(burst(&mut pool, 500), 436);
+            assert_eq!(pool.resting(), 500);
+            assert_eq!(burst(&mut pool, 500), 0);
+            burst(&mut pool, 5_000);
+            burst(&mut pool, 5_000);
+            assert_eq!(pool.resting(), 1_024, "half of what a process may have");
+            pool.end_idle(); // they were used since the last look
+            pool.end_idle();
+            assert_eq!((pool.resting(), pool.room), (64, 64));
+        };
+        crate::spawn(in_coroutine).join().unwrap();
     }
 }

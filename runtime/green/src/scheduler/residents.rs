@@ -6,6 +6,7 @@
 //! descriptors are chosen so that `may` watches them on that worker, and all are edge-triggered:
 //! bell and timer never have to be read.
 
+use super::coroutine_pool::CoroutinePool;
 use super::coroutines::launch;
 use super::service_thread::Noticed;
 use super::worker::{self, Here, Message, Worker};
@@ -88,6 +89,7 @@ fn run_mailbox_task(here: Here) {
                 may::coroutine::yield_now(); // those were started earlier, and come first
             }
             if let Some(start) = here.next_newborn() {
+                here.with_pool(CoroutinePool::count_made);
                 launch(start);
             }
         }

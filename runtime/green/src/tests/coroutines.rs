@@ -120,8 +120,11 @@ fn threads_of_another_worker_are_all_started() {
 fn the_coroutines_of_a_burst_end_when_they_are_not_needed() {
     let all = on_worker(0, || {
         let resting = || worker::here().unwrap().with_pool(|pool| pool.resting());
-        let burst: Vec<_> = (0..3 * MANY).map(|_| spawn(|| sleep(SHORT / 20))).collect();
-        joinall(&burst, None, None);
+        // What comes again rests.
+        for _ in 0..3 {
+            let burst: Vec<_> = (0..3 * MANY).map(|_| spawn(|| sleep(SHORT / 20))).collect();
+            joinall(&burst, None, None);
+        }
         // The last of them have yet to lie down, and other tests use some.
         eventually(|| resting() >= 2 * MANY);
         // Those that are needed stay, and a few.
