@@ -15,6 +15,7 @@ on_green_and_threads!(
     a_response_has_what_http_1_gives_it,
     many_handlers_wait_at_once_on_one_connection,
     bodies_go_both_ways_as_they_come,
+    trailers_end_a_body_and_are_nobodys,
     a_body_that_nobody_reads_stops_at_its_window,
     a_body_that_is_too_large_is_413,
     a_client_that_reads_late_gets_everything,
@@ -128,6 +129,34 @@ fn many_handlers_wait_at_once_on_one_connection(engine: Engine) {
     gate.open_for(50);
     for (n, sent) in sent.into_iter().enumerate() {
         assert_eq!(client.whole(sent).unwrap().text(), n.to_string());
+    }
+}
+
+/// PEP 3333 has no place for them.
+fn trailers_end_a_body_and_are_nobodys(engine: Engine) {
+    let server = start(engine, |app| {
+        app.post("/echo", |request: Request| {
+            let body = String::from_utf8_lossy(&request.body(100)?).into_owned();
+            let seen = request.headers().contains_key("x-sum");
+            Ok::<_, HttpError>(format!("{body} {seen}"))
+        });
+    });
+    let mut client = Http2::connect(server.addr());
+    for length in [None, Some("4")] {
+        let mut asked = request("POST", "/echo");
+        if let Some(length) = length {
+            let length = HeaderValue::from_static(length);
+            asked.headers_mut().insert("content-length", length);
+        }
+        let mut sent = client.send(asked, false);
+        let ping = Bytes::from_static(b"ping");
+        assert_eq!(client.upload_some(&mut sent, &ping).unwrap(), 4);
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("1"));
+        sent.body.send_trailers(trailers).unwrap();
+        client.turn();
+        let reply = client.whole(sent).unwrap();
+        assert_eq!((reply.status, reply.text().as_str()), (200, "ping false"));
     }
 }
 
