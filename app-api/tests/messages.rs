@@ -4,10 +4,13 @@
 //! compiled by `rustc` itself, against the library that was built for this very test: that takes a
 //! part of a second each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The library beside this test's program, the newest if there are several.
+/// The library beside this test's program, with the folder that it is in. Others of its name lie
+/// there where it was built with other features; the newest that has those of this test is as good as
+/// its own.
 fn library() -> (PathBuf, PathBuf) {
     let program = std::env::current_exe().expect("it runs");
     let deps = program.parent().expect("it lies in a directory").to_owned();
@@ -16,18 +19,41 @@ fn library() -> (PathBuf, PathBuf) {
         name.starts_with("libgreenway_app-") && name.ends_with(".rlib")
     };
     let files = std::fs::read_dir(&deps).expect("it can be read");
-    let ours = files.flatten().map(|file| file.path()).filter(is_ours);
-    let newest = ours.max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
-    (newest.expect("cargo has built the library"), deps)
+    let mut ours: Vec<PathBuf> = files
+        .flatten()
+        .map(|file| file.path())
+        .filter(is_ours)
+        .collect();
+    ours.sort_by_key(|path| path.metadata().and_then(|data| data.modified()).ok());
+    let mut features = String::new();
+    if cfg!(feature = "json") {
+        features += "pub use greenway_app::Json;";
+    }
+    if cfg!(feature = "templates") {
+        features += "pub use greenway_app::Templates;";
+    }
+    let has_all = |library: &PathBuf| compile("features", &features, library, &deps).is_empty();
+    let own = ours.into_iter().rev().find(has_all);
+    (own.expect("cargo has built the library"), deps)
 }
 
 /// What the compiler says of a program with this handler.
 fn complaint(name: &str, handler: &str) -> String {
     let (library, deps) = library();
-    let source = std::env::temp_dir().join(format!("greenway-{name}-{}.rs", std::process::id()));
     let program = format!(
         "use greenway_app::*;\n{handler}\npub fn app() {{ App::new().get(\"/\", handler); }}\n"
     );
+    compile(name, &program, &library, &deps)
+}
+
+/// What the compiler says of a program: nothing if it is right.
+fn compile(name: &str, program: &str, library: &Path, deps: &Path) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let (process, number) = (
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed), // the tests of this process run at once
+    );
+    let source = std::env::temp_dir().join(format!("greenway-{name}-{process}-{number}.rs"));
     std::fs::write(&source, program).expect("there is room");
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
         .args([
