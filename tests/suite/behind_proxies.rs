@@ -143,10 +143,15 @@ fn requests_and_uploads_pass(engine: Engine) {
             );
         }
         let large = "0123456789abcdef".repeat(12_000);
-        for body in ["", "short", &large] {
-            let reply = client.send(post("/echo", body)).reply();
-            assert_eq!(reply.status(), 200, "{}", site.name);
-            assert!(reply.text() == body, "{}: {} bytes", site.name, body.len());
+        // Go's server, which is Caddy's, reads no more of a request once its response has begun.
+        let both_ways = site.name != "caddy";
+        let echo = both_ways.then_some("/echo");
+        for path in echo.into_iter().chain(["/whole"]) {
+            for body in ["", "short", &large] {
+                let reply = client.send(post(path, body)).reply();
+                assert_eq!(reply.status(), 200, "{}", site.name);
+                assert!(reply.text() == body, "{}: {} bytes", site.name, body.len());
+            }
         }
     }
 }

@@ -150,6 +150,7 @@ fn plain(app: &mut App) {
             }
         })
     });
+    app.post("/whole", |request: Request| request.body(1 << 20));
     app.get("/large", |_: Request| {
         Body::stream(|out| {
             for _ in 0..256 {
