@@ -32,7 +32,12 @@ pub fn begin_with(config: Config) {
     setrlimit(Resource::Nofile, all).expect("up to the maximum it may be raised");
     let workers = std::env::var("GREENWAY_TEST_WORKERS");
     let workers = workers.map_or(2, |text| text.parse().expect("a number of workers"));
-    let config = Config { workers, ..config };
+    let config = Config {
+        workers,
+        // As in debug builds, for tests that look at what is reported.
+        max_blocking_time: Duration::from_millis(100),
+        ..config
+    };
     green::start(config);
     monkey::patch_all();
 }
